@@ -1,0 +1,60 @@
+# The front door: `make demo` shows the service at work, `make test` proves it, `make run` starts it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+MANAGE := $(BIN)/python manage.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check bench stop clean lock
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
+
+# Installs once, and again when a requirement changes; uv is several times faster where it is at hand.
+.venv/%.installed: requirements.txt constraints.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing $*.txt into .venv ..."
+	@if command -v uv > /dev/null; then \
+		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv; \
+		uv pip install --quiet --python $(BIN)/python -r $*.txt; \
+	else \
+		test -x $(BIN)/pip || $(PYTHON) -m venv .venv; \
+		$(BIN)/pip install --quiet --disable-pip-version-check -r $*.txt; \
+	fi
+	@touch $@
+
+demo: .venv/requirements.installed  ## train and forecast two symbols over HTTP [PRICES=folder SYMBOLS="A B"]
+	@$(MANAGE) demo $(if $(PRICES),--prices "$(PRICES)") $(SYMBOLS)
+
+run: .venv/requirements.installed  ## database, web server and worker until Ctrl-C
+	@$(MANAGE) run
+
+test: .venv/requirements-dev.installed  ## all tests [ARGS="-k name"]
+	@status=0; $(BIN)/python -m pytest $(ARGS) || status=$$?; \
+	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres > /dev/null; exit $$status
+
+check: .venv/requirements-dev.installed  ## lint, types, import contracts, Django's checks, migrations and OpenAPI document in step
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) check --fail-level ERROR
+	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) makemigrations --check --dry-run
+	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) spectacular --validate --fail-on-warn --file .state/openapi.yaml
+	diff -u openapi.yaml .state/openapi.yaml
+
+bench: .venv/requirements.installed  ## measure trainings and requests [PRICES=folder SYMBOLS="A B"]
+	@$(MANAGE) bench $(if $(PRICES),--prices "$(PRICES)") $(SYMBOLS)
+
+stop:  ## stop the embedded Postgres that commands leave running
+	@$(MANAGE) stop_postgres
+
+clean:  ## remove the database, logs, trained models and .venv
+	@if [ -x $(BIN)/python ]; then $(MANAGE) stop_postgres --destroy; fi
+	rm -rf .venv .state logs media/models .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+lock: .venv/requirements-dev.installed  ## pin every package below the direct requirements anew (needs uv)
+	@(echo "# Every package, direct or not, at the version that was tested. Made by: make lock"; \
+	cat requirements.txt requirements-dev.txt | grep -v '^-' | uv pip compile --quiet --universal --python-version 3.11 \
+		--no-annotate --no-header --no-emit-index-url -) > constraints.new
+	@mv constraints.new constraints.txt
