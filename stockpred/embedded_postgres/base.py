@@ -1,0 +1,54 @@
+"""The Django database engine `stockpred.embedded_postgres`: Postgres, started when a first connection needs it.
+
+Its entry in DATABASES is `server.django_database()`, with that same server as the setting EMBEDDED_POSTGRES.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql import base, client
+
+from stockpred.embedded_postgres.binaries import installed_programs
+from stockpred.embedded_postgres.server import EmbeddedPostgres
+
+
+def configured_server() -> EmbeddedPostgres:
+    """The server that the settings name. Raises ImproperlyConfigured if they name none."""
+    server = getattr(settings, "EMBEDDED_POSTGRES", None)
+    if not isinstance(server, EmbeddedPostgres):
+        raise ImproperlyConfigured("The engine stockpred.embedded_postgres needs the setting EMBEDDED_POSTGRES.")
+    return server
+
+
+class DatabaseClient(client.DatabaseClient):
+    """`manage.py dbshell`, with the psql of the same package."""
+
+    def runshell(self, parameters: Iterable[str]) -> None:
+        """Start the server if need be, as psql connects by itself."""
+        configured_server().ensure()
+        super().runshell(parameters)
+
+    @classmethod
+    def settings_to_cmd_args_env(
+        cls, settings_dict: dict[str, Any], parameters: Iterable[str]
+    ) -> tuple[list[str], dict[str, str] | None]:
+        """Name psql by its path: it is seldom on PATH."""
+        (_, *arguments), env = super().settings_to_cmd_args_env(settings_dict, parameters)
+        return [str(installed_programs() / cls.executable_name), *arguments], env
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A Postgres connection that brings its server back if there is none."""
+
+    client_class = DatabaseClient
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Connect; where that fails, make sure of the server and connect again. An error that remains is raised."""
+        try:
+            return super().get_new_connection(conn_params)
+        except psycopg.OperationalError:
+            configured_server().ensure()
+            return super().get_new_connection(conn_params)

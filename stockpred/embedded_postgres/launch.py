@@ -1,0 +1,92 @@
+"""Run the programs of Postgres: make a data folder, start a server that outlives its starter."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from stockpred.embedded_postgres.binaries import programs_for
+from stockpred.embedded_postgres.folders import PORT, Folders
+from stockpred.embedded_postgres.permissions import blocked_at
+
+# Modest, for a small machine. The error of a statement goes to the client that sent it, and not to the log as well.
+SETTINGS = {
+    "listen_addresses": "",
+    "port": str(PORT),
+    "unix_socket_permissions": "0700",
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "log_min_messages": "log",
+    "log_checkpoints": "off",
+}
+
+
+def launch(folders: Folders, *, alive: int) -> None:
+    """Start a server and return at once; the first time, make its data.
+
+    Call it under the start lock and when no process of an earlier server is left. Every process of the new one inherits
+    the descriptor `alive`. Raises OSError or CalledProcessError.
+    """
+    if blocked := blocked_at(folders.data, folders.account):
+        raise PermissionError(f"the server runs as {folders.account.pw_name}, who may not enter {blocked}")
+    if folders.log.exists():
+        folders.log.replace(folders.previous_log)
+    programs = programs_for(folders.account, folders.root)
+    with folders.log.open("wb") as log:
+        run = _Runner(account=folders.account, log=log, alive=alive)
+        if not folders.data.exists():
+            _create_data(run, programs / "initdb", folders)
+        _start(run, programs / "postgres", folders)
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """Runs a command in a session of its own, away from our terminal, pipes, secrets and PG* variables."""
+
+    account: pwd.struct_passwd
+    log: IO[bytes]
+    alive: int
+
+    def __call__(self, *command: str | Path) -> None:
+        as_another = self.account.pw_uid != os.geteuid()
+        subprocess.run(
+            command,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            pass_fds=[self.alive],
+            start_new_session=True,
+            user=self.account.pw_uid if as_another else None,
+            group=self.account.pw_gid if as_another else None,
+            extra_groups=[] if as_another else None,
+        )
+
+
+def _create_data(run: _Runner, initdb: Path, folders: Folders) -> None:
+    """Make the data folder completely or not at all: a killed `initdb` leaves no more than `unfinished_data`."""
+    scratch = folders.unfinished_data
+    if scratch.exists():
+        shutil.rmtree(scratch)
+    scratch.mkdir(mode=0o700)
+    os.chown(scratch, folders.account.pw_uid, folders.account.pw_gid)
+    # Postgres' own C.UTF-8: unlike the C library's, it is on every machine and the same.
+    locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    access = ["--username=postgres", "--auth-local=trust", "--auth-host=reject"]
+    run(initdb, "-D", scratch, *locale, *access, "--no-instructions")
+    scratch.rename(folders.data)
+
+
+def _start(run: _Runner, postgres: Path, folders: Folders) -> None:
+    # These hold process ids. Postgres would refuse to start while another program, or a zombie, has one of them.
+    for leftover in (folders.data / "postmaster.pid", folders.socket / f".s.PGSQL.{PORT}.lock"):
+        leftover.unlink(missing_ok=True)
+    options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    options.append(f"--unix_socket_directories={folders.socket}")
+    # The shell ends at once, so that the server is a child of init: nobody's zombie when it ends.
+    run("/bin/sh", "-c", '"$@" &', "sh", postgres, "-D", folders.data, *options)

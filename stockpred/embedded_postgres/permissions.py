@@ -1,0 +1,57 @@
+"""Which account the server runs under, where that account may go, and which folders are ours."""
+
+import os
+import pwd
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+
+def server_account() -> pwd.struct_passwd:
+    """The account that the server runs under: our own, or `nobody` when we are root, as whom Postgres refuses to run.
+
+    Raises KeyError if the account is not in the user database, without which Postgres does not start either.
+    """
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+
+
+def blocked_at(path: Path, account: pwd.struct_passwd) -> Path | None:
+    """The first folder on the way to `path` that `account` may not enter; None if there is none."""
+    on_the_way = [parent for parent in reversed(path.parents) if parent.exists()]
+    return next((parent for parent in on_the_way if not has_permission(parent, account, stat.S_IXOTH)), None)
+
+
+def has_permission(path: Path, account: pwd.struct_passwd, wanted: int) -> bool:
+    """Whether `account` has all of these permissions on `path`, given as the bits for others (`stat.S_IROTH`)."""
+    found = path.stat()
+    if found.st_uid == account.pw_uid:
+        wanted <<= 6
+    elif found.st_gid == account.pw_gid:
+        wanted <<= 3
+    return found.st_mode & wanted == wanted
+
+
+def create_parents(folder: Path) -> None:
+    """Make the folders above `folder` that are missing, open to the server's account whatever our umask is."""
+    for parent in reversed(folder.parents):
+        if not parent.exists():
+            with suppress(FileExistsError):  # another process was faster
+                parent.mkdir()
+                parent.chmod(0o755)
+
+
+def claim(folder: Path, *, owner: pwd.struct_passwd, mode: int) -> None:
+    """Make `folder` with this owner and mode, or accept it if we or that owner made it.
+
+    Raises PermissionError for a symbolic link, a file or a folder of anybody else: where all users may write, such a
+    thing is how another one would read our data.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), owner.pw_uid}:
+        raise PermissionError(f"{folder} is not a folder that this user made: see what it is, and remove it")
+    if found.st_uid != owner.pw_uid:
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    if stat.S_IMODE(found.st_mode) != mode:
+        folder.chmod(mode)

@@ -1,0 +1,1 @@
+"""Tests of the embedded Postgres: real servers, each in a temporary folder of its own."""
