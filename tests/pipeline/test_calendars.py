@@ -1,0 +1,171 @@
+"""Exchanges, currencies and sessions, against days that are known."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pandas as pd
+import pytest
+
+from forecasting.pipeline.calendars import (
+    BAR_SETTLES,
+    currency_of,
+    exchange_of,
+    is_session,
+    last_completed_session,
+    next_session,
+    sessions,
+)
+
+VENUES = [
+    ("PETR4.SA", "BVMF", "BRL"),
+    ("AAPL", "XNYS", "USD"),
+    ("BRK-B", "XNYS", "USD"),
+    ("SAMPLE1", "XNYS", "USD"),
+    ("BHP.L", "XLON", "GBP"),
+    ("RY.TO", "XTSE", "CAD"),
+    ("SAP.DE", "XETR", "EUR"),
+    ("AIR.PA", "XPAR", "EUR"),
+    ("ASML.AS", "XAMS", "EUR"),
+    ("ENI.MI", "XMIL", "EUR"),
+    ("SAN.MC", "XMAD", "EUR"),
+    ("EDP.LS", "XLIS", "EUR"),
+    ("NESN.SW", "XSWX", "CHF"),
+    ("VOLV-B.ST", "XSTO", "SEK"),
+    ("7267.T", "XTKS", "JPY"),
+    ("0700.HK", "XHKG", "HKD"),
+    ("600519.SS", "XSHG", "CNY"),
+    ("000001.SZ", "XSHG", "CNY"),
+    ("005930.KS", "XKRX", "KRW"),
+    ("2330.TW", "XTAI", "TWD"),
+    ("CBA.AX", "XASX", "AUD"),
+    ("M&M.NS", "XBOM", "INR"),
+    ("TCS.BO", "XBOM", "INR"),
+    ("AMXB.MX", "XMEX", "MXN"),
+    ("BTC-USD", "24/7", "USD"),
+    ("EURUSD=X", "24/5", "USD"),
+    ("BRL=X", "24/5", "BRL"),
+    ("GC=F", "XNYS", "USD"),
+    ("^BVSP", "BVMF", "BRL"),
+    ("^GSPC", "XNYS", "USD"),
+    ("^UNHEARD", "WEEKDAYS", "XXX"),
+    ("ABC.XY", "WEEKDAYS", "XXX"),
+    ("A=X", "24/5", "XXX"),
+]
+
+
+@pytest.mark.parametrize(("symbol", "exchange", "currency"), VENUES)
+def test_a_symbol_tells_its_exchange_and_currency(symbol: str, exchange: str, currency: str) -> None:
+    assert (exchange_of(symbol), currency_of(symbol)) == (exchange, currency)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "day"),
+    [
+        ("BVMF", date(2024, 2, 12)),  # carnival
+        ("BVMF", date(2024, 11, 20)),  # Black Awareness Day, closed since 2024
+        ("BVMF", date(2024, 12, 24)),
+        ("BVMF", date(2024, 12, 31)),
+        ("XNYS", date(2024, 7, 4)),
+        ("XLON", date(2022, 9, 19)),  # the Queen's funeral
+        ("XNYS", date(2024, 7, 6)),  # a Saturday
+        ("24/5", date(2024, 7, 7)),
+        ("WEEKDAYS", date(2024, 7, 7)),
+    ],
+)
+def test_an_exchange_does_not_trade_on_its_holidays(exchange: str, day: date) -> None:
+    assert not is_session(exchange, day)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "day"),
+    [
+        ("BVMF", date(2024, 7, 4)),
+        ("XNYS", date(2024, 11, 20)),
+        ("24/7", date(2024, 7, 7)),
+        ("24/5", date(2024, 12, 25)),
+        ("WEEKDAYS", date(2024, 12, 25)),
+    ],
+)
+def test_an_exchange_trades_on_other_days(exchange: str, day: date) -> None:
+    assert is_session(exchange, day)
+
+
+@pytest.mark.parametrize("day", [date(1905, 6, 1), date(1985, 6, 3), date(2350, 6, 3)])
+def test_weekdays_are_sessions_where_the_holidays_are_not_known(day: date) -> None:
+    assert is_session("XTKS", day) == (day.weekday() < 5)
+
+
+def test_the_next_session_skips_weekend_and_holidays() -> None:
+    assert next_session("BVMF", after=date(2024, 2, 9)) == date(2024, 2, 14)
+
+
+def test_the_next_session_is_later_than_a_session() -> None:
+    assert next_session("XNYS", after=date(2024, 7, 2)) == date(2024, 7, 3)
+
+
+@pytest.mark.parametrize("exchange", ["XSHG", "XBOM"])
+def test_the_next_session_is_found_beyond_the_years_of_known_holidays(exchange: str) -> None:
+    assert next_session(exchange, after=date(2090, 6, 2)) == date(2090, 6, 5)
+
+
+def test_a_session_counts_once_it_has_closed_and_settled() -> None:
+    close = datetime(2024, 7, 1, 20, tzinfo=UTC)  # 16:00 in New York
+    assert last_completed_session("XNYS", now=close + BAR_SETTLES) == date(2024, 7, 1)
+
+
+def test_a_session_does_not_count_before_it_has_settled() -> None:
+    close = datetime(2024, 7, 1, 20, tzinfo=UTC)
+    assert last_completed_session("XNYS", now=close + BAR_SETTLES - timedelta(seconds=1)) == date(2024, 6, 28)
+
+
+def test_an_early_close_is_known() -> None:
+    close = datetime(2024, 7, 3, 17, tzinfo=UTC)  # 13:00 in New York
+    assert last_completed_session("XNYS", now=close + BAR_SETTLES) == date(2024, 7, 3)
+
+
+def test_holidays_do_not_count_as_completed() -> None:
+    assert last_completed_session("BVMF", now=datetime(2024, 2, 14, 12, tzinfo=UTC)) == date(2024, 2, 9)
+
+
+def test_a_session_of_the_far_east_counts_before_the_day_is_over_in_greenwich() -> None:
+    assert last_completed_session("XASX", now=datetime(2024, 7, 1, 7, tzinfo=UTC)) == date(2024, 7, 1)
+
+
+def test_the_time_zone_of_now_does_not_matter() -> None:
+    tokyo = timezone(timedelta(hours=9))
+    now = datetime(2024, 7, 1, 20, 30, tzinfo=UTC)
+    assert last_completed_session("XNYS", now=now.astimezone(tokyo)) == last_completed_session("XNYS", now=now)
+
+
+def test_a_day_of_crypto_ends_at_midnight_utc() -> None:
+    assert last_completed_session("24/7", now=datetime(2024, 7, 7, 0, 30, tzinfo=UTC)) == date(2024, 7, 6)
+
+
+def test_a_session_beyond_the_known_years_ends_at_midnight_utc() -> None:
+    assert last_completed_session("XNYS", now=datetime(2090, 6, 7, 0, 29, tzinfo=UTC)) == date(2090, 6, 5)
+
+
+def test_it_refuses_a_time_without_a_zone() -> None:
+    with pytest.raises(ValueError, match="now must carry a time zone, found 2024-07-01T20:30:00"):
+        last_completed_session("XNYS", now=datetime(2024, 7, 1, 20, 30))  # noqa: DTZ001  # what is to be refused
+
+
+def test_sessions_include_both_ends() -> None:
+    days = sessions("XNYS", first=date(2024, 7, 3), last=date(2024, 7, 8))
+    assert list(days) == [pd.Timestamp("2024-07-03"), pd.Timestamp("2024-07-05"), pd.Timestamp("2024-07-08")]
+
+
+def test_there_are_no_sessions_in_a_range_that_ends_before_it_begins() -> None:
+    assert sessions("XNYS", first=date(2024, 7, 3), last=date(2023, 7, 3)).empty
+
+
+def test_sessions_go_on_beyond_the_known_years() -> None:
+    days = sessions("XNYS", first=date(2049, 12, 30), last=date(2050, 1, 4))
+    assert [day.date() for day in days] == [date(2049, 12, 30), date(2049, 12, 31), date(2050, 1, 3), date(2050, 1, 4)]
+
+
+def test_threads_may_ask_for_calendars_at_the_same_time() -> None:
+    exchanges = ["XHKG", "XSTO", "XMEX", "XSWX"] * 4
+    with ThreadPoolExecutor(len(exchanges)) as pool:
+        answers = list(pool.map(lambda exchange: is_session(exchange, date(2024, 7, 2)), exchanges))
+    assert all(answers)
