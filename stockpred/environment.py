@@ -1,0 +1,122 @@
+"""Typed readers of environment variables: each refuses a value that it cannot use, naming the variable and what was expected."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def load_env_file(path: Path) -> None:
+    """Adds the variables of an `.env` file; what the environment already holds wins."""
+    if path.is_file():
+        environ.Env.read_env(path)
+
+
+def invalid(name: str, expected: str) -> ImproperlyConfigured:
+    """The error of a variable that cannot be used."""
+    return ImproperlyConfigured(f"{name}={os.environ.get(name)!r} is invalid: expected {expected}.")
+
+
+def text(name: str, default: str) -> str:
+    """The variable without surrounding space; unset and empty mean the default."""
+    return os.environ.get(name, "").strip() or default
+
+
+def boolean(name: str, default: bool) -> bool:
+    """True or False, in the usual spellings."""
+    try:
+        return BOOLEANS[text(name, str(default)).lower()]
+    except KeyError:
+        raise invalid(name, "True or False") from None
+
+
+def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
+    """A whole number within bounds, both included."""
+    expected = f"a whole number from {minimum} to {maximum}"
+    try:
+        value = int(text(name, str(default)))
+    except ValueError:
+        raise invalid(name, expected) from None
+    if not minimum <= value <= maximum:
+        raise invalid(name, expected)
+    return value
+
+
+def choice(name: str, default: str, *, among: tuple[str, ...]) -> str:
+    """One of a few words."""
+    value = text(name, default)
+    if value not in among:
+        raise invalid(name, " or ".join(among))
+    return value
+
+
+def words(name: str) -> list[str]:
+    """A list separated by commas."""
+    return [word for part in text(name, "").split(",") if (word := part.strip())]
+
+
+def time_zone(name: str, default: str) -> str:
+    """The name of a time zone that this machine knows."""
+    value = text(name, default)
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise invalid(name, "a time zone such as UTC or America/Sao_Paulo") from None
+    return value
+
+
+def folder(name: str, default: Path, *, base: Path, create: bool = False) -> Path:
+    """A folder; a relative one is below `base`. With `create` it is made, and must be writable."""
+    path = base / text(name, str(default))
+    if create:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}: the folder {path} cannot be made: {error.strerror}.") from error
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise ImproperlyConfigured(f"{name}: the folder {path} is not writable.")
+    return path
+
+
+def database(name: str) -> dict[str, Any] | None:
+    """Django's settings of a Postgres URL, None where the variable is unset."""
+    url = text(name, "")
+    if not url:
+        return None
+    expected = "postgres://user:password@host:5432/name"
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise ImproperlyConfigured(f"{name} is invalid: expected {expected}.")  # the value may hold a password
+    try:
+        parsed = dict(environ.Env.db_url_config(url))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is invalid: {error}; expected {expected}.") from None
+    if not parsed["NAME"]:
+        raise ImproperlyConfigured(f"{name} names no database: expected {expected}.")
+    return parsed
+
+
+def secret_key(name: str, *, generate_in: Path, debug: bool) -> str:
+    """The secret key; when it is unset and `debug` is on, one that is generated once and kept in a private file."""
+    if value := text(name, ""):
+        return value
+    if not debug:
+        raise ImproperlyConfigured(f"{name} must be set when DEBUG is off: a long random text, the same for every process.")
+    path = generate_in / "secret_key"
+    generate_in.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"secret_key.{os.getpid()}")
+    if not path.exists():
+        scratch.touch(mode=0o600)
+        scratch.write_text(secrets.token_urlsafe(50))
+        try:
+            os.link(scratch, path)  # unlike rename, it never replaces the key that another process made meanwhile
+        except FileExistsError:
+            pass
+        finally:
+            scratch.unlink()
+    return path.read_text()

@@ -1,0 +1,201 @@
+"""Django settings: every one of them a constant or an environment variable (README, Configuration)."""
+
+import os
+from pathlib import Path
+
+from stockpred import environment
+from stockpred.embedded_postgres.server import EmbeddedPostgres
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environment.load_env_file(Path(environment.text("ENV_FILE", str(BASE_DIR / ".env"))))
+
+# What the service does
+SEED = environment.integer("SEED", 42, minimum=0, maximum=2**31 - 1)
+DAILY_TASK_HOUR = environment.integer("DAILY_TASK_HOUR", 3, minimum=0, maximum=23)
+MODEL_MAX_AGE_DAYS = environment.integer("MODEL_MAX_AGE_DAYS", 15, minimum=1, maximum=3650)
+TRAIN_WORKERS = environment.integer("TRAIN_WORKERS", 1, minimum=1, maximum=64)
+TRAIN_QUEUE_LIMIT = environment.integer("TRAIN_QUEUE_LIMIT", 500, minimum=1, maximum=100_000)
+TRAIN_TIME_LIMIT = environment.integer("TRAIN_TIME_LIMIT", 600, minimum=10, maximum=86_400)  # seconds, of one training
+PRICE_SOURCE = environment.choice("PRICE_SOURCE", "yahoo", among=("yahoo", "csv", "sample"))
+PRICE_DIR = environment.folder("PRICE_DIR", BASE_DIR / "prices", base=BASE_DIR)
+PREDICT_REFRESH_SECONDS = environment.integer("PREDICT_REFRESH_SECONDS", 3, minimum=0, maximum=60)
+YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or stand-in that answers instead of Yahoo
+
+# Where it keeps things
+STATE_DIR = environment.folder("STATE_DIR", BASE_DIR / ".state", base=BASE_DIR)
+MEDIA_ROOT = environment.folder("MEDIA_ROOT", BASE_DIR / "media", base=BASE_DIR)
+ENABLE_LOGS = environment.boolean("ENABLE_LOGS", default=True)
+LOG_DIR = environment.folder("LOG_DIR", BASE_DIR / "logs", base=BASE_DIR, create=ENABLE_LOGS)
+
+# Web
+DEBUG = environment.boolean("DEBUG", default=True)
+SECRET_KEY = environment.secret_key("SECRET_KEY", generate_in=STATE_DIR, debug=DEBUG)
+ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
+HOST = environment.text("HOST", "127.0.0.1")  # the address to listen on; 0.0.0.0 for all
+PORT = environment.integer("PORT", 8000, minimum=1, maximum=65_535)
+ROOT_URLCONF = "stockpred.urls"
+WSGI_APPLICATION = "stockpred.wsgi.application"
+APPEND_SLASH = False  # every API route takes a trailing slash or none; the admin redirects by itself
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; 50 symbols need less than two thousand
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = environment.boolean("SECURE_COOKIES", default=False)
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+    "forecasting",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "forecasting.api.errors.JsonErrorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Database and cache
+EMBEDDED_POSTGRES: EmbeddedPostgres | None = None
+_database = environment.database("DATABASE_URL")
+if _database is None:
+    EMBEDDED_POSTGRES = EmbeddedPostgres.at(STATE_DIR / "postgres")
+    _database = EMBEDDED_POSTGRES.django_database()
+_database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+_database["OPTIONS"] = _database.get("OPTIONS", {}) | {"connect_timeout": 5}
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
+
+# Background work. Both clusters share the ORM broker, so that a task commits together with the row that it is about. `retry`
+# counts from the moment a task leaves the queue, so it must exceed everything that may run before it (forecasting.checks).
+SHORT_TASK_TIMEOUT = 600  # seconds
+DRAIN_SECONDS = 600  # a drain of the training queue takes no new training after this; the next doorbell goes on
+TRAINING_TASK_TIMEOUT = DRAIN_SECONDS + TRAIN_TIME_LIMIT + 60
+Q_CLUSTER = {
+    "name": "short",
+    "label": "Background tasks",
+    "orm": "default",
+    "workers": 2,
+    "queue_limit": 1,
+    "bulk": 1,
+    "poll": 0.5,
+    "timeout": SHORT_TASK_TIMEOUT,
+    "retry": 3 * SHORT_TASK_TIMEOUT + 60,
+    "max_attempts": 3,
+    "ack_failures": True,
+    "catch_up": False,
+    "save_limit": 500,
+    "ALT_CLUSTERS": {
+        "training": {
+            "workers": TRAIN_WORKERS,
+            "queue_limit": 1,
+            "bulk": 1,
+            "poll": 0.5,
+            "timeout": TRAINING_TASK_TIMEOUT,
+            "retry": 3 * TRAINING_TASK_TIMEOUT + 60,
+            "scheduler": False,
+        }
+    },
+}
+
+# API
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["forecasting.api.parsers.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.BasicAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "forecasting.api.errors.exception_handler",
+    "UNICODE_JSON": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "stockpred",
+    "DESCRIPTION": "Forecasts of the next session's closing price, each beside the naive forecast and with its own track record.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/models",
+    "PREPROCESSING_HOOKS": ["forecasting.api.schema.without_optional_slash"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {},
+}
+
+# Static files are served by whitenoise straight from the packages: nothing has to be collected.
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = environment.time_zone("TIME_ZONE", "UTC")
+USE_TZ = True
+
+# Logging: one line per event, on the console and in LOG_DIR/app.log, which several processes write to.
+_handlers = ["console", "file"] if ENABLE_LOGS else ["none"]
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "logging.Formatter",
+            "fmt": "{asctime} {levelname} {name} [symbol={symbol} training={training}] {message}",
+            "style": "{",
+            "defaults": {"symbol": "-", "training": "-"},
+        }
+    },
+    "handlers": {
+        "none": {"class": "logging.NullHandler"},
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+    },
+    "root": {"handlers": _handlers, "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "propagate": True},
+        "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+        "yfinance": {"level": "CRITICAL"},
+    },
+}
+if ENABLE_LOGS:
+    LOGGING["handlers"]["file"] = {  # type: ignore[index] # a dictionary of dictionaries, as dictConfig wants it
+        "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
+        "filename": str(LOG_DIR / "app.log"),
+        "maxBytes": 10 * 1024 * 1024,
+        "backupCount": 5,
+        "formatter": "line",
+        "delay": True,
+    }
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,18 @@
+"""Settings of the tests: the service's own, with its state in a folder of the tests and no `.env` of the developer's."""
+
+import os
+from pathlib import Path
+
+STATE = Path(__file__).resolve().parent.parent / ".state" / "test"
+
+os.environ["ENV_FILE"] = os.devnull
+os.environ.setdefault("STATE_DIR", str(STATE))
+os.environ["LOG_DIR"] = str(STATE / "logs")
+os.environ["MEDIA_ROOT"] = str(STATE / "media")
+os.environ["PRICE_SOURCE"] = "sample"
+os.environ["DEBUG"] = "False"
+os.environ["SECRET_KEY"] = "for the tests alone"  # noqa: S105
+
+from stockpred.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
