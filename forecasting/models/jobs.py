@@ -1,0 +1,34 @@
+"""Runs of the daily job."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class JobState(models.TextChoices):
+    """How far a run is."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class JobRun(models.Model):
+    """One daily job of one date: a second start of the same date goes on where the first one died, or does nothing."""
+
+    job = models.CharField(max_length=40)
+    date = models.DateField()
+    state = models.CharField(max_length=10, choices=JobState, default=JobState.RUNNING)
+    started_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    report = models.JSONField(default=dict, help_text="What each step did.")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-date", "job"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "date"], name="job_one_run_per_date"),
+            models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.date}"

@@ -1,0 +1,151 @@
+"""Symbols that somebody asked for, and their daily bars."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from django.apps import apps
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Upper
+
+from forecasting.pipeline.calendars import currency_of, exchange_of
+
+TICKER_PATTERN = r"\A[A-Z0-9^][A-Z0-9.^=&_-]{0,23}\Z"
+_ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
+
+
+def ticker_problem(ticker: str) -> str | None:
+    """Why a trimmed, upper-case text cannot be a symbol, or None."""
+    if not re.match(TICKER_PATTERN, ticker):
+        return "A symbol has 1 to 24 characters: letters, digits and . ^ = & _ -, and starts with a letter, a digit or ^."
+    if _ISIN.match(ticker):
+        return "This is an ISIN; give the exchange's symbol, such as PETR4.SA."
+    return None
+
+
+class UpstreamState(models.TextChoices):
+    """What the price source last said of a symbol."""
+
+    NEVER_ASKED = "never_asked", "never asked"
+    OK = "ok", "ok"
+    UNKNOWN = "unknown", "unknown symbol"
+    UNAVAILABLE = "unavailable", "unavailable"
+    RATE_LIMITED = "rate_limited", "rate limited"
+    BAD_DATA = "bad_data", "bad data"
+
+
+class SymbolQuerySet(models.QuerySet["Symbol"]):
+    """Reads of symbols."""
+
+    def named(self, tickers: Iterable[str]) -> "SymbolQuerySet":
+        """The symbols of these tickers."""
+        return self.filter(ticker__in=list(tickers))
+
+    def followed(self) -> "SymbolQuerySet":
+        """All but those that the price source does not know: what the daily job works on."""
+        return self.exclude(upstream_state=UpstreamState.UNKNOWN)
+
+    def with_last_bar(self) -> "SymbolQuerySet":
+        """Adds `last_date` and `last_close` of the newest bar, None where there is no bar."""
+        newest = PriceBar.objects.filter(symbol=models.OuterRef("pk")).order_by("-date")
+        return self.annotate(
+            last_date=models.Subquery(newest.values("date")[:1]), last_close=models.Subquery(newest.values("close")[:1])
+        )
+
+    def with_active_version(self) -> "SymbolQuerySet":
+        """Adds `version_id`, `version_number` and `trained_at` of the version that serves, None where none does."""
+        serving = models.FilteredRelation("versions", condition=Q(versions__state="active"))
+        return self.annotate(
+            serving=serving,
+            version_id=F("serving__pk"),
+            version_number=F("serving__number"),
+            trained_at=F("serving__trained_at"),
+        )
+
+    def with_newest_forecast(self) -> "SymbolQuerySet":
+        """Adds `forecast_id`, `forecast_price`, `forecast_change` (percent of the last close) and `forecast_target` (a date)."""
+        forecasts = apps.get_model("forecasting.Forecast").objects.filter(symbol=models.OuterRef("pk")).order_by("-as_of", "-pk")
+        change = models.ExpressionWrapper(100 * (F("price") / F("last_close") - 1), output_field=models.FloatField())
+        return self.annotate(
+            forecast_id=models.Subquery(forecasts.values("pk")[:1]),
+            forecast_price=models.Subquery(forecasts.values("price")[:1]),
+            forecast_change=models.Subquery(forecasts.values(change=change)[:1]),
+            forecast_target=models.Subquery(forecasts.values("target_date")[:1]),
+        )
+
+    def ensure(self, tickers: Sequence[str]) -> "list[Symbol]":
+        """The symbols of these tickers in the given order; missing ones are added. One query, three if any is missing."""
+        known = {symbol.ticker: symbol for symbol in self.named(tickers)}
+        if missing := sorted({*tickers} - {*known}):  # in one order everywhere, else two callers could wait for each other
+            rows = [Symbol(ticker=each, exchange=exchange_of(each), currency=currency_of(each)) for each in missing]
+            self.bulk_create(rows, ignore_conflicts=True)
+            known |= {symbol.ticker: symbol for symbol in self.named(missing)}
+        return [known[ticker] for ticker in tickers]
+
+
+class Symbol(models.Model):
+    """A ticker that somebody asked for, where it trades, and what the price source said of it."""
+
+    ticker = models.CharField("symbol", max_length=24, unique=True)
+    exchange = models.CharField(max_length=12, help_text="Market identifier code, 24/7 or 24/5.")
+    currency = models.CharField(max_length=8, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    synced_at = models.DateTimeField(null=True, blank=True, help_text="When its bars were last brought up to date.")
+    upstream_state = models.CharField(max_length=16, choices=UpstreamState, default=UpstreamState.NEVER_ASKED)
+    upstream_reason = models.TextField(blank=True)
+    upstream_checked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SymbolQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["ticker"]
+        constraints = [
+            models.CheckConstraint(condition=Q(ticker__regex=r"^[A-Z0-9^][A-Z0-9.^=&_-]{0,23}$"), name="symbol_ticker_pattern"),
+            models.CheckConstraint(condition=Q(ticker=Upper("ticker")), name="symbol_ticker_upper_case"),
+        ]
+
+    def __str__(self) -> str:
+        return self.ticker
+
+
+class PriceBarQuerySet(models.QuerySet["PriceBar"]):
+    """Reads of bars."""
+
+    def of(self, symbol: Symbol) -> "PriceBarQuerySet":
+        """One symbol's bars, ascending."""
+        return self.filter(symbol=symbol).order_by("date")
+
+    def since(self, day: date) -> "PriceBarQuerySet":
+        """Bars of `day` and later."""
+        return self.filter(date__gte=day)
+
+
+class PriceBar(models.Model):
+    """One completed session of one symbol: prices adjusted for splits and dividends, in the symbol's currency."""
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="bars")
+    date = models.DateField()
+    open = models.FloatField()
+    high = models.FloatField()
+    low = models.FloatField()
+    close = models.FloatField()
+    volume = models.FloatField(help_text="Shares or contracts.")
+
+    objects = PriceBarQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["symbol", "date"]
+        constraints = [
+            models.UniqueConstraint(fields=["symbol", "date"], name="bar_one_per_session"),
+            models.CheckConstraint(
+                condition=Q(low__gt=0) & Q(open__gt=0) & Q(close__gt=0) & Q(high__lt=float("inf")),
+                name="bar_prices_positive",
+            ),
+            models.CheckConstraint(condition=Q(high__gte=F("open")) & Q(high__gte=F("close")), name="bar_high_is_highest"),
+            models.CheckConstraint(condition=Q(low__lte=F("open")) & Q(low__lte=F("close")), name="bar_low_is_lowest"),
+            models.CheckConstraint(condition=Q(volume__gte=0) & Q(volume__lt=float("inf")), name="bar_volume_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol_id} {self.date}"

@@ -1,0 +1,161 @@
+"""Trainings: the queue's truth. The task queue only rings the doorbell."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from forecasting.models.symbols import Symbol
+
+LEASE = timedelta(seconds=60)
+MAX_ATTEMPTS = 3
+
+
+class TrainingState(models.TextChoices):
+    """Where a training is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE_STATES = (TrainingState.QUEUED, TrainingState.RUNNING)
+
+
+class TrainingReason(models.TextChoices):
+    """Why a symbol is trained."""
+
+    REQUESTED = "requested", "asked by a person"
+    NEVER_TRAINED = "never_trained", "never trained"
+    PERFORMANCE_LOST = "performance_lost", "performance lost"
+    DATA_REVISED = "data_revised", "data revised"
+    TOO_OLD = "too_old", "too old"
+
+
+class Outcome(models.TextChoices):
+    """How a trainer's attempt ended."""
+
+    PUBLISHED = "published"
+    FAILED = "failed"
+    RETRY = "retry"
+    REFUSED = "refused"
+
+
+# Higher is more urgent.
+PRIORITIES = {
+    TrainingReason.REQUESTED: 50,
+    TrainingReason.NEVER_TRAINED: 40,
+    TrainingReason.PERFORMANCE_LOST: 30,
+    TrainingReason.DATA_REVISED: 20,
+    TrainingReason.TOO_OLD: 10,
+}
+
+
+class TrainingQuerySet(models.QuerySet["Training"]):
+    """Reads of trainings. Times are compared by the database's clock: machines may disagree about theirs."""
+
+    def active(self) -> "TrainingQuerySet":
+        """Queued or running."""
+        return self.filter(state__in=ACTIVE_STATES)
+
+    def queued(self) -> "TrainingQuerySet":
+        """Waiting for a trainer."""
+        return self.filter(state=TrainingState.QUEUED)
+
+    def claimable(self) -> "TrainingQuerySet":
+        """Queued and due, the most urgent first."""
+        return self.queued().filter(not_before__lte=Now()).in_claim_order()
+
+    def in_claim_order(self) -> "TrainingQuerySet":
+        """The most urgent first; among equals the oldest."""
+        return self.order_by("-priority", "created_at", "pk")
+
+    def expired(self) -> "TrainingQuerySet":
+        """Running, but nobody renewed the lease."""
+        return self.filter(state=TrainingState.RUNNING, lease_expires_at__lt=Now())
+
+    def held(self, *, training_id: int, fence: int) -> "TrainingQuerySet":
+        """The training if this fence still owns it, else nothing: every write of a trainer goes through here."""
+        return self.filter(pk=training_id, fence=fence, state=TrainingState.RUNNING)
+
+    def of(self, symbols: Iterable[Symbol]) -> "TrainingQuerySet":
+        """Trainings of these symbols."""
+        return self.filter(symbol__in=list(symbols))
+
+    def newest_per_symbol(self) -> "TrainingQuerySet":
+        """One row a symbol: its latest training."""
+        return self.order_by("symbol_id", "-created_at", "-pk").distinct("symbol_id")
+
+
+class Training(models.Model):
+    """One training of one symbol, or of the base model where `symbol` is empty."""
+
+    symbol = models.ForeignKey(Symbol, null=True, blank=True, on_delete=models.CASCADE, related_name="trainings")
+    state = models.CharField(max_length=12, choices=TrainingState, default=TrainingState.QUEUED)
+    reason = models.CharField(max_length=20, choices=TrainingReason)
+    priority = models.SmallIntegerField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    fence = models.PositiveIntegerField(default=0, help_text="Raised at every claim; a trainer with an older one is refused.")
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(db_default=Now(), help_text="No trainer takes it earlier.")
+    stage = models.CharField(max_length=20, blank=True)
+    progress = models.FloatField(default=0.0, help_text="Fraction done, 0 to 1.")
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TrainingQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["symbol"],
+                condition=Q(state__in=ACTIVE_STATES),
+                nulls_distinct=False,
+                name="training_one_active_per_symbol",
+            ),
+            models.CheckConstraint(condition=Q(state__in=TrainingState.values), name="training_state_known"),
+            models.CheckConstraint(condition=Q(reason__in=TrainingReason.values), name="training_reason_known"),
+            models.CheckConstraint(condition=Q(progress__gte=0, progress__lte=1), name="training_progress_is_a_fraction"),
+            models.CheckConstraint(
+                condition=~Q(state=TrainingState.RUNNING) | Q(lease_expires_at__isnull=False),
+                name="training_running_has_lease",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=ACTIVE_STATES) | Q(finished_at__isnull=False), name="training_ended_has_time"
+            ),
+            models.CheckConstraint(condition=~Q(state=TrainingState.FAILED) | ~Q(error=""), name="training_failed_says_why"),
+        ]
+        indexes = [
+            models.Index(
+                F("priority").desc(),
+                F("created_at"),
+                condition=Q(state=TrainingState.QUEUED),
+                name="training_claim_order",
+            ),
+            models.Index(F("symbol"), F("created_at").desc(), name="training_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Training {self.pk} of {self.subject}"
+
+    @property
+    def subject(self) -> str:
+        """The symbol, or `base`."""
+        return self.symbol.ticker if self.symbol else "base"
+
+    @property
+    def is_active(self) -> bool:
+        """Queued or running."""
+        return self.state in ACTIVE_STATES
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From the first start to the end; None before that."""
+        return self.finished_at - self.started_at if self.started_at and self.finished_at else None

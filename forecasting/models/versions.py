@@ -1,0 +1,92 @@
+"""Model versions: what was trained, on which bars, how good it is, and where its files are."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from forecasting.models.symbols import Symbol
+from forecasting.models.trainings import Training
+from forecasting.pipeline.artifacts import ArtifactFile
+
+
+class VersionState(models.TextChoices):
+    """Whether a version serves."""
+
+    CANDIDATE = "candidate"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    REJECTED = "rejected"
+
+
+class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    """Reads of versions."""
+
+    def active(self) -> "ModelVersionQuerySet":
+        """Those that serve."""
+        return self.filter(state=VersionState.ACTIVE)
+
+    def of(self, symbols: Iterable[Symbol]) -> "ModelVersionQuerySet":
+        """Versions of these symbols."""
+        return self.filter(symbol__in=list(symbols))
+
+    def older_than(self, age: timedelta) -> "ModelVersionQuerySet":
+        """Trained longer ago than `age`."""
+        return self.filter(trained_at__lt=Now() - age)
+
+
+class ModelVersion(models.Model):
+    """One trained model of one symbol, or a base model where `symbol` is empty."""
+
+    symbol = models.ForeignKey(Symbol, null=True, blank=True, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=VersionState, default=VersionState.CANDIDATE)
+    decision = models.TextField(blank=True, help_text="Why it was promoted or rejected.")
+    training = models.OneToOneField(Training, null=True, blank=True, on_delete=models.SET_NULL, related_name="version")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
+    config = models.JSONField()
+    metrics = models.JSONField(help_text="Out of sample, beside the naive forecast's.")
+    data_start = models.DateField()
+    data_end = models.DateField()
+    bar_count = models.PositiveIntegerField()
+    folder = models.CharField(max_length=100, unique=True, help_text="Below MEDIA_ROOT/models.")
+    files = models.JSONField(help_text="Name to SHA-256 and size in bytes.")
+    trained_at = models.DateTimeField(db_default=Now())
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-trained_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["symbol", "number"], nulls_distinct=False, name="version_number_unique"),
+            models.UniqueConstraint(
+                fields=["symbol"],
+                condition=Q(state=VersionState.ACTIVE),
+                nulls_distinct=False,
+                name="version_one_active_per_symbol",
+            ),
+            models.CheckConstraint(condition=Q(state__in=VersionState.values), name="version_state_known"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="version_number_positive"),
+            models.CheckConstraint(condition=Q(data_end__gte=F("data_start")), name="version_data_window_ordered"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol.ticker if self.symbol else 'base'} v{self.number}"
+
+    @property
+    def kind(self) -> str:
+        """`symbol` or `base`."""
+        return "base" if self.symbol_id is None else "symbol"
+
+    @property
+    def artifact_files(self) -> dict[str, ArtifactFile]:
+        """Hash and size of each file."""
+        return {name: ArtifactFile(**file) for name, file in self.files.items()}
+
+    @property
+    def skill(self) -> dict[str, Any]:
+        """Error relative to the naive forecast's on the test sessions, and whether it is significantly smaller (5 %)."""
+        return {"mase": self.metrics["mase"], "beats_naive": self.metrics["beats_naive_p"] < 0.05}
