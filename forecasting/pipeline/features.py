@@ -1,0 +1,98 @@
+"""Bars -> seven features, the volatility scale and the target, each row using bars up to its own date only.
+
+Every quantity looks back over a fixed number of bars and is added up in an order that does not depend on where the row
+stands, so a row is bit-identical whether it was computed from ten years of bars or from just as many as it looks back on.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from forecasting.pipeline.config import FEATURES, ForecastConfig
+
+Array = npt.NDArray[np.float64]
+
+VOLATILITY_FLOOR = 1e-4  # log return per session; keeps the scale of a price that does not move away from zero
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureTable:
+    """One row per session whose features are all known."""
+
+    dates: pd.DatetimeIndex  # (rows,) as_of
+    features: Array  # (rows, 7) in the order of config.FEATURES, not yet standardised
+    volatility: Array  # (rows,) EWMA, log return per session
+    target: Array  # (rows,) next session's log return / volatility; NaN in the last row, whose next session is unknown
+    close: Array  # (rows,)
+
+
+def bars_before_first_row(config: ForecastConfig) -> int:
+    """Number of leading bars that give no row: they are only looked back on."""
+    return max(config.volatility_sessions, config.volume_sessions - 1)
+
+
+def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable:
+    """Features of every session of `bars` (see bars.py for their contract) from the first one that can have them all."""
+    first = bars_before_first_row(config)
+    if len(bars) <= first:
+        raise ValueError(f"{len(bars)} bars give no features; at least {first + 1} are needed")
+    # Contiguous, because NumPy's logarithm of strided memory may differ in the last bit.
+    price = {name: np.ascontiguousarray(bars[name], dtype=np.float64) for name in ("open", "high", "low", "close")}
+    log_open, log_high, log_low, log_close = (np.log(values) for values in price.values())
+    log_return = log_close[1:] - log_close[:-1]  # (bars - 1,): row i is the return of bar i + 1
+    volatility = ewma_volatility(log_return, decay=config.volatility_decay, sessions=config.volatility_sessions)
+    columns = {
+        "log_return": log_return,
+        "overnight_gap": log_open[1:] - log_close[:-1],
+        "high_low_range": log_high - log_low,
+        "open_close_move": log_close - log_open,
+        "relative_volume": relative_volume(bars["volume"].to_numpy(np.float64), sessions=config.volume_sessions),
+        "log_ewma_volatility": np.log(volatility),
+        "log_parkinson_volatility": np.log(parkinson_volatility(log_high - log_low)),
+    }
+    rows = len(bars) - first
+    return FeatureTable(
+        dates=pd.DatetimeIndex(bars.index[first:]),
+        features=np.column_stack([columns[name][-rows:] for name in FEATURES]),
+        volatility=volatility[-rows:],
+        target=np.append(log_return[len(log_return) - rows + 1 :], np.nan) / volatility[-rows:],
+        close=price["close"][first:],
+    )
+
+
+def ewma_volatility(log_return: Array, *, decay: float, sessions: int) -> Array:
+    """Root of the exponentially weighted mean square of the last `sessions` returns, (returns - sessions + 1,).
+
+    RiskMetrics Technical Document (1996), section 5.2, with its finite look-back: weights decay ** lag.
+    """
+    variance = trailing_mean(log_return**2, decay ** np.arange(sessions, dtype=np.float64))
+    return np.sqrt(variance).clip(min=VOLATILITY_FLOOR)
+
+
+def parkinson_volatility(log_range: Array) -> Array:
+    """Volatility of each session from its high-low range: Parkinson (1980), Journal of Business 53(1)."""
+    return (log_range / math.sqrt(4 * math.log(2))).clip(min=VOLATILITY_FLOOR)
+
+
+def relative_volume(volume: Array, *, sessions: int) -> Array:
+    """log((1 + volume / mean) / 2) with the mean of the last `sessions` volumes, today's included, (bars - sessions + 1,).
+
+    0 at the usual volume, log(1/2) in a session without trading, and 0 for what has no volume at all (indices, currencies).
+    """
+    mean = trailing_mean(volume, np.ones(sessions))
+    ratio = np.divide(volume[sessions - 1 :], mean, out=np.ones_like(mean), where=mean > 0)
+    return np.log1p(ratio) - math.log(2)
+
+
+def trailing_mean(values: Array, weights: Array) -> Array:
+    """Weighted mean of each value (weights[0]) and those before it, (len(values) - len(weights) + 1,).
+
+    Added lag by lag: a running sum would carry the rounding of every earlier row into the later ones.
+    """
+    total = np.zeros(len(values) - len(weights) + 1)
+    for lag, weight in enumerate(weights / weights.sum()):
+        total += weight * values[len(weights) - 1 - lag : len(values) - lag]
+    return total

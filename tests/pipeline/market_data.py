@@ -1,0 +1,76 @@
+"""Small seeded bars, a config to match, and an ONNX network without Keras, for the pipeline's tests."""
+
+import numpy as np
+import onnx
+import pandas as pd
+from onnx import TensorProto, helper, numpy_helper
+
+from forecasting.pipeline.artifacts import ServingModel
+from forecasting.pipeline.calibration import Calibration
+from forecasting.pipeline.config import FEATURES, ForecastConfig
+from forecasting.pipeline.windows import Scaler
+
+TINY = ForecastConfig(
+    window=10,
+    volatility_sessions=20,
+    volume_sessions=5,
+    units=4,
+    batch_size=16,
+    learning_rate=0.01,
+    max_epochs=8,
+    patience=2,
+    minimum_holdout=20,
+    minimum_training_windows=60,
+)
+
+
+def simulated_bars(count: int = 200, *, seed: int = 1, volatility: float = 0.02) -> pd.DataFrame:
+    """A random walk of `count` bars that keeps the bars contract."""
+    rng = np.random.default_rng(seed)
+    close = 50 * np.exp(np.cumsum(volatility * rng.standard_normal(count)))
+    opening = close * np.exp(0.5 * volatility * rng.standard_normal(count))
+    reach = np.exp(0.5 * volatility * np.abs(rng.standard_normal((2, count))))
+    return pd.DataFrame(
+        {
+            "open": opening,
+            "high": np.maximum(opening, close) * reach[0],
+            "low": np.minimum(opening, close) / reach[1],
+            "close": close,
+            "volume": rng.integers(1_000, 9_000, count).astype(float),
+        },
+        index=pd.bdate_range("2020-01-01", periods=count, name="date"),
+    )
+
+
+def flat_bars(count: int = 200) -> pd.DataFrame:
+    """A price that never moves and is never traded."""
+    bars = simulated_bars(count)
+    bars[["open", "high", "low", "close"]] = 10.0
+    return bars.assign(volume=0.0)
+
+
+def linear_network(config: ForecastConfig = TINY, *, seed: int = 3) -> bytes:
+    """An ONNX model of random weights, input (n, window, 7), output (n, levels) around the standard normal's quantiles."""
+    rng = np.random.default_rng(seed)
+    inputs, outputs = config.window * len(FEATURES), len(config.quantile_levels)
+    weights = {"kernel": 0.02 * rng.standard_normal((inputs, outputs)), "bias": np.linspace(-1.6, 1.6, outputs)}
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["windows"], ["flat"]), helper.make_node("Gemm", ["flat", *weights], ["quantiles"])],
+        "linear",
+        [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", config.window, len(FEATURES)])],
+        [helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, ["n", outputs])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def serving_model(*, median_weight: float = 0.5, spread: float = 1.2) -> ServingModel:
+    """A model of `TINY` that serves without ever having been trained."""
+    return ServingModel(
+        config=TINY,
+        onnx=linear_network(),
+        scaler=Scaler(mean=(0.0,) * len(FEATURES), spread=(1.0,) * len(FEATURES)),
+        calibration=Calibration(median_weight=median_weight, spread=spread),
+    )

@@ -1,0 +1,176 @@
+"""A version's folder: complete on disk, and read only if every byte is the recorded one."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from forecasting.pipeline import artifacts
+from forecasting.pipeline.artifacts import FILES, ArtifactError, ArtifactFile, ServingModel, TrainedModel
+from tests.pipeline.market_data import serving_model
+
+Files = dict[str, ArtifactFile]
+
+
+def trained_model(**changes: object) -> TrainedModel:
+    backtest = {
+        "as_of": pd.to_datetime(["2024-01-02", "2024-01-03"]),
+        "target_date": pd.to_datetime(["2024-01-03", "2024-01-04"]),
+        "last_close": [10.0, 1 / 3],
+        "actual_close": [0.1 + 0.2, 11.0],
+        "q50": [10.0, 2 / 3],
+    }
+    values: dict[str, object] = {
+        **{field.name: getattr(serving_model(), field.name) for field in fields(ServingModel)},
+        "symbol": "KO",
+        "weights": b"weights",
+        "metrics": {"MAE": 0.1, "R²": 0.9},
+        "backtest": pd.DataFrame(backtest),
+        "data_start": date(2015, 1, 2),
+        "data_end": date(2024, 1, 4),
+        "bar_count": 2_000,
+        "epochs": 4,
+        "duration_s": 3.21,
+        "versions": {"keras": "3"},
+    }
+    return TrainedModel(**(values | changes))  # type: ignore[arg-type]  # one dictionary for fields of many types
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return artifacts.write(tmp_path, trained_model())
+
+
+def test_it_writes_exactly_the_files_that_it_records(tmp_path: Path, files: Files) -> None:
+    assert {path.name for path in tmp_path.iterdir()} == {*files} == {*FILES}
+    assert all((tmp_path / name).stat().st_size == file.size for name, file in files.items())
+
+
+def test_equal_models_give_equal_files(tmp_path: Path, files: Files) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+
+    assert artifacts.write(other, trained_model()) == files
+
+
+def test_it_does_not_overwrite_a_file(tmp_path: Path, files: Files) -> None:
+    with pytest.raises(FileExistsError):
+        artifacts.write(tmp_path, trained_model())
+
+
+def test_it_does_not_write_numbers_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        artifacts.write(tmp_path, trained_model(metrics={"MAE": float("nan")}))
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path, files: Files) -> None:
+    assert artifacts.read(tmp_path, files) == serving_model()
+
+
+def test_the_backtest_comes_back_to_the_last_bit(tmp_path: Path, files: Files) -> None:
+    pd.testing.assert_frame_equal(
+        artifacts.read_backtest(tmp_path, files), trained_model().backtest, check_exact=True, check_dtype=False
+    )
+
+
+def test_the_provenance_is_readable_by_people(tmp_path: Path, files: Files) -> None:
+    meta = json.loads((tmp_path / "meta.json").read_text(encoding="utf-8"))
+
+    assert meta["symbol"] == "KO"
+    assert meta["metrics"] == {"MAE": 0.1, "R²": 0.9}
+    assert (meta["data_start"], meta["data_end"], meta["bar_count"]) == ("2015-01-02", "2024-01-04", 2_000)
+
+
+def test_serving_needs_neither_weights_nor_backtest(tmp_path: Path, files: Files) -> None:
+    (tmp_path / "model.weights.h5").unlink()
+    (tmp_path / "backtest.csv").unlink()
+
+    assert artifacts.read(tmp_path, files) == serving_model()
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def lengthen(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def flip_one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE = [
+    pytest.param(remove, "is missing", id="missing"),
+    pytest.param(truncate, "but has only", id="truncated"),
+    pytest.param(lengthen, "but has more", id="longer"),
+    pytest.param(flip_one_bit, "has been changed", id="changed"),
+    pytest.param(replace_by_folder, "cannot be read", id="no file"),
+]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "meta.json"])
+@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
+def test_a_damaged_file_does_not_serve(
+    tmp_path: Path, files: Files, name: str, damage: Callable[[Path], None], reason: str
+) -> None:
+    damage(tmp_path / name)
+
+    with pytest.raises(ArtifactError, match=f"{name} .*{reason}") as caught:
+        artifacts.read(tmp_path, files)
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
+def test_a_damaged_backtest_is_not_read(tmp_path: Path, files: Files, damage: Callable[[Path], None], reason: str) -> None:
+    damage(tmp_path / "backtest.csv")
+
+    with pytest.raises(ArtifactError, match=reason):
+        artifacts.read_backtest(tmp_path, files)
+
+
+def test_a_file_without_a_recorded_hash_does_not_serve(tmp_path: Path, files: Files) -> None:
+    del files["model.onnx"]
+
+    with pytest.raises(ArtifactError, match=r"No hash of model\.onnx is recorded"):
+        artifacts.read(tmp_path, files)
+
+
+def rewritten(folder: Path, files: Files, **changes: object) -> Files:
+    """The record of a folder whose meta.json was written by a release that differs by `changes`."""
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8")) | changes
+    content = json.dumps(meta).encode()
+    (folder / "meta.json").write_bytes(content)
+    return files | {"meta.json": ArtifactFile(hashlib.sha256(content).hexdigest(), len(content))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"features": ["log_return"]}, "its features are log_return"),
+        ({"config": asdict(serving_model().config) | {"layers": 3}}, "layers"),
+        ({"calibration": {}}, "median_weight"),
+        ({"scaler": {}}, "mean"),
+    ],
+)
+def test_a_model_of_another_release_is_refused_with_the_reason(
+    tmp_path: Path, files: Files, changes: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(ArtifactError, match=f"another release: .*{reason}"):
+        artifacts.read(tmp_path, rewritten(tmp_path, files, **changes))

@@ -1,0 +1,147 @@
+"""One training from bars to a model: complete, honest about failures, and the same every time."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.pipeline.artifacts import TrainedModel
+from forecasting.pipeline.features import compute_features
+from forecasting.pipeline.forecaster import Forecaster
+from forecasting.pipeline.training import Progress, fit_scaler, train
+from forecasting.pipeline.windows import TooFewBarsError, UntrainableError, split_rows
+from tests.pipeline.market_data import TINY, simulated_bars
+
+ROOT = Path(__file__).parents[2]
+BARS = simulated_bars(200)
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[Progress]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def model(steps: list[Progress]) -> TrainedModel:
+    return train(BARS, TINY, symbol="KO", progress=steps.append)
+
+
+def test_the_model_says_what_it_was_made_of(model: TrainedModel) -> None:
+    assert (model.symbol, model.config, model.bar_count) == ("KO", TINY, len(BARS))
+    assert (model.data_start, model.data_end) == (BARS.index[0].date(), BARS.index[-1].date())
+    assert 1 <= model.epochs <= TINY.max_epochs
+    assert {"keras", "tensorflow", "onnxruntime"} <= {*model.versions}
+
+
+def test_the_metrics_are_complete_and_finite(model: TrainedModel) -> None:
+    metrics = model.metrics
+
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    assert {*metrics} == {
+        *("MAE", "RMSE", "MAPE", "R²", "last_data_date", "training_duration", "training_data_size"),
+        *("validation_data_size", "test_size", "naive", "mase", "beats_naive_p", "pinball_ratio", "coverage_80"),
+        "directional_accuracy",
+    }
+    assert metrics["last_data_date"] == BARS.index[-1].date().isoformat()
+
+
+def test_the_sizes_are_those_of_the_split(model: TrainedModel) -> None:
+    split = split_rows(compute_features(BARS, TINY), TINY)
+
+    sizes = tuple(model.metrics[name] for name in ("training_data_size", "validation_data_size", "test_size"))
+
+    assert sizes == (len(split.train), len(split.validation), len(split.test))
+
+
+def test_the_backtest_is_of_the_newest_sessions(model: TrainedModel) -> None:
+    backtest = model.backtest
+
+    assert len(backtest) == model.metrics["test_size"]
+    assert backtest["target_date"].iloc[-1] == BARS.index[-1]
+    assert (backtest["actual_close"] == BARS.loc[backtest["target_date"], "close"].to_numpy()).all()
+    assert (backtest["last_close"] == BARS.loc[backtest["as_of"], "close"].to_numpy()).all()
+
+
+def test_the_backtests_quantiles_ascend(model: TrainedModel) -> None:
+    columns = ["q05", "q10", "q25", "q50", "q75", "q90", "q95"]
+
+    assert [*model.backtest.columns[4:]] == columns
+    assert (np.diff(model.backtest[columns], axis=1) >= 0).all()
+
+
+def test_the_served_scaler_knows_all_rows_that_have_a_target(model: TrainedModel) -> None:
+    table = compute_features(BARS, TINY)
+
+    assert model.scaler == fit_scaler(table, range(len(table.dates) - 1))
+
+
+def test_progress_rises_from_nothing_to_done(model: TrainedModel, steps: list[Progress]) -> None:
+    fractions = [step.fraction for step in steps]
+
+    assert fractions == sorted(fractions)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+
+
+def test_progress_names_every_epoch(model: TrainedModel, steps: list[Progress]) -> None:
+    fitting = [(step.epoch, step.epochs) for step in steps if step.stage == "fitting"]
+    refitting = [(step.epoch, step.epochs) for step in steps if step.stage == "refitting"]
+
+    assert fitting == [(epoch, TINY.max_epochs) for epoch in range(1, len(fitting) + 1)]
+    assert refitting == [(epoch, model.epochs) for epoch in range(1, model.epochs + 1)]
+
+
+def test_fitting_stops_when_validation_has_not_improved_for_long_enough(model: TrainedModel, steps: list[Progress]) -> None:
+    fitted = sum(step.stage == "fitting" for step in steps)
+
+    assert fitted == min(model.epochs + TINY.patience, TINY.max_epochs)
+
+
+def test_too_few_bars_are_refused_with_the_number_needed() -> None:
+    with pytest.raises(TooFewBarsError, match=r"KO has 129 bars; at least 130 are needed\."):
+        train(BARS.iloc[-129:], TINY, symbol="KO")
+
+
+def test_the_fewest_bars_allowed_are_enough() -> None:
+    assert train(BARS.iloc[-130:], TINY, symbol="KO").metrics["training_data_size"] == TINY.minimum_training_windows
+
+
+def test_a_price_that_stood_still_all_through_the_test_is_refused() -> None:
+    bars = BARS.copy()
+    bars.iloc[-60:, :4] = 10.0
+
+    with pytest.raises(UntrainableError, match="KO has had the same close, 10, for its last 27 sessions"):
+        train(bars, TINY, symbol="KO")
+
+
+def test_a_fit_that_diverges_is_a_failure_with_a_reason() -> None:
+    with pytest.raises(UntrainableError, match="KO cannot be fitted: "):
+        train(BARS, replace(TINY, learning_rate=1e38), symbol="KO")
+
+
+def served(model: TrainedModel, bars: pd.DataFrame) -> list[float]:
+    return [*Forecaster(model).forecast(bars).quantiles.values()]
+
+
+def test_a_later_training_in_the_same_process_gives_the_same_forecasts(model: TrainedModel) -> None:
+    train(simulated_bars(180, seed=9), TINY, symbol="PEP")
+
+    again = train(BARS, TINY, symbol="KO")
+
+    assert served(again, BARS) == served(model, BARS)
+    assert again.weights == model.weights
+    pd.testing.assert_frame_equal(again.backtest, model.backtest, check_exact=True)
+
+
+def test_a_training_in_a_new_process_gives_the_same_forecasts(model: TrainedModel) -> None:
+    script = (
+        "import json; from tests.pipeline import test_training as here;"
+        "print(json.dumps(here.served(here.train(here.BARS, here.TINY, symbol='KO'), here.BARS)))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert json.loads(result.stdout) == served(model, BARS)
