@@ -1,0 +1,180 @@
+"""The ledger: forecasts are issued once, kept for ever, scored when their session has happened."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import DateField, OuterRef, Subquery
+from django_q.tasks import async_task
+
+from forecasting import market, registry, training_queue
+from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
+from forecasting.pipeline.artifacts import ArtifactError
+from forecasting.pipeline.calendars import next_session
+from forecasting.pipeline.forecaster import Forecaster, QuantileForecast
+from forecasting.pipeline.windows import TooFewBarsError
+from forecasting.training_queue import ModelStatus
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one symbol: a forecast, or why there is none (a training under way, or an error)."""
+
+    symbol: Symbol
+    forecast: Forecast | None = None
+    stale: bool = False
+    training: Training | None = None
+    started: bool = False  # the training, by this very request
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """How good a symbol's model is: its version's test, and the live record of all forecasts served for the symbol (prices)."""
+
+    version: ModelVersion
+    forecasts: int = 0
+    mae: float = 0.0
+    naive_mae: float = 0.0
+    coverage: float = 0.0
+
+
+def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
+    """A forecast of the next session for each symbol that has a model; a training for each that has none.
+
+    Bars that are behind are brought up to date first, for at most `budget_s` seconds; what is late goes on in the background.
+    The number of queries does not depend on the number of symbols.
+    """
+    statuses = training_queue.ensure_trained(tickers, now=now)
+    serving = {status.symbol: status.version for status in statuses if status.version}
+    if late := market.refresh(list(serving), now=now, budget_s=budget_s):
+        async_task("forecasting.tasks.sync_symbols", [symbol.pk for symbol in late])
+    forecasts, errors = issue(serving)
+    return [_prediction(status, forecasts, errors, now=now) for status in statuses]
+
+
+def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
+    """The scorecard of each symbol that has a model, by ticker. Two queries."""
+    versions = list(ModelVersion.objects.active().filter(symbol__ticker__in=tickers).select_related("symbol"))
+    symbols = [version.symbol for version in versions if version.symbol]
+    records = {record.pop("symbol_id"): record for record in Forecast.objects.of(symbols).track_record()}
+    return {
+        version.symbol.ticker: Scorecard(version, **records.get(version.symbol_id, {})) for version in versions if version.symbol
+    }
+
+
+def issue(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
+    """Each symbol's forecast by its version from its newest bar, made now or earlier, and the errors, both by symbol.
+
+    One forecast per version, symbol and session, ever: of two callers at the same moment both get the row of the first.
+    """
+    forecasts = _newest(serving)
+    if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
+        return forecasts, {}
+    rows, errors = _compute(missing)
+    Forecast.objects.bulk_create(rows, ignore_conflicts=True)
+    return forecasts | _stored(rows), errors
+
+
+def score_due() -> int:
+    """Scores every forecast whose target session has a bar by now; returns how many. One statement.
+
+    A split or dividend since the forecast rescales stored bars, not forecasts: the actual close is brought back to the forecast's
+    units by the ratio of the close it knew to the same session's close of today.
+    """
+    query = """
+        UPDATE forecasting_forecast AS forecast
+        SET actual_close = now.actual,
+            absolute_error = abs(now.actual - forecast.price),
+            naive_absolute_error = abs(now.actual - forecast.last_close),
+            inside_interval = now.actual BETWEEN forecast.interval_low AND forecast.interval_high,
+            scored_at = statement_timestamp()
+        FROM (
+            SELECT due.id, target.close * due.last_close / base.close AS actual
+            FROM forecasting_forecast AS due
+            JOIN forecasting_pricebar AS target ON target.symbol_id = due.symbol_id AND target.date = due.target_date
+            JOIN forecasting_pricebar AS base ON base.symbol_id = due.symbol_id AND base.date = due.as_of
+            WHERE due.scored_at IS NULL
+        ) AS now
+        WHERE forecast.id = now.id AND forecast.scored_at IS NULL -- asked again of a row that another process scores meanwhile
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return int(cursor.rowcount)
+
+
+def _newest(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
+    """The forecasts that already start from the newest bar."""
+    last_bar = PriceBar.objects.filter(symbol=OuterRef("symbol")).order_by("-date").values("date")[:1]
+    known = Forecast.objects.of(serving).filter(version__in=list(serving.values()))
+    current = known.filter(as_of=Subquery(last_bar, output_field=DateField())).select_related("symbol", "version")
+    return {forecast.symbol: forecast for forecast in current if serving[forecast.symbol] == forecast.version}
+
+
+def _stored(rows: Sequence[Forecast]) -> dict[Symbol, Forecast]:
+    """The ledger's rows of these forecasts, ours or a faster caller's; a bar that came meanwhile makes them no less the answer."""
+    made = {(row.symbol_id, row.version_id, row.as_of) for row in rows}
+    stored = Forecast.objects.of(row.symbol for row in rows).filter(as_of__in={row.as_of for row in rows})
+    mine = [row for row in stored.select_related("symbol", "version") if (row.symbol_id, row.version_id, row.as_of) in made]
+    return {forecast.symbol: forecast for forecast in mine}
+
+
+def _compute(serving: Mapping[Symbol, ModelVersion]) -> tuple[list[Forecast], dict[Symbol, str]]:
+    """New forecasts, unsaved, in the order of their symbols' keys, and why there is none for the others."""
+    models, errors = _load(serving)
+    bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
+    rows = []
+    for symbol in sorted(models, key=lambda symbol: symbol.pk):  # in one order, else two callers could wait for each other
+        try:
+            rows.append(_forecast(symbol, serving[symbol], models[symbol].forecast(bars[symbol.pk])))
+        except TooFewBarsError as error:
+            errors[symbol] = f"No forecast: {error}"
+    return rows, errors
+
+
+def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, str]]:
+    """The models, and the errors of those whose files cannot be used."""
+    models: dict[Symbol, Forecaster] = {}
+    errors: dict[Symbol, str] = {}
+    for symbol, version in serving.items():
+        try:
+            models[symbol] = registry.load_forecaster(version)
+        except ArtifactError as error:
+            errors[symbol] = f"The model's files cannot be used: {error}"
+            logger.error("version %d cannot be loaded: %s", version.number, error, extra={"symbol": symbol.ticker})
+    return models, errors
+
+
+def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast) -> Forecast:
+    """The ledger's row of a computed forecast."""
+    return Forecast(
+        symbol=symbol,
+        version=version,
+        as_of=computed.as_of,
+        target_date=next_session(symbol.exchange, after=computed.as_of),
+        last_close=computed.last_close,
+        price=computed.price,
+        quantiles=computed.quantiles,
+        interval_level=computed.interval_level,
+        interval_low=computed.interval_low,
+        interval_high=computed.interval_high,
+        probability_up=computed.probability_up,
+    )
+
+
+def _prediction(
+    status: ModelStatus, forecasts: Mapping[Symbol, Forecast], errors: Mapping[Symbol, str], *, now: datetime
+) -> Prediction:
+    """What to answer for one symbol."""
+    symbol = status.symbol
+    if forecast := forecasts.get(symbol):
+        return Prediction(symbol, forecast=forecast, stale=market.is_stale(symbol, forecast.as_of, now=now))
+    if status.version:
+        return Prediction(symbol, error=errors[symbol])
+    if status.training:
+        return Prediction(symbol, training=status.training, started=status.started)
+    return Prediction(symbol, error=f"Training not started: {status.refusal}.")

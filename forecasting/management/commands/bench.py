@@ -1,0 +1,111 @@
+"""`manage.py bench`: how fast the service is here, one line a figure; compare runs by their ratios, not their seconds."""
+
+import http.client
+import json
+import statistics
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+
+from forecasting.management.commands.predict import valid_tickers
+from stockpred.private_service import PrivateService, ServiceError
+
+CLIENTS = 8
+LOAD_SECONDS = 8.0
+TRAINING_SECONDS = 1800
+
+
+class Command(BaseCommand):
+    """Trainings as the service does them, and requests per second beside an endpoint that does next to nothing."""
+
+    help = "Measures trainings and requests of a whole service, on simulated prices or on a folder of CSV files."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Symbols and a folder of prices, both optional."""
+        parser.add_argument("symbols", nargs="*", default=[f"SAMPLE{n}" for n in range(1, 9)], metavar="SYMBOL")
+        parser.add_argument("--prices", type=Path, help="a folder with SYMBOL.csv files; without it, prices are simulated")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prints one line a figure."""
+        tickers = valid_tickers(options["symbols"])
+        try:
+            with PrivateService(Path(settings.STATE_DIR) / "bench", prices=options["prices"]) as service:
+                started = time.perf_counter()
+                service.until_up()
+                say("service ready after", time.perf_counter() - started, "s")
+                measure_trainings(service, tickers)
+                measure_requests(service, tickers[:3])
+        except ServiceError as error:
+            raise CommandError(str(error)) from error
+
+
+def say(what: str, value: float, unit: str) -> None:
+    """One figure."""
+    Console(highlight=False).print(f"{what}: {value:,.2f} {unit}".rstrip())
+
+
+def measure_trainings(service: PrivateService, tickers: list[str]) -> None:
+    """The first training is cold (process start, TensorFlow, compilation), those after it are warm."""
+    started = time.perf_counter()
+    service.post("check", symbols=tickers)
+    service.until("the trainings", lambda: all_trained(service, tickers), seconds=TRAINING_SECONDS)
+    say(f"{len(tickers)} trainings, from request to served model", time.perf_counter() - started, "s")
+    rows = [service.get(f"trainings?symbol={ticker}&state=succeeded")["results"][0] for ticker in tickers]
+    times = sorted((datetime.fromisoformat(row["started_at"]), datetime.fromisoformat(row["finished_at"])) for row in rows)
+    cold, *warm = [(end - start).total_seconds() for start, end in times]
+    say("cold training (process start to published version)", cold, "s")
+    if warm:
+        say(f"warm training (median of {len(warm)})", statistics.median(warm), "s")
+
+
+def all_trained(service: PrivateService, tickers: list[str]) -> bool:
+    """Whether every symbol has a model; raises ServiceError where one cannot be trained."""
+    answers = service.post("check", symbols=tickers)
+    if stuck := [answer["message"] for answer in answers if not answer["model_exists"] and not answer["training"]]:
+        raise service.error(stuck[0])
+    return all(answer["model_exists"] for answer in answers)
+
+
+def measure_requests(service: PrivateService, tickers: list[str]) -> None:
+    """Forecasts from the ledger beside an endpoint that only asks for the database."""
+    body = json.dumps({"symbols": tickers})
+    service.post("predict", symbols=tickers)
+    floor = requests_per_second(service, "GET", "/health", None)
+    predict = requests_per_second(service, "POST", "/models/predict", body)
+    say("GET /health", floor, "requests/s")
+    say(f"POST /models/predict, {len(tickers)} symbols", predict, "requests/s")
+    say("predict relative to health", predict / floor, "")
+
+
+def requests_per_second(service: PrivateService, method: str, path: str, body: str | None) -> float:
+    """Answered requests of CLIENTS threads with a connection each; raises ServiceError for any answer but 200."""
+    counts = [0] * CLIENTS
+    wrong: list[str] = []
+    ends = time.perf_counter() + LOAD_SECONDS
+
+    def load(client: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        while time.perf_counter() < ends and not wrong:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            text = response.read()
+            if response.status != http.client.OK:
+                wrong.append(text.decode(errors="replace"))
+            counts[client] += 1
+        connection.close()
+
+    threads = [threading.Thread(target=load, args=[client]) for client in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise service.error(f"{method} {path} answered {wrong[0]}")
+    return sum(counts) / LOAD_SECONDS

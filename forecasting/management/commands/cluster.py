@@ -1,0 +1,28 @@
+"""`manage.py cluster`: one django-q2 cluster (named by Q_CLUSTER_NAME) that ends with the worker that started it."""
+
+import os
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django_q.cluster import Cluster
+
+from stockpred.processes import parent_is_gone
+
+GRACE_SECONDS = 15  # for running tasks, after the worker has died without a word
+
+
+class Command(BaseCommand):
+    """Started by `manage.py worker`; not for people."""
+
+    help = "One task cluster, as `manage.py worker` starts it."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Runs until SIGTERM, or until the worker is gone and its grace is over."""
+        cluster = Cluster()
+        cluster.start()
+        while cluster.sentinel.is_alive() and not parent_is_gone(wait_s=1.0):
+            pass
+        cluster.sentinel.join(GRACE_SECONDS)
+        if cluster.sentinel.is_alive():
+            os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -1,0 +1,101 @@
+"""`manage.py demo`: starts the whole service in a folder of its own and drives it over HTTP as a client would."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+
+from forecasting import terminal
+from forecasting.management.commands.predict import valid_tickers
+from stockpred.private_service import PrivateService, ServiceError
+
+TRAINING_SECONDS = 900
+
+
+class Command(BaseCommand):
+    """Check, wait, metrics, predict, retrain, wait: the life of a model, over the real HTTP API."""
+
+    help = "Trains and forecasts two symbols over the real HTTP API and prints what happens."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Symbols and a folder of prices, both optional."""
+        parser.add_argument("symbols", nargs="*", default=["SAMPLE1", "SAMPLE2"], metavar="SYMBOL")
+        parser.add_argument("--prices", type=Path, help="a folder with SYMBOL.csv files; without it, prices are simulated")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Returns after a complete run; CommandError says which step failed and where the log is."""
+        tickers, prices = valid_tickers(options["symbols"]), options["prices"]
+        if prices and not prices.is_dir():
+            raise CommandError(f"--prices {prices} is not a folder.")
+        story = Story(tickers, terminal.console())
+        try:
+            with PrivateService(Path(settings.STATE_DIR) / "demo", prices=prices) as service:
+                story.tell(service)
+                story.step("Stopping")
+        except ServiceError as error:
+            raise CommandError(f"The demo failed. {error}") from error
+        story.step("Done: everything worked, and nothing is left running.")
+
+
+class Story:
+    """What the demo does and prints, step by step."""
+
+    def __init__(self, tickers: list[str], console: Console) -> None:
+        self._tickers, self._console = tickers, console
+        self._started = time.monotonic()
+
+    def tell(self, service: PrivateService) -> None:
+        """The whole of it; raises ServiceError."""
+        source = "SIMULATED prices (nobody's real market)" if service.simulated else "real prices from CSV files"
+        self._console.print(f"stockpred demo: {', '.join(self._tickers)} on {source}")
+        self.step("Starting database, web server and worker")
+        service.until_up()
+        self._console.print(f"  serving at {service.url}, Swagger at {service.url}/swagger")
+        self.step("POST /models/check: is there a model?")
+        for answer in service.post("check", symbols=self._tickers):
+            self._console.print(f"  {answer['symbol']}: {answer['message']}")
+        self.step("Waiting for the trainings")
+        self._await_trainings(service)
+        self.step("POST /models/metrics: how good are they?")
+        metrics = service.post("metrics", symbols=self._tickers)
+        self._console.print(terminal.metrics_table(metrics, simulated=service.simulated))
+        self.step("POST /models/predict: what will the next close be?")
+        self._predict(service)
+        ticker = self._tickers[0]
+        self.step(f"POST /models/retrain: train {ticker} again")
+        self._console.print(f"  {service.post('retrain', symbol=ticker)['message']}")
+        self._await_trainings(service)
+        (answer,) = service.post("check", symbols=[ticker])
+        self._console.print(f"  {ticker} is now served by version {answer['version']}")
+
+    def step(self, title: str) -> None:
+        """A heading with the time since the start."""
+        self._console.print(f"\n[bold]{time.monotonic() - self._started:5.1f} s  {title}[/bold]")
+
+    def _predict(self, service: PrivateService) -> None:
+        predictions = service.post("predict", symbols=self._tickers)["predictions"]
+        self._console.print(terminal.forecast_table(predictions, simulated=service.simulated))
+        if failed := [ticker for ticker, answer in predictions.items() if answer["status"] != "success"]:
+            raise service.error(f"There is no forecast for {', '.join(failed)}.")
+
+    def _await_trainings(self, service: PrivateService) -> None:
+        """Until every symbol has a model and no training is under way, with visible progress."""
+        with terminal.TrainingProgress(self._console) as bars:
+
+            def all_trained() -> bool:
+                answers = service.post("check", symbols=self._tickers)
+                for answer in answers:
+                    if training := answer["training"]:
+                        stage = training["stage"] or training["state"]
+                        bars.update(answer["symbol"], stage=stage, fraction=training["progress"])
+                    elif answer["model_exists"]:
+                        bars.update(answer["symbol"], stage="done", fraction=1.0)
+                    else:
+                        raise service.error(f"{answer['symbol']}: {answer['message']}")
+                return not any(answer["training"] for answer in answers)
+
+            service.until("the trainings", all_trained, seconds=TRAINING_SECONDS)

@@ -1,0 +1,45 @@
+"""`manage.py predict SYMBOL...`: forecasts at the terminal."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from rest_framework.exceptions import ValidationError
+
+from forecasting import ledger, terminal
+from forecasting.api.serializers import SymbolsRequest, prediction_json
+
+
+def valid_tickers(words: list[str]) -> list[str]:
+    """The symbols as the API would take them; CommandError says what is wrong."""
+    request = SymbolsRequest(data={"symbols": words})
+    try:
+        request.is_valid(raise_exception=True)
+    except ValidationError as error:
+        raise CommandError(f"{' '.join(words)}: {_first(error.detail)}") from error
+    return list(request.validated_data["symbols"])
+
+
+def _first(detail: Any) -> str:
+    """The first text in the nested details of a validation error."""
+    while not isinstance(detail, str):
+        detail = next(iter(detail.values() if isinstance(detail, dict) else detail))
+    return str(detail)
+
+
+class Command(BaseCommand):
+    """The same forecasts as `POST /models/predict`."""
+
+    help = "Forecasts the next session's close; a symbol without a model is put into the training queue."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Symbols."""
+        parser.add_argument("symbols", nargs="+", metavar="SYMBOL")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prints a table."""
+        tickers = valid_tickers(options["symbols"])
+        predictions = ledger.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        answers = {each.symbol.ticker: prediction_json(each, {}) for each in predictions}
+        terminal.console().print(terminal.forecast_table(answers, simulated=settings.PRICE_SOURCE == "sample"))

@@ -1,0 +1,95 @@
+"""`manage.py run`: the whole service in one terminal."""
+
+import secrets
+import socket
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from stockpred.processes import ProcessGroup, StopSignal, wait_for
+
+START_SECONDS = 60
+GRACE_SECONDS = 30
+ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+
+
+class Command(BaseCommand):
+    """Database, web server and worker, until Ctrl-C."""
+
+    help = "Runs database, web server and worker until Ctrl-C."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Returns after a clean stop; CommandError when a part ends by itself."""
+        self._refuse_taken_port()
+        stop = StopSignal()
+        self._say("Preparing the database ...")
+        call_command("migrate", verbosity=0)
+        manage = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
+        parts = [ProcessGroup("web server", [*manage, "web"])]
+        try:
+            if not wait_for(lambda: self._answers() or parts[0].ended() is not None, seconds=START_SECONDS) or parts[0].ended():
+                raise CommandError(f"The web server did not start on port {settings.PORT}; see {self._log()}.")
+            parts.append(ProcessGroup("worker", [*manage, "worker"]))
+            self._greet()
+            while not stop.wait(1.0):
+                if ended := [part for part in parts if part.ended() is not None]:
+                    raise CommandError(f"The {ended[0].name} ended with status {ended[0].ended()}; see {self._log()}.")
+            self._say("Stopping ...")
+        finally:
+            for part in reversed(parts):
+                part.stop(grace_s=GRACE_SECONDS)
+            if settings.EMBEDDED_POSTGRES:
+                settings.EMBEDDED_POSTGRES.stop()
+        self._say("Stopped.")
+
+    def _refuse_taken_port(self) -> None:
+        try:
+            socket.create_server((settings.HOST, settings.PORT)).close()
+        except OSError as error:
+            raise CommandError(f"PORT {settings.PORT} on {settings.HOST} cannot be used: {error.strerror}. Set PORT.") from error
+
+    def _greet(self) -> None:
+        url = self._url()
+        self._say("")
+        self._say(f"stockpred serves at {url}")
+        self._say(f"  Swagger   {url}/swagger")
+        self._say(f"  Admin     {url}/admin/   {self._login()}")
+        self._say(f"  Prices    {'SIMULATED' if settings.PRICE_SOURCE == 'sample' else settings.PRICE_SOURCE}")
+        self._say(f"  Log       {self._log()}")
+        self._say("Ctrl-C stops all of it.")
+
+    def _login(self) -> str:
+        """How to log in. At a terminal the first administrator is made at once; a password never goes into a log file."""
+        users = get_user_model().objects
+        if users.filter(is_staff=True).exists():
+            return ""
+        if not sys.stdout.isatty():
+            return "(make a login: python manage.py createsuperuser)"
+        password = secrets.token_urlsafe(12)
+        users.create_superuser("admin", password=password)
+        return f"first login: admin / {password} (shown only now; change it there)"
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self._url()}/health", timeout=2) as response:  # noqa: S310 - our own http address
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _url(self) -> str:
+        host = "localhost" if settings.HOST in (*ALL_ADDRESSES, "127.0.0.1") else settings.HOST
+        return f"http://{host}:{settings.PORT}"
+
+    def _log(self) -> str:
+        return str(Path(settings.LOG_DIR) / "app.log") if settings.ENABLE_LOGS else "the console (ENABLE_LOGS is off)"
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()

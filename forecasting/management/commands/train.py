@@ -1,0 +1,56 @@
+"""`manage.py train SYMBOL...`: trainings at the terminal."""
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from forecasting import ledger, terminal, trainer_process, training_queue
+from forecasting.api.serializers import metrics_json
+from forecasting.management.commands.predict import valid_tickers
+from forecasting.models import Training
+from forecasting.models.trainings import TrainingState
+
+POLL_SECONDS = 0.5
+
+
+class Command(BaseCommand):
+    """Trains here, without a worker; what a running worker has taken already is only watched."""
+
+    help = "Trains the models of these symbols now and shows their errors beside the naive forecast's."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Symbols."""
+        parser.add_argument("symbols", nargs="+", metavar="SYMBOL")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prints the metrics; CommandError when a training did not succeed."""
+        console = terminal.console()
+        tickers = valid_tickers(options["symbols"])
+        keys = [training_queue.request_one(ticker).pk for ticker in tickers]
+        with terminal.TrainingProgress(console) as bars:
+            self._work(keys, bars)
+        cards = ledger.scorecards(tickers)
+        answers = [metrics_json(ticker, cards.get(ticker)) for ticker in tickers]
+        console.print(terminal.metrics_table(answers, simulated=settings.PRICE_SOURCE == "sample"))
+        unsuccessful = Training.objects.filter(pk__in=keys).exclude(state=TrainingState.SUCCEEDED).select_related("symbol")
+        if reasons := [f"{training.subject}: {training.error or training.state}" for training in unsuccessful]:
+            raise CommandError("Not trained:\n" + "\n".join(reasons))
+
+    def _work(self, keys: Collection[int], bars: terminal.TrainingProgress) -> None:
+        """Takes the trainings one by one until all have ended."""
+
+        def show(training: Training, stage: str, fraction: float) -> None:
+            bars.update(training.subject, stage=stage, fraction=fraction)
+
+        mine = Training.objects.filter(pk__in=keys).select_related("symbol")
+        with trainer_process.TrainerProcess(watch=show) as trainer:
+            while any(training.is_active for training in mine.all()):
+                if training := training_queue.claim(among=keys):
+                    trainer_process.train(training, trainer)
+                else:
+                    time.sleep(POLL_SECONDS)
+                for training in mine.all():
+                    show(training, training.stage or training.state, training.progress)

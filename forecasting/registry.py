@@ -1,0 +1,142 @@
+"""Model versions: published in one transaction, activated, loaded for serving."""
+
+import functools
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models.trainings import TrainingState
+from forecasting.models.versions import ModelVersionQuerySet, VersionState
+from forecasting.pipeline import artifacts
+from forecasting.pipeline.artifacts import ArtifactFile, TrainedModel
+from forecasting.pipeline.forecaster import Forecaster
+
+LOADED_MODELS = 256  # kept in memory by one process, some 100 kB each
+
+logger = logging.getLogger(__name__)
+
+
+class FenceLostError(Exception):
+    """The training was given to another trainer, cancelled or ended: this result must not be published."""
+
+
+def models_root() -> Path:
+    """The folder of all versions' folders."""
+    return Path(settings.MEDIA_ROOT) / "models"
+
+
+def publish(trained: TrainedModel, *, training_id: int, fence: int) -> ModelVersion:
+    """Files first (scratch folder, flushed, hashed, renamed), then one transaction: version, its activation, the training's end.
+
+    Raises FenceLostError where the training is no longer this trainer's, OSError where the files cannot be written. In both
+    cases, as in any other failure, the database is as before and the files are removed; only where the database went away in
+    between they stay, because the transaction may have been committed.
+    """
+    root = models_root()
+    root.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
+    try:
+        files = artifacts.write(folder, trained)
+        version_id = _next_version_id()
+        folder.chmod(0o755)  # mkdtemp makes it private; another user's web server must be able to read it
+        folder = folder.rename(root / f"{version_id}-{files['model.onnx'].sha256[:12]}")
+        _flush(root)
+        return _register(trained, files, version_id=version_id, folder=folder.name, training_id=training_id, fence=fence)
+    except (OperationalError, InterfaceError):
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@transaction.atomic
+def activate(version: ModelVersion, *, by: str) -> None:
+    """Lets this version serve in place of the active one. Raises ArtifactError where its files are missing or damaged."""
+    artifacts.read(models_root() / version.folder, version.artifact_files)
+    _locked_versions(version.symbol).active().exclude(pk=version.pk).update(state=VersionState.RETIRED)
+    version.state = VersionState.ACTIVE
+    version.decision = f"Activated by {by}."
+    version.save(update_fields=["state", "decision"])
+    logger.info("version %d activated by %s", version.number, by, extra={"symbol": str(version.symbol or "base")})
+
+
+def load_forecaster(version: ModelVersion) -> Forecaster:
+    """The version's model, from memory where this process has used it before.
+
+    Raises ArtifactError where a file is missing or is not the one that was published.
+    """
+    return _load(version.folder, tuple(sorted(version.artifact_files.items())))
+
+
+@functools.lru_cache(maxsize=LOADED_MODELS)
+def _load(folder: str, files: tuple[tuple[str, ArtifactFile], ...]) -> Forecaster:
+    return Forecaster.load(models_root() / folder, dict(files))
+
+
+@transaction.atomic
+def _register(
+    trained: TrainedModel, files: dict[str, ArtifactFile], *, version_id: int, folder: str, training_id: int, fence: int
+) -> ModelVersion:
+    training = Training.objects.held(training_id=training_id, fence=fence).select_for_update(of=("self",)).first()
+    if training is None:
+        raise FenceLostError(f"Training {training_id} is no longer this trainer's; its result is discarded.")
+    siblings = _locked_versions(training.symbol)
+    previous = siblings.active().first()
+    siblings.active().update(state=VersionState.RETIRED)
+    version = ModelVersion.objects.create(
+        pk=version_id,
+        symbol=training.symbol,
+        number=(siblings.aggregate(last=Max("number"))["last"] or 0) + 1,
+        state=VersionState.ACTIVE,
+        decision=f"Replaces version {previous.number}." if previous else "First version.",
+        training=training,
+        config=trained.config.to_dict(),
+        metrics=trained.metrics,
+        data_start=trained.data_start,
+        data_end=trained.data_end,
+        bar_count=trained.bar_count,
+        folder=folder,
+        files={name: asdict(file) for name, file in files.items()},
+    )
+    Training.objects.filter(pk=training.pk).update(
+        state=TrainingState.SUCCEEDED,
+        stage="published",
+        progress=1.0,
+        error="",
+        finished_at=Now(),
+        lease_expires_at=None,
+    )
+    return version
+
+
+def _locked_versions(symbol: Symbol | None) -> ModelVersionQuerySet:
+    """The versions of a symbol, all rows locked: of two transactions that choose which one serves, the second waits."""
+    versions = ModelVersion.objects.filter(symbol=symbol)
+    list(versions.select_for_update().order_by("pk").values_list("pk"))
+    return versions
+
+
+def _next_version_id() -> int:
+    """Drawn ahead of the insert, because the folder's name contains it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [ModelVersion._meta.db_table])
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+def _flush(folder: Path) -> None:
+    """Makes a rename in `folder` survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

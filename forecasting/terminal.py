@@ -1,0 +1,100 @@
+"""What people see at a terminal: progress, forecasts and metrics. Takes the JSON of the API, so that it shows the same."""
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+QUARTER = 0.25  # where no bar can be drawn, a line is printed for every quarter of a training
+PAGE_WIDTH = 120  # characters
+
+
+def console() -> Console:
+    """The terminal, or a page wide enough for every table where the output goes to a pipe or a file."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=PAGE_WIDTH)
+
+
+class TrainingProgress:
+    """A bar for each training at a terminal, a line now and then in a pipe or a log."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[stage]}"),
+            TimeElapsedColumn(),
+        )
+        self._bars = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+        self._printed: dict[str, int] = {}
+
+    def __enter__(self) -> "TrainingProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def update(self, symbol: str, *, stage: str, fraction: float) -> None:
+        """Shows how far a symbol's training is."""
+        if self._console.is_terminal:
+            if symbol not in self._tasks:
+                self._tasks[symbol] = self._bars.add_task(symbol, total=1.0, stage=stage)
+            self._bars.update(self._tasks[symbol], completed=fraction, stage=stage)
+            return
+        quarter = int(fraction / QUARTER) if stage != "queued" else -1
+        if self._printed.get(symbol) != quarter:
+            self._printed[symbol] = quarter
+            self._console.print(f"  {symbol}: {stage}, {fraction:.0%}")
+
+
+def forecast_table(predictions: Mapping[str, Mapping[str, Any]], *, simulated: bool) -> Table:
+    """The answers of `predict`, a row a symbol."""
+    table = _table("Forecasts of the next session's close", simulated=simulated)
+    for heading in ("symbol", "last close", "forecast", "80 % interval", "for session", "P(up)"):
+        table.add_column(heading, justify="left" if heading == "symbol" else "right")
+    for symbol, answer in predictions.items():
+        if answer["status"] != "success":
+            table.add_row(symbol, answer.get("message") or answer.get("error"))
+            continue
+        interval, stale = answer["interval"], ", newer prices are missing" if answer["stale"] else ""
+        table.add_row(
+            symbol,
+            f"{answer['last_close']} {answer['currency']} ({answer['as_of']}{stale})",
+            f"{answer['predicted_price']} ({answer['variation']['percentage']:+.2f} %)",
+            f"{interval['low']} to {interval['high']}",
+            answer["target_date"],
+            f"{answer['probability_up']:.0%}",
+        )
+    return table
+
+
+def metrics_table(answers: Iterable[Mapping[str, Any]], *, simulated: bool) -> Table:
+    """The answers of `metrics`, a row a symbol: the model's error beside that of repeating the last close."""
+    table = _table("Out-of-sample error beside the naive forecast (the last close)", simulated=simulated)
+    for heading in ("symbol", "MAE", "naive MAE", "ratio", "80 % interval held", "test sessions", "trained in"):
+        table.add_column(heading, justify="left" if heading == "symbol" else "right")
+    for answer in answers:
+        if "error" in answer:
+            table.add_row(answer["symbol"], answer["error"])
+            continue
+        metrics = answer["metrics"]
+        table.add_row(
+            answer["symbol"],
+            str(metrics["MAE"]),
+            str(metrics["naive"]["MAE"]),
+            f"{metrics['mase']:.3f}",
+            f"{metrics['coverage_80']:.1%}",
+            str(metrics["test_size"]),
+            f"{metrics['training_duration']} s",
+        )
+    return table
+
+
+def _table(title: str, *, simulated: bool) -> Table:
+    return Table(title=title + (", SIMULATED prices" if simulated else ""), title_justify="left")

@@ -1,0 +1,85 @@
+"""The trainer process: trains one symbol after the other for its parent; no other process of the service loads TensorFlow.
+
+It reads requests, one JSON object a line: `{"training": 7, "fence": 1}`. It answers each with lines of progress,
+`{"stage": ..., "fraction": ...}`, and one line with the outcome, `{"outcome": "published", "error": ""}`.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import IO
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from forecasting import market, registry
+from forecasting.models import Symbol, Training
+from forecasting.models.trainings import Outcome
+from forecasting.pipeline.bars import BadBarsError
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.sources import BadDataError, PriceSourceError, UnknownSymbolError
+from forecasting.pipeline.training import Progress, train
+from forecasting.pipeline.windows import TooFewBarsError
+
+logger = logging.getLogger(__name__)
+
+
+def serve(requests: IO[str], answers: IO[str]) -> None:
+    """Works off requests until the parent closes its end."""
+
+    def answer(**message: object) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    for line in requests:
+        job = json.loads(line)
+        training = Training.objects.select_related("symbol").get(pk=job["training"])
+        outcome, error = work(training, fence=job["fence"], progress=lambda now: answer(stage=now.stage, fraction=now.fraction))
+        answer(outcome=outcome, error=error)
+
+
+def work(training: Training, *, fence: int, progress: Callable[[Progress], None]) -> tuple[Outcome, str]:
+    """One training, from bars to the published version; returns how it ended and, where it did not succeed, why.
+
+    An error that nobody foresaw ends the process; the parent sees that and counts the attempt.
+    """
+    symbol = training.symbol
+    if symbol is None:
+        return Outcome.FAILED, "The queue trains symbols; this training names none."
+    try:
+        progress(Progress(stage="prices", fraction=0.0, epoch=None, epochs=None))
+        _sync(symbol)
+        trained = train(market.bars(symbol), ForecastConfig(seed=settings.SEED), symbol=symbol.ticker, progress=progress)
+        version = registry.publish(trained, training_id=training.pk, fence=fence)
+    except (UnknownSymbolError, BadDataError) as error:
+        return Outcome.FAILED, error.reason
+    except (BadBarsError, TooFewBarsError) as error:
+        return Outcome.FAILED, str(error)
+    except registry.FenceLostError as error:
+        return Outcome.REFUSED, str(error)
+    except PriceSourceError as error:
+        return Outcome.RETRY, error.reason
+    except DatabaseError as error:
+        return Outcome.RETRY, f"The database did not answer: {error}"
+    except OSError as error:
+        return Outcome.RETRY, f"The model's files could not be written: {error.strerror}."
+    logger.info(
+        "version %d published, error %.3f of the naive forecast's",
+        version.number,
+        version.metrics["mase"],
+        extra={"symbol": symbol.ticker, "training": training.pk},
+    )
+    return Outcome.PUBLISHED, ""
+
+
+def _sync(symbol: Symbol) -> None:
+    """Newest bars first; where the price source is only out of reach, the stored ones will do."""
+    try:
+        market.sync(symbol, now=timezone.now())
+    except (UnknownSymbolError, BadDataError):
+        raise
+    except PriceSourceError as error:
+        if not market.bars(symbol).size:
+            raise
+        logger.warning("training on the stored bars: %s", error, extra={"symbol": symbol.ticker})

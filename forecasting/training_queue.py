@@ -1,0 +1,231 @@
+"""The training queue: request, claim, renew, finish and rescue trainings.
+
+A training is a row first and a doorbell second: both commit together, so that neither exists without the other. Who works on a row
+holds its `fence`; every later write asks for that fence, so that a process that was given up can change nothing any more.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Case, F, QuerySet, When
+from django.db.models.functions import Now
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+
+from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models.trainings import LEASE, MAX_ATTEMPTS, PRIORITIES, TrainingReason, TrainingState
+
+CLUSTER = "training"
+FAILURE_REST = timedelta(hours=1)  # after a failed training only a person starts another one sooner
+RETRY_PAUSES = (timedelta(seconds=0), timedelta(seconds=30))  # before the second and the third attempt
+
+FULL = "{limit} trainings are waiting; try again later"
+
+logger = logging.getLogger(__name__)
+
+
+class QueueFullError(Exception):
+    """As many trainings wait as TRAIN_QUEUE_LIMIT allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """What stands between a symbol and its model: a version that serves, a training, or a reason why none was started."""
+
+    symbol: Symbol
+    version: ModelVersion | None
+    training: Training | None
+    started: bool = False
+    refusal: str = ""
+
+
+def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus]:
+    """Where each symbol stands; one without a model and without a training gets one. Constant number of queries."""
+    symbols = Symbol.objects.all().ensure(tickers)
+    # Trainings first: one that publishes between the two reads then shows as active or by its version, never as neither.
+    newest = {each.symbol_id: each for each in Training.objects.of(symbols).select_related("symbol").newest_per_symbol()}
+    versions = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
+    refusals = {symbol.pk: reason for symbol in symbols if (reason := _why_not(newest.get(symbol.pk), now=now))}
+    missing = [
+        symbol
+        for symbol in symbols
+        if symbol.pk not in versions and symbol.pk not in refusals and not (symbol.pk in newest and newest[symbol.pk].is_active)
+    ]
+    room = _room() if missing else 0
+    started = request(missing[:room], reason=TrainingReason.NEVER_TRAINED)
+    refusals |= {symbol.pk: FULL.format(limit=settings.TRAIN_QUEUE_LIMIT) for symbol in missing[room:]}
+    return [
+        ModelStatus(
+            symbol=symbol,
+            version=versions.get(symbol.pk),
+            training=started.get(symbol.pk) or _if_active(newest.get(symbol.pk)),
+            started=symbol.pk in started,
+            refusal=refusals.get(symbol.pk, ""),
+        )
+        for symbol in symbols
+    ]
+
+
+def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
+    """One active training for each symbol, by the symbol's primary key: the one under way, its priority raised, or a new one.
+
+    Rows and doorbells commit together.
+    """
+    wanted = sorted(symbols, key=lambda symbol: symbol.pk)  # in one order, else two requests could wait for each other
+    if not wanted:
+        return {}
+    priority = PRIORITIES[reason]
+    with transaction.atomic():
+        rows = [Training(symbol=symbol, reason=reason, priority=priority) for symbol in wanted]
+        Training.objects.bulk_create(rows, ignore_conflicts=True)
+        Training.objects.of(wanted).queued().filter(priority__lt=priority).update(priority=priority, reason=reason)
+        trainings = {each.symbol_id: each for each in Training.objects.of(wanted).select_related("symbol").newest_per_symbol()}
+        ring(len(wanted))
+    for training in trainings.values():
+        logger.info("training requested: %s", reason.label, extra=_about(training))
+    return {key: training for key, training in trainings.items() if key is not None}
+
+
+def request_one(ticker: str) -> Training:
+    """A person asks for a training: the symbol's active one, its priority raised, or a new one. Raises QueueFullError."""
+    (symbol,) = Symbol.objects.all().ensure([ticker])
+    if not _room() and not Training.objects.active().of([symbol]).exists():
+        raise QueueFullError(FULL.format(limit=settings.TRAIN_QUEUE_LIMIT))
+    return request([symbol], reason=TrainingReason.REQUESTED)[symbol.pk]
+
+
+def positions(trainings: Iterable[Training | None]) -> dict[int, int]:
+    """The place in the queue, from 1, of those that wait, by their primary key. One query, none where nothing waits."""
+    if not any(training and training.state == TrainingState.QUEUED for training in trainings):
+        return {}
+    waiting = Training.objects.queued().in_claim_order().values_list("pk", flat=True)
+    return {key: place for place, key in enumerate(waiting, start=1)}
+
+
+def ring(trainings: int) -> None:
+    """Rings for that many trainings: one doorbell is enough for a trainer, which takes all that wait."""
+    for _ in range(min(trainings, settings.TRAIN_WORKERS)):
+        async_task("forecasting.tasks.drain_training_queue", cluster=CLUSTER)
+
+
+def claim(*, among: Iterable[int] | None = None) -> Training | None:
+    """Takes the most urgent due training, of all or of those primary keys, before any work is done on it.
+
+    Its fence and attempts are raised and a lease is granted, in one transaction; None where nothing is due.
+    """
+    due = Training.objects.claimable() if among is None else Training.objects.claimable().filter(pk__in=list(among))
+    with transaction.atomic():
+        training = due.select_for_update(skip_locked=True, of=("self",)).select_related("symbol").first()
+        if training is None:
+            return None
+        Training.objects.filter(pk=training.pk).update(
+            state=TrainingState.RUNNING,
+            attempts=F("attempts") + 1,
+            fence=F("fence") + 1,
+            lease_expires_at=Now() + LEASE,
+            started_at=Case(When(started_at__isnull=True, then=Now()), default=F("started_at")),
+            stage="starting",
+            progress=0.0,
+        )
+        training.refresh_from_db()
+    logger.info("training claimed, attempt %d of %d", training.attempts, MAX_ATTEMPTS, extra=_about(training))
+    return training
+
+
+def renew(training: Training) -> bool:
+    """Extends the lease; False when the training is no longer ours."""
+    return bool(_held(training).update(lease_expires_at=Now() + LEASE))
+
+
+def report(training: Training, *, stage: str, fraction: float) -> bool:
+    """Notes how far the work is and extends the lease; False when the training is no longer ours."""
+    return bool(_held(training).update(stage=stage, progress=fraction, lease_expires_at=Now() + LEASE))
+
+
+def retry(training: Training, *, error: str) -> None:
+    """An attempt that may succeed another time has failed: back to the queue, or failed after the last attempt."""
+    if training.attempts >= MAX_ATTEMPTS:
+        fail(training, error=f"{error} ({MAX_ATTEMPTS} attempts)")
+        return
+    pause = RETRY_PAUSES[training.attempts - 1]
+    with transaction.atomic():
+        if not _requeue(training, not_before=Now() + pause, error=error):
+            return
+        ring(1)
+    logger.warning("attempt %d failed, trying again: %s", training.attempts, error, extra=_about(training))
+
+
+def fail(training: Training, *, error: str) -> None:
+    """Ends a training that cannot succeed, with the reason."""
+    if _held(training).update(state=TrainingState.FAILED, error=error, finished_at=Now(), lease_expires_at=None):
+        logger.error("training failed: %s", error, extra=_about(training))
+
+
+def release(training: Training) -> None:
+    """Gives a training back unharmed, because its worker stops: the attempt is not counted."""
+    with transaction.atomic():
+        if not _requeue(training, not_before=Now(), attempts=F("attempts") - 1):
+            return
+        ring(1)
+    logger.info("training back in the queue: its worker stops", extra=_about(training))
+
+
+def cancel(training: Training) -> bool:
+    """Ends an active training at a person's wish; False when it had ended already. A trainer at work on it is stopped."""
+    cancelled = (
+        Training.objects.active()
+        .filter(pk=training.pk)
+        .update(state=TrainingState.CANCELLED, finished_at=Now(), lease_expires_at=None)
+    )
+    if cancelled:
+        logger.info("training cancelled", extra=_about(training))
+    return bool(cancelled)
+
+
+def rescue() -> int:
+    """Takes trainings back whose lease ran out, and rings where work waits unrung; returns how many were taken back."""
+    with transaction.atomic():
+        lost = list(Training.objects.expired().select_for_update(skip_locked=True, of=("self",)).select_related("symbol"))
+        for training in lost:
+            retry(training, error="The worker disappeared during the training.")
+        if Training.objects.claimable().exists() and not _doorbell_waits():
+            ring(1)
+    return len(lost)
+
+
+def _requeue(training: Training, **values: object) -> int:
+    cleared = {"state": TrainingState.QUEUED, "lease_expires_at": None, "stage": "", "progress": 0.0}
+    return _held(training).update(**(cleared | values))
+
+
+def _held(training: Training) -> QuerySet[Training]:
+    return Training.objects.held(training_id=training.pk, fence=training.fence)
+
+
+def _doorbell_waits() -> bool:
+    """Whether a doorbell lies in the task queue that no cluster has taken yet."""
+    return bool(OrmQ.objects.filter(key=CLUSTER, lock__lte=Now()).exists())
+
+
+def _room() -> int:
+    return max(0, settings.TRAIN_QUEUE_LIMIT - Training.objects.queued().count())
+
+
+def _why_not(newest: Training | None, *, now: datetime) -> str:
+    """Why no training is started by itself: the last one failed not long ago."""
+    if newest is None or newest.state != TrainingState.FAILED or newest.finished_at is None:
+        return ""
+    return newest.error.rstrip(".") if now - newest.finished_at < FAILURE_REST else ""
+
+
+def _if_active(training: Training | None) -> Training | None:
+    return training if training and training.is_active else None
+
+
+def _about(training: Training) -> dict[str, object]:
+    """The fields of a log line."""
+    return {"symbol": training.subject, "training": training.pk}

@@ -1,0 +1,110 @@
+"""Rows for tests: valid by default, every column open to the test."""
+
+import itertools
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.utils import timezone
+
+from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
+from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
+from forecasting.models.versions import VersionState
+from forecasting.pipeline.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
+from forecasting.pipeline.config import ForecastConfig
+
+METRICS: dict[str, Any] = {
+    "MAE": 0.1234567,
+    "RMSE": 0.2345678,
+    "MAPE": 1.2345678,
+    "R²": 0.9345678,
+    "last_data_date": "2025-06-02",
+    "training_duration": 12.3456,
+    "training_data_size": 1000,
+    "validation_data_size": 200,
+    "test_size": 250,
+    "naive": {"MAE": 0.1254567, "RMSE": 0.2325678, "MAPE": 1.2445678, "R²": 0.9355678},
+    "mase": 0.9840598,
+    "beats_naive_p": 0.3123456,
+    "pinball_ratio": 0.9854321,
+    "coverage_80": 0.8012345,
+    "directional_accuracy": 0.5212345,
+}
+
+_folders = itertools.count(1)
+
+
+def make_symbol(ticker: str = "SAMPLE1", **values: Any) -> Symbol:
+    """A symbol at the exchange and in the currency that its ticker implies."""
+    return Symbol.objects.create(**({"ticker": ticker, "exchange": exchange_of(ticker), "currency": currency_of(ticker)} | values))
+
+
+def add_bars(symbol: Symbol, *, count: int = 30, end: date | None = None, seed: int = 7) -> list[PriceBar]:
+    """The last `count` sessions up to `end` (default: the last completed one): a random walk around 100, ascending."""
+    last = end or last_completed_session(symbol.exchange, now=timezone.now())
+    days = sessions(symbol.exchange, first=last - timedelta(days=2 * count + 30), last=last)[-count:]
+    closes = 100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.01, count)))
+    return PriceBar.objects.bulk_create(
+        PriceBar(symbol=symbol, date=day.date(), open=close, high=1.01 * close, low=0.99 * close, close=close, volume=1e6)
+        for day, close in zip(days, closes.tolist(), strict=True)
+    )
+
+
+def make_training(symbol: Symbol | None, **values: Any) -> Training:
+    """A queued training that a person asked for; lease, times and error follow from the given state."""
+    now = timezone.now()
+    state = values.get("state", TrainingState.QUEUED)
+    reason = values.get("reason", TrainingReason.REQUESTED)
+    fitting: dict[str, Any] = {"reason": reason, "priority": PRIORITIES[reason]}
+    if state != TrainingState.QUEUED:
+        fitting |= {"started_at": now - timedelta(seconds=30), "attempts": 1, "fence": 1}
+    if state == TrainingState.RUNNING:
+        fitting |= {"lease_expires_at": now + timedelta(minutes=1)}
+    elif state != TrainingState.QUEUED:
+        fitting |= {"finished_at": now}
+    if state == TrainingState.FAILED:
+        fitting |= {"error": "The price source does not know this symbol."}
+    return Training.objects.create(symbol=symbol, **(fitting | values))
+
+
+def make_version(symbol: Symbol | None, **values: Any) -> ModelVersion:
+    """An active version, its metrics complete; its files exist only in the row. A number that is taken needs another one."""
+    defaults: dict[str, Any] = {
+        "number": 1,
+        "state": VersionState.ACTIVE,
+        "decision": "First version.",
+        "config": ForecastConfig().to_dict(),
+        "metrics": METRICS,
+        "data_start": date(2020, 1, 2),
+        "data_end": date(2025, 6, 2),
+        "bar_count": 1360,
+        "folder": f"{next(_folders)}-of-a-test",
+        "files": {"model.onnx": {"sha256": "ab" * 32, "size": 24_576}},
+    }
+    return ModelVersion.objects.create(symbol=symbol, **(defaults | values))
+
+
+def make_forecast(version: ModelVersion, as_of: date, **values: Any) -> Forecast:
+    """A forecast of the session after `as_of`: last close 100, forecast 101, 80 % between 99 and 103.
+
+    Given an `actual_close`, it is scored.
+    """
+    symbol = values.pop("symbol", version.symbol)
+    defaults: dict[str, Any] = {
+        "target_date": next_session(symbol.exchange, after=as_of),
+        "last_close": 100.0,
+        "price": 101.0,
+        "quantiles": {"0.05": 98.0, "0.1": 99.0, "0.25": 100.0, "0.5": 101.0, "0.75": 102.0, "0.9": 103.0, "0.95": 104.0},
+        "interval_level": 0.8,
+        "interval_low": 99.0,
+        "interval_high": 103.0,
+        "probability_up": 0.75,
+    }
+    row = Forecast(symbol=symbol, version=version, as_of=as_of, **(defaults | values))
+    if row.actual_close is not None:
+        row.absolute_error = abs(row.actual_close - row.price)
+        row.naive_absolute_error = abs(row.actual_close - row.last_close)
+        row.inside_interval = row.interval_low <= row.actual_close <= row.interval_high
+        row.scored_at = datetime.combine(row.target_date, datetime.min.time(), tzinfo=UTC) + timedelta(days=1)
+    row.save()
+    return row

@@ -1,0 +1,58 @@
+"""Real processes of the service for tests: started against the test database, found by what they were started with."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from stockpred.processes import ProcessGroup
+
+MARK = "STOCKPRED_TEST_RUN"  # every process below a started one carries it in its environment
+GRACE_SECONDS = 40
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The variables of a service that uses the test database, simulated prices and `folder` for everything else."""
+    database = connection.settings_dict
+    return {
+        MARK: str(folder),
+        "ENV_FILE": os.devnull,
+        "DJANGO_SETTINGS_MODULE": "stockpred.settings",
+        "DATABASE_URL": f"postgres://{database['USER']}@/{database['NAME']}?host={database['HOST']}&port={database['PORT']}",
+        "SECRET_KEY": settings.SECRET_KEY,
+        "PRICE_SOURCE": "sample",
+        "STATE_DIR": str(folder),
+        "MEDIA_ROOT": str(settings.MEDIA_ROOT),
+        "LOG_DIR": str(folder / "logs"),
+    }
+
+
+@contextmanager
+def started(command: str, folder: Path, **variables: str) -> Iterator[ProcessGroup]:
+    """`manage.py COMMAND` while the block runs; stopped afterwards."""
+    arguments = [sys.executable, str(settings.BASE_DIR / "manage.py"), command]
+    group = ProcessGroup(command, arguments, env=environment(folder) | variables, output=folder / f"{command}.log")
+    try:
+        yield group
+    finally:
+        group.stop(grace_s=GRACE_SECONDS)
+
+
+def process_ids(folder: Path, *, command: str = "") -> list[int]:
+    """Living processes that were started for this folder, those with `command` in their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            marked = f"{MARK}={folder}".encode() in (entry / "environ").read_bytes().split(b"\0")
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended while we looked, or belongs to somebody else
+        if marked and any(arguments) and (not command or command.encode() in arguments):
+            found.append(int(entry.name))
+    return found

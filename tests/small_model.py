@@ -1,0 +1,65 @@
+"""A model made by hand in milliseconds: real files that ONNX Runtime runs, with numbers chosen by the test."""
+
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+from onnx import TensorProto, helper
+
+from forecasting.pipeline.artifacts import TrainedModel
+from forecasting.pipeline.calibration import Calibration
+from forecasting.pipeline.config import FEATURES, ForecastConfig
+from forecasting.pipeline.windows import Scaler
+from tests.factories import METRICS
+
+CONFIG = ForecastConfig()
+LEVELS = len(CONFIG.quantile_levels)
+BARS_NEEDED = CONFIG.volatility_sessions + CONFIG.window
+QUANTILES = (-1.6, -1.3, -0.6, 0.1, 0.7, 1.3, 1.7)  # of the next return, in units of its volatility
+
+
+def trained_model(*, symbol: str = "SAMPLE1", quantiles: Sequence[float] = QUANTILES, **values: Any) -> TrainedModel:
+    """A finished training whose network gives the same standardised quantiles whatever it sees."""
+    defaults: dict[str, Any] = {
+        "config": CONFIG,
+        "onnx": _network(tuple(quantiles)),
+        "scaler": Scaler(mean=(0.0,) * len(FEATURES), spread=(1.0,) * len(FEATURES)),
+        "calibration": Calibration(median_weight=1.0, spread=1.0),
+        "symbol": symbol,
+        "weights": b"weights of a test",
+        "metrics": METRICS,
+        "backtest": pd.DataFrame({"as_of": [pd.Timestamp("2025-05-30")], "target_date": [pd.Timestamp("2025-06-02")]}),
+        "data_start": date(2020, 1, 2),
+        "data_end": date(2025, 6, 2),
+        "bar_count": 1360,
+        "epochs": 4,
+        "duration_s": 1.5,
+        "versions": {"test": "1"},
+    }
+    return TrainedModel(**(defaults | values))
+
+
+@cache
+def _network(quantiles: tuple[float, ...]) -> bytes:
+    """(1, window, features) -> (1, levels): zero times the window, plus the quantiles."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["window"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "nothing"], ["zeros"]),
+            helper.make_node("Add", ["zeros", "constant"], ["quantiles"]),
+        ],
+        "constant",
+        [helper.make_tensor_value_info("window", TensorProto.FLOAT, [None, CONFIG.window, len(FEATURES)])],
+        [helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, [None, LEVELS])],
+        [
+            onnx.numpy_helper.from_array(np.zeros((CONFIG.window * len(FEATURES), LEVELS), np.float32), "nothing"),
+            onnx.numpy_helper.from_array(np.array(quantiles, np.float32), "constant"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
