@@ -1,0 +1,191 @@
+"""What the OpenAPI document says of each route: purpose, shapes, examples, errors."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
+
+from forecasting.api import examples, serializers, shapes
+
+MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
+
+REFUSED = "The body is not JSON, or a symbol cannot be one; `details` names the field and the reason. Nothing was started."
+OUT_OF_REACH = "The database cannot be reached. `Retry-After` says when to try again."
+QUEUE_FULL = "The training queue is full, or the database cannot be reached. `Retry-After` says when to try again."
+ERRORS = {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`.", 503: OUT_OF_REACH}
+LIST_ERRORS = {400: "A filter cannot have this value; `details` names it.", 404: "There is no such page.", 503: OUT_OF_REACH}
+DETAIL_ERRORS = {404: "There is none.", 503: OUT_OF_REACH}
+CREDENTIALS_ERRORS = {401: "Credentials were sent, and they are wrong."}
+STAFF_ERRORS = {
+    400: "It cannot be done; `details` says why.",
+    401: "Log in, by HTTP Basic or in the admin.",
+    403: "This account is not staff's.",
+    404: "There is none.",
+    503: OUT_OF_REACH,
+}
+
+
+def errors(described: dict[int, str]) -> dict[int, OpenApiResponse]:
+    """One documented answer for each status."""
+    return {status: OpenApiResponse(shapes.Error, description=text) for status, text in described.items()}
+
+
+def question(name: str, value: Any) -> OpenApiExample:
+    """An example of a request."""
+    return OpenApiExample(name, value, request_only=True)
+
+
+def answer(name: str, value: Any, *, status: int = 200) -> OpenApiExample:
+    """An example of an answer."""
+    return OpenApiExample(name, value, response_only=True, status_codes=[str(status)])
+
+
+TWO_SYMBOLS = question("Two symbols", examples.SYMBOLS)
+INVALID = answer("The second symbol is invalid", examples.INVALID_SYMBOL, status=400)
+AWAY = answer("The database is away", examples.OUT_OF_REACH, status=503)
+
+
+check = extend_schema(
+    operation_id="check",
+    tags=[MODELS],
+    summary="Is there a model?",
+    description=f"""Says for each symbol whether a model serves it, and starts the training of one that is missing.
+
+| `message` | meaning |
+|---|---|
+| {serializers.AVAILABLE} | Ask for `metrics` and `predict`. |
+| {serializers.STARTED} | There was none; this very request has started the training. |
+| {serializers.IN_PROGRESS} | There is none yet; `training` shows how far it is. |
+| {serializers.NOT_STARTED.format(reason="*reason*")} | The last training failed within the hour, or too many wait. |
+""",
+    request=serializers.SymbolsRequest,
+    responses={200: shapes.CheckAnswer(many=True), **errors(ERRORS)},
+    examples=[
+        TWO_SYMBOLS,
+        answer("Available", examples.MODEL_AVAILABLE),
+        answer("Training started", examples.TRAINING_STARTED),
+        answer("Training in progress", examples.TRAINING_IN_PROGRESS),
+        answer("Training not started", examples.TRAINING_NOT_STARTED),
+        INVALID,
+        AWAY,
+    ],
+)
+
+metrics = extend_schema(
+    operation_id="metrics",
+    tags=[MODELS],
+    summary="How good is the model?",
+    description="Errors on test sessions that neither fitting nor early stopping saw, beside the naive forecast (the last close), "
+    "and the track record of the forecasts that were really served. A symbol without a model has an `error` instead; nothing is "
+    "started.",
+    request=serializers.SymbolsRequest,
+    responses={200: shapes.MetricsAnswer(many=True), **errors(ERRORS)},
+    examples=[
+        TWO_SYMBOLS,
+        answer("Available", examples.METRICS),
+        answer("No model", examples.METRICS_NOT_AVAILABLE),
+        INVALID,
+        AWAY,
+    ],
+)
+
+predict = extend_schema(
+    operation_id="predict",
+    tags=[MODELS],
+    summary="What will the next session's close be?",
+    description="Median, interval and quantiles of the next session's close. The training of a missing model is started.\n\n"
+    "A forecast is made once for each version and session, and kept: whoever asks again gets the same one. Where newer prices "
+    "cannot be had in time, the last known ones serve, with `as_of` and `stale`. One symbol's failure does not spoil the others.",
+    request=serializers.SymbolsRequest,
+    responses={200: shapes.PredictAnswer, **errors(ERRORS)},
+    examples=[
+        TWO_SYMBOLS,
+        answer("One forecast, one in training", examples.FORECAST_AND_TRAINING),
+        answer("One forecast, one failure", examples.FORECAST_AND_FAILURE),
+        INVALID,
+        AWAY,
+    ],
+)
+
+retrain = extend_schema(
+    operation_id="retrain",
+    tags=[MODELS],
+    summary="Train a model again",
+    description="Starts a training. One that waits or runs already is answered instead, its priority raised.",
+    request=serializers.SymbolRequest,
+    responses={202: shapes.RetrainAnswer, **errors(ERRORS | {503: QUEUE_FULL})},
+    examples=[
+        question("A symbol", examples.SYMBOL),
+        answer("Started", examples.RETRAINING, status=202),
+        answer("No symbol", examples.NO_SYMBOL, status=400),
+        answer("The queue is full", examples.QUEUE_FULL, status=503),
+        AWAY,
+    ],
+)
+
+
+def records(one: str, many: str, *, serializer: Any, description: str, credentials: bool = False) -> Any:
+    """Documents a read-only list and its detail route; `credentials`: whether those that are sent must be right."""
+    refused = CREDENTIALS_ERRORS if credentials else {}
+    return extend_schema_view(
+        list=extend_schema(
+            operation_id=f"list_{many}",
+            tags=[RECORDS],
+            summary=f"List {many}",
+            description=description,
+            responses={200: serializer(many=True), **errors(LIST_ERRORS | refused)},
+        ),
+        retrieve=extend_schema(
+            operation_id=f"get_{one}",
+            tags=[RECORDS],
+            summary=f"Get one {one}",
+            description=description,
+            responses={200: serializer, **errors(DETAIL_ERRORS | refused)},
+        ),
+    )
+
+
+symbols = records(
+    "symbol",
+    "symbols",
+    serializer=serializers.SymbolSerializer,
+    description="Symbols that somebody asked for, by name: newest bar, and what the price source says of them.",
+)
+versions = records(
+    "version",
+    "versions",
+    serializer=serializers.VersionSerializer,
+    description="Every version that was ever published, newest first, with its metrics, unrounded, and why it serves or does not.",
+    credentials=True,
+)
+trainings = records(
+    "training",
+    "trainings",
+    serializer=serializers.TrainingSerializer,
+    description="Every training, newest first: waiting, running or ended, with the reason of a failure.",
+    credentials=True,
+)
+forecasts = records(
+    "forecast",
+    "forecasts",
+    serializer=serializers.ForecastSerializer,
+    description="Every forecast ever served, unrounded, newest target session first, with the actual close where it is known.",
+)
+
+
+activate = extend_schema(
+    operation_id="activate_version",
+    tags=[STAFF],
+    summary="Let a version serve",
+    description="Puts this version in place of the active one of its symbol. Its files are checked first.",
+    request=None,
+    responses={200: serializers.VersionSerializer, **errors(STAFF_ERRORS)},
+)
+
+cancel = extend_schema(
+    operation_id="cancel_training",
+    tags=[STAFF],
+    summary="Cancel a training",
+    description="Ends a training that waits or runs. What a trainer has done of it is discarded.",
+    request=None,
+    responses={200: serializers.TrainingSerializer, **errors(STAFF_ERRORS)},
+)

@@ -1,0 +1,75 @@
+"""Errors of the API: always JSON, `{"error": ..., "details": {...}}`, never HTML, SQL, a path or a traceback."""
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from rest_framework import status
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+RETRY_AFTER = "10"  # seconds
+UNAVAILABLE = "The database cannot be reached; try again shortly."
+PAGES_FOR_PEOPLE = "/admin/"
+
+logger = logging.getLogger(__name__)
+
+
+class TemporarilyUnavailable(APIException):
+    """The service cannot do it now; the same request may succeed later."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+    wait = int(RETRY_AFTER)
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Django REST framework's handler, in this API's form; a database that is out of reach answers 503."""
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("database out of reach: %s", error)
+        return Response(body(UNAVAILABLE), status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": RETRY_AFTER})
+    response = drf_exception_handler(error, context)
+    if response is not None:
+        response.data = _described(error, response.data)
+    return response
+
+
+def _described(error: Exception, data: Any) -> dict[str, Any]:
+    if isinstance(error, ValidationError):
+        return body("The request is invalid.", data if isinstance(data, dict) else {"request": data})
+    return body(str(data.get("detail", data)))
+
+
+class JsonErrorsMiddleware:
+    """Turns Django's own error pages outside the admin (unknown page, bad host, crash) into the API's form.
+
+    They are HTML, or with DEBUG plain text for a client that does not accept HTML.
+    """
+
+    sync_capable: ClassVar[bool] = True
+    async_capable: ClassVar[bool] = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """The response, as JSON where it is an error."""
+        response = self.get_response(request)
+        is_page = response.headers.get("Content-Type", "").startswith("text/")
+        if response.status_code < HTTPStatus.BAD_REQUEST or not is_page or request.path.startswith(PAGES_FOR_PEOPLE):
+            return response
+        phrase = HTTPStatus(response.status_code).phrase
+        return JsonResponse(body(f"{phrase}."), status=response.status_code)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """A database that is out of reach answers 503 on every page."""
+        if not isinstance(error, OperationalError | InterfaceError):
+            return None
+        logger.error("database out of reach: %s", error)
+        if request.path.startswith(PAGES_FOR_PEOPLE):
+            return HttpResponse(UNAVAILABLE, status=503, content_type="text/plain", headers={"Retry-After": RETRY_AFTER})
+        return JsonResponse(body(UNAVAILABLE), status=503, headers={"Retry-After": RETRY_AFTER})

@@ -1,0 +1,98 @@
+"""The examples of the OpenAPI document, as values; the tests check each against its shape."""
+
+from typing import Any
+
+from forecasting.api.errors import UNAVAILABLE, body
+from forecasting.api.serializers import AVAILABLE, IN_PROGRESS, NO_METRICS, NOT_STARTED, STARTED
+
+SYMBOLS = {"symbols": ["BBAS3.SA", "PETR4.SA"]}
+SYMBOL = {"symbol": "BBAS3.SA"}
+
+WAITING: dict[str, Any] = {
+    "id": 7,
+    "state": "queued",
+    "reason": "never_trained",
+    "position": 1,
+    "stage": "",
+    "progress": 0.0,
+    "created_at": "2025-06-02T03:00:00Z",
+}
+RUNNING = WAITING | {"state": "running", "position": 0, "stage": "fitting", "progress": 0.45}
+
+# Of `check` and `metrics`: what they say of one symbol.
+MODEL_AVAILABLE = {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, "version": 3, "training": None}
+NO_MODEL = {"symbol": "PETR4.SA", "model_exists": False, "version": None}
+TRAINING_STARTED = NO_MODEL | {"message": STARTED, "training": WAITING}
+TRAINING_IN_PROGRESS = NO_MODEL | {"message": IN_PROGRESS, "training": RUNNING}
+TRAINING_NOT_STARTED = NO_MODEL | {
+    "message": NOT_STARTED.format(reason="PETR4.SA has 120 bars; at least 490 are needed"),
+    "training": None,
+}
+METRICS: dict[str, Any] = {
+    "symbol": "BBAS3.SA",
+    "metrics": {
+        "MAE": 0.123,
+        "RMSE": 0.456,
+        "MAPE": 1.23,
+        "R²": 0.89,
+        "last_data_date": "2025-06-01",
+        "training_duration": 4.2,
+        "training_data_size": 1600,
+        "validation_data_size": 350,
+        "naive": {"MAE": 0.124, "RMSE": 0.455, "MAPE": 1.24, "R²": 0.89},
+        "mase": 0.998,
+        "beats_naive_p": 0.31,
+        "pinball_ratio": 0.985,
+        "coverage_80": 0.801,
+        "directional_accuracy": 0.52,
+        "test_size": 350,
+        "version": 3,
+        "live": {"forecasts": 40, "mae": 0.13, "mase": 1.01, "coverage_80": 0.79},
+    },
+}
+METRICS_NOT_AVAILABLE = {"symbol": "PETR4.SA", "error": NO_METRICS}
+
+FORECAST = {
+    "status": "success",
+    "predicted_price": 16.04,
+    "variation": {"status": "negative", "percentage": -0.98},
+    "last_close": 16.2,
+    "as_of": "2025-06-02",
+    "target_date": "2025-06-03",
+    "stale": False,
+    "interval": {"level": 0.8, "low": 15.7, "high": 16.41},
+    "probability_up": 0.354,
+    "quantiles": {
+        "0.05": 15.6,
+        "0.1": 15.7,
+        "0.25": 15.87,
+        "0.5": 16.04,
+        "0.75": 16.23,
+        "0.9": 16.41,
+        "0.95": 16.5,
+    },
+    "model": {"version": 3, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
+    "skill": {"mase": 0.998, "beats_naive": False},
+    "currency": "BRL",
+}
+FORECAST_AND_TRAINING = {
+    "predictions": {"BBAS3.SA": FORECAST, "PETR4.SA": {"status": "training", "message": STARTED, "training": WAITING}}
+}
+FORECAST_AND_FAILURE = {
+    "predictions": {
+        "BBAS3.SA": FORECAST,
+        "PETR4.SA": {"status": "failed", "error": "The model's files cannot be used: model.onnx is missing."},
+    }
+}
+
+RETRAINING = {
+    "message": "Re-training initiated for model: BBAS3.SA",
+    "training": WAITING | {"reason": "requested"},
+}
+
+INVALID_SYMBOL = body(
+    "The request is invalid.", {"symbols": {"1": ["This is an ISIN; give the exchange's symbol, such as PETR4.SA."]}}
+)
+NO_SYMBOL = body("The request is invalid.", {"symbol": ["This field is required."]})
+QUEUE_FULL = body("Training not started: 500 trainings are waiting; try again later.")
+OUT_OF_REACH = body(UNAVAILABLE)

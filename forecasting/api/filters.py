@@ -1,0 +1,73 @@
+"""What the read-only lists can be filtered by."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+
+from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models.symbols import UpstreamState
+from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.models.versions import VersionState
+
+
+class TickerFilter(filters.CharFilter):
+    """One symbol; space around it and its case do not matter."""
+
+    def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """The rows of the symbol, by the index on tickers."""
+        rows: QuerySet[Any] = super().filter(qs, value.upper())
+        return rows
+
+
+class SymbolFilter(filters.FilterSet):
+    """Symbols by name and by what the price source says of them."""
+
+    symbol = TickerFilter(field_name="ticker")
+    state = filters.ChoiceFilter(field_name="upstream_state", choices=UpstreamState.choices)
+
+    class Meta:
+        model = Symbol
+        fields = ()
+
+
+class VersionFilter(filters.FilterSet):
+    """Versions by symbol, state and training date."""
+
+    symbol = TickerFilter(field_name="symbol__ticker")
+    state = filters.ChoiceFilter(choices=VersionState.choices)
+    trained_after = filters.DateFilter(field_name="trained_at", lookup_expr="date__gte", label="On this day or later.")
+    trained_before = filters.DateFilter(field_name="trained_at", lookup_expr="date__lte", label="On this day or earlier.")
+
+    class Meta:
+        model = ModelVersion
+        fields = ()
+
+
+class TrainingFilter(filters.FilterSet):
+    """Trainings by symbol, state, reason and date of the request."""
+
+    symbol = TickerFilter(field_name="symbol__ticker")
+    state = filters.ChoiceFilter(choices=TrainingState.choices)
+    reason = filters.ChoiceFilter(choices=TrainingReason.choices)
+    created_after = filters.DateFilter(field_name="created_at", lookup_expr="date__gte", label="On this day or later.")
+    created_before = filters.DateFilter(field_name="created_at", lookup_expr="date__lte", label="On this day or earlier.")
+
+    class Meta:
+        model = Training
+        fields = ()
+
+
+class ForecastFilter(filters.FilterSet):
+    """Forecasts by symbol, target session, and whether that session has happened."""
+
+    symbol = TickerFilter(field_name="symbol__ticker")
+    target_date_after = filters.DateFilter(field_name="target_date", lookup_expr="gte", label="On this day or later.")
+    target_date_before = filters.DateFilter(field_name="target_date", lookup_expr="lte", label="On this day or earlier.")
+    scored = filters.BooleanFilter(
+        field_name="scored_at", lookup_expr="isnull", exclude=True, label="Whether the target session has happened."
+    )
+
+    class Meta:
+        model = Forecast
+        fields = ()

@@ -1,0 +1,18 @@
+"""What an answer is written in."""
+
+from collections.abc import Iterable
+
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class AlwaysJson(DefaultContentNegotiation):
+    """JSON, whatever the client says that it accepts: there is nothing else, and a refusal would be JSON too."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """The only renderer and its media type."""
+        (renderer,) = renderers
+        return renderer, str(renderer.media_type)

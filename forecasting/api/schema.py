@@ -1,0 +1,8 @@
+"""What the OpenAPI document needs beyond what drf-spectacular finds by itself."""
+
+from typing import Any
+
+
+def without_optional_slash(endpoints: list[tuple[Any, ...]], **_: Any) -> list[tuple[Any, ...]]:
+    """Each route once, without the slash that is optional at its end."""
+    return [(path.rstrip("/"), *rest) for path, *rest in endpoints]

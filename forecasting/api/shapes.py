@@ -1,0 +1,170 @@
+"""The shapes of what goes out as plain dictionaries, for the OpenAPI document; the answers themselves are made in serializers."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from forecasting.models.trainings import ACTIVE_STATES, TrainingReason
+
+PRICE = "In the symbol's currency."
+CLASSICAL_METRICS = {
+    "MAE": f"Mean absolute error. {PRICE}",
+    "RMSE": f"Root of the mean squared error. {PRICE}",
+    "MAPE": "Mean absolute error, percent of the close.",
+    "R²": "Of price levels, so close to 1 for any forecast near the last close: read it beside the naive forecast's.",
+}
+
+
+class Shape(serializers.Serializer[Any]):
+    """A JSON object."""
+
+
+class ActiveTraining(Shape):
+    """A training that waits or runs."""
+
+    id = serializers.IntegerField(help_text="See `/models/trainings/{id}`.")
+    state = serializers.ChoiceField([(str(state), state.label) for state in ACTIVE_STATES])
+    reason = serializers.ChoiceField(TrainingReason.choices)
+    position = serializers.IntegerField(help_text="From 1 in the queue; 0 while it runs.")
+    stage = serializers.CharField(help_text="What the trainer is doing; empty while the training waits.")
+    progress = serializers.FloatField(min_value=0, max_value=1, help_text="Fraction done.")
+    created_at = serializers.DateTimeField()
+
+
+class CheckAnswer(Shape):
+    """What `check` says of one symbol."""
+
+    symbol = serializers.CharField(help_text="Trimmed and in upper case.")
+    model_exists = serializers.BooleanField()
+    message = serializers.CharField(help_text="One of four sentences, see the route.")
+    version = serializers.IntegerField(allow_null=True, help_text="Number of the version that serves.")
+    training = ActiveTraining(allow_null=True, help_text="The symbol's active training, if any.")
+
+
+class ClassicalMetrics(Shape):
+    """Four errors over the test sessions."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """By the names of the contract, one of which cannot be a Python attribute."""
+        return {name: serializers.FloatField(help_text=text) for name, text in CLASSICAL_METRICS.items()} | super().get_fields()
+
+
+class OutOfSampleMetrics(ClassicalMetrics):
+    """All on test sessions that neither fitting nor early stopping saw."""
+
+    last_data_date = serializers.DateField(help_text="The newest bar that the training knew.")
+    training_duration = serializers.FloatField(help_text="Seconds.")
+    training_data_size = serializers.IntegerField(help_text="Windows.")
+    validation_data_size = serializers.IntegerField(help_text="Windows.")
+    naive = ClassicalMetrics(help_text="The errors of repeating the last close.")
+    mase = serializers.FloatField(help_text="MAE divided by the naive forecast's: below 1 is better than repeating the last close.")
+    beats_naive_p = serializers.FloatField(help_text="One-sided Diebold-Mariano p-value; small means better than naive.")
+    pinball_ratio = serializers.FloatField(help_text="Quantile loss divided by that of the last 250 sessions' quantiles.")
+    coverage_80 = serializers.FloatField(help_text="Share of closes inside the 80 % interval.")
+    directional_accuracy = serializers.FloatField(help_text="Share of sessions whose direction was right.")
+    test_size = serializers.IntegerField(help_text="Sessions.")
+
+
+class LiveRecord(Shape):
+    """The track record of the forecasts that were really served; null until the first target session has happened."""
+
+    forecasts = serializers.IntegerField(help_text="Served and scored so far.")
+    mae = serializers.FloatField(allow_null=True, help_text=f"Mean absolute error. {PRICE}")
+    mase = serializers.FloatField(allow_null=True, help_text="MAE divided by the naive forecast's.")
+    coverage_80 = serializers.FloatField(allow_null=True, help_text="Share of closes inside the 80 % interval.")
+
+
+class Metrics(OutOfSampleMetrics):
+    """A version's test, and what its symbol's forecasts have been worth since."""
+
+    version = serializers.IntegerField(help_text="Number of the version that serves.")
+    live = LiveRecord()
+
+
+class MetricsAnswer(Shape):
+    """What `metrics` says of one symbol: `metrics`, or `error` where no model serves it."""
+
+    symbol = serializers.CharField(help_text="Trimmed and in upper case.")
+    metrics = Metrics(required=False)
+    error = serializers.CharField(required=False)
+
+
+class Variation(Shape):
+    """The forecast move."""
+
+    status = serializers.ChoiceField(["positive", "negative", "neutral"])
+    percentage = serializers.FloatField(help_text="Percent of the last close.")
+
+
+class Interval(Shape):
+    """The next close lies inside with probability `level`."""
+
+    level = serializers.FloatField()
+    low = serializers.FloatField(help_text=PRICE)
+    high = serializers.FloatField(help_text=PRICE)
+
+
+class ServingModel(Shape):
+    """The version that made the forecast."""
+
+    version = serializers.IntegerField()
+    kind = serializers.ChoiceField(["symbol", "base"], help_text="`base`: the model of all symbols, until this one has its own.")
+    trained_at = serializers.DateTimeField()
+
+
+class Skill(Shape):
+    """How far to trust it: the error on the version's test sessions beside the naive forecast's."""
+
+    mase = serializers.FloatField(help_text="Below 1 is better than repeating the last close.")
+    beats_naive = serializers.BooleanField(help_text="Whether it is significantly better (5 %).")
+
+
+class Prediction(Shape):
+    """What `predict` says of one symbol: the fields that follow `status` depend on it."""
+
+    status = serializers.ChoiceField(
+        ["success", "training", "failed"],
+        help_text="`success`: the forecast. `training`: `message` and `training`, try again later. `failed`: `error`.",
+    )
+    predicted_price = serializers.FloatField(required=False, help_text=f"Median of the next session's close. {PRICE}")
+    variation = Variation(required=False)
+    last_close = serializers.FloatField(required=False, help_text=PRICE)
+    as_of = serializers.DateField(required=False, help_text="The last session that the forecast knew.")
+    target_date = serializers.DateField(required=False, help_text="The session whose close is forecast.")
+    stale = serializers.BooleanField(required=False, help_text="Whether the bar of a session that has closed is missing.")
+    interval = Interval(required=False)
+    probability_up = serializers.FloatField(required=False, help_text="That the close is above the last one.")
+    quantiles = serializers.DictField(child=serializers.FloatField(), required=False, help_text="Probability level to price.")
+    model = ServingModel(required=False)
+    skill = Skill(required=False)
+    currency = serializers.CharField(required=False, help_text="As the price source writes it.")
+    message = serializers.CharField(required=False)
+    training = ActiveTraining(required=False)
+    error = serializers.CharField(required=False)
+
+
+class PredictAnswer(Shape):
+    """Each symbol's prediction."""
+
+    predictions = serializers.DictField(child=Prediction(), help_text="By symbol, in the order of the request.")
+
+
+class RetrainAnswer(Shape):
+    """The training that was asked for."""
+
+    message = serializers.CharField()
+    training = ActiveTraining()
+
+
+class Error(Shape):
+    """Why a request as a whole could not be answered."""
+
+    error = serializers.CharField(help_text="For people.")
+    details = serializers.DictField(help_text="Field to reasons, where single fields are at fault.")
+
+
+class ArtifactFile(Shape):
+    """What a file of a version must be, to be used."""
+
+    sha256 = serializers.CharField(help_text="Hexadecimal.")
+    size = serializers.IntegerField(help_text="Bytes.")

@@ -1,0 +1,24 @@
+"""The API's routes; a slash at the end is optional on each."""
+
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from forecasting.api import views
+
+
+class OptionalSlashRouter(SimpleRouter):
+    """Routes with or without a slash at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trailing_slash = "/?"
+
+
+router = OptionalSlashRouter()
+router.register("symbols", views.SymbolViewSet, basename="symbol")
+router.register("versions", views.VersionViewSet, basename="version")
+router.register("trainings", views.TrainingViewSet, basename="training")
+router.register("forecasts", views.ForecastViewSet, basename="forecast")
+router.register("", views.ModelViewSet, basename="model")
+
+urlpatterns = [path("", include(router.urls))]

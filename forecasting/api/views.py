@@ -1,0 +1,162 @@
+"""The routes: each action validates, makes one call and serializes."""
+
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Model
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+from rest_framework import status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from forecasting import ledger, registry, training_queue
+from forecasting.api import documentation, filters, serializers
+from forecasting.api.errors import TemporarilyUnavailable
+from forecasting.api.negotiation import AlwaysJson
+from forecasting.api.pages import Pages
+from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.pipeline.artifacts import ArtifactError
+
+TICKER_IN_URL = r"[A-Za-z0-9^][A-Za-z0-9.^=&_-]{0,23}"
+
+Row = TypeVar("Row", bound=Model)
+
+
+def health(request: HttpRequest) -> JsonResponse:
+    """Whether this process serves and reaches its database."""
+    with connection.cursor() as cursor:  # a statement: an open connection may be to a server that is gone
+        cursor.execute("SELECT 1")
+    return JsonResponse({"status": "ok", "prices": settings.PRICE_SOURCE})
+
+
+def requested_tickers(request: Request) -> list[str]:
+    """The symbols of a valid request; raises ValidationError."""
+    serializer = serializers.SymbolsRequest(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return list(serializer.validated_data["symbols"])
+
+
+class ModelViewSet(viewsets.ViewSet):
+    """The four main routes, open to everyone: credentials that a client happens to send are not looked at."""
+
+    authentication_classes = ()
+    content_negotiation_class = AlwaysJson
+
+    @documentation.check
+    @action(detail=False, methods=["post"])
+    def check(self, request: Request) -> Response:
+        """Is there a model?"""
+        statuses = training_queue.ensure_trained(requested_tickers(request), now=timezone.now())
+        positions = training_queue.positions(status.training for status in statuses)
+        return Response([serializers.check_json(status, positions) for status in statuses])
+
+    @documentation.metrics
+    @action(detail=False, methods=["post"])
+    def metrics(self, request: Request) -> Response:
+        """How good is it?"""
+        tickers = requested_tickers(request)
+        cards = ledger.scorecards(tickers)
+        return Response([serializers.metrics_json(ticker, cards.get(ticker)) for ticker in tickers])
+
+    @documentation.predict
+    @action(detail=False, methods=["post"])
+    def predict(self, request: Request) -> Response:
+        """What will the next close be?"""
+        tickers = requested_tickers(request)
+        predictions = ledger.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        positions = training_queue.positions(prediction.training for prediction in predictions)
+        return Response({"predictions": {each.symbol.ticker: serializers.prediction_json(each, positions) for each in predictions}})
+
+    @documentation.retrain
+    @action(detail=False, methods=["post"])
+    def retrain(self, request: Request) -> Response:
+        """Train it again."""
+        serializer = serializers.SymbolRequest(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        ticker = serializer.validated_data["symbol"]
+        try:
+            training = training_queue.request_one(ticker)
+        except training_queue.QueueFullError as full:
+            raise TemporarilyUnavailable(f"Training not started: {full}.") from full
+        answer = serializers.training_json(training, training_queue.positions([training]))
+        message = f"Re-training initiated for model: {ticker}"
+        return Response({"message": message, "training": answer}, status=status.HTTP_202_ACCEPTED)
+
+
+class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
+    """A table as a list and its rows."""
+
+    content_negotiation_class = AlwaysJson
+    pagination_class = Pages
+
+
+@documentation.symbols
+class SymbolViewSet(RecordViewSet[Symbol]):
+    """Symbols that somebody asked for, with their newest bar."""
+
+    authentication_classes = ()
+    queryset = Symbol.objects.all().with_last_bar()
+    serializer_class = serializers.SymbolSerializer
+    filterset_class = filters.SymbolFilter
+    lookup_field = "ticker"
+    lookup_value_regex = TICKER_IN_URL
+
+    def get_object(self) -> Symbol:
+        """The symbol of the URL, in any case."""
+        self.kwargs["ticker"] = self.kwargs["ticker"].upper()
+        return super().get_object()
+
+
+@documentation.versions
+class VersionViewSet(RecordViewSet[ModelVersion]):
+    """Every version that was ever published, with its metrics."""
+
+    queryset = ModelVersion.objects.select_related("symbol")
+    serializer_class = serializers.VersionSerializer
+    filterset_class = filters.VersionFilter
+
+    @documentation.activate
+    @action(detail=True, methods=["post"], permission_classes=[IsAdminUser])
+    def activate(self, request: Request, pk: str) -> Response:
+        """Staff put this version in place of the active one."""
+        version = self.get_object()
+        try:
+            registry.activate(version, by=request.user.get_username())
+        except ArtifactError as error:
+            raise ValidationError({"version": [f"Its files cannot be used: {error}"]}) from error
+        return Response(self.get_serializer(version).data)
+
+
+@documentation.trainings
+class TrainingViewSet(RecordViewSet[Training]):
+    """Every training: waiting, running or ended, with the reason of a failure."""
+
+    queryset = Training.objects.select_related("symbol")
+    serializer_class = serializers.TrainingSerializer
+    filterset_class = filters.TrainingFilter
+
+    @documentation.cancel
+    @action(detail=True, methods=["post"], permission_classes=[IsAdminUser])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Staff end a training that waits or runs."""
+        training = self.get_object()
+        cancelled = training_queue.cancel(training)
+        training.refresh_from_db()
+        if not cancelled:
+            raise ValidationError({"training": [f"It has ended already: {training.state}."]})
+        return Response(self.get_serializer(training).data)
+
+
+@documentation.forecasts
+class ForecastViewSet(RecordViewSet[Forecast]):
+    """Every forecast ever served, with the actual close where it is known."""
+
+    authentication_classes = ()
+    queryset = Forecast.objects.select_related("symbol", "version")
+    serializer_class = serializers.ForecastSerializer
+    filterset_class = filters.ForecastFilter
