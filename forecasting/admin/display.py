@@ -1,0 +1,133 @@
+"""How values look in the admin: badges, links, tables, prices, shares, dates, durations, JSON. What is not known is a dash."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from django.contrib.admin.templatetags.admin_urls import admin_urlname
+from django.db.models import Model
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from forecasting.api.serializers import decimals
+from forecasting.models import Symbol
+from forecasting.pipeline.calendars import UNKNOWN_CURRENCY
+
+NOTHING = "-"
+
+
+class Tone(StrEnum):
+    """A badge's colour, which only repeats what its text says."""
+
+    GOOD = "good"
+    BUSY = "busy"
+    WARNING = "warning"
+    BAD = "bad"
+    QUIET = "quiet"
+
+
+def badge(text: str, tone: Tone, *, title: str = "") -> SafeString:
+    """A coloured label; `title` shows on hover."""
+    return format_html('<span class="badge badge-{}" title="{}">{}</span>', tone, title, text)
+
+
+def link(model: type[Model], key: int, text: str) -> SafeString:
+    """A link to one row's page."""
+    return format_html('<a href="{}">{}</a>', reverse(admin_urlname(model._meta, SafeString("change")), args=[key]), text)
+
+
+def link_to_list(model: type[Model], text: str, **filters: object) -> SafeString:
+    """A link to the rows that match the lookups."""
+    address = reverse(admin_urlname(model._meta, SafeString("changelist")), query=filters)
+    return format_html('<a href="{}">{}</a>', address, text)
+
+
+def joined(parts: Iterable[SafeString]) -> str:
+    """Pieces of HTML beside each other, a dash where there is none."""
+    return format_html_join(" \N{MIDDLE DOT} ", "{}", ((part,) for part in parts)) or NOTHING
+
+
+def with_note(text: str, note: str) -> SafeString:
+    """A value, and below it in small type what it refers to."""
+    return format_html('{}<br><span class="note">{}</span>', text, note)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> SafeString:
+    """A table whose first column names the row."""
+    cells = ((first, format_html_join("", "<td>{}</td>", ((cell,) for cell in others))) for first, *others in rows)
+    return format_html(
+        '<div class="table-frame"><table class="figures"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+        format_html_join("", '<th scope="col">{}</th>', ((name,) for name in header)),
+        format_html_join("", '<tr><th scope="row">{}</th>{}</tr>', cells),
+    )
+
+
+def price(value: float | None, *, reference: float | None = None, currency: str = "") -> str:
+    """A price or a difference of prices, rounded as fits prices near `reference`, by default the value itself."""
+    if value is None:
+        return NOTHING
+    number = f"{value:,.{decimals(abs(value if reference is None else reference))}f}"
+    return number if currency in ("", UNKNOWN_CURRENCY) else f"{number} {currency}"
+
+
+def currency_of(symbol: Symbol | None) -> str:
+    """The symbol's currency, nothing for the base model."""
+    return symbol.currency if symbol else ""
+
+
+def percent(value: float | None, *, places: int = 1, signed: bool = False) -> str:
+    """A number of percent, `12.3 %`."""
+    if value is None:
+        return NOTHING
+    number = round(value, places) + 0.0  # the sum turns -0.0 into 0.0
+    return f"{number:{'+' if signed else ''}.{places}f} %"
+
+
+def day(value: date) -> str:
+    """A date as the admin writes it."""
+    return date_format(value, "DATE_FORMAT")
+
+
+def age(moment: datetime) -> str:
+    """Whole days from a moment until now, `2 days old`."""
+    return f"{count((timezone.now() - moment).days, 'day')} old"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 day`, `2 days`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def span(duration: timedelta | None) -> str:
+    """A duration in its two largest units, `1 min 12 s`; tenths of a second below ten seconds."""
+    if duration is None:
+        return NOTHING
+    seconds = duration.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def shortened(text: str) -> str:
+    """A text that fits a list's column, whole on hover."""
+    return format_html('<span title="{}">{}</span>', text, Truncator(text).chars(100)) if text else NOTHING
+
+
+def verbatim(text: str) -> SafeString:
+    """A text with its line breaks."""
+    return format_html('<pre class="verbatim">{}</pre>', text)
+
+
+def pretty_json(value: Mapping[str, Any]) -> SafeString:
+    """Indented JSON."""
+    return verbatim(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,130 @@
+"""Symbols: what is known of each, and retraining."""
+
+from datetime import date, datetime
+from typing import Protocol
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from forecasting import training_queue
+from forecasting.admin import display
+from forecasting.admin.display import Tone
+from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
+from forecasting.models.symbols import UpstreamState
+from forecasting.models.trainings import TrainingReason
+
+SHOWN_BARS = 10
+
+UPSTREAM_TONES = {UpstreamState.OK: Tone.GOOD, UpstreamState.NEVER_ASKED: Tone.QUIET, UpstreamState.UNKNOWN: Tone.BAD}
+
+
+class SymbolWithOverview(Protocol):
+    """A symbol as `SymbolAdmin.get_queryset` reads it."""
+
+    currency: str
+    last_close: float | None
+    last_date: date | None
+    version_id: int | None
+    version_number: int
+    trained_at: datetime
+    forecast_id: int | None
+    forecast_price: float
+    forecast_change: float
+    forecast_target: date
+
+
+@admin.register(Symbol)
+class SymbolAdmin(ReadOnlyAdmin):
+    """The symbols that somebody asked for."""
+
+    list_display = ("ticker", "exchange", "last_bar", "active_version", "newest_forecast", "upstream")
+    list_filter = ("upstream_state", "exchange")
+    search_fields = ("ticker",)
+    actions = ("retrain",)
+    fieldsets = (
+        (None, {"fields": ("ticker", "exchange", "currency", "created_at", "related_rows")}),
+        ("Model", {"fields": ("active_version", "newest_forecast")}),
+        ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "synced_at", "recent_bars")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
+        """One query, however many symbols."""
+        return Symbol.objects.all().with_last_bar().with_active_version().with_newest_forecast()
+
+    @admin.display(description="last close", ordering="last_date")
+    def last_bar(self, symbol: SymbolWithOverview) -> str:
+        """The newest bar's close and date."""
+        close = display.price(symbol.last_close, currency=symbol.currency)
+        return display.with_note(close, display.day(symbol.last_date)) if symbol.last_date else display.NOTHING
+
+    @admin.display(description="active version", ordering="trained_at")
+    def active_version(self, symbol: SymbolWithOverview) -> str:
+        """The version that serves, and its age."""
+        if not symbol.version_id:
+            return display.NOTHING
+        return display.with_note(
+            display.link(ModelVersion, symbol.version_id, f"v{symbol.version_number}"), display.age(symbol.trained_at)
+        )
+
+    @admin.display(description="newest forecast", ordering="forecast_change")
+    def newest_forecast(self, symbol: SymbolWithOverview) -> str:
+        """The forecast price, its change on the last close, its target session."""
+        if not symbol.forecast_id:
+            return display.NOTHING
+        change = display.percent(symbol.forecast_change, places=2, signed=True)
+        text = f"{display.price(symbol.forecast_price, currency=symbol.currency)} ({change})"
+        return display.with_note(display.link(Forecast, symbol.forecast_id, text), display.day(symbol.forecast_target))
+
+    @admin.display(description="upstream", ordering="upstream_state")
+    def upstream(self, symbol: Symbol) -> SafeString:
+        """What the price source last said, its reason on hover."""
+        state = UpstreamState(symbol.upstream_state)
+        return display.badge(state.label, UPSTREAM_TONES.get(state, Tone.WARNING), title=symbol.upstream_reason)
+
+    @admin.display(description="see also")
+    def related_rows(self, symbol: Symbol) -> str:
+        """Links to the symbol's versions, forecasts and trainings."""
+        return display.joined(
+            display.link_to_list(model, str(model._meta.verbose_name_plural), symbol__id__exact=symbol.pk)
+            for model in (ModelVersion, Forecast, Training)
+        )
+
+    @admin.display(description="newest bars")
+    def recent_bars(self, symbol: Symbol) -> str:
+        """The last sessions, the newest first."""
+        bars = PriceBar.objects.of(symbol).reverse()[:SHOWN_BARS]
+        rows = [
+            (
+                display.day(bar.date),
+                *(display.price(value) for value in (bar.open, bar.high, bar.low, bar.close)),
+                f"{bar.volume:,.0f}",
+            )
+            for bar in bars
+        ]
+        return display.table(("session", "open", "high", "low", "close", "volume"), rows) if rows else display.NOTHING
+
+    @admin.action(description="Retrain selected symbols", permissions=["act"])
+    def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
+        """Requests a training for each, as far as the queue has room; those that are under way become urgent."""
+        under_way = set(Training.objects.active().of(symbols).values_list("symbol_id", flat=True))
+        room = max(0, settings.TRAIN_QUEUE_LIMIT - Training.objects.queued().count())
+        new = [symbol for symbol in symbols if symbol.pk not in under_way]
+        requested = [symbol for symbol in symbols if symbol.pk in under_way] + new[:room]
+        training_queue.request(requested, reason=TrainingReason.REQUESTED)
+        for symbol in requested:
+            self.log_change(request, symbol, "Training requested.")
+        self._report(request, started=len(new[:room]), under_way=len(under_way), refused=len(new[room:]))
+
+    def _report(self, request: HttpRequest, *, started: int, under_way: int, refused: int) -> None:
+        """Tells what became of the selected symbols."""
+        text = f"{display.count(started, 'training')} started"
+        if under_way:
+            text += f", {display.count(under_way, 'training')} under way already"
+        self.message_user(request, f"{text}.", messages.SUCCESS if started or under_way else messages.WARNING)
+        if refused:
+            limit = training_queue.FULL.format(limit=settings.TRAIN_QUEUE_LIMIT)
+            self.message_user(request, f"{display.count(refused, 'training')} not started: {limit}.", messages.ERROR)

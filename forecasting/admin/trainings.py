@@ -1,0 +1,96 @@
+"""Trainings: what waits, runs and failed, and cancelling."""
+
+from datetime import timedelta
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from forecasting import training_queue
+from forecasting.admin import display
+from forecasting.admin.display import Tone
+from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
+
+STATE_TONES = {TrainingState.RUNNING: Tone.BUSY, TrainingState.SUCCEEDED: Tone.GOOD, TrainingState.FAILED: Tone.BAD}
+
+
+@admin.register(Training)
+class TrainingAdmin(ReadOnlyAdmin):
+    """Every training, from the request to its end."""
+
+    list_display = ("subject", "state_badge", "reason", "how_far", "attempts", "created_at", "duration", "short_error")
+    list_filter = ("state", "reason", "created_at")
+    search_fields = ("symbol__ticker",)
+    list_select_related = ("symbol",)
+    actions = ("cancel",)
+    fieldsets = (
+        (None, {"fields": ("symbol_link", "state_badge", "reason", "priority", "published")}),
+        ("Progress", {"fields": ("how_far", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")}),
+        ("Error", {"fields": ("error",)}),
+        ("Claim", {"fields": ("fence", "lease_expires_at"), "classes": ("collapse",)}),
+    )
+
+    @admin.display(description="symbol", ordering="symbol__ticker")
+    def subject(self, training: Training) -> str:
+        """The symbol, or `base`."""
+        return training.subject
+
+    @admin.display(description="symbol")
+    def symbol_link(self, training: Training) -> str:
+        """The symbol, or `base`."""
+        return display.link(Symbol, training.symbol.pk, training.symbol.ticker) if training.symbol else training.subject
+
+    @admin.display(description="state", ordering="state")
+    def state_badge(self, training: Training) -> SafeString:
+        """Where it is in its life."""
+        return display.badge(training.state, STATE_TONES.get(TrainingState(training.state), Tone.QUIET))
+
+    @admin.display(description="progress", ordering="progress")
+    def how_far(self, training: Training) -> str:
+        """Percent done, and the stage."""
+        if training.state == TrainingState.QUEUED:
+            return display.NOTHING
+        return f"{display.percent(100 * training.progress, places=0)} {training.stage}"
+
+    @admin.display(description="attempts")
+    def attempts_of(self, training: Training) -> str:
+        """Attempts made, of those allowed."""
+        return f"{training.attempts} of {MAX_ATTEMPTS}"
+
+    @admin.display(description="duration")
+    def duration(self, training: Training) -> str:
+        """From the first start to the end, or until now while it runs."""
+        return display.span(training.duration or _running_for(training))
+
+    @admin.display(description="version")
+    def published(self, training: Training) -> str:
+        """The version that it published."""
+        version = ModelVersion.objects.filter(training=training).select_related("symbol").first()
+        return display.link(ModelVersion, version.pk, str(version)) if version else display.NOTHING
+
+    @admin.display(description="error", ordering="error")
+    def short_error(self, training: Training) -> str:
+        """Why it failed."""
+        return display.shortened(training.error)
+
+    @admin.action(description="Cancel selected trainings", permissions=["act"])
+    def cancel(self, request: HttpRequest, trainings: QuerySet[Training]) -> None:
+        """Ends those that wait or run; the others stay as they are."""
+        chosen = list(trainings)
+        cancelled = [training for training in chosen if training_queue.cancel(training)]
+        for training in cancelled:
+            self.log_change(request, training, "Cancelled.")
+        if cancelled:
+            self.message_user(request, f"{display.count(len(cancelled), 'training')} cancelled.", messages.SUCCESS)
+        if ended := len(chosen) - len(cancelled):
+            self.message_user(request, f"{display.count(ended, 'training')} had ended already.", messages.WARNING)
+
+
+def _running_for(training: Training) -> timedelta | None:
+    if training.state != TrainingState.RUNNING or training.started_at is None:
+        return None
+    return timezone.now() - training.started_at

@@ -1,0 +1,204 @@
+"""Model versions: how good each is beside the naive forecast, where it comes from, and activation."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from forecasting import registry
+from forecasting.admin import display
+from forecasting.admin.display import Tone
+from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.models import Forecast, ModelVersion, Symbol
+from forecasting.models.versions import VersionState
+from forecasting.pipeline.artifacts import ArtifactError
+
+STATE_TONES = {VersionState.ACTIVE: Tone.GOOD, VersionState.CANDIDATE: Tone.BUSY, VersionState.REJECTED: Tone.BAD}
+HASH_SHOWN = 12  # hexadecimal digits
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(ReadOnlyAdmin):
+    """Every version that was ever published."""
+
+    list_display = ("__str__", "state_badge", "mae", "mase", "p_value", "coverage", "direction", "data_end", "trained")
+    list_filter = ("state", "trained_at", "symbol__exchange")
+    search_fields = ("symbol__ticker",)
+    fieldsets = (
+        (None, {"fields": ("symbol_link", "number", "state_badge", "decision", "trained", "origin")}),
+        ("Out of sample, beside the naive forecast", {"fields": ("errors", "skill", "live")}),
+        ("Data", {"fields": ("data_window", "samples")}),
+        ("Files", {"fields": ("folder", "artifacts")}),
+        ("Configuration", {"fields": ("pretty_config",), "classes": ("collapse",)}),
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        """The stock pages, and the target of the button."""
+        activate = self.admin_site.admin_view(require_POST(self.activate))
+        return [path("<int:pk>/activate/", activate, name="forecasting_modelversion_activate"), *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        """With the training and the parent, whose names the details show."""
+        return ModelVersion.objects.select_related("symbol", "training__symbol", "parent__symbol")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The details, with the button for those who may press it."""
+        context = (extra_context or {}) | {"can_activate": self.has_act_permission(request)}
+        return super().change_view(request, object_id, form_url, context)
+
+    def activate(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Lets this version serve in place of the active one."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        version = get_object_or_404(ModelVersion.objects.select_related("symbol"), pk=pk)
+        try:
+            registry.activate(version, by=request.user.get_username())
+        except ArtifactError as error:
+            self.message_user(request, f"{version} was not activated, its files cannot be used: {error}", messages.ERROR)
+        else:
+            self.log_change(request, version, "Activated.")
+            self.message_user(request, f"{version} is active now.", messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:forecasting_modelversion_change", args=[pk]))
+
+    @admin.display(description="symbol")
+    def symbol_link(self, version: ModelVersion) -> str:
+        """The symbol, or what a base model is."""
+        if version.symbol is None:
+            return "base: trained on all symbols together"
+        return display.link(Symbol, version.symbol.pk, version.symbol.ticker)
+
+    @admin.display(description="state", ordering="state")
+    def state_badge(self, version: ModelVersion) -> SafeString:
+        """Whether it serves."""
+        return display.badge(version.state, STATE_TONES.get(VersionState(version.state), Tone.QUIET), title=version.decision)
+
+    @admin.display(description="trained", ordering="trained_at")
+    def trained(self, version: ModelVersion) -> SafeString:
+        """When it was trained, and its age."""
+        return display.with_note(display.day(timezone.localdate(version.trained_at)), display.age(version.trained_at))
+
+    @admin.display(description="origin")
+    def origin(self, version: ModelVersion) -> str:
+        """The training that made it, and the version that it started from."""
+        return display.joined(display.link(type(row), row.pk, str(row)) for row in (version.training, version.parent) if row)
+
+    @admin.display(description="MAE", ordering="metrics__MAE")
+    def mae(self, version: ModelVersion) -> SafeString:
+        """The mean absolute error, the naive forecast's below."""
+        model = display.price(version.metrics["MAE"], currency=display.currency_of(version.symbol))
+        return display.with_note(model, f"naive {display.price(version.metrics['naive']['MAE'])}")
+
+    @admin.display(description="MASE", ordering="metrics__mase")
+    def mase(self, version: ModelVersion) -> str:
+        """Error over the naive forecast's."""
+        return f"{version.metrics['mase']:.3f}"
+
+    @admin.display(description="p value", ordering="metrics__beats_naive_p")
+    def p_value(self, version: ModelVersion) -> str:
+        """Of the test that the naive forecast is beaten."""
+        return f"{version.metrics['beats_naive_p']:.3f}"
+
+    @admin.display(description="coverage", ordering="metrics__coverage_80")
+    def coverage(self, version: ModelVersion) -> str:
+        """Share of the closes inside the 80 % interval."""
+        return display.percent(100 * version.metrics["coverage_80"])
+
+    @admin.display(description="direction", ordering="metrics__directional_accuracy")
+    def direction(self, version: ModelVersion) -> str:
+        """Share of the moves whose direction was forecast."""
+        return display.percent(100 * version.metrics["directional_accuracy"])
+
+    @admin.display(description="errors")
+    def errors(self, version: ModelVersion) -> SafeString:
+        """The price errors of the model and of the naive forecast, side by side."""
+        model, naive, currency = version.metrics, version.metrics["naive"], display.currency_of(version.symbol)
+        kinds = {
+            "Mean absolute error (MAE)": ("MAE", partial(display.price, currency=currency)),
+            "Root mean squared error (RMSE)": ("RMSE", partial(display.price, currency=currency)),
+            "Mean absolute percentage error (MAPE)": ("MAPE", partial(display.percent, places=3)),
+        }
+        rows = [
+            (title, shown(model[name]), shown(naive[name]), _difference(model[name], naive[name]))
+            for title, (name, shown) in kinds.items()
+        ]
+        fit = ("R² of the price level", f"{model['R²']:.4f}", f"{naive['R²']:.4f}", "")
+        return display.table(("", "model", "naive", "difference"), [*rows, fit])
+
+    @admin.display(description="skill")
+    def skill(self, version: ModelVersion) -> SafeString:
+        """The metrics that are comparisons by themselves, each beside what it would be without skill."""
+        metrics = version.metrics
+        rows = (
+            ("Error over the naive forecast's (MASE)", f"{metrics['mase']:.4f}", "1, lower is better"),
+            ("p value of beating the naive forecast", f"{metrics['beats_naive_p']:.4f}", "significant below 0.05"),
+            ("Quantile loss over that of past returns", f"{metrics['pinball_ratio']:.4f}", "1, lower is better"),
+            ("Closes inside the 80 % interval", display.percent(100 * metrics["coverage_80"]), "80 % is right"),
+            ("Direction of the move forecast", display.percent(100 * metrics["directional_accuracy"]), "50 %, higher is better"),
+        )
+        return display.table(("", "model", "how to read it"), rows)
+
+    @admin.display(description="live record")
+    def live(self, version: ModelVersion) -> str:
+        """How the forecasts that this version really served have turned out; a base model's are in many currencies."""
+        if version.symbol is None:
+            return display.NOTHING
+        record = Forecast.objects.filter(version=version).track_record().first()
+        if record is None:
+            return "None of its forecasts has met its session yet."
+        prices = (display.price(record[name], currency=version.symbol.currency) for name in ("mae", "naive_mae"))
+        rows = (
+            ("Forecasts whose session has happened", str(record["forecasts"]), ""),
+            ("Mean absolute error (MAE)", *prices),
+            ("Closes inside the interval", display.percent(100 * record["coverage"]), ""),
+        )
+        return display.table(("", "model", "naive"), rows)
+
+    @admin.display(description="bars")
+    def data_window(self, version: ModelVersion) -> str:
+        """The bars that it was trained on."""
+        return f"{display.count(version.bar_count, 'bar')}, {display.day(version.data_start)} to {display.day(version.data_end)}"
+
+    @admin.display(description="samples")
+    def samples(self, version: ModelVersion) -> SafeString:
+        """How the windows were split in time, and what the training took."""
+        metrics = version.metrics
+        rows = (
+            ("Training", display.count(metrics["training_data_size"], "window")),
+            ("Validation: early stopping and calibration", display.count(metrics["validation_data_size"], "window")),
+            ("Test: the metrics above", display.count(metrics["test_size"], "window")),
+            ("Duration of the training", display.span(timedelta(seconds=metrics["training_duration"]))),
+        )
+        return display.table(("", "size"), rows)
+
+    @admin.display(description="artifacts")
+    def artifacts(self, version: ModelVersion) -> SafeString:
+        """Name, size and the start of the SHA-256 of each file."""
+        rows = ((name, filesizeformat(file.size), _short(file.sha256)) for name, file in sorted(version.artifact_files.items()))
+        return display.table(("file", "size", "SHA-256"), rows)
+
+    @admin.display(description="config")
+    def pretty_config(self, version: ModelVersion) -> SafeString:
+        """Every knob of the training."""
+        return display.pretty_json(version.config)
+
+
+def _difference(model: float, naive: float) -> str:
+    """How much larger the model's error is than the naive forecast's."""
+    return display.percent(100 * (model / naive - 1), places=2, signed=True) if naive else display.NOTHING
+
+
+def _short(digest: str) -> SafeString:
+    return format_html('<code title="{}">{}</code>', digest, digest[:HASH_SHOWN])

@@ -1,0 +1,69 @@
+"""The admin as tests see it: addresses, pages, forms, and one row of each table."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import Failure, OrmQ, Schedule, Success, Task
+from django_q.tasks import async_task
+
+from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
+from forecasting.models.jobs import JobState
+from forecasting.models.symbols import UpstreamState
+from forecasting.models.trainings import TrainingState
+from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
+
+MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Schedule, Success, Failure, OrmQ)
+AS_OF = date(2025, 6, 2)
+
+Rows = dict[type[Model], Model]
+
+
+def page(model: type[Model], kind: str, *keys: object) -> str:
+    """The address of an admin page."""
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{kind}", args=keys)
+
+
+def text_of(client: Client, address: str, **query: str) -> str:
+    """The page, which must load."""
+    response = client.get(address, query)
+    assert response.status_code == 200, address
+    return response.content.decode()
+
+
+def post(client: Client, address: str, **data: object) -> list[str]:
+    """What the page tells the user after a form was sent."""
+    return [str(message) for message in client.post(address, data, follow=True).context["messages"]]
+
+
+def act(client: Client, model: type[Model], name: str, *rows: Model) -> list[str]:
+    """What the page tells the user after an action was chosen for rows of a list."""
+    return post(client, page(model, "changelist"), action=name, _selected_action=[row.pk for row in rows])
+
+
+def add_task(*, success: bool, **values: Any) -> Task:
+    """A finished background task."""
+    now = timezone.now()
+    defaults = {"name": "one-two", "func": "forecasting.tasks.daily_job", "started": now - timedelta(seconds=90), "stopped": now}
+    return Task.objects.create(id=f"{success}".rjust(32, "0"), success=success, **(defaults | values))
+
+
+def one_of_each() -> Rows:
+    """One row of each table."""
+    symbol = make_symbol("BBAS3.SA", upstream_state=UpstreamState.UNAVAILABLE, upstream_reason="Connection refused.")
+    add_bars(symbol, count=12)
+    version = make_version(symbol, number=3)
+    forecast = make_forecast(version, AS_OF, actual_close=104.5)
+    training = make_training(symbol, state=TrainingState.FAILED, error="Only 12 bars, 490 are needed.")
+    run = JobRun.objects.create(
+        job="daily", date=AS_OF, state=JobState.SUCCEEDED, finished_at=timezone.now(), report={"scored": 4711}
+    )
+    schedule = Schedule.objects.create(name="rescue", func="forecasting.tasks.rescue_trainings", schedule_type=Schedule.MINUTES)
+    add_task(success=True)
+    add_task(success=False, result="Boom : Traceback of the failure")
+    async_task("forecasting.tasks.sync_symbols", [symbol.pk], cluster="training")
+    found = (symbol, version, forecast, training, run, schedule, Success.objects.get(), Failure.objects.get(), OrmQ.objects.get())
+    return dict(zip(MODELS, found, strict=True))

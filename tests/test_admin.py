@@ -1,0 +1,185 @@
+"""The admin's pages: every list and detail shows its rows, in a fixed number of queries."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import Failure, OrmQ, Success
+
+from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
+from forecasting.models.trainings import TrainingState
+from tests.admin_pages import AS_OF, MODELS, Rows, add_task, one_of_each, page, text_of
+from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
+
+pytestmark = pytest.mark.django_db
+
+sprung: list[str] = []
+
+
+class Trap:
+    """Leaves a trace when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[], "Trap"], tuple[()]]:
+        return spring, ()
+
+
+def spring() -> Trap:
+    """What unpickling a trap calls."""
+    sprung.append("unpickled")
+    return Trap()
+
+
+@pytest.fixture
+def rows() -> Rows:
+    """One row of each table."""
+    return one_of_each()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_list_shows_its_row(admin_client: Client, rows: Rows, model: type[Model]) -> None:
+    assert page(model, "change", rows[model].pk) in text_of(admin_client, page(model, "changelist"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_row_has_a_page_of_its_own(admin_client: Client, rows: Rows, model: type[Model]) -> None:
+    text = text_of(admin_client, page(model, "change", rows[model].pk))
+
+    assert "<input" not in text.split('id="content-main"')[1].replace('<input type="hidden"', "")
+
+
+def test_the_index_shows_what_people_look_for_first(admin_client: Client) -> None:
+    response = admin_client.get(reverse("admin:index"))
+
+    apps = response.context["app_list"]
+    assert [app["app_label"] for app in apps] == ["forecasting", "django_q", "auth"]
+    names = [model["object_name"] for model in apps[0]["models"]]
+    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun"]
+    assert "Django administration" not in response.content.decode()
+
+
+def test_the_symbols_list_shows_price_model_forecast_and_price_source(admin_client: Client, rows: Rows) -> None:
+    text = text_of(admin_client, page(Symbol, "changelist"))
+
+    assert "v3" in text
+    assert "0 days old" in text
+    assert "101.00 BRL (+1.00 %)" in text
+    assert "June 3, 2025" in text
+    assert 'title="Connection refused."' in text
+
+
+def test_a_symbol_without_bars_or_model_is_listed(admin_client: Client) -> None:
+    make_symbol("NEW1")
+
+    assert "NEW1" in text_of(admin_client, page(Symbol, "changelist"))
+
+
+def test_the_newest_forecast_is_of_the_last_session(admin_client: Client) -> None:
+    version = make_version(make_symbol())
+    make_forecast(version, AS_OF, price=111.0)
+    make_forecast(version, AS_OF - timedelta(days=7), price=222.0)
+
+    text = text_of(admin_client, page(Symbol, "changelist"))
+
+    assert "111.00" in text
+    assert "222.00" not in text
+
+
+def test_a_symbols_page_shows_its_newest_ten_bars(admin_client: Client) -> None:
+    symbol = make_symbol()
+    bars = add_bars(symbol, count=12)
+
+    text = text_of(admin_client, page(Symbol, "change", symbol.pk))
+
+    assert f"{bars[-1].close:,.2f}" in text
+    assert text.split('class="figures"')[1].split("</table>")[0].count('scope="row"') == 10
+
+
+@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training])
+def test_lists_are_searched_by_symbol(admin_client: Client, rows: Rows, model: type[Model]) -> None:
+    address = page(model, "changelist")
+
+    assert "BBAS3.SA" in text_of(admin_client, address, q="bbas")
+    assert "BBAS3.SA" not in text_of(admin_client, address, q="PETR")
+
+
+@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training])
+def test_a_list_takes_as_many_queries_for_twenty_rows_as_for_two(admin_client: Client, model: type[Model]) -> None:
+    def queries_with(count: int) -> int:
+        for number in range(Symbol.objects.count(), count):
+            symbol = make_symbol(f"SAMPLE{number}")
+            add_bars(symbol, count=2)
+            make_forecast(make_version(symbol, training=make_training(symbol)), AS_OF, actual_close=100.5)
+        with CaptureQueriesContext(connection) as queries:
+            text = text_of(admin_client, page(model, "changelist"))
+        assert f"{count} {model._meta.verbose_name_plural}" in text
+        return len(queries)
+
+    assert queries_with(2) == queries_with(20)
+
+
+def test_a_versions_page_shows_its_errors_beside_the_naive_forecasts(admin_client: Client, rows: Rows) -> None:
+    text = text_of(admin_client, page(ModelVersion, "change", rows[ModelVersion].pk))
+
+    assert "<td>0.1235 BRL</td><td>0.1255 BRL</td><td>-1.59 %</td>" in text
+    assert "<td>1.235 %</td><td>1.245 %</td>" in text
+    assert "80.1 %" in text
+    assert 'title="abababab' in text
+    assert "1,360 bars, Jan. 2, 2020 to June 2, 2025" in text
+
+
+def test_a_versions_page_shows_its_live_record(admin_client: Client, rows: Rows) -> None:
+    text = text_of(admin_client, page(ModelVersion, "change", rows[ModelVersion].pk))
+
+    assert "<td>3.5000 BRL</td><td>4.5000 BRL</td>" in text
+
+
+def test_a_base_version_has_a_page(admin_client: Client) -> None:
+    base = make_version(None)
+
+    assert "base: trained on all symbols together" in text_of(admin_client, page(ModelVersion, "change", base.pk))
+
+
+def test_a_forecast_is_listed_beside_what_happened(admin_client: Client, rows: Rows) -> None:
+    text = text_of(admin_client, page(Forecast, "changelist"))
+
+    assert [each in text for each in ("104.50 BRL", "3.50", "4.50", "outside")] == [True] * 4
+
+
+def test_a_trainings_error_is_listed(admin_client: Client, rows: Rows) -> None:
+    assert "Only 12 bars, 490 are needed." in text_of(admin_client, page(Training, "changelist"))
+
+
+def test_a_running_trainings_progress_is_listed(admin_client: Client) -> None:
+    make_training(make_symbol(), state=TrainingState.RUNNING, progress=0.42, stage="fit")
+
+    assert "42 % fit" in text_of(admin_client, page(Training, "changelist"))
+
+
+def test_a_job_runs_report_is_readable(admin_client: Client, rows: Rows) -> None:
+    assert "&quot;scored&quot;: 4711" in text_of(admin_client, page(JobRun, "change", rows[JobRun].pk))
+
+
+def test_a_failed_tasks_message_is_shown(admin_client: Client, rows: Rows) -> None:
+    assert "Traceback of the failure" in text_of(admin_client, page(Failure, "change", rows[Failure].pk))
+
+
+def test_arguments_of_finished_tasks_are_never_unpickled(admin_client: Client) -> None:
+    task = add_task(success=True, args=Trap(), kwargs=Trap(), result=Trap())
+    sprung.clear()
+
+    text_of(admin_client, page(Success, "changelist"))
+    text_of(admin_client, page(Success, "change", task.pk))
+
+    assert not sprung
+
+
+def test_a_queued_task_that_somebody_forged_is_not_opened(admin_client: Client) -> None:
+    forged = OrmQ.objects.create(key="short", payload="gASVforged:signature", lock=timezone.now())
+
+    assert "*BadSignature" in text_of(admin_client, page(OrmQ, "change", forged.pk))

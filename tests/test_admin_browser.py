@@ -1,0 +1,128 @@
+"""The admin in a real browser: pages load whole, from this server alone, and an action is started by hand."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import Schedule
+from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
+from forecasting.models.jobs import JobState
+from forecasting.models.trainings import TrainingState
+from tests.admin_pages import page
+from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CHROMIUM = shutil.which("chromium")
+REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
+AS_OF = date(2025, 6, 2)
+PASSWORD = "of a test"  # noqa: S105
+MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Schedule)
+
+
+@dataclass
+class Watched:
+    """A page, and everything about it that should not be."""
+
+    page: Page
+    server: str
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self._note(message.text if message.type in ("error", "warning") else ""))
+        self.page.on("pageerror", lambda error: self._note(str(error)))
+        self.page.on("requestfailed", lambda request: self._note(f"failed: {request.url}"))
+        self.page.on("request", self._check_host)
+        self.page.on("response", self._check_status)
+
+    def open(self, address: str) -> None:
+        """Goes there."""
+        self.page.goto(self.server + address)
+
+    def _check_host(self, request: Request) -> None:
+        if urlsplit(request.url).netloc not in ("", urlsplit(self.server).netloc):
+            self._note(f"another host: {request.url}")
+
+    def _check_status(self, response: Response) -> None:
+        if response.status >= 400:
+            self._note(f"{response.status}: {response.url}")
+
+    def _note(self, fault: str) -> None:
+        if fault:
+            self.faults.append(fault)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    if CHROMIUM is None:
+        if REQUIRED:
+            pytest.fail("REQUIRE_BROWSER=1, but there is no chromium on the PATH.")
+        pytest.skip("There is no chromium on the PATH.")
+    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in this thread, beside the tests' queries
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def staff_page(browser: Browser, live_server: LiveServer) -> Iterator[Watched]:
+    """A page on which a superuser has logged in; a fault that it noted fails the test at its end."""
+    User.objects.create_superuser("ana", password=PASSWORD)
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        watched = Watched(context.new_page(), live_server.url)
+        watched.open(reverse("admin:login"))
+        watched.page.get_by_label("Username").fill("ana")
+        watched.page.get_by_label("Password").fill(PASSWORD)
+        watched.page.get_by_role("button", name="Log in").click()
+        expect(watched.page.get_by_role("heading", name="stockpred")).to_be_visible()
+        yield watched
+    assert watched.faults == []
+
+
+@pytest.fixture
+def symbol() -> Symbol:
+    """A symbol with everything that the admin can show of it."""
+    symbol = make_symbol("BBAS3.SA")
+    add_bars(symbol, count=12)
+    make_forecast(make_version(symbol), AS_OF, actual_close=104.5)
+    make_training(symbol, state=TrainingState.FAILED)
+    JobRun.objects.create(job="daily", date=AS_OF, state=JobState.SUCCEEDED, finished_at=timezone.now(), report={"scored": 1})
+    Schedule.objects.create(name="rescue", func="forecasting.tasks.rescue_trainings", schedule_type=Schedule.MINUTES)
+    return symbol
+
+
+def test_every_list_and_its_first_row_load_in_a_browser(staff_page: Watched, symbol: Symbol) -> None:
+    for model in MODELS:
+        staff_page.open(page(model, "changelist"))
+        staff_page.page.locator("#result_list tbody th a").first.click()
+        expect(staff_page.page.locator("#content h1")).to_have_text(re.compile("^View"))
+
+
+def test_a_symbol_is_retrained_from_the_list(staff_page: Watched, symbol: Symbol) -> None:
+    staff_page.open(page(Symbol, "changelist"))
+    staff_page.page.get_by_role("row", name="BBAS3.SA").get_by_role("checkbox").check()
+    staff_page.page.get_by_label("Action:").select_option("Retrain selected symbols")
+    staff_page.page.get_by_role("button", name="Go").click()
+
+    expect(staff_page.page.locator(".messagelist .success")).to_have_text("1 training started.")
+    assert Training.objects.active().of([symbol]).exists()
+
+
+def test_pages_fit_a_phone(staff_page: Watched, symbol: Symbol) -> None:
+    staff_page.page.set_viewport_size({"width": 390, "height": 800})
+    staff_page.open(page(ModelVersion, "change", ModelVersion.objects.get().pk))
+
+    assert staff_page.page.evaluate("document.documentElement.scrollWidth") <= 390
