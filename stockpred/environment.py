@@ -89,13 +89,14 @@ def database(name: str) -> dict[str, Any] | None:
     url = text(name, "")
     if not url:
         return None
-    expected = "postgres://user:password@host:5432/name"
+    # No message repeats the value, nor what the parser says of it: both may hold a password.
+    expected = "postgres://user:password@host:5432/name, with / and other special characters of the password percent-encoded"
     if not url.startswith(("postgres://", "postgresql://")):
-        raise ImproperlyConfigured(f"{name} is invalid: expected {expected}.")  # the value may hold a password
+        raise ImproperlyConfigured(f"{name} is invalid: expected {expected}.")
     try:
         parsed = dict(environ.Env.db_url_config(url))
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} is invalid: {error}; expected {expected}.") from None
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} cannot be read: expected {expected}.") from None
     if not parsed["NAME"]:
         raise ImproperlyConfigured(f"{name} names no database: expected {expected}.")
     return parsed
@@ -107,9 +108,17 @@ def secret_key(name: str, *, generate_in: Path, debug: bool) -> str:
         return value
     if not debug:
         raise ImproperlyConfigured(f"{name} must be set when DEBUG is off: a long random text, the same for every process.")
-    path = generate_in / "secret_key"
-    generate_in.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"secret_key.{os.getpid()}")
+    try:
+        return _generated_once(generate_in / "secret_key")
+    except OSError as error:
+        told = f"{name} is unset, and one cannot be kept in {generate_in}: {error.strerror}"
+        raise ImproperlyConfigured(f"{told}. Set {name}, or STATE_DIR to a folder that can be written.") from error
+
+
+def _generated_once(path: Path) -> str:
+    """The text in `path`, random where the file is new. Safe from many processes at once; raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.{os.getpid()}")
     if not path.exists():
         scratch.touch(mode=0o600)
         scratch.write_text(secrets.token_urlsafe(50))

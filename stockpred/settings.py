@@ -42,7 +42,7 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = environment.boolean("SECURE_COOKIES", default=False)
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "stockpred.admin.StockpredAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -186,7 +186,9 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
-        "yfinance": {"level": "CRITICAL"},
+        "yfinance": {"level": "CRITICAL"},  # every failure reaches us as an exception
+        "tf2onnx": {"level": "WARNING"},
+        "absl": {"level": "WARNING"},
     },
 }
 if ENABLE_LOGS:
