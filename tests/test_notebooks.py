@@ -1,0 +1,53 @@
+"""The notebooks run from top to bottom, in a fresh kernel of this interpreter, and are committed without outputs."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@each_notebook
+def test_it_runs_on_simulated_prices_from_any_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NOTEBOOK_SYMBOL", "NOTEBOOK_PRICES", "NOTEBOOK_SEED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))  # by which Jupyter tells a kernel its notebook
+
+    notebook = executed(path, working_directory=tmp_path)
+
+    assert "image/png" in {kind for output in outputs(notebook) for kind in output.get("data", {})}
+    assert "SIMULATED" in "".join(output.get("text", "") for output in outputs(notebook))
+    assert [output["text"] for output in outputs(notebook) if output.get("name") == "stderr"] == []
+
+
+@each_notebook
+def test_it_is_committed_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert outputs(notebook) == []
+    assert {cell.execution_count for cell in notebook.cells if cell.cell_type == "code"} == {None}
+
+
+def executed(path: Path, *, working_directory: Path) -> Any:
+    """The notebook with its outputs. Raises CellExecutionError for a cell that fails, CellTimeoutError for one that hangs."""
+    notebook = nbformat.read(path, as_version=4)
+    # Without folders to search, "python3" is the interpreter that runs the tests, whatever kernels are installed.
+    kernel = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+    where = {"metadata": {"path": str(working_directory)}}
+    client = NotebookClient(notebook, km=kernel, timeout=120, resources=where)
+    return client.execute(cleanup_kc=True)  # a kernel manager that is handed in would otherwise keep its kernel
+
+
+def outputs(notebook: Any) -> list[Any]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
