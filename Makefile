@@ -16,7 +16,7 @@ help:  ## this list
 	@echo "Installing $*.txt into .venv ..."
 	@if command -v uv > /dev/null; then \
 		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv; \
-		uv pip install --quiet --python $(BIN)/python -r $*.txt; \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python -r $*.txt; \
 	else \
 		test -x $(BIN)/pip || $(PYTHON) -m venv .venv; \
 		$(BIN)/pip install --quiet --disable-pip-version-check -r $*.txt; \

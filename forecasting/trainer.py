@@ -2,6 +2,8 @@
 
 It reads requests, one JSON object a line: `{"training": 7, "fence": 1}`. It answers each with lines of progress,
 `{"stage": ..., "fraction": ...}`, and one line with the outcome, `{"outcome": "published", "error": ""}`.
+
+It fetches no prices: where TensorFlow is loaded first, yfinance's curl finds TensorFlow's copy of libcurl and fails.
 """
 
 import json
@@ -11,16 +13,14 @@ from typing import IO
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.utils import timezone
 
 from forecasting import market, registry
-from forecasting.models import Symbol, Training
+from forecasting.models import Training
 from forecasting.models.trainings import Outcome
 from forecasting.pipeline.bars import BadBarsError
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.sources import BadDataError, PriceSourceError, UnknownSymbolError
 from forecasting.pipeline.training import Progress, train
-from forecasting.pipeline.windows import TooFewBarsError
+from forecasting.pipeline.windows import UntrainableError
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
 
 def work(training: Training, *, fence: int, progress: Callable[[Progress], None]) -> tuple[Outcome, str]:
-    """One training, from bars to the published version; returns how it ended and, where it did not succeed, why.
+    """One training, from stored bars to the published version; returns how it ended and, where it did not succeed, why.
 
     An error that nobody foresaw ends the process; the parent sees that and counts the attempt.
     """
@@ -48,18 +48,12 @@ def work(training: Training, *, fence: int, progress: Callable[[Progress], None]
     if symbol is None:
         return Outcome.FAILED, "The queue trains symbols; this training names none."
     try:
-        progress(Progress(stage="prices", fraction=0.0, epoch=None, epochs=None))
-        _sync(symbol)
         trained = train(market.bars(symbol), ForecastConfig(seed=settings.SEED), symbol=symbol.ticker, progress=progress)
         version = registry.publish(trained, training_id=training.pk, fence=fence)
-    except (UnknownSymbolError, BadDataError) as error:
-        return Outcome.FAILED, error.reason
-    except (BadBarsError, TooFewBarsError) as error:
+    except (BadBarsError, UntrainableError) as error:
         return Outcome.FAILED, str(error)
     except registry.FenceLostError as error:
         return Outcome.REFUSED, str(error)
-    except PriceSourceError as error:
-        return Outcome.RETRY, error.reason
     except DatabaseError as error:
         return Outcome.RETRY, f"The database did not answer: {error}"
     except OSError as error:
@@ -71,15 +65,3 @@ def work(training: Training, *, fence: int, progress: Callable[[Progress], None]
         extra={"symbol": symbol.ticker, "training": training.pk},
     )
     return Outcome.PUBLISHED, ""
-
-
-def _sync(symbol: Symbol) -> None:
-    """Newest bars first; where the price source is only out of reach, the stored ones will do."""
-    try:
-        market.sync(symbol, now=timezone.now())
-    except (UnknownSymbolError, BadDataError):
-        raise
-    except PriceSourceError as error:
-        if not market.bars(symbol).size:
-            raise
-        logger.warning("training on the stored bars: %s", error, extra={"symbol": symbol.ticker})

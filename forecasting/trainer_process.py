@@ -13,10 +13,12 @@ from types import TracebackType
 from typing import IO, Any, cast
 
 from django.conf import settings
+from django.utils import timezone
 
-from forecasting import training_queue
-from forecasting.models import Training
+from forecasting import market, training_queue
+from forecasting.models import PriceBar, Training
 from forecasting.models.trainings import Outcome
+from forecasting.pipeline.sources import BadDataError, PriceSourceError, UnknownSymbolError
 from stockpred.processes import lifeline, parent_is_gone
 
 RENEW_SECONDS = 15  # a quarter of the lease
@@ -51,12 +53,17 @@ def drain(*, seconds: float) -> int:
 def train(training: Training, trainer: "TrainerProcess") -> bool:
     """One attempt: afterwards the row has ended or is back in the queue. False where the worker stops."""
     try:
+        _bring_prices(training)
         outcome, error = trainer.run(training)
     except WorkerStoppingError:
         training_queue.release(training)
         return False
     except TrainingTakenError:
         logger.warning("given up: cancelled, or taken by another", extra={"symbol": training.subject, "training": training.pk})
+    except (UnknownSymbolError, BadDataError) as refused:
+        training_queue.fail(training, error=refused.reason)
+    except PriceSourceError as unavailable:
+        training_queue.retry(training, error=unavailable.reason)
     except TrainerEndedError as ended:
         training_queue.retry(training, error=str(ended))
     else:
@@ -65,6 +72,21 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
         elif outcome == Outcome.RETRY:
             training_queue.retry(training, error=error)
     return True
+
+
+def _bring_prices(training: Training) -> None:
+    """The newest bars first; where the price source is only out of reach, the stored ones will do. Raises PriceSourceError."""
+    if training.symbol is None:
+        return
+    _keep(training_queue.report(training, stage="prices", fraction=0.0))
+    try:
+        market.sync(training.symbol, now=timezone.now())
+    except (UnknownSymbolError, BadDataError):
+        raise
+    except PriceSourceError as error:
+        if not PriceBar.objects.of(training.symbol).exists():
+            raise
+        logger.warning("training on the stored bars: %s", error, extra={"symbol": training.subject, "training": training.pk})
 
 
 class TrainerProcess:

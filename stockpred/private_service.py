@@ -77,7 +77,7 @@ class PrivateService:
         ends = time.monotonic() + seconds
         while not condition():
             if self._group.ended() is not None:
-                raise self.error("The service ended by itself.")
+                raise self.error(f"The service ended by itself: {self._last_words()}")
             if time.monotonic() > ends:
                 raise self.error(f"Waited {seconds:.0f} s for {what} in vain.")
             if self._stop_signal.wait(POLL_SECONDS):
@@ -102,6 +102,9 @@ class PrivateService:
             raise self.error(f"{request.get_method()} /models/{route} answered {error.code}: {text}") from error
         except OSError as error:
             raise self.error(f"{request.get_method()} /models/{route}: {error}.") from error
+
+    def _last_words(self) -> str:
+        return (self._console.read_text(errors="replace").splitlines() or ["it printed nothing"])[-1]
 
     def error(self, what: str) -> ServiceError:
         """An error that tells where the logs are."""

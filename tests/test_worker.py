@@ -25,8 +25,8 @@ def in_state(training: Training, *states: TrainingState) -> bool:
     return training.state in states
 
 
-def runs_beyond_start(training: Training) -> bool:
-    return in_state(training, TrainingState.RUNNING) and training.stage not in ("", "starting")
+def is_being_fitted(training: Training) -> bool:
+    return in_state(training, TrainingState.RUNNING) and training.stage not in ("", "starting", "prices")
 
 
 def says_why(training: Training) -> bool:
@@ -55,19 +55,19 @@ def test_it_trains_what_was_asked_for_and_runs_the_daily_job(tmp_path: Path) -> 
 def test_a_killed_trainer_costs_one_attempt_and_is_visible(tmp_path: Path) -> None:
     training = training_queue.request_one("SAMPLE2")
     with started("worker", tmp_path):
-        assert wait_for(lambda: runs_beyond_start(training), seconds=60)
+        assert wait_for(lambda: is_being_fitted(training), seconds=60)
         (trainer,) = process_ids(tmp_path, command="trainer")
         os.kill(trainer, signal.SIGKILL)
         assert wait_for(lambda: says_why(training), seconds=5)
         assert training.error == "The trainer process ended: killed by SIGKILL."
-        assert wait_for(lambda: runs_beyond_start(training), seconds=90), training.error
+        assert wait_for(lambda: is_being_fitted(training), seconds=90), training.error
         assert training.attempts == 2
 
 
 def test_a_stopped_worker_puts_its_training_back_uncounted(tmp_path: Path) -> None:
     training = training_queue.request_one("SAMPLE3")
     with started("worker", tmp_path) as worker:
-        assert wait_for(lambda: runs_beyond_start(training), seconds=60)
+        assert wait_for(lambda: is_being_fitted(training), seconds=60)
         worker.ask_to_stop()
         assert wait_for(lambda: worker.ended() is not None, seconds=30)
         assert worker.ended() == 0
@@ -79,7 +79,7 @@ def test_a_stopped_worker_puts_its_training_back_uncounted(tmp_path: Path) -> No
 def test_a_killed_worker_takes_its_clusters_and_trainer_along(tmp_path: Path) -> None:
     training = training_queue.request_one("SAMPLE4")
     with started("worker", tmp_path) as worker:
-        assert wait_for(lambda: runs_beyond_start(training), seconds=60)
+        assert wait_for(lambda: is_being_fitted(training), seconds=60)
         os.kill(worker.pid, signal.SIGKILL)
         assert wait_for(lambda: process_ids(tmp_path) == [], seconds=45)
     assert in_state(training, TrainingState.QUEUED)

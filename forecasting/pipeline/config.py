@@ -49,10 +49,15 @@ class ForecastConfig:
         return round((1 - self.interval_level) / 2, 10), round((1 + self.interval_level) / 2, 10)
 
     @property
+    def look_back(self) -> int:
+        """Bars before the first one whose features are all known."""
+        return max(self.volatility_sessions, self.volume_sessions - 1)
+
+    @property
     def minimum_bars(self) -> int:
-        """Bars below which a training is refused: warm-up, one window, the smallest split, and the last bar's unknown target."""
+        """Bars below which a training is refused: look-back, one window, the smallest split, and the last bar's unknown target."""
         windows = self.minimum_training_windows + 2 * self.minimum_holdout
-        return self.volatility_sessions + self.window + windows
+        return self.look_back + self.window + windows
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -29,14 +29,9 @@ class FeatureTable:
     close: Array  # (rows,)
 
 
-def bars_before_first_row(config: ForecastConfig) -> int:
-    """Number of leading bars that give no row: they are only looked back on."""
-    return max(config.volatility_sessions, config.volume_sessions - 1)
-
-
 def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable:
     """Features of every session of `bars` (see bars.py for their contract) from the first one that can have them all."""
-    first = bars_before_first_row(config)
+    first = config.look_back
     if len(bars) <= first:
         raise ValueError(f"{len(bars)} bars give no features; at least {first + 1} are needed")
     # Contiguous, because NumPy's logarithm of strided memory may differ in the last bit.

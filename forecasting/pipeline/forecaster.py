@@ -12,7 +12,7 @@ import pandas as pd
 from forecasting.pipeline import artifacts
 from forecasting.pipeline.artifacts import ArtifactFile, ServingModel
 from forecasting.pipeline.calibration import probability_up
-from forecasting.pipeline.features import Array, FeatureTable, bars_before_first_row, compute_features
+from forecasting.pipeline.features import Array, FeatureTable, compute_features
 from forecasting.pipeline.windows import TooFewBarsError, make_windows
 
 
@@ -49,7 +49,7 @@ class Forecaster:
     @property
     def bars_needed(self) -> int:
         """Number of last bars that a forecast depends on; more of them change nothing."""
-        return bars_before_first_row(self._model.config) + self._model.config.window
+        return self._model.config.look_back + self._model.config.window
 
     def forecast(self, bars: pd.DataFrame) -> QuantileForecast:
         """From the last `bars_needed` of `bars` (see bars.py for their contract). Raises TooFewBarsError."""

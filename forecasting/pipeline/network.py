@@ -46,7 +46,7 @@ def network_for(config: ForecastConfig) -> "QuantileNetwork":
 class QuantileNetwork:
     """An LSTM from windows (n, window, 7) to quantiles of the standardised return (n, levels), not yet put in order.
 
-    Everything it computes follows from the config, the data and the order of the calls since the last `start`.
+    A fit depends on the config and its data alone, not on what was fitted before.
     """
 
     def __init__(self, config: ForecastConfig) -> None:

@@ -8,7 +8,6 @@ from forecasting.pipeline.config import FEATURES
 from forecasting.pipeline.features import (
     VOLATILITY_FLOOR,
     FeatureTable,
-    bars_before_first_row,
     compute_features,
     ewma_volatility,
     parkinson_volatility,
@@ -32,8 +31,8 @@ def column(table: FeatureTable, name: str) -> np.ndarray:
 
 
 def test_the_first_row_is_the_first_session_with_a_whole_look_back(bars: pd.DataFrame, table: FeatureTable) -> None:
-    assert table.dates[0] == bars.index[TINY.volatility_sessions]
-    assert len(table.dates) == len(bars) - bars_before_first_row(TINY)
+    assert table.dates[0] == bars.index[TINY.look_back]
+    assert len(table.dates) == len(bars) - TINY.look_back
 
 
 def test_every_array_has_one_entry_per_row(table: FeatureTable) -> None:
