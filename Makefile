@@ -5,7 +5,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench stop clean lock
+.PHONY: help demo run test check bench stop clean lock openapi
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ check: .venv/requirements-dev.installed  ## lint, types, import contracts, Djang
 
 bench: .venv/requirements.installed  ## measure trainings and requests [PRICES=folder SYMBOLS="A B"]
 	@$(MANAGE) bench $(if $(PRICES),--prices "$(PRICES)") $(SYMBOLS)
+
+openapi: .venv/requirements-dev.installed  ## write openapi.yaml anew after a change of the API
+	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) spectacular --validate --fail-on-warn --file openapi.yaml
 
 stop:  ## stop the embedded Postgres that commands leave running
 	@$(MANAGE) stop_postgres

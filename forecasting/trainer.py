@@ -55,7 +55,8 @@ def work(training: Training, *, fence: int, progress: Callable[[Progress], None]
     except registry.FenceLostError as error:
         return Outcome.REFUSED, str(error)
     except DatabaseError as error:
-        return Outcome.RETRY, f"The database did not answer: {error}"
+        logger.warning("the database failed: %s", error, extra={"symbol": symbol.ticker, "training": training.pk})
+        return Outcome.RETRY, "The database failed; the log says how."
     except OSError as error:
         return Outcome.RETRY, f"The model's files could not be written: {error.strerror}."
     logger.info(

@@ -16,5 +16,6 @@ urlpatterns = [
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^swagger\.json/?$", SpectacularJSONAPIView.as_view(), name="swagger-json"),
     re_path(r"^swagger/?$", SpectacularSwaggerSplitView.as_view(url_name="swagger-json"), name="swagger"),
+    path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
 ]

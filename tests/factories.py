@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from django.utils import timezone
 
+from forecasting import training_queue
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
@@ -65,6 +66,13 @@ def make_training(symbol: Symbol | None, **values: Any) -> Training:
     if state == TrainingState.FAILED:
         fitting |= {"error": "The price source does not know this symbol."}
     return Training.objects.create(symbol=symbol, **(fitting | values))
+
+
+def make_claimed(symbol: Symbol | None) -> Training:
+    """A running training that the test holds the fence of, as a trainer does."""
+    training = training_queue.claim(among=[make_training(symbol).pk])
+    assert training
+    return training
 
 
 def make_version(symbol: Symbol | None, **values: Any) -> ModelVersion:

@@ -10,11 +10,13 @@ import onnx
 import pandas as pd
 from onnx import TensorProto, helper
 
+from forecasting import registry
+from forecasting.models import ModelVersion, Symbol
 from forecasting.pipeline.artifacts import TrainedModel
 from forecasting.pipeline.calibration import Calibration
 from forecasting.pipeline.config import FEATURES, ForecastConfig
 from forecasting.pipeline.windows import Scaler
-from tests.factories import METRICS
+from tests.factories import METRICS, make_claimed
 
 CONFIG = ForecastConfig()
 LEVELS = len(CONFIG.quantile_levels)
@@ -41,6 +43,12 @@ def trained_model(*, symbol: str = "SAMPLE1", quantiles: Sequence[float] = QUANT
         "versions": {"test": "1"},
     }
     return TrainedModel(**(defaults | values))
+
+
+def publish_model(symbol: Symbol | None, **values: Any) -> ModelVersion:
+    """A finished training of the symbol as its active version, the files in place."""
+    training = make_claimed(symbol)
+    return registry.publish(trained_model(**values), training_id=training.pk, fence=training.fence)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from forecasting.models import JobRun, ModelVersion, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
 from forecasting.pipeline import artifacts
+from forecasting.pipeline.calendars import last_completed_session
 from forecasting.registry import models_root
 from stockpred.processes import wait_for
+from tests.fake_yahoo import FakeYahoo, generated_bars, unknown
 from tests.running import process_ids, started
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,14 +42,21 @@ def leaders(folder: Path) -> list[int]:
     return [pid for pid in process_ids(folder, command="cluster") if os.getpgid(pid) == pid]
 
 
-def test_it_trains_what_was_asked_for_and_runs_the_daily_job(tmp_path: Path) -> None:
-    training = training_queue.request_one("SAMPLE1")
-    with started("worker", tmp_path):
-        assert wait_for(lambda: in_state(training, TrainingState.SUCCEEDED), seconds=90), training.error
-        assert wait_for(lambda: JobRun.objects.filter(state=JobState.SUCCEEDED).exists(), seconds=30)
+def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -> None:
+    training = training_queue.request_one("PETR4.SA")
+    mistyped = training_queue.request_one("PETR44.SA")
+    with FakeYahoo() as yahoo:
+        yahoo.scenarios["PETR44.SA"] = unknown
+        last = last_completed_session("BVMF", now=timezone.now())
+        yahoo.bars["PETR4.SA"] = generated_bars("PETR4.SA", first=last - timedelta(days=1000), last=last)
+        with started("worker", tmp_path, PRICE_SOURCE="yahoo", YAHOO_URL=yahoo.url):
+            assert wait_for(lambda: in_state(mistyped, TrainingState.FAILED), seconds=90)
+            assert wait_for(lambda: in_state(training, TrainingState.SUCCEEDED), seconds=90), training.error
+            assert wait_for(lambda: JobRun.objects.filter(state=JobState.SUCCEEDED).exists(), seconds=30)
+    assert "has no such symbol" in mistyped.error
     version = ModelVersion.objects.get(training=training)
     assert artifacts.read(models_root() / version.folder, version.artifact_files)
-    assert (training.attempts, training.progress) == (1, 1.0)
+    assert (training.attempts, training.progress, version.data_end) == (1, 1.0, last)
     assert JobRun.objects.get().date == timezone.localdate()
     assert sorted(Schedule.objects.values_list("name", flat=True)) == ["daily job", "rescue of trainings"]
     assert process_ids(tmp_path) == []

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
 
-from forecasting.api import examples, serializers, shapes
+from forecasting.api import examples, records, serializers, shapes
 
 MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
 
@@ -14,7 +14,6 @@ QUEUE_FULL = "The training queue is full, or the database cannot be reached. `Re
 ERRORS = {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`.", 503: OUT_OF_REACH}
 LIST_ERRORS = {400: "A filter cannot have this value; `details` names it.", 404: "There is no such page.", 503: OUT_OF_REACH}
 DETAIL_ERRORS = {404: "There is none.", 503: OUT_OF_REACH}
-CREDENTIALS_ERRORS = {401: "Credentials were sent, and they are wrong."}
 STAFF_ERRORS = {
     400: "It cannot be done; `details` says why.",
     401: "Log in, by HTTP Basic or in the admin.",
@@ -123,51 +122,48 @@ retrain = extend_schema(
 )
 
 
-def records(one: str, many: str, *, serializer: Any, description: str, credentials: bool = False) -> Any:
-    """Documents a read-only list and its detail route; `credentials`: whether those that are sent must be right."""
-    refused = CREDENTIALS_ERRORS if credentials else {}
+def list_and_detail(one: str, many: str, *, serializer: Any, description: str) -> Any:
+    """Documents a read-only list and its detail route."""
     return extend_schema_view(
         list=extend_schema(
             operation_id=f"list_{many}",
             tags=[RECORDS],
             summary=f"List {many}",
             description=description,
-            responses={200: serializer(many=True), **errors(LIST_ERRORS | refused)},
+            responses={200: serializer(many=True), **errors(LIST_ERRORS)},
         ),
         retrieve=extend_schema(
             operation_id=f"get_{one}",
             tags=[RECORDS],
             summary=f"Get one {one}",
             description=description,
-            responses={200: serializer, **errors(DETAIL_ERRORS | refused)},
+            responses={200: serializer, **errors(DETAIL_ERRORS)},
         ),
     )
 
 
-symbols = records(
+symbols = list_and_detail(
     "symbol",
     "symbols",
-    serializer=serializers.SymbolSerializer,
+    serializer=records.SymbolSerializer,
     description="Symbols that somebody asked for, by name: newest bar, and what the price source says of them.",
 )
-versions = records(
+versions = list_and_detail(
     "version",
     "versions",
-    serializer=serializers.VersionSerializer,
+    serializer=records.VersionSerializer,
     description="Every version that was ever published, newest first, with its metrics, unrounded, and why it serves or does not.",
-    credentials=True,
 )
-trainings = records(
+trainings = list_and_detail(
     "training",
     "trainings",
-    serializer=serializers.TrainingSerializer,
+    serializer=records.TrainingSerializer,
     description="Every training, newest first: waiting, running or ended, with the reason of a failure.",
-    credentials=True,
 )
-forecasts = records(
+forecasts = list_and_detail(
     "forecast",
     "forecasts",
-    serializer=serializers.ForecastSerializer,
+    serializer=records.ForecastSerializer,
     description="Every forecast ever served, unrounded, newest target session first, with the actual close where it is known.",
 )
 
@@ -178,7 +174,7 @@ activate = extend_schema(
     summary="Let a version serve",
     description="Puts this version in place of the active one of its symbol. Its files are checked first.",
     request=None,
-    responses={200: serializers.VersionSerializer, **errors(STAFF_ERRORS)},
+    responses={200: records.VersionSerializer, **errors(STAFF_ERRORS)},
 )
 
 cancel = extend_schema(
@@ -187,5 +183,5 @@ cancel = extend_schema(
     summary="Cancel a training",
     description="Ends a training that waits or runs. What a trainer has done of it is discarded.",
     request=None,
-    responses={200: serializers.TrainingSerializer, **errors(STAFF_ERRORS)},
+    responses={200: records.TrainingSerializer, **errors(STAFF_ERRORS)},
 )

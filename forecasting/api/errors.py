@@ -5,6 +5,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from rest_framework import status
@@ -17,6 +19,21 @@ UNAVAILABLE = "The database cannot be reached; try again shortly."
 PAGES_FOR_PEOPLE = "/admin/"
 
 logger = logging.getLogger(__name__)
+
+
+def body(error: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The form of every error."""
+    return {"error": error, "details": details or {}}
+
+
+class PayloadTooLarge(APIException):
+    """The body is larger than any valid request."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "payload_too_large"
+
+    def __init__(self) -> None:
+        super().__init__(f"The body is larger than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes.")
 
 
 class TemporarilyUnavailable(APIException):
@@ -32,6 +49,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("database out of reach: %s", error)
         return Response(body(UNAVAILABLE), status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": RETRY_AFTER})
+    if isinstance(error, RequestDataTooBig):
+        error = PayloadTooLarge()
     response = drf_exception_handler(error, context)
     if response is not None:
         response.data = _described(error, response.data)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema_field
 
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.symbols import UpstreamState
@@ -18,6 +19,17 @@ class TickerFilter(filters.CharFilter):
         """The rows of the symbol, by the index on tickers."""
         rows: QuerySet[Any] = super().filter(qs, value.upper())
         return rows
+
+
+@extend_schema_field({"type": "boolean", "description": "Whether the target session has happened."})
+class ScoredFilter(filters.TypedChoiceFilter):
+    """True or false; anything else is refused instead of ignored."""
+
+    def __init__(self) -> None:
+        choices = (("true", "it has"), ("false", "it has not"))
+        super().__init__(
+            field_name="scored_at", lookup_expr="isnull", exclude=True, choices=choices, coerce=lambda text: text == "true"
+        )
 
 
 class SymbolFilter(filters.FilterSet):
@@ -64,9 +76,7 @@ class ForecastFilter(filters.FilterSet):
     symbol = TickerFilter(field_name="symbol__ticker")
     target_date_after = filters.DateFilter(field_name="target_date", lookup_expr="gte", label="On this day or later.")
     target_date_before = filters.DateFilter(field_name="target_date", lookup_expr="lte", label="On this day or earlier.")
-    scored = filters.BooleanFilter(
-        field_name="scored_at", lookup_expr="isnull", exclude=True, label="Whether the target session has happened."
-    )
+    scored = ScoredFilter()
 
     class Meta:
         model = Forecast

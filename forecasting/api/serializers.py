@@ -1,4 +1,4 @@
-"""What comes in is validated here, what goes out is shaped and rounded here; the OpenAPI document is made from both."""
+"""The main routes: what comes in is validated here, what goes out is shaped and rounded here."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,9 +7,9 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from forecasting.api.shapes import CLASSICAL_METRICS, ArtifactFile, OutOfSampleMetrics
+from forecasting.api.shapes import CLASSICAL_METRICS
 from forecasting.ledger import Prediction, Scorecard
-from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models import Forecast, Training
 from forecasting.models.symbols import ticker_problem
 from forecasting.training_queue import ModelStatus
 
@@ -181,85 +181,3 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
         "skill": {"mase": round(version.skill["mase"], 4), "beats_naive": version.skill["beats_naive"]},
         "currency": forecast.symbol.currency,
     }
-
-
-@extend_schema_field(OutOfSampleMetrics)
-class MetricsField(serializers.JSONField):
-    """A version's metrics, as they were stored."""
-
-
-@extend_schema_field(serializers.DictField(child=ArtifactFile()))
-class FilesField(serializers.JSONField):
-    """A version's files by name, as they were stored."""
-
-
-class SymbolSerializer(serializers.ModelSerializer[Symbol]):
-    """A symbol and its newest bar."""
-
-    symbol = serializers.CharField(source="ticker", read_only=True)
-    last_date = serializers.DateField(allow_null=True, read_only=True)
-    last_close = serializers.FloatField(allow_null=True, read_only=True)
-
-    class Meta:
-        model = Symbol
-        fields = (
-            "symbol",
-            "exchange",
-            "currency",
-            "last_date",
-            "last_close",
-            "synced_at",
-            "upstream_state",
-            "upstream_reason",
-        )
-        read_only_fields = fields
-
-
-class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
-    """A model version with its metrics, unrounded."""
-
-    symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
-    kind = serializers.ChoiceField(choices=("symbol", "base"), read_only=True)
-    config = serializers.DictField(read_only=True, help_text="Every knob of the training.")
-    metrics = MetricsField(read_only=True, help_text="Out of sample, beside the naive forecast's.")
-    files = FilesField(read_only=True, help_text="By name.")
-
-    class Meta:
-        model = ModelVersion
-        fields = (
-            "id", "symbol", "kind", "number", "state", "decision", "metrics", "config", "data_start", "data_end", "bar_count",
-            "files", "trained_at",
-        )  # fmt: skip
-        read_only_fields = fields
-
-
-class TrainingSerializer(serializers.ModelSerializer[Training]):
-    """A training, from the request to its end."""
-
-    symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
-
-    class Meta:
-        model = Training
-        fields = (
-            "id", "symbol", "state", "reason", "priority", "attempts", "stage", "progress", "error", "created_at", "started_at",
-            "finished_at",
-        )  # fmt: skip
-        read_only_fields = fields
-
-
-class ForecastSerializer(serializers.ModelSerializer[Forecast]):
-    """A forecast of the ledger, unrounded, and what became of it."""
-
-    symbol = serializers.CharField(source="symbol.ticker", read_only=True)
-    version = serializers.IntegerField(source="version.number", read_only=True)
-    kind = serializers.ChoiceField(source="version.kind", choices=("symbol", "base"), read_only=True)
-    quantiles = serializers.DictField(child=serializers.FloatField(), read_only=True, help_text="Probability level to price.")
-
-    class Meta:
-        model = Forecast
-        fields = (
-            "id", "symbol", "version", "kind", "as_of", "target_date", "last_close", "price", "quantiles", "interval_level",
-            "interval_low", "interval_high", "probability_up", "issued_at", "actual_close", "absolute_error",
-            "naive_absolute_error", "inside_interval", "scored_at",
-        )  # fmt: skip
-        read_only_fields = fields

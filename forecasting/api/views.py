@@ -15,7 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from forecasting import ledger, registry, training_queue
-from forecasting.api import documentation, filters, serializers
+from forecasting.api import documentation, filters, records, serializers
+from forecasting.api.credentials import STAFF_CREDENTIALS
 from forecasting.api.errors import TemporarilyUnavailable
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
@@ -89,8 +90,9 @@ class ModelViewSet(viewsets.ViewSet):
 
 
 class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
-    """A table as a list and its rows."""
+    """A table as a list and its rows, open to everyone."""
 
+    authentication_classes = ()
     content_negotiation_class = AlwaysJson
     pagination_class = Pages
 
@@ -99,9 +101,8 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
 class SymbolViewSet(RecordViewSet[Symbol]):
     """Symbols that somebody asked for, with their newest bar."""
 
-    authentication_classes = ()
     queryset = Symbol.objects.all().with_last_bar()
-    serializer_class = serializers.SymbolSerializer
+    serializer_class = records.SymbolSerializer
     filterset_class = filters.SymbolFilter
     lookup_field = "ticker"
     lookup_value_regex = TICKER_IN_URL
@@ -117,11 +118,11 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
     """Every version that was ever published, with its metrics."""
 
     queryset = ModelVersion.objects.select_related("symbol")
-    serializer_class = serializers.VersionSerializer
+    serializer_class = records.VersionSerializer
     filterset_class = filters.VersionFilter
 
     @documentation.activate
-    @action(detail=True, methods=["post"], permission_classes=[IsAdminUser])
+    @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser])
     def activate(self, request: Request, pk: str) -> Response:
         """Staff put this version in place of the active one."""
         version = self.get_object()
@@ -137,11 +138,11 @@ class TrainingViewSet(RecordViewSet[Training]):
     """Every training: waiting, running or ended, with the reason of a failure."""
 
     queryset = Training.objects.select_related("symbol")
-    serializer_class = serializers.TrainingSerializer
+    serializer_class = records.TrainingSerializer
     filterset_class = filters.TrainingFilter
 
     @documentation.cancel
-    @action(detail=True, methods=["post"], permission_classes=[IsAdminUser])
+    @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser])
     def cancel(self, request: Request, pk: str) -> Response:
         """Staff end a training that waits or runs."""
         training = self.get_object()
@@ -156,7 +157,6 @@ class TrainingViewSet(RecordViewSet[Training]):
 class ForecastViewSet(RecordViewSet[Forecast]):
     """Every forecast ever served, with the actual close where it is known."""
 
-    authentication_classes = ()
     queryset = Forecast.objects.select_related("symbol", "version")
-    serializer_class = serializers.ForecastSerializer
+    serializer_class = records.ForecastSerializer
     filterset_class = filters.ForecastFilter

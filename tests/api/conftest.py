@@ -1,0 +1,104 @@
+"""Requests whose answers are checked against the OpenAPI document."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
+from rest_framework.test import APIClient
+from time_machine import TimeMachineFixture
+
+from forecasting import market
+from tests.api import openapi
+
+Send = Callable[..., Any]
+Predict = Callable[..., Any]
+Count = Callable[[Callable[[], Any]], int]
+
+
+@pytest.fixture(autouse=True)
+def _own_price_source() -> Iterator[None]:
+    """A process keeps its price source; a test has that of its own settings."""
+    market.price_source.cache_clear()
+    yield
+    market.price_source.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _static_files_when_they_are_asked_for(settings: Settings) -> None:
+    """Else every client of every test first goes through all of them."""
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture
+def client() -> APIClient:
+    """A client that nobody is logged in to."""
+    return APIClient()
+
+
+@pytest.fixture
+def post(client: APIClient) -> Send:
+    """`post("check", {...})`: the answer of a main route, once its status and its conformity to the document are certain."""
+
+    def send(route: str, body: Any, *, status: int = 200) -> Any:
+        response = client.post(f"/models/{route}", json.dumps(body), content_type="application/json")
+        return checked(response, f"/models/{route}", status=status, method="post")
+
+    return send
+
+
+@pytest.fixture
+def get(client: APIClient) -> Send:
+    """`get("/models/symbols/{ticker}", ticker="A")`: likewise for a list or a detail route; `query` holds its filters."""
+
+    def send(path: str, query: dict[str, Any] | None = None, *, status: int = 200, **parts: Any) -> Any:
+        return checked(client.get(path.format(**parts), query), path, status=status, method="get")
+
+    return send
+
+
+@pytest.fixture
+def today(time_machine: TimeMachineFixture) -> None:
+    """The morning of Tuesday, 3 June 2025: the last session in New York and in Sao Paulo was on Monday."""
+    time_machine.move_to(datetime(2025, 6, 3, 12, tzinfo=UTC))
+
+
+@pytest.fixture
+def predict(post: Send) -> Predict:
+    """`predict("A")`: what is predicted of one symbol."""
+    return lambda ticker="SAMPLE1": post("predict", {"symbols": [ticker]})["predictions"][ticker]
+
+
+@pytest.fixture
+def prices(settings: Settings, tmp_path: Path) -> Path:
+    """A folder of CSV files as the price source, empty."""
+    folder = tmp_path / "prices"
+    folder.mkdir()
+    settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", folder
+    market.price_source.cache_clear()
+    return folder
+
+
+@pytest.fixture
+def count_queries() -> Count:
+    """How many statements a call sends to the database."""
+
+    def count(call: Callable[[], Any]) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            call()
+        return len(captured)
+
+    return count
+
+
+def checked(response: Any, path: str, *, status: int, method: str) -> Any:
+    """The JSON of a response, which has this status and is as documented."""
+    body = response.json()
+    assert response.status_code == status, body
+    assert openapi.violations(body, openapi.answer_schema(openapi.operations()[method, path], status)) == []
+    return body

@@ -1,0 +1,163 @@
+"""POST /models/check"""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django_q.models import OrmQ
+from pytest_django import Settings
+
+from forecasting.models import Symbol, Training
+from forecasting.models.trainings import TrainingReason, TrainingState
+from tests.api.conftest import Count, Send
+from tests.factories import make_symbol, make_training, make_version
+
+pytestmark = pytest.mark.django_db
+
+AVAILABLE = "Model and scaler are available."
+STARTED = "Model for this stock code has not been trained yet. Starting training, try again later."
+IN_PROGRESS = "Training already in progress. The model will be available soon."
+
+
+def test_a_symbol_with_a_model_is_available(post: Send) -> None:
+    make_version(make_symbol("BBAS3.SA"), number=3)
+    assert post("check", {"symbols": ["BBAS3.SA"]}) == [
+        {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, "version": 3, "training": None}
+    ]
+
+
+def test_a_symbol_without_a_model_starts_its_training(post: Send) -> None:
+    (answer,) = post("check", {"symbols": ["BBAS3.SA"]})
+    training = Training.objects.get(symbol__ticker="BBAS3.SA")
+    assert answer == {
+        "symbol": "BBAS3.SA",
+        "model_exists": False,
+        "message": STARTED,
+        "version": None,
+        "training": {
+            "id": training.pk,
+            "state": "queued",
+            "reason": "never_trained",
+            "position": 1,
+            "stage": "",
+            "progress": 0.0,
+            "created_at": training.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
+    }
+
+
+def test_the_doorbell_of_a_started_training_is_rung(post: Send) -> None:
+    post("check", {"symbols": ["BBAS3.SA"]})
+    assert [(each.key, each.func()) for each in OrmQ.objects.all()] == [("training", "forecasting.tasks.drain_training_queue")]
+
+
+def test_an_available_model_starts_nothing(post: Send) -> None:
+    make_version(make_symbol())
+    post("check", {"symbols": ["SAMPLE1"]})
+    assert not Training.objects.exists()
+    assert not OrmQ.objects.exists()
+
+
+def test_an_available_model_shows_the_training_of_its_successor(post: Send) -> None:
+    symbol = make_symbol()
+    make_version(symbol)
+    training = make_training(symbol, state=TrainingState.RUNNING, stage="fitting", progress=0.12345)
+    (answer,) = post("check", {"symbols": ["SAMPLE1"]})
+    assert answer["message"] == AVAILABLE
+    assert answer["training"] | {"created_at": ""} == {
+        "id": training.pk,
+        "state": "running",
+        "reason": "requested",
+        "position": 0,
+        "stage": "fitting",
+        "progress": 0.123,
+        "created_at": "",
+    }
+
+
+def test_a_second_check_starts_nothing(post: Send) -> None:
+    (first,) = post("check", {"symbols": ["SAMPLE1"]})
+    (second,) = post("check", {"symbols": ["SAMPLE1"]})
+    assert second == first | {"message": IN_PROGRESS}
+    assert Training.objects.count() == 1
+    assert OrmQ.objects.count() == 1
+
+
+def test_a_check_while_it_is_trained_starts_nothing(post: Send) -> None:
+    make_training(make_symbol(), state=TrainingState.RUNNING)
+    (answer,) = post("check", {"symbols": ["SAMPLE1"]})
+    assert (answer["model_exists"], answer["message"], answer["training"]["state"]) == (False, IN_PROGRESS, "running")
+    assert Training.objects.count() == 1
+
+
+def test_a_waiting_training_tells_its_place_in_the_queue(post: Send) -> None:
+    make_training(make_symbol("SAMPLE2"), reason=TrainingReason.TOO_OLD)
+    make_training(make_symbol("SAMPLE3"), reason=TrainingReason.REQUESTED)
+    (answer,) = post("check", {"symbols": ["SAMPLE1"]})
+    assert answer["training"]["position"] == 2
+
+
+def test_a_training_that_failed_not_long_ago_is_not_started_again(post: Send) -> None:
+    make_training(make_symbol(), state=TrainingState.FAILED, error="SAMPLE1 has 10 bars; at least 490 are needed.")
+    (answer,) = post("check", {"symbols": ["SAMPLE1"]})
+    assert answer == {
+        "symbol": "SAMPLE1",
+        "model_exists": False,
+        "message": "Training not started: SAMPLE1 has 10 bars; at least 490 are needed.",
+        "version": None,
+        "training": None,
+    }
+    assert Training.objects.count() == 1
+
+
+def test_a_training_that_failed_an_hour_ago_is_started_again(post: Send) -> None:
+    long_ago = datetime.now(UTC) - timedelta(minutes=61)
+    make_training(make_symbol(), state=TrainingState.FAILED, created_at=long_ago, finished_at=long_ago)
+    (answer,) = post("check", {"symbols": ["SAMPLE1"]})
+    assert answer["message"] == STARTED
+
+
+def test_a_cancelled_training_is_started_again(post: Send) -> None:
+    make_training(make_symbol(), state=TrainingState.CANCELLED)
+    (answer,) = post("check", {"symbols": ["SAMPLE1"]})
+    assert answer["message"] == STARTED
+
+
+def test_a_full_queue_refuses_those_that_find_no_room(post: Send, settings: Settings) -> None:
+    settings.TRAIN_QUEUE_LIMIT = 1
+    first, second = post("check", {"symbols": ["SAMPLE1", "SAMPLE2"]})
+    assert first["message"] == STARTED
+    assert second["message"] == "Training not started: 1 trainings are waiting; try again later."
+    assert (second["model_exists"], second["training"]) == (False, None)
+    assert Training.objects.count() == 1
+
+
+def test_each_symbol_gets_its_own_answer_in_the_order_of_the_request(post: Send) -> None:
+    make_version(make_symbol("SAMPLE2"))
+    make_training(make_symbol("SAMPLE9"))
+    answers = post("check", {"symbols": ["SAMPLE9", "SAMPLE1", "SAMPLE2"]})
+    assert [(each["symbol"], each["message"]) for each in answers] == [
+        ("SAMPLE9", IN_PROGRESS),
+        ("SAMPLE1", STARTED),
+        ("SAMPLE2", AVAILABLE),
+    ]
+
+
+@pytest.mark.parametrize("state", ["candidate", "retired", "rejected"])
+def test_a_version_that_does_not_serve_does_not_count(post: Send, state: str) -> None:
+    make_version(make_symbol(), state=state)
+    (answer,) = post("check", {"symbols": ["SAMPLE1"]})
+    assert (answer["model_exists"], answer["version"]) == (False, None)
+
+
+def test_the_number_of_queries_does_not_depend_on_the_number_of_available_models(post: Send, count_queries: Count) -> None:
+    tickers = [f"SAMPLE{number}" for number in range(1, 21)]
+    for ticker in tickers:
+        make_version(make_symbol(ticker))
+    one = count_queries(lambda: post("check", {"symbols": tickers[:1]}))
+    assert count_queries(lambda: post("check", {"symbols": tickers})) == one
+
+
+def test_the_number_of_queries_does_not_depend_on_the_number_of_started_trainings(post: Send, count_queries: Count) -> None:
+    one = count_queries(lambda: post("check", {"symbols": ["SAMPLE99"]}))
+    assert count_queries(lambda: post("check", {"symbols": [f"SAMPLE{number}" for number in range(1, 21)]})) == one
+    assert Symbol.objects.count() == 21

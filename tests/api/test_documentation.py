@@ -1,0 +1,128 @@
+"""The OpenAPI document and Swagger UI."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.test import Client
+from pytest_django import Settings
+
+from forecasting.api.shapes import CLASSICAL_METRICS
+from tests.api import openapi
+
+ROUTES = {
+    ("post", "/models/check"),
+    ("post", "/models/metrics"),
+    ("post", "/models/predict"),
+    ("post", "/models/retrain"),
+    ("get", "/models/symbols"),
+    ("get", "/models/symbols/{ticker}"),
+    ("get", "/models/versions"),
+    ("get", "/models/versions/{id}"),
+    ("get", "/models/trainings"),
+    ("get", "/models/trainings/{id}"),
+    ("get", "/models/forecasts"),
+    ("get", "/models/forecasts/{id}"),
+    ("post", "/models/versions/{id}/activate"),
+    ("post", "/models/trainings/{id}/cancel"),
+}
+STAFF_ROUTES = {("post", "/models/versions/{id}/activate"), ("post", "/models/trainings/{id}/cancel")}
+
+
+def media_types(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an operation sends and answers, with schemas and examples."""
+    holders = [operation.get("requestBody", {}), *operation["responses"].values()]
+    return [media for holder in holders for media in holder.get("content", {}).values()]
+
+
+def test_the_committed_document_is_valid_and_in_step(tmp_path: Path) -> None:
+    made = tmp_path / "openapi.yaml"
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(made))
+    assert made.read_text() == (django_settings.BASE_DIR / "openapi.yaml").read_text(), (
+        "make it again: manage.py spectacular --file openapi.yaml"
+    )
+
+
+def test_every_route_is_documented_without_its_optional_slash() -> None:
+    assert set(openapi.operations()) == ROUTES
+
+
+def test_every_example_is_what_its_schema_says() -> None:
+    examples = [
+        (example["value"], media["schema"])
+        for operation in openapi.operations().values()
+        for media in media_types(operation)
+        for example in media.get("examples", {}).values()
+    ]
+    assert len(examples) > 20
+    assert [problem for value, schema in examples for problem in openapi.violations(value, schema)] == []
+
+
+def test_the_main_routes_show_examples_of_requests_answers_and_errors() -> None:
+    for (_, path), operation in openapi.operations().items():
+        if operation["tags"] == ["Models"]:
+            success = min(operation["responses"])
+            shown = [operation["requestBody"], *(operation["responses"][status] for status in (success, "400", "503"))]
+            assert all(each["content"][openapi.JSON]["examples"] for each in shown), path
+
+
+def test_every_error_has_the_one_form() -> None:
+    for operation in openapi.operations().values():
+        for status, answer in operation["responses"].items():
+            if status >= "400":
+                assert answer["content"][openapi.JSON]["schema"] == {"$ref": "#/components/schemas/Error"}
+                assert answer["description"]
+
+
+def test_only_the_staff_routes_ask_for_credentials() -> None:
+    needing = {route for route, operation in openapi.operations().items() if {} not in operation["security"]}
+    assert needing == STAFF_ROUTES
+
+
+def test_every_operation_explains_itself() -> None:
+    operations = openapi.operations().values()
+    assert all(each["summary"] and each["description"] for each in operations)
+    assert len({each["operationId"] for each in operations}) == len(ROUTES)
+
+
+def test_the_metrics_are_documented_by_the_names_of_the_contract() -> None:
+    documented = openapi.document()["components"]["schemas"]["Metrics"]
+    assert set(CLASSICAL_METRICS) <= set(documented["required"])
+
+
+def test_what_the_document_does_not_say_is_noticed() -> None:
+    answer = {"symbol": "SAMPLE1", "error": "none", "colour": "blue"}
+    (problem,) = openapi.violations(answer, {"$ref": "#/components/schemas/MetricsAnswer"})
+    assert "colour" in problem
+
+
+@pytest.mark.parametrize("address", ["/schema", "/schema/", "/swagger.json", "/swagger.json/", "/swagger", "/swagger/"])
+def test_the_documentation_is_served(client: Client, address: str) -> None:
+    assert client.get(address).status_code == 200
+
+
+def test_the_document_is_the_same_in_both_formats(client: Client) -> None:
+    assert client.get("/schema", {"format": "json"}).json() == client.get("/swagger.json").json()
+
+
+def test_the_front_page_leads_to_the_documentation(client: Client) -> None:
+    assert client.get("/").headers["Location"] == "/swagger"
+
+
+def test_swagger_ui_is_served_from_here(client: Client, settings: Settings) -> None:
+    settings.WHITENOISE_AUTOREFRESH = False  # as the service has it
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', client.get("/swagger").content.decode())
+    assert any(each.endswith("swagger-ui-bundle.js") for each in addresses)
+    for address in addresses:
+        response = client.get(address)
+        assert response.status_code == 200, address
+        assert b"".join(response) if response.streaming else response.content
+
+
+def test_swagger_ui_names_no_other_host(client: Client) -> None:
+    page = client.get("/swagger").content.decode()
+    (script,) = re.findall(r'src="(/swagger\?[^"]*)"', page)
+    assert "//" not in re.sub(r"^ *// .*$", "", page + client.get(script).content.decode(), flags=re.MULTILINE)

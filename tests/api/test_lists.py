@@ -1,0 +1,188 @@
+"""The read-only lists: symbols, versions, trainings, forecasts."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from rest_framework.test import APIClient
+
+from forecasting.models import Forecast
+from forecasting.models.symbols import UpstreamState
+from forecasting.models.trainings import TrainingState
+from tests.api.conftest import Count, Send
+from tests.api.rows import LISTS, make_rows
+from tests.factories import METRICS, add_bars, make_forecast, make_symbol, make_training, make_version
+
+pytestmark = pytest.mark.django_db
+
+DAY = date(2025, 5, 28)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_an_empty_list_is_one_empty_page(get: Send, name: str) -> None:
+    assert get(f"/models/{name}") == {"count": 0, "next": None, "previous": None, "results": []}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_slash_at_the_end_is_optional(client: APIClient, name: str) -> None:
+    assert client.get(f"/models/{name}/").json() == client.get(f"/models/{name}").json()
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_comes_in_pages_that_name_their_neighbours(get: Send, name: str) -> None:
+    make_rows(3)
+    first, second = (get(f"/models/{name}", {"page_size": 2, "page": page}) for page in (1, 2))
+    assert [len(first["results"]), len(second["results"])] == [2, 1]
+    assert (first["count"], first["previous"], second["next"]) == (3, None, None)
+    assert first["next"] == f"http://testserver/models/{name}?page=2&page_size=2"
+    assert second["previous"] == f"http://testserver/models/{name}?page_size=2"
+    assert {row["symbol"] for page in (first, second) for row in page["results"]} == {"SAMPLE1", "SAMPLE2", "SAMPLE3"}
+
+
+def test_a_page_has_fifty_rows_unless_the_client_says_otherwise(get: Send) -> None:
+    for number in range(1, 52):
+        make_symbol(f"SAMPLE{number}")
+    assert len(get("/models/symbols")["results"]) == 50
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("page", ["2", "0", "x", str(10**30)])
+def test_a_page_that_does_not_exist_is_not_found(get: Send, name: str, page: str) -> None:
+    answer = get(f"/models/{name}", {"page": page}, status=404)
+    assert (answer["error"].startswith("Invalid page"), answer["details"]) == (True, {})
+
+
+def test_symbols_show_their_newest_bar(get: Send) -> None:
+    symbol = make_symbol("BBAS3.SA", upstream_state=UpstreamState.UNAVAILABLE, upstream_reason="It did not answer.")
+    *_, newest = add_bars(symbol, count=3)
+    assert get("/models/symbols")["results"] == [
+        {
+            "symbol": "BBAS3.SA",
+            "exchange": "BVMF",
+            "currency": "BRL",
+            "last_date": newest.date.isoformat(),
+            "last_close": newest.close,
+            "synced_at": None,
+            "upstream_state": "unavailable",
+            "upstream_reason": "It did not answer.",
+        }
+    ]
+
+
+def test_versions_show_their_metrics_unrounded(get: Send) -> None:
+    version = make_version(make_symbol(), trained_at=datetime(2025, 6, 1, 3, 4, 5, tzinfo=UTC))
+    (row,) = get("/models/versions")["results"]
+    assert row == {
+        "id": version.pk,
+        "symbol": "SAMPLE1",
+        "kind": "symbol",
+        "number": 1,
+        "state": "active",
+        "decision": "First version.",
+        "metrics": METRICS,
+        "config": version.config,
+        "data_start": "2020-01-02",
+        "data_end": "2025-06-02",
+        "bar_count": 1360,
+        "files": version.files,
+        "trained_at": "2025-06-01T03:04:05Z",
+    }
+
+
+def test_a_base_model_belongs_to_no_symbol(get: Send) -> None:
+    make_version(None)
+    (row,) = get("/models/versions")["results"]
+    assert (row["symbol"], row["kind"]) == (None, "base")
+
+
+def test_trainings_show_why_they_failed(get: Send) -> None:
+    training = make_training(make_symbol(), state=TrainingState.FAILED, error="It has 10 bars.", stage="prices", progress=0.25)
+    (row,) = get("/models/trainings")["results"]
+    times = {name: row.pop(name) for name in ("created_at", "started_at", "finished_at")}
+    assert row == {
+        "id": training.pk,
+        "symbol": "SAMPLE1",
+        "state": "failed",
+        "reason": "requested",
+        "priority": 50,
+        "attempts": 1,
+        "stage": "prices",
+        "progress": 0.25,
+        "error": "It has 10 bars.",
+    }
+    assert all(each.endswith("Z") for each in times.values())
+
+
+def test_forecasts_show_what_became_of_them(get: Send) -> None:
+    forecast = make_forecast(make_version(make_symbol(), number=3), DAY, actual_close=101.5)
+    (row,) = get("/models/forecasts")["results"]
+    issued_at = row.pop("issued_at")
+    assert row == {
+        "id": forecast.pk,
+        "symbol": "SAMPLE1",
+        "version": 3,
+        "kind": "symbol",
+        "as_of": "2025-05-28",
+        "target_date": "2025-05-29",
+        "last_close": 100.0,
+        "price": 101.0,
+        "quantiles": forecast.quantiles,
+        "interval_level": 0.8,
+        "interval_low": 99.0,
+        "interval_high": 103.0,
+        "probability_up": 0.75,
+        "actual_close": 101.5,
+        "absolute_error": 0.5,
+        "naive_absolute_error": 1.5,
+        "inside_interval": True,
+        "scored_at": "2025-05-30T00:00:00Z",
+    }
+    assert datetime.fromisoformat(issued_at) == forecast.issued_at
+
+
+@pytest.mark.parametrize("name", ["version", "training", "forecast"])
+def test_a_row_is_found_by_its_id(get: Send, name: str) -> None:
+    make_rows(1)
+    (row,) = get(f"/models/{name}s")["results"]
+    assert get(f"/models/{name}s/{{id}}", id=row["id"]) == row
+
+
+@pytest.mark.parametrize("ticker", ["BBAS3.SA", "bbas3.sa", "bbas3.sa/"])
+def test_a_symbol_is_found_by_its_name_in_any_case(get: Send, ticker: str) -> None:
+    make_symbol("BBAS3.SA")
+    assert get("/models/symbols/{ticker}", ticker=ticker)["symbol"] == "BBAS3.SA"
+
+
+@pytest.mark.parametrize("ticker", ["^BVSP", "BRL=X", "M&M.NS", "A" * 24])
+def test_a_symbol_of_any_kind_has_its_address(get: Send, ticker: str) -> None:
+    make_symbol(ticker)
+    assert get("/models/symbols/{ticker}", ticker=ticker)["symbol"] == ticker
+
+
+@pytest.mark.parametrize("name", ["versions", "trainings", "forecasts"])
+@pytest.mark.parametrize("key", ["1", "0", str(2**63), "9" * 40])
+def test_a_row_that_does_not_exist_is_not_found(get: Send, name: str, key: str) -> None:
+    answer = get(f"/models/{name}/{{id}}", id=key, status=404)
+    assert (answer["error"][:3], answer["details"]) == ("No ", {})
+
+
+def test_a_symbol_that_nobody_asked_for_is_not_found(get: Send) -> None:
+    assert get("/models/symbols/{ticker}", ticker="NOSUCH", status=404) == {
+        "error": "No Symbol matches the given query.",
+        "details": {},
+    }
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_a_list_cannot_be_written(client: APIClient, name: str, method: str) -> None:
+    make_rows(1)
+    response = getattr(client, method)(f"/models/{name}", {}, format="json")
+    assert (response.status_code, set(response.json())) == (405, {"error", "details"})
+    assert Forecast.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(get: Send, name: str, count_queries: Count) -> None:
+    make_rows(20)
+    one = count_queries(lambda: get(f"/models/{name}", {"page_size": 1}))
+    assert count_queries(lambda: get(f"/models/{name}", {"page_size": 20})) == one == 2

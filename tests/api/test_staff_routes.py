@@ -1,0 +1,148 @@
+"""POST /models/versions/{id}/activate and /models/trainings/{id}/cancel: for staff alone."""
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from forecasting.models import ModelVersion
+from forecasting.models.trainings import TrainingState
+from forecasting.models.versions import VersionState
+from tests.api.conftest import checked
+from tests.api.serving import file_of, serve
+from tests.factories import make_symbol, make_training, make_version
+
+pytestmark = pytest.mark.django_db
+
+ACTIVATE, CANCEL = "/models/versions/{id}/activate", "/models/trainings/{id}/cancel"
+
+
+@pytest.fixture
+def staff(client: APIClient) -> APIClient:
+    """A client that a member of staff is logged in to."""
+    client.force_authenticate(User.objects.create_user("ana", is_staff=True))
+    return client
+
+
+def send(client: APIClient, path: str, key: int, *, status: int) -> Any:
+    """The answer to a POST, once its status and its conformity to the document are certain."""
+    return checked(client.post(path.format(id=key)), path, status=status, method="post")
+
+
+def two_versions() -> tuple[ModelVersion, ModelVersion]:
+    """A retired and an active version of one symbol, with their files."""
+    symbol = make_symbol()
+    retired, active = serve(symbol), serve(symbol)
+    retired.refresh_from_db()
+    return retired, active
+
+
+def test_staff_let_an_earlier_version_serve_again(staff: APIClient) -> None:
+    retired, active = two_versions()
+    answer = send(staff, ACTIVATE, retired.pk, status=200)
+    assert (answer["id"], answer["state"], answer["decision"]) == (retired.pk, "active", "Activated by ana.")
+    active.refresh_from_db()
+    assert active.state == VersionState.RETIRED
+
+
+def test_the_active_version_can_be_activated_again(staff: APIClient) -> None:
+    _, active = two_versions()
+    assert send(staff, ACTIVATE, active.pk, status=200)["state"] == "active"
+
+
+def test_a_version_whose_files_are_damaged_is_not_activated(staff: APIClient) -> None:
+    retired, active = two_versions()
+    file_of(retired, "model.onnx").unlink()
+    assert send(staff, ACTIVATE, retired.pk, status=400) == {
+        "error": "The request is invalid.",
+        "details": {"version": ["Its files cannot be used: model.onnx is missing."]},
+    }
+    active.refresh_from_db()
+    assert active.state == VersionState.ACTIVE
+
+
+@pytest.mark.parametrize("state", [TrainingState.QUEUED, TrainingState.RUNNING])
+def test_staff_cancel_a_training_that_waits_or_runs(staff: APIClient, state: TrainingState) -> None:
+    training = make_training(make_symbol(), state=state)
+    answer = send(staff, CANCEL, training.pk, status=200)
+    assert (answer["id"], answer["state"]) == (training.pk, "cancelled")
+    assert answer["finished_at"] is not None
+
+
+@pytest.mark.parametrize("state", [TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELLED])
+def test_a_training_that_has_ended_cannot_be_cancelled(staff: APIClient, state: TrainingState) -> None:
+    training = make_training(make_symbol(), state=state)
+    answer = send(staff, CANCEL, training.pk, status=400)
+    assert answer["details"] == {"training": [f"It has ended already: {state}."]}
+    training.refresh_from_db()
+    assert training.state == state
+
+
+@pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
+def test_what_does_not_exist_is_not_found(staff: APIClient, path: str) -> None:
+    assert send(staff, path, 1, status=404)["details"] == {}
+
+
+@pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
+def test_a_slash_at_the_end_is_optional(staff: APIClient, path: str) -> None:
+    assert staff.post(path.format(id=1) + "/").json() == staff.post(path.format(id=1)).json()
+
+
+@pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
+def test_nobody_who_is_not_logged_in_may(client: APIClient, path: str) -> None:
+    answer = send(client, path, 1, status=401)
+    assert answer == {"error": "Authentication credentials were not provided.", "details": {}}
+
+
+@pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
+def test_nobody_who_is_not_staff_may(client: APIClient, path: str) -> None:
+    client.force_authenticate(User.objects.create_user("eva"))
+    answer = send(client, path, 1, status=403)
+    assert answer == {"error": "You do not have permission to perform this action.", "details": {}}
+
+
+def test_a_refused_request_changes_nothing(client: APIClient) -> None:
+    version = make_version(make_symbol(), state="retired")
+    training = make_training(make_symbol("SAMPLE2"))
+    send(client, ACTIVATE, version.pk, status=401)
+    send(client, CANCEL, training.pk, status=401)
+    version.refresh_from_db()
+    training.refresh_from_db()
+    assert (version.state, training.state) == ("retired", "queued")
+
+
+def test_staff_may_use_http_basic(client: APIClient) -> None:
+    User.objects.create_user("ana", None, "a password", is_staff=True)
+    training = make_training(make_symbol())
+    client.credentials(HTTP_AUTHORIZATION=f"Basic {b64encode(b'ana:a password').decode()}")
+    assert send(client, CANCEL, training.pk, status=200)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "account", [b"ana:a password", b"an\0a:a password", b"\xff:a password"], ids=["unknown", "NUL", "not UTF-8"]
+)
+def test_a_wrong_account_is_refused(client: APIClient, account: bytes) -> None:
+    client.credentials(HTTP_AUTHORIZATION=f"Basic {b64encode(account).decode()}")
+    assert send(client, CANCEL, 1, status=401) == {"error": "Invalid username/password.", "details": {}}
+
+
+def test_a_session_needs_the_csrf_token() -> None:
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(User.objects.create_user("ana", is_staff=True))
+    training = make_training(make_symbol())
+    assert send(client, CANCEL, training.pk, status=403)["error"].startswith("CSRF Failed")
+
+
+@pytest.mark.parametrize("name", ["symbols", "versions", "trainings", "forecasts"])
+def test_the_lists_look_at_no_credentials(client: APIClient, name: str) -> None:
+    client.credentials(HTTP_AUTHORIZATION="Basic nonsense")
+    assert client.get(f"/models/{name}").status_code == 200
+
+
+@pytest.mark.parametrize("route", ["check", "metrics", "predict"])
+def test_the_main_routes_look_at_no_credentials(client: APIClient, route: str) -> None:
+    client.credentials(HTTP_AUTHORIZATION="Basic nonsense")
+    response = client.post(f"/models/{route}", {"symbols": ["SAMPLE1"]}, format="json")
+    assert response.status_code == 200
