@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}
 
 
 @register()
@@ -65,11 +65,11 @@ def price_source_usable(**_: Any) -> list[CheckMessage]:
 
 @register()
 def debug_is_local(**_: Any) -> list[CheckMessage]:
-    """Debug pages show settings and source code to whoever can reach them."""
-    if settings.DEBUG and (public := set(settings.ALLOWED_HOSTS) - LOCAL_HOSTS):
+    """Debug pages show settings and source code to whoever can reach them; the name in a request is the client's to choose."""
+    if settings.DEBUG and (public := {settings.HOST, *settings.ALLOWED_HOSTS} - LOCAL_HOSTS):
         return [
             Error(
-                f"DEBUG is on while ALLOWED_HOSTS admits {', '.join(sorted(public))}.",
+                f"DEBUG is on while HOST or ALLOWED_HOSTS admits {', '.join(sorted(public))}.",
                 hint="Set DEBUG=False and a SECRET_KEY.",
                 id="forecasting.E005",
             )

@@ -41,12 +41,12 @@ def publish(trained: TrainedModel, *, training_id: int, fence: int) -> ModelVers
     cases, as in any other failure, the database is as before and the files are removed; only where the database went away in
     between they stay, because the transaction may have been committed.
     """
+    version_id = _next_version_id()
     root = models_root()
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
     try:
         files = artifacts.write(folder, trained)
-        version_id = _next_version_id()
         folder.chmod(0o755)  # mkdtemp makes it private; another user's web server must be able to read it
         folder = folder.rename(root / f"{version_id}-{files['model.onnx'].sha256[:12]}")
         _flush(root)

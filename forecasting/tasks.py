@@ -69,7 +69,7 @@ def run_daily(*, now: datetime) -> dict[str, object]:
     failed = _sync_all(followed, now=now)
     scored = ledger.score_due()
     issued, errors = _forecast_all()
-    old = ModelVersion.objects.active().older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS)).exclude(symbol=None)
+    old = ModelVersion.objects.active().older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
     requested = training_queue.request(followed.filter(versions__in=old), reason=TrainingReason.TOO_OLD)
     return {
         "symbols": symbols,

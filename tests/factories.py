@@ -68,9 +68,9 @@ def make_training(symbol: Symbol | None, **values: Any) -> Training:
     return Training.objects.create(symbol=symbol, **(fitting | values))
 
 
-def make_claimed(symbol: Symbol | None) -> Training:
+def make_claimed(symbol: Symbol | None, **values: Any) -> Training:
     """A running training that the test holds the fence of, as a trainer does."""
-    training = training_queue.claim(among=[make_training(symbol).pk])
+    training = training_queue.claim(among=[make_training(symbol, **values).pk])
     assert training
     return training
 

@@ -21,7 +21,6 @@ def at_once(calls: Sequence[Callable[[], Result]]) -> list[Result]:
     start = threading.Barrier(len(calls))
 
     def run(call: Callable[[], Result]) -> Result:
-        connection.ensure_connection()
         start.wait(PATIENCE_SECONDS)
         return call()
 
@@ -58,6 +57,8 @@ def slow(statement: Literal["INSERT", "UPDATE"], model: type[models.Model]) -> I
 
 def _then_disconnect(call: Callable[[], Result]) -> Result:
     try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{PATIENCE_SECONDS} s'")  # a test that would wait for ever fails
         return call()
     finally:
         connection.close()

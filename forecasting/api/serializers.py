@@ -176,7 +176,7 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
             "high": round(forecast.interval_high, places),
         },
         "probability_up": round(forecast.probability_up, 3),
-        "quantiles": {level: round(price, places) for level, price in forecast.quantiles.items()},
+        "quantiles": {level: round(price, places) for level, price in sorted(forecast.quantiles.items())},
         "model": {"version": version.number, "kind": version.kind, "trained_at": utc(version.trained_at)},
         "skill": {"mase": round(version.skill["mase"], 4), "beats_naive": version.skill["beats_naive"]},
         "currency": forecast.symbol.currency,

@@ -1,0 +1,1 @@
+"""Tests of the tables, a file a noun, as in forecasting/models."""

@@ -1,0 +1,66 @@
+"""Migrations: in step with the models, and back and forth without a trace."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+
+from forecasting.models import Forecast
+from tests.factories import make_forecast, make_symbol, make_version
+
+APP = "forecasting"
+SCHEMA = """
+    SELECT table_name || '.' || column_name, data_type || is_nullable || coalesce(column_default, '')
+    FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL SELECT conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+"""
+
+
+def schema() -> set[tuple[str, str]]:
+    """Every column, constraint, index, trigger and function, with its definition."""
+    with connection.cursor() as cursor:
+        cursor.execute(SCHEMA)
+        return set(cursor.fetchall())
+
+
+def migrate_to(target: str) -> None:
+    call_command("migrate", APP, target, verbosity=0)
+
+
+@pytest.fixture
+def migrated_back(transactional_db: None) -> Iterator[None]:
+    """Whatever the test does, the next one finds all tables."""
+    yield
+    call_command("migrate", verbosity=0)
+
+
+@pytest.mark.django_db
+def test_the_models_have_no_change_that_lacks_a_migration() -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_every_migration_reverses_and_applies_again() -> None:
+    newest_first = [*sorted((name for app, name in MigrationLoader(None).disk_migrations if app == APP), reverse=True), "zero"]
+    before = {}
+    for target in newest_first:
+        migrate_to(target)
+        before[target] = schema()
+    assert not [name for name, _ in before["zero"] if "forecasting_" in name or name.startswith("cache")]
+    for target in reversed(newest_first):
+        migrate_to(target)
+        assert schema() == before[target]
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_the_ledger_is_append_only_from_its_own_migration_on() -> None:
+    forecast = make_forecast(make_version(make_symbol()), date(2025, 6, 2))
+    migrate_to("0001")
+    assert Forecast.objects.filter(pk=forecast.pk).update(price=1.0) == 1

@@ -1,0 +1,277 @@
+"""The registry: a version is published whole or not at all, one serves at a time, only undamaged files are loaded."""
+
+import hashlib
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+from pytest_django import Settings
+
+from forecasting import registry, training_queue
+from forecasting.models import ModelVersion, Training
+from forecasting.models.trainings import TrainingState
+from forecasting.models.versions import VersionState
+from forecasting.pipeline.artifacts import FILES, ArtifactError
+from forecasting.registry import FenceLostError, models_root
+from tests.factories import make_claimed, make_symbol, make_version
+from tests.racing import begin_behind_us
+from tests.small_model import BARS_NEEDED, publish_model, trained_model
+
+pytestmark = pytest.mark.django_db
+
+
+def publish(training: Training, **values: Any) -> ModelVersion:
+    return registry.publish(trained_model(**values), training_id=training.pk, fence=training.fence)
+
+
+def folders() -> list[str]:
+    """What lies below the folder of all versions."""
+    return sorted(path.name for path in models_root().iterdir())
+
+
+def states() -> dict[int, str]:
+    """The state of each version, by number."""
+    return dict(ModelVersion.objects.order_by("number").values_list("number", "state"))
+
+
+def damage(version: ModelVersion) -> None:
+    file = models_root() / version.folder / "model.onnx"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+# Publishing
+
+
+def test_a_published_version_has_every_file_as_the_database_says() -> None:
+    version = publish_model(make_symbol())
+    folder = models_root() / version.folder
+    assert folders() == [version.folder]
+    assert sorted(version.files) == sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    for name, file in version.artifact_files.items():
+        content = (folder / name).read_bytes()
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (file.sha256, file.size)
+
+
+def test_a_folder_is_named_after_the_version_and_its_hash() -> None:
+    version = publish_model(make_symbol())
+    assert version.folder == f"{version.pk}-{version.files['model.onnx']['sha256'][:12]}"
+
+
+def test_a_version_says_what_was_trained_on_which_bars_and_how_good_it_is() -> None:
+    trained = trained_model()
+    training = make_claimed(make_symbol())
+    version = registry.publish(trained, training_id=training.pk, fence=training.fence)
+    version.refresh_from_db()
+    assert (version.symbol, version.training, version.number) == (training.symbol, training, 1)
+    assert (version.config, version.metrics) == (trained.config.to_dict(), trained.metrics)
+    assert (version.data_start, version.data_end, version.bar_count) == (trained.data_start, trained.data_end, trained.bar_count)
+
+
+def test_publishing_ends_the_training() -> None:
+    training = make_claimed(make_symbol())
+    Training.objects.update(error="The network is down.")
+    publish(training)
+    training.refresh_from_db()
+    assert (training.state, training.progress, training.error) == (TrainingState.SUCCEEDED, 1.0, "")
+    assert training.lease_expires_at is None
+    assert training.finished_at
+
+
+def test_the_first_version_serves_and_the_next_one_replaces_it() -> None:
+    symbol = make_symbol()
+    first, second = publish_model(symbol), publish_model(symbol)
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
+    assert (first.decision, second.decision) == ("First version.", "Replaces version 1.")
+    assert folders() == sorted([first.folder, second.folder])
+
+
+def test_versions_of_other_symbols_are_left_alone() -> None:
+    publish_model(make_symbol("SAMPLE1"))
+    publish_model(make_symbol("SAMPLE2"))
+    assert list(ModelVersion.objects.values_list("number", "state")) == [(1, VersionState.ACTIVE)] * 2
+
+
+def test_the_base_is_numbered_by_itself() -> None:
+    publish_model(make_symbol())
+    base = publish_model(None)
+    assert (base.symbol, base.number, base.kind) == (None, 1, "base")
+
+
+def test_another_user_may_read_the_files() -> None:
+    folder = models_root() / publish_model(make_symbol()).folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert all(stat.S_IMODE(file.stat().st_mode) & 0o044 == 0o044 for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("lost", ["cancelled", "taken by another", "ended"])
+def test_a_trainer_that_lost_its_training_leaves_no_version_and_no_file(lost: str) -> None:
+    training = make_claimed(make_symbol())
+    if lost == "cancelled":
+        training_queue.cancel(training)
+    elif lost == "ended":
+        training_queue.fail(training, error="The training took too long.")
+    else:
+        Training.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        training_queue.rescue()
+        training_queue.claim()
+    before = Training.objects.values().get()
+    with pytest.raises(FenceLostError, match=f"Training {training.pk} is no longer"):
+        publish(training)
+    assert (folders(), states(), Training.objects.values().get()) == ([], {}, before)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_training_that_is_cancelled_at_the_last_moment_publishes_nothing() -> None:
+    training = make_claimed(make_symbol())
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            training_queue.cancel(training)
+            publication = begin_behind_us(threads, lambda: publish(training))
+        with pytest.raises(FenceLostError):
+            publication.result()
+    assert (folders(), states(), Training.objects.get().state) == ([], {}, TrainingState.CANCELLED)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_fails_leaves_no_version_and_no_file() -> None:
+    symbol = make_symbol()
+    first = publish_model(symbol)
+    training = make_claimed(symbol)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE forecasting_training ADD CONSTRAINT full_disk CHECK (stage <> 'published') NOT VALID")
+        try:
+            with pytest.raises(IntegrityError, match="full_disk"):
+                publish(training)
+        finally:
+            cursor.execute("ALTER TABLE forecasting_training DROP CONSTRAINT full_disk")
+    assert (folders(), states()) == ([first.folder], {1: VersionState.ACTIVE})
+    assert training_queue.renew(training)
+
+
+def test_metrics_that_json_cannot_hold_leave_no_file() -> None:
+    training = make_claimed(make_symbol())
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        publish(training, metrics={"mase": float("nan")})
+    assert folders() == []
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_system(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.MEDIA_ROOT.write_text("a file where a folder should be")  # refuses even root, whom no permission stops
+    training = make_claimed(make_symbol())
+    with pytest.raises(OSError, match="media"):
+        publish(training)
+    assert states() == {}
+    assert training_queue.renew(training)
+
+
+# Activation
+
+
+def test_activation_switches_between_versions() -> None:
+    symbol = make_symbol()
+    first, second = publish_model(symbol), publish_model(symbol)
+    registry.activate(first, by="admin")
+    assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED}
+    registry.activate(second, by="admin")
+    second.refresh_from_db()
+    assert (second.state, second.decision) == (VersionState.ACTIVE, "Activated by admin.")
+
+
+def test_activation_leaves_versions_of_other_symbols_and_rejected_ones_alone() -> None:
+    symbol, other = make_symbol("SAMPLE1"), publish_model(make_symbol("SAMPLE2"))
+    rejected = make_version(symbol, number=7, state=VersionState.REJECTED)
+    registry.activate(publish_model(symbol), by="admin")
+    assert set(ModelVersion.objects.active().values_list("pk", flat=True)) >= {other.pk}
+    rejected.refresh_from_db()
+    assert rejected.state == VersionState.REJECTED
+
+
+def test_a_damaged_version_is_not_activated() -> None:
+    symbol = make_symbol()
+    first = publish_model(symbol)
+    publish_model(symbol)
+    damage(first)
+    with pytest.raises(ArtifactError, match=r"model\.onnx has been changed"):
+        registry.activate(first, by="admin")
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_activation_and_a_publication_at_once_leave_one_active_version() -> None:
+    symbol = make_symbol()
+    first = publish_model(symbol)
+    publish_model(symbol)
+    training = make_claimed(symbol)
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            registry.activate(first, by="admin")
+            publication = begin_behind_us(threads, lambda: publish(training))
+        assert publication.result().number == 3
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.RETIRED, 3: VersionState.ACTIVE}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_activation_that_waits_for_a_publication_wins() -> None:
+    symbol = make_symbol()
+    first = publish_model(symbol)
+    publish_model(symbol)
+    training = make_claimed(symbol)
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            publish(training)
+            activation = begin_behind_us(threads, lambda: registry.activate(first, by="admin"))
+        activation.result()
+    assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED, 3: VersionState.RETIRED}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_activations_at_once_leave_one_active_version() -> None:
+    symbol = make_symbol()
+    first, second, _ = (publish_model(symbol) for _ in range(3))
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            registry.activate(first, by="admin")
+            activation = begin_behind_us(threads, lambda: registry.activate(second, by="operator"))
+        activation.result()
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE, 3: VersionState.RETIRED}
+
+
+# Loading
+
+
+def test_a_version_is_loaded_once_by_a_process() -> None:
+    version = publish_model(make_symbol())
+    forecaster = registry.load_forecaster(version)
+    damage(version)
+    assert registry.load_forecaster(ModelVersion.objects.get()) is forecaster
+    assert forecaster.bars_needed == BARS_NEEDED
+
+
+def test_a_damaged_version_is_not_loaded() -> None:
+    version = publish_model(make_symbol())
+    damage(version)
+    with pytest.raises(ArtifactError, match=r"^model\.onnx has been changed"):
+        registry.load_forecaster(version)
+
+
+def test_a_version_without_its_files_is_not_loaded_and_names_no_path() -> None:
+    with pytest.raises(ArtifactError) as refused:
+        registry.load_forecaster(make_version(make_symbol()))
+    assert "/" not in str(refused.value)
+
+
+def test_a_damaged_version_is_loaded_once_it_has_been_repaired() -> None:
+    version = publish_model(make_symbol())
+    damage(version)
+    with pytest.raises(ArtifactError):
+        registry.load_forecaster(version)
+    damage(version)  # the same bit turns back
+    assert registry.load_forecaster(version)
