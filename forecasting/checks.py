@@ -83,3 +83,17 @@ def prices_are_real(**_: Any) -> list[CheckMessage]:
     if settings.PRICE_SOURCE == "sample" and not settings.DEBUG:
         return [Warning("PRICE_SOURCE=sample serves simulated prices.", id="forecasting.W001")]
     return []
+
+
+@register()
+def hosts_are_named(**_: Any) -> list[CheckMessage]:
+    """Outside DEBUG, Django answers 400 to every request whose host it was not told."""
+    if not settings.DEBUG and not settings.ALLOWED_HOSTS:
+        return [
+            Error(
+                "DEBUG is off and ALLOWED_HOSTS is empty: every request would be refused.",
+                hint="Set ALLOWED_HOSTS to the names under which clients reach the service.",
+                id="forecasting.E006",
+            )
+        ]
+    return []

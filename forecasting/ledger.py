@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import DateField, OuterRef, Subquery
 from django_q.tasks import async_task
 
 from forecasting import market, registry, training_queue
-from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
+from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.pipeline.artifacts import ArtifactError
 from forecasting.pipeline.calendars import next_session
 from forecasting.pipeline.forecaster import Forecaster, QuantileForecast
@@ -49,12 +48,10 @@ def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[P
     Bars that are behind are brought up to date first, for at most `budget_s` seconds; what is late goes on in the background.
     The number of queries does not depend on the number of symbols.
     """
-    statuses = training_queue.ensure_trained(tickers, now=now)
-    serving = {status.symbol: status.version for status in statuses if status.version}
-    if late := market.refresh(list(serving), now=now, budget_s=budget_s):
-        async_task("forecasting.tasks.sync_symbols", [symbol.pk for symbol in late])
-    forecasts, errors = issue(serving)
-    return [_prediction(status, forecasts, errors, now=now) for status in statuses]
+    answers = _up_to_date(tickers, now=now)
+    if others := [ticker for ticker in tickers if ticker not in answers]:
+        answers |= _brought_up_to_date(others, now=now, budget_s=budget_s)
+    return [answers[ticker] for ticker in tickers]
 
 
 def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
@@ -107,12 +104,31 @@ def score_due() -> int:
         return int(cursor.rowcount)
 
 
+def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
+    """By ticker, what nothing has to be done for: most requests, so they take this one query."""
+    current = Forecast.objects.current().filter(symbol__ticker__in=tickers)
+    answers = {}
+    for forecast in current.order_by().select_related("symbol", "version").defer("version__config", "version__files"):
+        stale = market.is_stale(forecast.symbol, forecast.as_of, now=now)
+        if not (stale and market.may_ask(forecast.symbol, now=now)):
+            answers[forecast.symbol.ticker] = Prediction(forecast.symbol, forecast=forecast, stale=stale)
+    return answers
+
+
+def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float) -> dict[str, Prediction]:
+    """By ticker: trainings requested, bars refreshed and forecasts issued where they are missing."""
+    statuses = training_queue.ensure_trained(tickers, now=now)
+    serving = {status.symbol: status.version for status in statuses if status.version}
+    if late := market.refresh(list(serving), now=now, budget_s=budget_s):
+        async_task("forecasting.tasks.sync_symbols", [symbol.pk for symbol in late])
+    forecasts, errors = issue(serving)
+    return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
+
+
 def _newest(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
     """The forecasts that already start from the newest bar."""
-    last_bar = PriceBar.objects.filter(symbol=OuterRef("symbol")).order_by("-date").values("date")[:1]
-    known = Forecast.objects.of(serving).filter(version__in=list(serving.values()))
-    current = known.filter(as_of=Subquery(last_bar, output_field=DateField())).select_related("symbol", "version")
-    return {forecast.symbol: forecast for forecast in current if serving[forecast.symbol] == forecast.version}
+    known = Forecast.objects.of(serving).filter(version__in=list(serving.values())).from_newest_bar()
+    return {each.symbol: each for each in known.select_related("symbol", "version") if serving[each.symbol] == each.version}
 
 
 def _stored(rows: Sequence[Forecast]) -> dict[Symbol, Forecast]:

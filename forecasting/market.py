@@ -66,6 +66,11 @@ def is_stale(symbol: Symbol, last_bar: date | None, *, now: datetime) -> bool:
     return last_bar is None or last_bar < last_completed_session(symbol.exchange, now=now)
 
 
+def may_ask(symbol: Symbol, *, now: datetime) -> bool:
+    """Whether a request may ask the price source about this symbol: not if somebody did a moment ago."""
+    return symbol.upstream_checked_at is None or now - symbol.upstream_checked_at >= RECHECK_AFTER
+
+
 def sync(symbol: Symbol, *, now: datetime) -> int:
     """Brings one symbol's bars up to its last completed session; returns how many rows it wrote.
 
@@ -82,7 +87,7 @@ def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> lis
 
     A failure leaves the old bars, and its reason with the symbol. Returns the symbols that were not answered in time.
     """
-    due = [each for each in symbols if not each.upstream_checked_at or now - each.upstream_checked_at >= RECHECK_AFTER]
+    due = [symbol for symbol in symbols if may_ask(symbol, now=now)]
     stored = recent_bars(due, count=OVERLAP_BARS)
     behind = [symbol for symbol in due if is_stale(symbol, _last(stored[symbol.pk]), now=now)]
     asked = {_fetchers.submit(_ask, symbol, stored[symbol.pk], now=now): symbol for symbol in behind}

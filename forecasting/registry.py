@@ -64,7 +64,7 @@ def activate(version: ModelVersion, *, by: str) -> None:
     artifacts.read(models_root() / version.folder, version.artifact_files)
     _locked_versions(version.symbol).active().exclude(pk=version.pk).update(state=VersionState.RETIRED)
     version.state = VersionState.ACTIVE
-    version.decision = f"Activated by {by}."
+    version.decision = "Activated by staff."
     version.save(update_fields=["state", "decision"])
     logger.info("version %d activated by %s", version.number, by, extra={"symbol": str(version.symbol or "base")})
 

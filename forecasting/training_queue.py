@@ -20,10 +20,10 @@ from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import LEASE, MAX_ATTEMPTS, PRIORITIES, TrainingReason, TrainingState
 
 CLUSTER = "training"
-FAILURE_REST = timedelta(hours=1)  # after a failed training only a person starts another one sooner
+FAILURE_REST = timedelta(hours=1)  # after a failed or cancelled training only a person starts another one sooner
 RETRY_PAUSES = (timedelta(seconds=0), timedelta(seconds=30))  # before the second and the third attempt
 
-FULL = "{limit} trainings are waiting; try again later"
+FULL = "the queue is full ({limit} waiting); try again later"
 
 logger = logging.getLogger(__name__)
 
@@ -216,10 +216,12 @@ def _room() -> int:
 
 
 def _why_not(newest: Training | None, *, now: datetime) -> str:
-    """Why no training is started by itself: the last one failed not long ago."""
-    if newest is None or newest.state != TrainingState.FAILED or newest.finished_at is None:
+    """Why no training is started by itself: the last one failed, or was cancelled, not long ago."""
+    if newest is None or newest.finished_at is None or now - newest.finished_at >= FAILURE_REST:
         return ""
-    return newest.error.rstrip(".") if now - newest.finished_at < FAILURE_REST else ""
+    if newest.state == TrainingState.CANCELLED:
+        return "the last one was cancelled"
+    return newest.error.rstrip(".") if newest.state == TrainingState.FAILED else ""
 
 
 def _if_active(training: Training | None) -> Training | None:

@@ -77,7 +77,7 @@ def test_retraining_stops_at_the_queues_limit(admin_client: Client, settings: Se
 
     answer = act(admin_client, Symbol, "retrain", make_symbol("SAMPLE1"), make_symbol("SAMPLE2"))
 
-    assert answer == ["1 training started.", "1 training not started: 1 trainings are waiting; try again later."]
+    assert answer == ["1 training started.", "1 training not started: the queue is full (1 waiting); try again later."]
     assert Training.objects.count() == 1
 
 
@@ -90,7 +90,7 @@ def test_activating_a_version_retires_the_active_one(admin_client: Client) -> No
     assert answer == ["SAMPLE1 v1 is active now."]
     old.refresh_from_db()
     new.refresh_from_db()
-    assert (old.state, new.state, old.decision) == (VersionState.ACTIVE, VersionState.RETIRED, "Activated by admin.")
+    assert (old.state, new.state, old.decision) == (VersionState.ACTIVE, VersionState.RETIRED, "Activated by staff.")
 
 
 def test_a_version_with_damaged_files_is_not_activated(admin_client: Client) -> None:

@@ -182,7 +182,7 @@ def test_activation_switches_between_versions() -> None:
     assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED}
     registry.activate(second, by="admin")
     second.refresh_from_db()
-    assert (second.state, second.decision) == (VersionState.ACTIVE, "Activated by admin.")
+    assert (second.state, second.decision) == (VersionState.ACTIVE, "Activated by staff.")
 
 
 def test_activation_leaves_versions_of_other_symbols_and_rejected_ones_alone() -> None:

@@ -149,7 +149,7 @@ def test_a_person_gets_the_training_under_way_even_when_the_queue_is_full(settin
 def test_a_full_queue_refuses_a_person_with_the_limit(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
     training_queue.request_one("SAMPLE1")
-    with pytest.raises(QueueFullError, match="1 trainings are waiting; try again later"):
+    with pytest.raises(QueueFullError, match=r"the queue is full \(1 waiting\); try again later"):
         training_queue.request_one("SAMPLE2")
 
 
@@ -206,7 +206,7 @@ def test_a_full_queue_starts_what_it_has_room_for_and_says_why_not_the_rest(sett
     settings.TRAIN_QUEUE_LIMIT = 2
     statuses = training_queue.ensure_trained(["SAMPLE1", "SAMPLE2", "SAMPLE3"], now=timezone.now())
     assert [status.started for status in statuses] == [True, True, False]
-    assert statuses[2].refusal == "2 trainings are waiting; try again later"
+    assert statuses[2].refusal == "the queue is full (2 waiting); try again later"
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "new"])

@@ -94,5 +94,5 @@ INVALID_SYMBOL = body(
     "The request is invalid.", {"symbols": {"1": ["This is an ISIN; give the exchange's symbol, such as PETR4.SA."]}}
 )
 NO_SYMBOL = body("The request is invalid.", {"symbol": ["This field is required."]})
-QUEUE_FULL = body("Training not started: 500 trainings are waiting; try again later.")
+QUEUE_FULL = body("Training not started: the queue is full (500 waiting); try again later.")
 OUT_OF_REACH = body(UNAVAILABLE)

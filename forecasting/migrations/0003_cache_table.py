@@ -12,5 +12,5 @@ class Migration(migrations.Migration):
     dependencies = [("forecasting", "0002_ledger_is_append_only")]
     operations = [
         migrations.RunPython(create, migrations.RunPython.noop),
-        migrations.RunSQL(migrations.RunSQL.noop, 'DROP TABLE "cache"'),
+        migrations.RunSQL(migrations.RunSQL.noop, 'DROP TABLE IF EXISTS "cache"'),
     ]

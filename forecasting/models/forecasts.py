@@ -6,8 +6,10 @@ from typing import Any
 from django.db import models
 from django.db.models import Avg, Case, Count, F, Q, Value, When
 
-from forecasting.models.symbols import Symbol
-from forecasting.models.versions import ModelVersion
+from forecasting.models.symbols import PriceBar, Symbol
+from forecasting.models.versions import ModelVersion, VersionState
+
+INFINITY = float("inf")  # Postgres sorts NaN above it, so that "less than infinity" refuses both
 
 
 class ForecastQuerySet(models.QuerySet["Forecast"]):
@@ -24,6 +26,15 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
     def of(self, symbols: Iterable[Symbol]) -> "ForecastQuerySet":
         """Forecasts of these symbols."""
         return self.filter(symbol__in=list(symbols))
+
+    def from_newest_bar(self) -> "ForecastQuerySet":
+        """Those that know everything that is stored: no bar of their symbol is newer."""
+        newest = PriceBar.objects.filter(symbol=models.OuterRef("symbol")).order_by("-date").values("date")[:1]
+        return self.filter(as_of=models.Subquery(newest, output_field=models.DateField()))
+
+    def current(self) -> "ForecastQuerySet":
+        """Each symbol's forecast by its active version from its newest bar, where it was issued already."""
+        return self.filter(version__state=VersionState.ACTIVE, version__symbol=F("symbol")).from_newest_bar()
 
     def track_record(self) -> "models.QuerySet[Any, Any]":
         """One row a symbol over its scored forecasts: `forecasts`, `mae` (price), `naive_mae`, `coverage` (share inside)."""
@@ -69,8 +80,14 @@ class Forecast(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["symbol", "version", "as_of"], name="forecast_one_per_version_and_session"),
             models.CheckConstraint(condition=Q(target_date__gt=F("as_of")), name="forecast_target_is_later"),
-            models.CheckConstraint(condition=Q(price__gt=0, last_close__gt=0), name="forecast_prices_positive"),
-            models.CheckConstraint(condition=Q(interval_low__lte=F("interval_high")), name="forecast_interval_ordered"),
+            models.CheckConstraint(
+                condition=Q(price__gt=0, price__lt=INFINITY, last_close__gt=0, last_close__lt=INFINITY),
+                name="forecast_prices_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(interval_low__lte=F("interval_high"), interval_low__gt=0, interval_high__lt=INFINITY),
+                name="forecast_interval_ordered",
+            ),
             models.CheckConstraint(
                 condition=Q(probability_up__gte=0, probability_up__lte=1), name="forecast_probability_is_a_fraction"
             ),

@@ -127,7 +127,7 @@ class _Session(requests.Session[requests.Response]):
         return f"{self._base_url.rstrip('/')}{parts.path}{query}"
 
 
-class _Data(YfData):  # type: ignore[misc]  # yfinance has no types
+class _Data(YfData):
     """Keeps cookies in its session alone; yfinance keeps them on disk, or else asks for them at every fetch."""
 
     def _load_cookie_curlCffi(self) -> bool:  # noqa: N802  # the library's name

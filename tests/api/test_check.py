@@ -116,17 +116,17 @@ def test_a_training_that_failed_an_hour_ago_is_started_again(post: Send) -> None
     assert answer["message"] == STARTED
 
 
-def test_a_cancelled_training_is_started_again(post: Send) -> None:
+def test_a_cancelled_training_is_not_started_again_at_once(post: Send) -> None:
     make_training(make_symbol(), state=TrainingState.CANCELLED)
     (answer,) = post("check", {"symbols": ["SAMPLE1"]})
-    assert answer["message"] == STARTED
+    assert answer["message"] == "Training not started: the last one was cancelled."
 
 
 def test_a_full_queue_refuses_those_that_find_no_room(post: Send, settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
     first, second = post("check", {"symbols": ["SAMPLE1", "SAMPLE2"]})
     assert first["message"] == STARTED
-    assert second["message"] == "Training not started: 1 trainings are waiting; try again later."
+    assert second["message"] == "Training not started: the queue is full (1 waiting); try again later."
     assert (second["model_exists"], second["training"]) == (False, None)
     assert Training.objects.count() == 1
 

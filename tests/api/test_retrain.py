@@ -70,7 +70,7 @@ def test_a_full_queue_refuses_and_says_when_to_try_again(post: Send, client: API
     settings.TRAIN_QUEUE_LIMIT = 1
     make_training(make_symbol("SAMPLE2"))
     answer = post("retrain", {"symbol": "SAMPLE1"}, status=503)
-    assert answer == {"error": "Training not started: 1 trainings are waiting; try again later.", "details": {}}
+    assert answer == {"error": "Training not started: the queue is full (1 waiting); try again later.", "details": {}}
     assert client.post("/models/retrain", {"symbol": "SAMPLE1"}, format="json").headers["Retry-After"] == "10"
     assert Training.objects.count() == 1
 

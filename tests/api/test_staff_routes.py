@@ -42,7 +42,7 @@ def two_versions() -> tuple[ModelVersion, ModelVersion]:
 def test_staff_let_an_earlier_version_serve_again(staff: APIClient) -> None:
     retired, active = two_versions()
     answer = send(staff, ACTIVATE, retired.pk, status=200)
-    assert (answer["id"], answer["state"], answer["decision"]) == (retired.pk, "active", "Activated by ana.")
+    assert (answer["id"], answer["state"], answer["decision"]) == (retired.pk, "active", "Activated by staff.")
     active.refresh_from_db()
     assert active.state == VersionState.RETIRED
 
