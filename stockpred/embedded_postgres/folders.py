@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from stockpred.embedded_postgres.permissions import blocked_at, claim, create_parents, server_account
+from stockpred.embedded_postgres.permissions import blocked_at, claim, create_parents, safe_in_shell, server_account
 
 PORT = 5432  # only part of the socket's name: the server never listens on TCP
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
@@ -94,11 +94,15 @@ def _private_folder(folder: Path) -> Path:
 
 
 def _root(local: Path, private: Path, account: pwd.struct_passwd) -> Path:
-    """`local`, or `private` if the server's account may not go to `local`.
+    """`local`, or `private` if the server's account may not go to `local`, or copied programs could not be started there.
 
     Where data exist already they win: a later change of modes on the way must not start with an empty database.
     """
-    if account.pw_uid == os.geteuid() or (local / "data").exists():
+    if (local / "data").exists():
+        return local
+    if not safe_in_shell(local):
+        return private
+    if account.pw_uid == os.geteuid():
         return local
     return private if (private / "data").exists() or blocked_at(local, account) else local
 

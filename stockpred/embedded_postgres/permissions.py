@@ -55,3 +55,8 @@ def claim(folder: Path, *, owner: pwd.struct_passwd, mode: int) -> None:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     if stat.S_IMODE(found.st_mode) != mode:
         folder.chmod(mode)
+
+
+def safe_in_shell(path: Path) -> bool:
+    """Whether `path` means itself between double quotes: `initdb` starts `postgres` through a shell that way."""
+    return not set(str(path)) & set('"$`\\\n')
