@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -45,8 +46,9 @@ class PrivateService:
         self._env = {
             "ENV_FILE": os.devnull,
             "DATABASE_URL": "",
-            "SECRET_KEY": "",
-            "DEBUG": "True",
+            "SECRET_KEY": secrets.token_urlsafe(),
+            "DEBUG": "False",
+            "ALLOWED_HOSTS": "127.0.0.1,localhost",
             "ENABLE_LOGS": "True",
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
