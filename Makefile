@@ -42,6 +42,7 @@ check: .venv/requirements-dev.installed  ## lint, types, import contracts, Djang
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) makemigrations --check --dry-run
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) spectacular --validate --fail-on-warn --file .state/openapi.yaml
 	diff -u openapi.yaml .state/openapi.yaml
+	@DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres
 
 bench: .venv/requirements.installed  ## measure trainings and requests [PRICES=folder SYMBOLS="A B"]
 	@$(MANAGE) bench $(if $(PRICES),--prices "$(PRICES)") $(SYMBOLS)
@@ -49,11 +50,13 @@ bench: .venv/requirements.installed  ## measure trainings and requests [PRICES=f
 openapi: .venv/requirements-dev.installed  ## write openapi.yaml anew after a change of the API
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) spectacular --validate --fail-on-warn --file openapi.yaml
 
-stop:  ## stop the embedded Postgres that commands leave running
+stop:  ## stop the embedded Postgres that commands or tests left running
 	@$(MANAGE) stop_postgres
+	@DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres
 
 clean:  ## remove the database, logs, trained models and .venv
-	@if [ -x $(BIN)/python ]; then $(MANAGE) stop_postgres --destroy; fi
+	@if [ -x $(BIN)/python ]; then \
+		$(MANAGE) stop_postgres --destroy; DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres --destroy; fi
 	rm -rf .venv .state logs media/models .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 lock: .venv/requirements-dev.installed  ## pin every package below the direct requirements anew (needs uv)

@@ -6,8 +6,6 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "[::1]"}
-
 
 @register()
 def queue_timeouts(**_: Any) -> list[CheckMessage]:
@@ -66,7 +64,7 @@ def price_source_usable(**_: Any) -> list[CheckMessage]:
 @register()
 def debug_is_local(**_: Any) -> list[CheckMessage]:
     """Debug pages show settings and source code to whoever can reach them; the name in a request is the client's to choose."""
-    if settings.DEBUG and (public := {settings.HOST, *settings.ALLOWED_HOSTS} - LOCAL_HOSTS):
+    if settings.DEBUG and (public := {settings.HOST, *settings.ALLOWED_HOSTS} - set(settings.LOCAL_HOSTS)):
         return [
             Error(
                 f"DEBUG is on while HOST or ALLOWED_HOSTS admits {', '.join(sorted(public))}.",
@@ -82,18 +80,4 @@ def prices_are_real(**_: Any) -> list[CheckMessage]:
     """Simulated prices must never be taken for a market's."""
     if settings.PRICE_SOURCE == "sample" and not settings.DEBUG:
         return [Warning("PRICE_SOURCE=sample serves simulated prices.", id="forecasting.W001")]
-    return []
-
-
-@register()
-def hosts_are_named(**_: Any) -> list[CheckMessage]:
-    """Outside DEBUG, Django answers 400 to every request whose host it was not told."""
-    if not settings.DEBUG and not settings.ALLOWED_HOSTS:
-        return [
-            Error(
-                "DEBUG is off and ALLOWED_HOSTS is empty: every request would be refused.",
-                hint="Set ALLOWED_HOSTS to the names under which clients reach the service.",
-                id="forecasting.E006",
-            )
-        ]
     return []

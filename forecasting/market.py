@@ -222,6 +222,7 @@ def _state_of(error: PriceSourceError) -> UpstreamState:
 
 
 def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -> None:
-    """Keeps what the price source said."""
+    """Keeps what the price source said. Currency and time of the sync change only with an answer: the object may be old."""
     symbol.upstream_state, symbol.upstream_reason, symbol.upstream_checked_at = state, reason, now
-    symbol.save(update_fields=["upstream_state", "upstream_reason", "upstream_checked_at", "currency", "synced_at"])
+    fields = ["upstream_state", "upstream_reason", "upstream_checked_at"]
+    symbol.save(update_fields=[*fields, "currency", "synced_at"] if state == UpstreamState.OK else fields)

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from forecasting.pipeline import artifacts
 from forecasting.pipeline.artifacts import ArtifactFile, TrainedModel
 from forecasting.pipeline.forecaster import Forecaster
 
+UNPUBLISHED_SECONDS = 24 * 60 * 60
 LOADED_MODELS = 256  # kept in memory by one process, some 100 kB each
 
 logger = logging.getLogger(__name__)
@@ -62,11 +64,27 @@ def publish(trained: TrainedModel, *, training_id: int, fence: int) -> ModelVers
 def activate(version: ModelVersion, *, by: str) -> None:
     """Lets this version serve in place of the active one. Raises ArtifactError where its files are missing or damaged."""
     artifacts.read(models_root() / version.folder, version.artifact_files)
-    _locked_versions(version.symbol).active().exclude(pk=version.pk).update(state=VersionState.RETIRED)
+    active = _locked_versions(version.symbol).active()
+    if active.filter(pk=version.pk).exists():
+        return
+    active.update(state=VersionState.RETIRED)
     version.state = VersionState.ACTIVE
     version.decision = "Activated by staff."
     version.save(update_fields=["state", "decision"])
     logger.info("version %d activated by %s", version.number, by, extra={"symbol": str(version.symbol or "base")})
+
+
+def sweep() -> int:
+    """Removes folders that no version points to, as a killed trainer leaves them; those of the last day may still be published."""
+    if not models_root().exists():
+        return 0
+    old = [folder for folder in models_root().iterdir() if time.time() - folder.stat().st_mtime > UNPUBLISHED_SECONDS]
+    known = set(ModelVersion.objects.filter(folder__in=[folder.name for folder in old]).values_list("folder", flat=True))
+    orphans = [folder for folder in old if folder.name not in known]
+    for folder in orphans:
+        shutil.rmtree(folder)
+        logger.info("removed %s: no version points to it", folder.name)
+    return len(orphans)
 
 
 def load_forecaster(version: ModelVersion) -> Forecaster:

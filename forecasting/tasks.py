@@ -1,25 +1,27 @@
 """What django-q2 runs, by name: the drain of the training queue, its rescue, the daily job, late price refreshes."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
-from forecasting import ledger, market, trainer_process, training_queue
+from forecasting import ledger, market, registry, trainer_process, training_queue
 from forecasting.models import JobRun, ModelVersion, Symbol
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingReason
-from forecasting.pipeline.sources import PriceSourceError
+from forecasting.pipeline.sources import PriceSourceError, RateLimitedError, UpstreamUnavailableError
 
 DAILY_JOB = "daily"
-DAILY_TIMEOUT = 4 * 60 * 60  # seconds: the price source is asked for one symbol after the other
+SLICE_SECONDS = 240  # of the daily job's syncing, well below the task's time limit; the next slice is a task of its own
+GIVE_UP_AFTER = 5  # symbols in a row for which the price source was out of reach
 FORECAST_BATCH = 100  # symbols
 SCHEDULE_LOCK = 0x53434844
 DAILY_LOCK = 0x4441494C
@@ -39,11 +41,12 @@ def rescue_trainings() -> int:
 
 def sync_symbols(symbol_ids: list[int]) -> int:
     """Brings these symbols' bars up to date; returns how many were. A failure is noted with its symbol."""
-    return len(symbol_ids) - len(_sync_all(Symbol.objects.filter(pk__in=symbol_ids), now=timezone.now()))
+    synced = [_sync(symbol, now=timezone.now()) for symbol in Symbol.objects.filter(pk__in=symbol_ids)]
+    return len(synced) - sum(error is not None for error in synced)
 
 
 def daily_job() -> str:
-    """The daily job of today: does nothing where it is done or under way, and goes on where it died."""
+    """The daily job of today, a slice of it at a time: nothing where it is done or under way, else on from where it stopped."""
     now = timezone.now()
     with _only_one(DAILY_LOCK) as mine:
         if not mine:
@@ -53,32 +56,39 @@ def daily_job() -> str:
             return "done already"
         _note(run, JobState.RUNNING)
         try:
-            run.report = run_daily(now=now)
-        except Exception as error:  # whatever it was, the run shows it before the task fails
+            done = work_on(run, now=now)
+        except BaseException as error:  # django-q's time-out is a SystemExit; whatever it was, the run shows it
+            connection.close()  # it may be what failed
             _note(run, JobState.FAILED, error=f"{type(error).__name__}: {error}")
             raise
-        _note(run, JobState.SUCCEEDED)
+        _note(run, JobState.SUCCEEDED if done else JobState.RUNNING)
+    if not done:
+        request_daily_job()
+        return "goes on"
     logger.info("daily job done: %s", run.report)
     return "done"
 
 
-def run_daily(*, now: datetime) -> dict[str, object]:
-    """Newest bars, scores, forecasts, retrainings; one symbol's failure does not keep the others. Returns what was done."""
-    followed = Symbol.objects.followed()
-    symbols = followed.count()
-    failed = _sync_all(followed, now=now)
-    scored = ledger.score_due()
-    issued, errors = _forecast_all()
+def resume_daily_job() -> str:
+    """Today's run again where it failed or died; where there is none, its hour has not come."""
+    unfinished = JobRun.objects.filter(job=DAILY_JOB, date=timezone.localdate()).exclude(state=JobState.SUCCEEDED)
+    return daily_job() if unfinished.exists() else "nothing to resume"
+
+
+def work_on(run: JobRun, *, now: datetime) -> bool:
+    """Newest bars, scores, forecasts, retrainings; one symbol's failure does not keep the others. False where bars remain to sync.
+
+    The run's report tells what was done so far, and is where the next slice goes on.
+    """
+    if not _sync_slice(run.report, now=now):
+        return False
+    run.report["scored"] = ledger.score_due()
+    run.report["forecasts"], run.report["not_forecast"] = _forecast_all()
     old = ModelVersion.objects.active().older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
-    requested = training_queue.request(followed.filter(versions__in=old), reason=TrainingReason.TOO_OLD)
-    return {
-        "symbols": symbols,
-        "not_synced": failed,
-        "scored": scored,
-        "forecasts": issued,
-        "not_forecast": errors,
-        "retrainings": len(requested),
-    }
+    outdated = Symbol.objects.followed().filter(versions__in=old)
+    run.report["retrainings"] = len(training_queue.request(outdated, reason=TrainingReason.TOO_OLD))
+    run.report["folders_removed"] = registry.sweep()
+    return True
 
 
 def ensure_schedules() -> None:
@@ -88,7 +98,11 @@ def ensure_schedules() -> None:
             "func": "forecasting.tasks.daily_job",
             "schedule_type": Schedule.CRON,
             "cron": f"0 {settings.DAILY_TASK_HOUR} * * *",
-            "kwargs": f"q_options={{'timeout': {DAILY_TIMEOUT}}}",
+        },
+        "daily job again, where it failed": {
+            "func": "forecasting.tasks.resume_daily_job",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 15,
         },
         "rescue of trainings": {
             "func": "forecasting.tasks.rescue_trainings",
@@ -107,20 +121,41 @@ def ensure_schedules() -> None:
 
 
 def request_daily_job() -> None:
-    """Asks for today's job now, as a worker does when it starts."""
-    async_task("forecasting.tasks.daily_job", q_options={"timeout": DAILY_TIMEOUT})
+    """Asks for today's job, as a worker does when it starts."""
+    async_task("forecasting.tasks.daily_job")
 
 
-def _sync_all(symbols: QuerySet[Symbol], *, now: datetime) -> dict[str, str]:
-    """Brings the symbols' bars up to date one after the other; returns the reason of each that failed, by ticker."""
-    failed = {}
-    for symbol in symbols.iterator(chunk_size=FORECAST_BATCH):
-        try:
-            market.sync(symbol, now=now)
-        except PriceSourceError as error:
+def _sync_slice(report: dict[str, Any], *, now: datetime) -> bool:
+    """Syncs symbol after symbol, in the order of their keys, for at most SLICE_SECONDS; True when all were tried.
+
+    A rate limit ends it at once, and so does a price source that is out of reach for several symbols in a row: to go on would
+    only make it worse.
+    """
+    report.setdefault("symbols", 0)
+    failed = report.setdefault("not_synced", {})
+    ends, in_a_row = time.monotonic() + SLICE_SECONDS, 0
+    for symbol in Symbol.objects.followed().filter(pk__gt=report.get("last_symbol", 0)).order_by("pk").iterator(FORECAST_BATCH):
+        if time.monotonic() > ends:
+            return False
+        error = _sync(symbol, now=now)
+        report["symbols"], report["last_symbol"] = report["symbols"] + 1, symbol.pk
+        if error:
             failed[symbol.ticker] = error.reason
-            logger.warning("prices not synced: %s", error, extra={"symbol": symbol.ticker})
-    return failed
+        in_a_row = in_a_row + 1 if isinstance(error, UpstreamUnavailableError) else 0
+        if isinstance(error, RateLimitedError) or in_a_row >= GIVE_UP_AFTER:
+            report["sync_ended"] = f"After {symbol.ticker}: {error.reason if error else ''}"
+            break
+    return True
+
+
+def _sync(symbol: Symbol, *, now: datetime) -> PriceSourceError | None:
+    """Brings one symbol's bars up to date; the error where that failed."""
+    try:
+        market.sync(symbol, now=now)
+    except PriceSourceError as error:
+        logger.warning("prices not synced: %s", error, extra={"symbol": symbol.ticker})
+        return error
+    return None
 
 
 def _forecast_all() -> tuple[int, dict[str, str]]:
@@ -155,8 +190,9 @@ def _only_one(key: int) -> Iterator[bool]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
         (mine,) = cursor.fetchone()
-        try:
-            yield mine
-        finally:
-            if mine:
+    try:
+        yield mine
+    finally:
+        if mine and connection.is_usable():
+            with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [key])

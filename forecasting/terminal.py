@@ -53,15 +53,13 @@ class TrainingProgress:
             self._console.print(f"  {symbol}: {stage}, {fraction:.0%}")
 
 
-def forecast_table(predictions: Mapping[str, Mapping[str, Any]], *, simulated: bool) -> Table:
-    """The answers of `predict`, a row a symbol."""
+def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], *, simulated: bool) -> None:
+    """The answers of `predict`: a table of the forecasts, and a line for each symbol without one."""
     table = _table("Forecasts of the next session's close", simulated=simulated)
     for heading in ("symbol", "last close", "forecast", "80 % interval", "for session", "P(up)"):
         table.add_column(heading, justify="left" if heading == "symbol" else "right")
-    for symbol, answer in predictions.items():
-        if answer["status"] != "success":
-            table.add_row(symbol, answer.get("message") or answer.get("error"))
-            continue
+    forecasts = {symbol: answer for symbol, answer in predictions.items() if answer["status"] == "success"}
+    for symbol, answer in forecasts.items():
         interval, stale = answer["interval"], ", newer prices are missing" if answer["stale"] else ""
         table.add_row(
             symbol,
@@ -71,7 +69,11 @@ def forecast_table(predictions: Mapping[str, Mapping[str, Any]], *, simulated: b
             answer["target_date"],
             f"{answer['probability_up']:.0%}",
         )
-    return table
+    if forecasts:
+        page.print(table)
+    for symbol, answer in predictions.items():
+        if symbol not in forecasts:
+            page.print(f"{symbol}: {answer.get('message') or answer.get('error')}")
 
 
 def metrics_table(answers: Iterable[Mapping[str, Any]], *, simulated: bool) -> Table:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import IO
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from forecasting import market, registry
-from forecasting.models import Training
+from forecasting.models import Symbol
 from forecasting.models.trainings import Outcome
 from forecasting.pipeline.bars import BadBarsError
 from forecasting.pipeline.config import ForecastConfig
@@ -34,35 +34,34 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
     for line in requests:
         job = json.loads(line)
-        training = Training.objects.select_related("symbol").get(pk=job["training"])
-        outcome, error = work(training, fence=job["fence"], progress=lambda now: answer(stage=now.stage, fraction=now.fraction))
+        close_old_connections()  # the database may have been restarted since the last training
+        outcome, error = work(
+            job["training"], fence=job["fence"], progress=lambda now: answer(stage=now.stage, fraction=now.fraction)
+        )
         answer(outcome=outcome, error=error)
 
 
-def work(training: Training, *, fence: int, progress: Callable[[Progress], None]) -> tuple[Outcome, str]:
+def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) -> tuple[Outcome, str]:
     """One training, from stored bars to the published version; returns how it ended and, where it did not succeed, why.
 
     An error that nobody foresaw ends the process; the parent sees that and counts the attempt.
     """
-    symbol = training.symbol
-    if symbol is None:
-        return Outcome.FAILED, "The queue trains symbols; this training names none."
+    about: dict[str, object] = {"training": training_id}
     try:
+        symbol = Symbol.objects.filter(trainings=training_id).first()
+        if symbol is None:
+            return Outcome.FAILED, "The queue trains symbols; this training names none."
+        about["symbol"] = symbol.ticker
         trained = train(market.bars(symbol), ForecastConfig(seed=settings.SEED), symbol=symbol.ticker, progress=progress)
-        version = registry.publish(trained, training_id=training.pk, fence=fence)
+        version = registry.publish(trained, training_id=training_id, fence=fence)
     except (BadBarsError, UntrainableError) as error:
         return Outcome.FAILED, str(error)
     except registry.FenceLostError as error:
         return Outcome.REFUSED, str(error)
-    except DatabaseError as error:
-        logger.warning("the database failed: %s", error, extra={"symbol": symbol.ticker, "training": training.pk})
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("the database failed: %s", " ".join(str(error).split()), extra=about)
         return Outcome.RETRY, "The database failed; the log says how."
     except OSError as error:
         return Outcome.RETRY, f"The model's files could not be written: {error.strerror}."
-    logger.info(
-        "version %d published, error %.3f of the naive forecast's",
-        version.number,
-        version.metrics["mase"],
-        extra={"symbol": symbol.ticker, "training": training.pk},
-    )
+    logger.info("version %d published, error %.3f of the naive forecast's", version.number, version.metrics["mase"], extra=about)
     return Outcome.PUBLISHED, ""

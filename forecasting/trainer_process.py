@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any, cast
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.utils import timezone
 
 from forecasting import market, training_queue
@@ -43,11 +44,17 @@ def drain(*, seconds: float) -> int:
     taken = 0
     ends = time.monotonic() + seconds
     with TrainerProcess() as trainer:
-        while not parent_is_gone() and time.monotonic() < ends and (training := training_queue.claim()):
+        while not parent_is_gone() and time.monotonic() < ends and (training := _claim()):
             taken += 1
             if not train(training, trainer):
                 break
     return taken
+
+
+def _claim() -> Training | None:
+    """The next training; the connection may have died during the last one."""
+    close_old_connections()
+    return training_queue.claim()
 
 
 def train(training: Training, trainer: "TrainerProcess") -> bool:
@@ -58,6 +65,9 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
     except WorkerStoppingError:
         training_queue.release(training)
         return False
+    except KeyboardInterrupt:
+        training_queue.release(training)
+        raise
     except TrainingTakenError:
         logger.warning("given up: cancelled, or taken by another", extra={"symbol": training.subject, "training": training.pk})
     except (UnknownSymbolError, BadDataError) as refused:
@@ -66,12 +76,21 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
         training_queue.retry(training, error=unavailable.reason)
     except TrainerEndedError as ended:
         training_queue.retry(training, error=str(ended))
+    except (OperationalError, InterfaceError):
+        trainer.stop()
+        connection.close()  # a new one may be had; if not, the lease runs out and the training is rescued
+        training_queue.retry(training, error="The database was out of reach during the training.")
     else:
-        if outcome == Outcome.FAILED:
-            training_queue.fail(training, error=error)
-        elif outcome == Outcome.RETRY:
-            training_queue.retry(training, error=error)
+        _end(training, outcome, error)
     return True
+
+
+def _end(training: Training, outcome: Outcome, error: str) -> None:
+    """What the trainer leaves to us: a published training has ended already, a refused one is no longer ours."""
+    if outcome == Outcome.FAILED:
+        training_queue.fail(training, error=error)
+    elif outcome == Outcome.RETRY:
+        training_queue.retry(training, error=error)
 
 
 def _bring_prices(training: Training) -> None:

@@ -43,6 +43,16 @@ class ModelStatus:
     refusal: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What became of a request for several symbols: how many trainings started, were under way, found no room; all by symbol."""
+
+    started: int
+    under_way: int
+    refused: int
+    trainings: dict[int, Training]
+
+
 def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus]:
     """Where each symbol stands; one without a model and without a training gets one. Constant number of queries."""
     symbols = Symbol.objects.all().ensure(tickers)
@@ -78,24 +88,39 @@ def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, T
     wanted = sorted(symbols, key=lambda symbol: symbol.pk)  # in one order, else two requests could wait for each other
     if not wanted:
         return {}
-    priority = PRIORITIES[reason]
     with transaction.atomic():
-        rows = [Training(symbol=symbol, reason=reason, priority=priority) for symbol in wanted]
-        Training.objects.bulk_create(rows, ignore_conflicts=True)
-        Training.objects.of(wanted).queued().filter(priority__lt=priority).update(priority=priority, reason=reason)
-        trainings = {each.symbol_id: each for each in Training.objects.of(wanted).select_related("symbol").newest_per_symbol()}
+        active = _locked_active(wanted)
+        while missing := [symbol for symbol in wanted if symbol.pk not in active]:  # again only where one ended meanwhile
+            rows = [Training(symbol=symbol, reason=reason, priority=PRIORITIES[reason]) for symbol in missing]
+            Training.objects.bulk_create(rows, ignore_conflicts=True)
+            active |= _locked_active(missing)
+        urgent = Training.objects.filter(pk__in=[each.pk for each in active.values()]).queued()
+        urgent.filter(priority__lt=PRIORITIES[reason]).update(priority=PRIORITIES[reason], reason=reason)
         ring(len(wanted))
+        trainings = {each.symbol_id: each for each in Training.objects.of(wanted).active().select_related("symbol")}
     for training in trainings.values():
         logger.info("training requested: %s", reason.label, extra=_about(training))
     return {key: training for key, training in trainings.items() if key is not None}
 
 
+def request_many(symbols: Iterable[Symbol]) -> Requested:
+    """A person asks for trainings: those under way become urgent, new ones start as far as the queue has room."""
+    wanted = list(symbols)
+    under_way = set(Training.objects.active().of(wanted).values_list("symbol_id", flat=True))
+    new = [symbol for symbol in wanted if symbol.pk not in under_way]
+    room = _room() if new else 0
+    accepted = [symbol for symbol in wanted if symbol.pk in under_way] + new[:room]
+    trainings = request(accepted, reason=TrainingReason.REQUESTED)
+    return Requested(started=len(new[:room]), under_way=len(under_way), refused=len(new[room:]), trainings=trainings)
+
+
 def request_one(ticker: str) -> Training:
     """A person asks for a training: the symbol's active one, its priority raised, or a new one. Raises QueueFullError."""
     (symbol,) = Symbol.objects.all().ensure([ticker])
-    if not _room() and not Training.objects.active().of([symbol]).exists():
+    requested = request_many([symbol])
+    if requested.refused:
         raise QueueFullError(FULL.format(limit=settings.TRAIN_QUEUE_LIMIT))
-    return request([symbol], reason=TrainingReason.REQUESTED)[symbol.pk]
+    return requested.trainings[symbol.pk]
 
 
 def positions(trainings: Iterable[Training | None]) -> dict[int, int]:
@@ -174,7 +199,7 @@ def release(training: Training) -> None:
     logger.info("training back in the queue: its worker stops", extra=_about(training))
 
 
-def cancel(training: Training) -> bool:
+def cancel(training: Training, *, by: str) -> bool:
     """Ends an active training at a person's wish; False when it had ended already. A trainer at work on it is stopped."""
     cancelled = (
         Training.objects.active()
@@ -182,7 +207,7 @@ def cancel(training: Training) -> bool:
         .update(state=TrainingState.CANCELLED, finished_at=Now(), lease_expires_at=None)
     )
     if cancelled:
-        logger.info("training cancelled", extra=_about(training))
+        logger.info("training cancelled by %s", by, extra=_about(training))
     return bool(cancelled)
 
 
@@ -211,8 +236,16 @@ def _doorbell_waits() -> bool:
     return bool(OrmQ.objects.filter(key=CLUSTER, lock__lte=Now()).exists())
 
 
+def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
+    """The symbols' active trainings, by symbol, which cannot end until our transaction does."""
+    rows = Training.objects.active().of(symbols).order_by("symbol_id").select_for_update(of=("self",))
+    return {training.symbol_id: training for training in rows}
+
+
 def _room() -> int:
-    return max(0, settings.TRAIN_QUEUE_LIMIT - Training.objects.queued().count())
+    """How many more trainings may wait. Those that nobody waits for, because the model is only old, take no room."""
+    awaited = Training.objects.queued().filter(priority__gte=PRIORITIES[TrainingReason.NEVER_TRAINED])
+    return max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
 
 
 def _why_not(newest: Training | None, *, now: datetime) -> str:

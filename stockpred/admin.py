@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest
@@ -15,6 +16,13 @@ class StockpredAdminSite(AdminSite):
 
     site_header = site_title = index_title = "stockpred"
     enable_nav_sidebar = False  # it would take a quarter of a laptop's screen from lists that need the width
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """What every page knows; the header says so where the prices are made up."""
+        context = super().each_context(request)
+        if settings.PRICE_SOURCE == "sample":
+            context["site_header"] = f"{self.site_header} \N{EN DASH} SIMULATED PRICES"
+        return context
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Forecasting first, then background tasks, then users; a symbol before what is made of it."""

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -54,6 +55,15 @@ def choice(name: str, default: str, *, among: tuple[str, ...]) -> str:
     if value not in among:
         raise invalid(name, " or ".join(among))
     return value
+
+
+def address(name: str, default: str) -> str:
+    """An IPv4 address to listen on, 0.0.0.0 for all of this machine's."""
+    value = text(name, default)
+    try:
+        return str(IPv4Address(value))
+    except ValueError:
+        raise invalid(name, "an IPv4 address of this machine, or 0.0.0.0 for all of them") from None
 
 
 def words(name: str) -> list[str]:

@@ -66,7 +66,10 @@ class PrivateService:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._group.stop(grace_s=STOP_SECONDS)
-        subprocess.run([*MANAGE, "stop_postgres", "--destroy"], env=os.environ | self._env, check=False, capture_output=True)
+        command = [*MANAGE, "stop_postgres", "--destroy"]
+        stopped = subprocess.run(command, env=os.environ | self._env, check=False, capture_output=True, text=True)
+        if error is None and stopped.returncode:
+            raise self.error(f"Its database could not be stopped: {stopped.stderr.strip()}")
         if error is None:
             shutil.rmtree(self._folder)
 

@@ -1,6 +1,5 @@
 """Django settings: every one of them a constant or an environment variable (README, Configuration)."""
 
-import os
 from pathlib import Path
 
 from stockpred import environment
@@ -28,11 +27,12 @@ ENABLE_LOGS = environment.boolean("ENABLE_LOGS", default=True)
 LOG_DIR = environment.folder("LOG_DIR", BASE_DIR / "logs", base=BASE_DIR, create=ENABLE_LOGS)
 
 # Web
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 DEBUG = environment.boolean("DEBUG", default=True)
 SECRET_KEY = environment.secret_key("SECRET_KEY", generate_in=STATE_DIR, debug=DEBUG)
-ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS")
+ALLOWED_HOSTS = [*environment.words("ALLOWED_HOSTS"), *LOCAL_HOSTS]  # health checks come from the machine itself
 CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
-HOST = environment.text("HOST", "127.0.0.1")  # the address to listen on; 0.0.0.0 for all
+HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.integer("PORT", 8000, minimum=1, maximum=65_535)
 ROOT_URLCONF = "stockpred.urls"
 WSGI_APPLICATION = "stockpred.wsgi.application"
@@ -110,7 +110,6 @@ Q_CLUSTER = {
     "poll": 0.5,
     "timeout": SHORT_TASK_TIMEOUT,
     "retry": 3 * SHORT_TASK_TIMEOUT + 60,
-    "max_attempts": 3,
     "ack_failures": True,
     "catch_up": False,
     "save_limit": 500,
@@ -122,7 +121,6 @@ Q_CLUSTER = {
             "poll": 0.5,
             "timeout": TRAINING_TASK_TIMEOUT,
             "retry": 3 * TRAINING_TASK_TIMEOUT + 60,
-            "scheduler": False,
         }
     },
 }
@@ -131,13 +129,8 @@ Q_CLUSTER = {
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["forecasting.api.parsers.StrictJSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.BasicAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],  # the routes that need somebody name their own
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
-    "PAGE_SIZE": 50,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "forecasting.api.errors.exception_handler",
     "UNICODE_JSON": True,
@@ -153,7 +146,6 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/models",
     "PREPROCESSING_HOOKS": ["forecasting.api.schema.without_optional_slash"],
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {},
 }
 
 # Static files are served by whitenoise straight from the packages: nothing has to be collected.
@@ -201,4 +193,3 @@ if ENABLE_LOGS:
         "formatter": "line",
         "delay": True,
     }
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

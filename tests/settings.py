@@ -11,7 +11,6 @@ os.environ["LOG_DIR"] = str(STATE / "logs")
 os.environ["MEDIA_ROOT"] = str(STATE / "media")
 os.environ["PRICE_SOURCE"] = "sample"
 os.environ["DEBUG"] = "False"
-os.environ["ALLOWED_HOSTS"] = "localhost"
 os.environ["SECRET_KEY"] = "for the tests alone"  # noqa: S105
 
 from stockpred.settings import *  # noqa: E402, F403

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Success
+from pytest_django import Settings
 
 from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingState
@@ -61,6 +63,22 @@ def test_the_index_shows_what_people_look_for_first(admin_client: Client) -> Non
     names = [model["object_name"] for model in apps[0]["models"]]
     assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun"]
     assert "Django administration" not in response.content.decode()
+
+
+@pytest.mark.parametrize("address", ["admin:index", "admin:login", "admin:forecasting_symbol_changelist"])
+def test_every_page_says_that_prices_are_simulated(client: Client, admin_user: User, settings: Settings, address: str) -> None:
+    settings.PRICE_SOURCE = "sample"
+    if address != "admin:login":
+        client.force_login(admin_user)
+
+    assert "stockpred \N{EN DASH} SIMULATED PRICES" in text_of(client, reverse(address))
+
+
+@pytest.mark.parametrize("source", ["csv", "yahoo"])
+def test_no_page_calls_a_markets_prices_simulated(admin_client: Client, settings: Settings, source: str) -> None:
+    settings.PRICE_SOURCE = source
+
+    assert "SIMULATED" not in text_of(admin_client, reverse("admin:index"))
 
 
 def test_the_symbols_list_shows_price_model_forecast_and_price_source(admin_client: Client, rows: Rows) -> None:

@@ -79,6 +79,7 @@ def test_retraining_stops_at_the_queues_limit(admin_client: Client, settings: Se
 
     assert answer == ["1 training started.", "1 training not started: the queue is full (1 waiting); try again later."]
     assert Training.objects.count() == 1
+    assert LogEntry.objects.count() == 1
 
 
 def test_activating_a_version_retires_the_active_one(admin_client: Client) -> None:
@@ -124,6 +125,12 @@ def test_cancelling_ends_those_trainings_that_are_active(admin_client: Client) -
     assert answer == ["1 training cancelled.", "1 training had ended already."]
     waiting.refresh_from_db()
     assert waiting.state == TrainingState.CANCELLED
+
+
+def test_the_log_says_who_cancelled_a_training(staff: Callable[..., Client], caplog: pytest.LogCaptureFixture) -> None:
+    act(staff("view", "change"), Training, "cancel", make_training(make_symbol()))
+
+    assert "training cancelled by ana" in caplog.messages
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -114,7 +114,7 @@ def test_another_user_may_read_the_files() -> None:
 def test_a_trainer_that_lost_its_training_leaves_no_version_and_no_file(lost: str) -> None:
     training = make_claimed(make_symbol())
     if lost == "cancelled":
-        training_queue.cancel(training)
+        training_queue.cancel(training, by="ana")
     elif lost == "ended":
         training_queue.fail(training, error="The training took too long.")
     else:
@@ -132,7 +132,7 @@ def test_a_training_that_is_cancelled_at_the_last_moment_publishes_nothing() -> 
     training = make_claimed(make_symbol())
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic():
-            training_queue.cancel(training)
+            training_queue.cancel(training, by="ana")
             publication = begin_behind_us(threads, lambda: publish(training))
         with pytest.raises(FenceLostError):
             publication.result()

@@ -79,7 +79,7 @@ def test_an_empty_variable_means_its_default(load: Load) -> None:
         ("PRICE_SOURCE", "csv", "csv"),
         ("PRICE_DIR", "/srv/prices", Path("/srv/prices")),
         ("YAHOO_URL", "http://127.0.0.1:9", "http://127.0.0.1:9"),
-        ("ALLOWED_HOSTS", "a.example, b.example,", ["a.example", "b.example"]),
+        ("ALLOWED_HOSTS", "a.example, b.example,", ["a.example", "b.example", "localhost", "127.0.0.1", "[::1]"]),
         ("TIME_ZONE", "America/Sao_Paulo", "America/Sao_Paulo"),
     ],
 )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -17,7 +18,7 @@ from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason, TrainingState
 from tests.factories import make_forecast, make_symbol, make_training, make_version
-from tests.fake_yahoo import generated_bars
+from tests.fake_yahoo import FakeYahoo, generated_bars, rate_limited
 from tests.racing import at_once
 from tests.small_model import publish_model
 
@@ -51,19 +52,31 @@ def modelled(symbol: Symbol, *, trained_days_ago: int = 1) -> ModelVersion:
     return version
 
 
+def daily() -> dict[str, Any]:
+    """The report of a daily job that was done in one slice."""
+    run = JobRun.objects.create(job="daily", date=FRIDAY)
+    assert tasks.work_on(run, now=NOW)
+    return dict(run.report)
+
+
+def execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
 # One run
 
 
 def test_it_syncs_every_symbol(folder: Path) -> None:
     symbols = [listed(folder, "AAA"), listed(folder, "BBB")]
-    assert tasks.run_daily(now=NOW)["symbols"] == 2
+    assert daily()["symbols"] == 2
     assert all(market.bars(symbol).index[-1].date() == FRIDAY for symbol in symbols)
 
 
 def test_it_forecasts_every_symbol_that_has_a_model(folder: Path) -> None:
     modelled(listed(folder, "AAA"))
     listed(folder, "BBB")
-    assert tasks.run_daily(now=NOW)["forecasts"] == 1
+    assert daily()["forecasts"] == 1
     assert Forecast.objects.get().as_of == FRIDAY
 
 
@@ -71,13 +84,13 @@ def test_it_forecasts_more_symbols_than_fit_into_one_batch(folder: Path, monkeyp
     monkeypatch.setattr(tasks, "FORECAST_BATCH", 2)
     for number in range(5):
         modelled(listed(folder, f"AAA{number}"))
-    assert tasks.run_daily(now=NOW)["forecasts"] == Forecast.objects.count() == 5
+    assert daily()["forecasts"] == Forecast.objects.count() == 5
 
 
 def test_it_scores_what_has_happened(folder: Path) -> None:
     symbol = listed(folder, "AAA")
     make_forecast(make_version(symbol), THURSDAY)
-    assert tasks.run_daily(now=NOW)["scored"] == 1
+    assert daily()["scored"] == 1
     assert Forecast.objects.get(as_of=THURSDAY).scored_at
 
 
@@ -85,7 +98,7 @@ def test_it_requests_retraining_of_old_models_only(folder: Path) -> None:
     modelled(old := listed(folder, "AAA"), trained_days_ago=16)
     modelled(listed(folder, "BBB"), trained_days_ago=14)
     listed(folder, "CCC")
-    assert tasks.run_daily(now=NOW)["retrainings"] == 1
+    assert daily()["retrainings"] == 1
     training = Training.objects.active().get()
     assert (training.symbol, training.reason) == (old, TrainingReason.TOO_OLD)
 
@@ -93,25 +106,25 @@ def test_it_requests_retraining_of_old_models_only(folder: Path) -> None:
 def test_it_does_not_request_the_retraining_of_what_the_source_no_longer_knows(folder: Path) -> None:
     modelled(listed(folder, "AAA"), trained_days_ago=16)
     (folder / "AAA.csv").unlink()
-    assert tasks.run_daily(now=NOW)["retrainings"] == 0
+    assert daily()["retrainings"] == 0
 
 
 def test_it_leaves_an_old_base_model_alone(folder: Path) -> None:
     make_version(None, trained_at=timezone.now() - timedelta(days=99))
-    assert tasks.run_daily(now=NOW)["retrainings"] == 0
+    assert daily()["retrainings"] == 0
 
 
 def test_the_age_of_an_old_model_is_a_setting(folder: Path, settings: Settings) -> None:
     settings.MODEL_MAX_AGE_DAYS = 3
     modelled(listed(folder, "AAA"), trained_days_ago=4)
-    assert tasks.run_daily(now=NOW)["retrainings"] == 1
+    assert daily()["retrainings"] == 1
 
 
 def test_a_failing_symbol_does_not_keep_the_others(folder: Path) -> None:
     modelled(listed(folder, "BBB"))
     missing = make_symbol("AAA")
     broken = make_version(listed(folder, "CCC"))
-    report = tasks.run_daily(now=NOW)
+    report = daily()
     assert (report["symbols"], report["forecasts"]) == (3, 1)
     assert report["not_synced"] == {missing.ticker: "no file for AAA in the price folder; add AAA.csv or check the symbol"}
     assert report["not_forecast"] == {"CCC": "The model's files cannot be used: model.onnx is missing."}
@@ -121,7 +134,7 @@ def test_a_failing_symbol_does_not_keep_the_others(folder: Path) -> None:
 
 def test_a_symbol_that_the_source_does_not_know_is_not_asked_for_again(folder: Path) -> None:
     make_symbol("AAA", upstream_state=UpstreamState.UNKNOWN)
-    assert tasks.run_daily(now=NOW)["symbols"] == 0
+    assert daily()["symbols"] == 0
 
 
 # Once a date
@@ -160,13 +173,12 @@ def test_a_run_that_did_not_end_well_is_made_up_for(folder: Path, state: JobStat
 @pytest.mark.django_db(transaction=True)
 def test_a_run_that_fails_says_why_and_the_next_one_succeeds(folder: Path) -> None:
     listed(folder, "AAA")
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE forecasting_pricebar ADD CONSTRAINT full_disk CHECK (date IS NULL)")
-        try:
-            with pytest.raises(Exception, match="full_disk"):
-                tasks.daily_job()
-        finally:
-            cursor.execute("ALTER TABLE forecasting_pricebar DROP CONSTRAINT full_disk")
+    execute("ALTER TABLE forecasting_pricebar ADD CONSTRAINT full_disk CHECK (date IS NULL)")
+    try:
+        with pytest.raises(Exception, match="full_disk"):
+            tasks.daily_job()
+    finally:
+        execute("ALTER TABLE forecasting_pricebar DROP CONSTRAINT full_disk")
     run = JobRun.objects.get()
     assert run.state == JobState.FAILED
     assert run.error.startswith("IntegrityError: new row for relation")
@@ -200,6 +212,7 @@ def schedules() -> list[tuple[str, str, str | None]]:
 
 WANTED = [
     ("daily job", "forecasting.tasks.daily_job", "0 3 * * *"),
+    ("daily job again, where it failed", "forecasting.tasks.resume_daily_job", None),
     ("rescue of trainings", "forecasting.tasks.rescue_trainings", None),
 ]
 
@@ -221,7 +234,7 @@ def test_the_daily_job_follows_its_hour(settings: Settings) -> None:
     tasks.ensure_schedules()
     settings.DAILY_TASK_HOUR = 21
     tasks.ensure_schedules()
-    assert [cron for _, _, cron in schedules()] == ["0 21 * * *", None]
+    assert [cron for _, _, cron in schedules()] == ["0 21 * * *", None, None]
 
 
 def test_a_schedule_that_somebody_doubled_is_single_again() -> None:
@@ -234,18 +247,54 @@ def test_a_schedule_that_somebody_doubled_is_single_again() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_schedule_that_is_due_becomes_a_task_with_its_time_limit() -> None:
+def test_a_schedule_that_is_due_becomes_a_task() -> None:
     tasks.ensure_schedules()
     Schedule.objects.update(next_run=timezone.now() - timedelta(minutes=1))
     scheduler()
-    queued = {task.func(): task.task.get("timeout") for task in OrmQ.objects.filter(key="short")}
-    assert queued == {"forecasting.tasks.daily_job": tasks.DAILY_TIMEOUT, "forecasting.tasks.rescue_trainings": None}
+    assert sorted(task.func() for task in OrmQ.objects.filter(key="short")) == sorted(func for _, func, _ in WANTED)
 
 
 def test_a_worker_that_starts_asks_for_the_job_of_today() -> None:
     tasks.request_daily_job()
     (task,) = OrmQ.objects.all()
-    assert (task.func(), task.task["timeout"]) == ("forecasting.tasks.daily_job", tasks.DAILY_TIMEOUT)
+    assert task.func() == "forecasting.tasks.daily_job"
+
+
+# Slices
+
+
+def test_a_long_sync_goes_on_in_the_next_slice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = listed(folder, "AAA"), listed(folder, "BBB")
+    monkeypatch.setattr(tasks, "SLICE_SECONDS", -1)
+    JobRun.objects.create(job="daily", date=timezone.localdate(), report={"symbols": 1, "last_symbol": first.pk})
+    assert tasks.daily_job() == "goes on"
+    (task,) = OrmQ.objects.all()
+    assert task.func() == "forecasting.tasks.daily_job"
+    monkeypatch.undo()
+    assert tasks.daily_job() == "done"
+    assert JobRun.objects.get().report["symbols"] == 2
+    assert not PriceBar.objects.of(first).exists()
+    assert PriceBar.objects.of(second).exists()
+
+
+def test_a_rate_limit_ends_the_sync(settings: Settings) -> None:
+    with FakeYahoo() as yahoo:
+        settings.PRICE_SOURCE, settings.YAHOO_URL = "yahoo", yahoo.url
+        yahoo.scenarios["AAA"] = yahoo.scenarios["BBB"] = rate_limited
+        make_symbol("AAA")
+        make_symbol("BBB")
+        report = daily()
+    assert report["symbols"] == 1
+    assert report["sync_ended"].startswith("After AAA: ")
+    assert "forecasts" in report
+
+
+def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:
+    assert tasks.resume_daily_job() == "nothing to resume"
+    run = JobRun.objects.create(job="daily", date=timezone.localdate(), state=JobState.FAILED, error="it broke")
+    assert tasks.resume_daily_job() == "done"
+    run.refresh_from_db()
+    assert (run.state, run.error) == (JobState.SUCCEEDED, "")
 
 
 # Other tasks
@@ -259,6 +308,7 @@ def test_a_late_refresh_is_made_up_for_symbol_by_symbol(folder: Path) -> None:
     assert unknown.upstream_state == UpstreamState.UNKNOWN
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_doorbell_that_finds_nothing_is_answered_at_once() -> None:
     make_training(make_symbol(), not_before=timezone.now() + timedelta(hours=1))
     assert tasks.drain_training_queue() == 0

@@ -160,7 +160,7 @@ def test_a_released_training_does_not_lose_the_attempt() -> None:
 @pytest.mark.parametrize("state", [TrainingState.QUEUED, TrainingState.RUNNING])
 def test_an_active_training_can_be_cancelled(state: TrainingState) -> None:
     training = make_training(make_symbol(), state=state)
-    assert training_queue.cancel(training)
+    assert training_queue.cancel(training, by="ana")
     training.refresh_from_db()
     assert (training.state, training.lease_expires_at) == (TrainingState.CANCELLED, None)
     assert training.finished_at
@@ -169,7 +169,7 @@ def test_an_active_training_can_be_cancelled(state: TrainingState) -> None:
 def test_an_ended_training_cannot_be_cancelled() -> None:
     training = make_training(make_symbol(), state=TrainingState.SUCCEEDED)
     before = row(training)
-    assert not training_queue.cancel(training)
+    assert not training_queue.cancel(training, by="ana")
     assert row(training) == before
 
 
@@ -197,7 +197,7 @@ def test_a_trainer_that_lost_its_training_changes_nothing(write: Callable[[Train
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_the_trainer_of_a_cancelled_training_changes_nothing(write: Callable[[Training], object]) -> None:
     training = make_claimed(make_symbol())
-    training_queue.cancel(training)
+    training_queue.cancel(training, by="ana")
     before = row(training)
     assert not write(training)
     assert (row(training), queued_tasks(training_queue.CLUSTER)) == (before, [])

@@ -78,7 +78,7 @@ class Queue(RuleBasedStateMachine):
         """Only an active training can be cancelled."""
         training = data.draw(some.sampled_from(self.claimed))
         active = Training.objects.active().filter(pk=training.pk).exists()
-        assert training_queue.cancel(training) == active
+        assert training_queue.cancel(training, by="ana") == active
 
     @rule()
     def time_passes(self) -> None:

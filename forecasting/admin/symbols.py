@@ -15,7 +15,7 @@ from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
 from forecasting.models.symbols import UpstreamState
-from forecasting.models.trainings import TrainingReason
+from forecasting.training_queue import Requested
 
 SHOWN_BARS = 10
 
@@ -110,21 +110,18 @@ class SymbolAdmin(ReadOnlyAdmin):
     @admin.action(description="Retrain selected symbols", permissions=["act"])
     def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
         """Requests a training for each, as far as the queue has room; those that are under way become urgent."""
-        under_way = set(Training.objects.active().of(symbols).values_list("symbol_id", flat=True))
-        room = max(0, settings.TRAIN_QUEUE_LIMIT - Training.objects.queued().count())
-        new = [symbol for symbol in symbols if symbol.pk not in under_way]
-        requested = [symbol for symbol in symbols if symbol.pk in under_way] + new[:room]
-        training_queue.request(requested, reason=TrainingReason.REQUESTED)
-        for symbol in requested:
-            self.log_change(request, symbol, "Training requested.")
-        self._report(request, started=len(new[:room]), under_way=len(under_way), refused=len(new[room:]))
+        requested = training_queue.request_many(symbols)
+        for symbol in symbols:
+            if symbol.pk in requested.trainings:
+                self.log_change(request, symbol, "Training requested.")
+        self._report(request, requested)
 
-    def _report(self, request: HttpRequest, *, started: int, under_way: int, refused: int) -> None:
+    def _report(self, request: HttpRequest, requested: Requested) -> None:
         """Tells what became of the selected symbols."""
-        text = f"{display.count(started, 'training')} started"
-        if under_way:
-            text += f", {display.count(under_way, 'training')} under way already"
-        self.message_user(request, f"{text}.", messages.SUCCESS if started or under_way else messages.WARNING)
-        if refused:
+        text = f"{display.count(requested.started, 'training')} started"
+        if requested.under_way:
+            text += f", {display.count(requested.under_way, 'training')} under way already"
+        self.message_user(request, f"{text}.", messages.SUCCESS if requested.trainings else messages.WARNING)
+        if requested.refused:
             limit = training_queue.FULL.format(limit=settings.TRAIN_QUEUE_LIMIT)
-            self.message_user(request, f"{display.count(refused, 'training')} not started: {limit}.", messages.ERROR)
+            self.message_user(request, f"{display.count(requested.refused, 'training')} not started: {limit}.", messages.ERROR)

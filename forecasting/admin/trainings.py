@@ -81,7 +81,7 @@ class TrainingAdmin(ReadOnlyAdmin):
     def cancel(self, request: HttpRequest, trainings: QuerySet[Training]) -> None:
         """Ends those that wait or run; the others stay as they are."""
         chosen = list(trainings)
-        cancelled = [training for training in chosen if training_queue.cancel(training)]
+        cancelled = [training for training in chosen if training_queue.cancel(training, by=request.user.get_username())]
         for training in cancelled:
             self.log_change(request, training, "Cancelled.")
         if cancelled:

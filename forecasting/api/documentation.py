@@ -10,22 +10,23 @@ MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
 
 REFUSED = "The body is not JSON, or a symbol cannot be one; `details` names the field and the reason. Nothing was started."
 OUT_OF_REACH = "The database cannot be reached. `Retry-After` says when to try again."
+OTHER_METHOD = "This address is asked by another method, which `Allow` names."
 QUEUE_FULL = "The training queue is full, or the database cannot be reached. `Retry-After` says when to try again."
-ERRORS = {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`.", 503: OUT_OF_REACH}
-LIST_ERRORS = {400: "A filter cannot have this value; `details` names it.", 404: "There is no such page.", 503: OUT_OF_REACH}
-DETAIL_ERRORS = {404: "There is none.", 503: OUT_OF_REACH}
-STAFF_ERRORS = {
+ANYWHERE = {405: OTHER_METHOD, 503: OUT_OF_REACH}
+ERRORS = ANYWHERE | {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`."}
+LIST_ERRORS = ANYWHERE | {400: "A filter cannot have this value; `details` names it.", 404: "There is no such page."}
+DETAIL_ERRORS = ANYWHERE | {404: "There is none."}
+STAFF_ERRORS = ANYWHERE | {
     400: "It cannot be done; `details` says why.",
     401: "Log in, by HTTP Basic or in the admin.",
-    403: "This account is not staff's.",
+    403: "This account is not staff's, or lacks the permission to change such a row.",
     404: "There is none.",
-    503: OUT_OF_REACH,
 }
 
 
 def errors(described: dict[int, str]) -> dict[int, OpenApiResponse]:
     """One documented answer for each status."""
-    return {status: OpenApiResponse(shapes.Error, description=text) for status, text in described.items()}
+    return {status: OpenApiResponse(shapes.Error, description=text) for status, text in sorted(described.items())}
 
 
 def question(name: str, value: Any) -> OpenApiExample:
@@ -122,8 +123,8 @@ retrain = extend_schema(
 )
 
 
-def list_and_detail(one: str, many: str, *, serializer: Any, description: str) -> Any:
-    """Documents a read-only list and its detail route."""
+def list_and_detail(one: str, many: str, *, serializer: Any, example: Any, description: str) -> Any:
+    """Documents a read-only list and its detail route; drf-spectacular puts the example of a row into a page by itself."""
     return extend_schema_view(
         list=extend_schema(
             operation_id=f"list_{many}",
@@ -131,6 +132,7 @@ def list_and_detail(one: str, many: str, *, serializer: Any, description: str) -
             summary=f"List {many}",
             description=description,
             responses={200: serializer(many=True), **errors(LIST_ERRORS)},
+            examples=[answer(f"One {one}", example)],
         ),
         retrieve=extend_schema(
             operation_id=f"get_{one}",
@@ -138,6 +140,7 @@ def list_and_detail(one: str, many: str, *, serializer: Any, description: str) -
             summary=f"Get one {one}",
             description=description,
             responses={200: serializer, **errors(DETAIL_ERRORS)},
+            examples=[answer(f"A {one}", example)],
         ),
     )
 
@@ -146,24 +149,28 @@ symbols = list_and_detail(
     "symbol",
     "symbols",
     serializer=records.SymbolSerializer,
+    example=examples.SYMBOL_ROW,
     description="Symbols that somebody asked for, by name: newest bar, and what the price source says of them.",
 )
 versions = list_and_detail(
     "version",
     "versions",
     serializer=records.VersionSerializer,
+    example=examples.VERSION_ROW,
     description="Every version that was ever published, newest first, with its metrics, unrounded, and why it serves or does not.",
 )
 trainings = list_and_detail(
     "training",
     "trainings",
     serializer=records.TrainingSerializer,
+    example=examples.TRAINING_ROW,
     description="Every training, newest first: waiting, running or ended, with the reason of a failure.",
 )
 forecasts = list_and_detail(
     "forecast",
     "forecasts",
     serializer=records.ForecastSerializer,
+    example=examples.FORECAST_ROW,
     description="Every forecast ever served, unrounded, newest target session first, with the actual close where it is known.",
 )
 
@@ -175,6 +182,7 @@ activate = extend_schema(
     description="Puts this version in place of the active one of its symbol. Its files are checked first.",
     request=None,
     responses={200: records.VersionSerializer, **errors(STAFF_ERRORS)},
+    examples=[answer("It serves", examples.ACTIVATED)],
 )
 
 cancel = extend_schema(
@@ -184,4 +192,5 @@ cancel = extend_schema(
     description="Ends a training that waits or runs. What a trainer has done of it is discarded.",
     request=None,
     responses={200: records.TrainingSerializer, **errors(STAFF_ERRORS)},
+    examples=[answer("Cancelled", examples.CANCELLED)],
 )

@@ -47,7 +47,7 @@ class TemporarilyUnavailable(APIException):
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Django REST framework's handler, in this API's form; a database that is out of reach answers 503."""
     if isinstance(error, OperationalError | InterfaceError):
-        logger.error("database out of reach: %s", error)
+        _log_out_of_reach(error)
         return Response(body(UNAVAILABLE), status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": RETRY_AFTER})
     if isinstance(error, RequestDataTooBig):
         error = PayloadTooLarge()
@@ -55,6 +55,12 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if response is not None:
         response.data = _described(error, response.data)
     return response
+
+
+def _log_out_of_reach(error: Exception) -> None:
+    """One line, as every event: the lines that follow the driver's first one are advice."""
+    lines = str(error).splitlines()
+    logger.error("database out of reach: %s", lines[0] if lines else type(error).__name__)
 
 
 def _described(error: Exception, data: Any) -> dict[str, Any]:
@@ -88,7 +94,7 @@ class JsonErrorsMiddleware:
         """A database that is out of reach answers 503 on every page."""
         if not isinstance(error, OperationalError | InterfaceError):
             return None
-        logger.error("database out of reach: %s", error)
+        _log_out_of_reach(error)
         if request.path.startswith(PAGES_FOR_PEOPLE):
             return HttpResponse(UNAVAILABLE, status=503, content_type="text/plain", headers={"Retry-After": RETRY_AFTER})
         return JsonResponse(body(UNAVAILABLE), status=503, headers={"Retry-After": RETRY_AFTER})

@@ -4,6 +4,7 @@ from typing import Any
 
 from forecasting.api.errors import UNAVAILABLE, body
 from forecasting.api.serializers import AVAILABLE, IN_PROGRESS, NO_METRICS, NOT_STARTED, STARTED
+from forecasting.pipeline.config import ForecastConfig
 
 SYMBOLS = {"symbols": ["BBAS3.SA", "PETR4.SA"]}
 SYMBOL = {"symbol": "BBAS3.SA"}
@@ -28,26 +29,30 @@ TRAINING_NOT_STARTED = NO_MODEL | {
     "message": NOT_STARTED.format(reason="PETR4.SA has 120 bars; at least 490 are needed"),
     "training": None,
 }
-METRICS: dict[str, Any] = {
+OUT_OF_SAMPLE: dict[str, Any] = {
+    "MAE": 0.123,
+    "RMSE": 0.456,
+    "MAPE": 1.23,
+    "R²": 0.89,
+    "last_data_date": "2025-06-01",
+    "training_duration": 4.2,
+    "training_data_size": 1600,
+    "validation_data_size": 350,
+    "naive": {"MAE": 0.124, "RMSE": 0.455, "MAPE": 1.24, "R²": 0.89},
+    "mase": 0.998,
+    "beats_naive_p": 0.31,
+    "pinball_ratio": 0.985,
+    "coverage_80": 0.801,
+    "directional_accuracy": 0.52,
+    "test_size": 350,
+}
+METRICS = {
     "symbol": "BBAS3.SA",
-    "metrics": {
-        "MAE": 0.123,
-        "RMSE": 0.456,
-        "MAPE": 1.23,
-        "R²": 0.89,
-        "last_data_date": "2025-06-01",
-        "training_duration": 4.2,
-        "training_data_size": 1600,
-        "validation_data_size": 350,
-        "naive": {"MAE": 0.124, "RMSE": 0.455, "MAPE": 1.24, "R²": 0.89},
-        "mase": 0.998,
-        "beats_naive_p": 0.31,
-        "pinball_ratio": 0.985,
-        "coverage_80": 0.801,
-        "directional_accuracy": 0.52,
-        "test_size": 350,
+    "metrics": OUT_OF_SAMPLE
+    | {
         "version": 3,
         "live": {"forecasts": 40, "mae": 0.13, "mase": 1.01, "coverage_80": 0.79},
+        "simulated": False,
     },
 }
 METRICS_NOT_AVAILABLE = {"symbol": "PETR4.SA", "error": NO_METRICS}
@@ -74,6 +79,7 @@ FORECAST = {
     "model": {"version": 3, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
     "skill": {"mase": 0.998, "beats_naive": False},
     "currency": "BRL",
+    "simulated": False,
 }
 FORECAST_AND_TRAINING = {
     "predictions": {"BBAS3.SA": FORECAST, "PETR4.SA": {"status": "training", "message": STARTED, "training": WAITING}}
@@ -88,6 +94,70 @@ FORECAST_AND_FAILURE = {
 RETRAINING = {
     "message": "Re-training initiated for model: BBAS3.SA",
     "training": WAITING | {"reason": "requested"},
+}
+
+# Rows of the lists.
+SYMBOL_ROW = {
+    "symbol": "BBAS3.SA",
+    "exchange": "BVMF",
+    "currency": "BRL",
+    "last_date": "2025-06-02",
+    "last_close": 16.2,
+    "synced_at": "2025-06-03T03:00:00Z",
+    "upstream_state": "ok",
+    "upstream_reason": "",
+}
+VERSION_ROW: dict[str, Any] = {
+    "id": 12,
+    "symbol": "BBAS3.SA",
+    "kind": "symbol",
+    "number": 3,
+    "state": "active",
+    "decision": "Replaces version 2.",
+    "metrics": OUT_OF_SAMPLE,
+    "config": ForecastConfig().to_dict(),
+    "data_start": "2016-01-04",
+    "data_end": "2025-06-01",
+    "bar_count": 2340,
+    "files": {"model.onnx": {"sha256": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", "size": 24576}},
+    "trained_at": "2025-06-01T03:04:05Z",
+}
+ACTIVATED = VERSION_ROW | {"decision": "Activated by staff."}
+TRAINING_ROW = {
+    "id": 7,
+    "symbol": "BBAS3.SA",
+    "state": "succeeded",
+    "reason": "too_old",
+    "priority": 10,
+    "attempts": 1,
+    "stage": "trained",
+    "progress": 1.0,
+    "error": "",
+    "created_at": "2025-06-01T03:00:00Z",
+    "started_at": "2025-06-01T03:04:00Z",
+    "finished_at": "2025-06-01T03:04:05Z",
+}
+CANCELLED = TRAINING_ROW | {"state": "cancelled", "stage": "fitting", "progress": 0.45}
+FORECAST_ROW = {
+    "id": 99,
+    "symbol": "BBAS3.SA",
+    "version": 3,
+    "kind": "symbol",
+    "as_of": "2025-06-02",
+    "target_date": "2025-06-03",
+    "last_close": 16.2,
+    "price": 16.04,
+    "quantiles": FORECAST["quantiles"],
+    "interval_level": 0.8,
+    "interval_low": 15.7,
+    "interval_high": 16.41,
+    "probability_up": 0.354,
+    "issued_at": "2025-06-03T03:05:00Z",
+    "actual_close": 16.1,
+    "absolute_error": 0.06,
+    "naive_absolute_error": 0.1,
+    "inside_interval": True,
+    "scored_at": "2025-06-04T03:05:00Z",
 }
 
 INVALID_SYMBOL = body(

@@ -8,19 +8,20 @@ from rest_framework.pagination import PageNumberPagination
 class Pages(PageNumberPagination):
     """Pages by number; their size may be chosen."""
 
+    page_size = 50
     page_query_description = "Number of the page, from 1."
     page_size_query_param = "page_size"
-    page_size_query_description = "Rows a page: 50, or up to 500."
     max_page_size = 500
+    page_size_query_description = f"Rows a page: {page_size}, or up to {max_page_size}."
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """A page; its neighbours' addresses keep the filters."""
-        address = {"type": "string", "format": "uri", "nullable": True}
+        """A page; its neighbours' addresses keep the filters. Its example is that of a list of one row."""
+        address = {"type": "string", "format": "uri", "nullable": True, "example": None}
         return {
             "type": "object",
             "required": ["count", "next", "previous", "results"],
             "properties": {
-                "count": {"type": "integer", "description": "Rows on all pages."},
+                "count": {"type": "integer", "description": "Rows on all pages.", "example": 1},
                 "next": address | {"description": "Address of the next page."},
                 "previous": address | {"description": "Address of the page before."},
                 "results": schema,

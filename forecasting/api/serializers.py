@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
@@ -74,6 +75,11 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def simulated() -> bool:
+    """Whether the prices are made up, and with them every figure."""
+    return bool(settings.PRICE_SOURCE == "sample")
+
+
 def training_json(training: Training, positions: Mapping[int, int]) -> dict[str, Any]:
     """An active training; `position` counts from 1 in the queue and is 0 while it runs."""
     return {
@@ -127,6 +133,7 @@ def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
             "test_size": stored["test_size"],
             "version": card.version.number,
             "live": live_json(card),
+            "simulated": simulated(),
         },
     }
 
@@ -146,7 +153,7 @@ def live_json(card: Scorecard) -> dict[str, Any]:
 def prediction_json(prediction: Prediction, positions: Mapping[int, int]) -> dict[str, Any]:
     """The answer of `predict` for one symbol."""
     if prediction.forecast:
-        return {"status": "success"} | forecast_json(prediction.forecast) | {"stale": prediction.stale}
+        return {"status": "success"} | forecast_json(prediction.forecast) | {"stale": prediction.stale, "simulated": simulated()}
     if prediction.training:
         return {
             "status": "training",

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from forecasting.models.trainings import ACTIVE_STATES, TrainingReason
 
 PRICE = "In the symbol's currency."
+SIMULATED = "Whether the prices are made up (`PRICE_SOURCE=sample`), and not those of a market."
 CLASSICAL_METRICS = {
     "MAE": f"Mean absolute error. {PRICE}",
     "RMSE": f"Root of the mean squared error. {PRICE}",
@@ -79,6 +80,7 @@ class Metrics(OutOfSampleMetrics):
 
     version = serializers.IntegerField(help_text="Number of the version that serves.")
     live = LiveRecord()
+    simulated = serializers.BooleanField(help_text=SIMULATED)
 
 
 class MetricsAnswer(Shape):
@@ -138,6 +140,7 @@ class Prediction(Shape):
     model = ServingModel(required=False)
     skill = Skill(required=False)
     currency = serializers.CharField(required=False, help_text="As the price source writes it.")
+    simulated = serializers.BooleanField(required=False, help_text=SIMULATED)
     message = serializers.CharField(required=False)
     training = ActiveTraining(required=False)
     error = serializers.CharField(required=False)

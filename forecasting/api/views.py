@@ -20,6 +20,7 @@ from forecasting.api.credentials import STAFF_CREDENTIALS
 from forecasting.api.errors import TemporarilyUnavailable
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
+from forecasting.api.permissions import MayChange
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.pipeline.artifacts import ArtifactError
 
@@ -122,7 +123,7 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
     filterset_class = filters.VersionFilter
 
     @documentation.activate
-    @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser])
+    @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
     def activate(self, request: Request, pk: str) -> Response:
         """Staff put this version in place of the active one."""
         version = self.get_object()
@@ -142,11 +143,11 @@ class TrainingViewSet(RecordViewSet[Training]):
     filterset_class = filters.TrainingFilter
 
     @documentation.cancel
-    @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser])
+    @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
     def cancel(self, request: Request, pk: str) -> Response:
         """Staff end a training that waits or runs."""
         training = self.get_object()
-        cancelled = training_queue.cancel(training)
+        cancelled = training_queue.cancel(training, by=request.user.get_username())
         training.refresh_from_db()
         if not cancelled:
             raise ValidationError({"training": [f"It has ended already: {training.state}."]})

@@ -19,10 +19,6 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         """Those whose target session has happened."""
         return self.filter(scored_at__isnull=False)
 
-    def unscored(self) -> "ForecastQuerySet":
-        """Those that still wait for their target session's bar."""
-        return self.filter(scored_at__isnull=True)
-
     def of(self, symbols: Iterable[Symbol]) -> "ForecastQuerySet":
         """Forecasts of these symbols."""
         return self.filter(symbol__in=list(symbols))
@@ -55,7 +51,7 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
 class Forecast(models.Model):
     """One forecast of one session's close. A trigger keeps every column but the score's from ever changing."""
 
-    symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="forecasts")
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="forecasts")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="forecasts")
     as_of = models.DateField(help_text="The last session that the forecast knew.")
     target_date = models.DateField(help_text="The session whose close it forecasts.")
@@ -88,6 +84,7 @@ class Forecast(models.Model):
                 condition=Q(interval_low__lte=F("interval_high"), interval_low__gt=0, interval_high__lt=INFINITY),
                 name="forecast_interval_ordered",
             ),
+            models.CheckConstraint(condition=Q(interval_level__gt=0, interval_level__lt=1), name="forecast_level_is_a_fraction"),
             models.CheckConstraint(
                 condition=Q(probability_up__gte=0, probability_up__lte=1), name="forecast_probability_is_a_fraction"
             ),

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date
 
 from django.apps import apps
 from django.db import models
@@ -103,6 +102,7 @@ class Symbol(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(ticker__regex=r"^[A-Z0-9^][A-Z0-9.^=&_-]{0,23}$"), name="symbol_ticker_pattern"),
             models.CheckConstraint(condition=Q(ticker=Upper("ticker")), name="symbol_ticker_upper_case"),
+            models.CheckConstraint(condition=Q(upstream_state__in=UpstreamState.values), name="symbol_upstream_state_known"),
         ]
 
     def __str__(self) -> str:
@@ -115,10 +115,6 @@ class PriceBarQuerySet(models.QuerySet["PriceBar"]):
     def of(self, symbol: Symbol) -> "PriceBarQuerySet":
         """One symbol's bars, ascending."""
         return self.filter(symbol=symbol).order_by("date")
-
-    def since(self, day: date) -> "PriceBarQuerySet":
-        """Bars of `day` and later."""
-        return self.filter(date__gte=day)
 
 
 class PriceBar(models.Model):

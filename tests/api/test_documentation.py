@@ -69,6 +69,16 @@ def test_the_main_routes_show_examples_of_requests_answers_and_errors() -> None:
             assert all(each["content"][openapi.JSON]["examples"] for each in shown), path
 
 
+def test_the_other_routes_show_one_example_of_their_answer() -> None:
+    for (_, path), operation in openapi.operations().items():
+        if operation["tags"] != ["Models"]:
+            assert len(operation["responses"]["200"]["content"][openapi.JSON]["examples"]) == 1, path
+
+
+def test_every_route_says_what_another_method_answers() -> None:
+    assert all("405" in operation["responses"] for operation in openapi.operations().values())
+
+
 def test_every_error_has_the_one_form() -> None:
     for operation in openapi.operations().values():
         for status, answer in operation["responses"].items():

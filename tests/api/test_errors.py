@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
@@ -32,6 +33,10 @@ def crash(request: HttpRequest) -> HttpResponse:
     raise RuntimeError(SECRET)
 
 
+def lose_database(request: HttpRequest) -> HttpResponse:
+    raise OperationalError(*request.GET.getlist("text"))
+
+
 class CrashOfTheApi(APIView):
     content_negotiation_class = AlwaysJson
 
@@ -39,7 +44,20 @@ class CrashOfTheApi(APIView):
         raise RuntimeError(SECRET)
 
 
-urlpatterns = [path("", include("stockpred.urls")), path("crash", crash), path("models/crash", CrashOfTheApi.as_view())]
+class LossOfDatabaseInTheApi(APIView):
+    content_negotiation_class = AlwaysJson
+
+    def get(self, request: Request) -> Response:
+        raise OperationalError(*request.GET.getlist("text"))
+
+
+urlpatterns = [
+    path("", include("stockpred.urls")),
+    path("crash", crash),
+    path("models/crash", CrashOfTheApi.as_view()),
+    path("loss", lose_database),
+    path("models/loss", LossOfDatabaseInTheApi.as_view()),
+]
 
 
 @pytest.fixture
@@ -102,7 +120,8 @@ def test_a_body_of_another_type_is_refused(lenient: Client, route: str, content_
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
 def test_another_method_is_refused(lenient: Client, route: str, method: str) -> None:
     response = getattr(lenient, method)(f"/models/{route}")
-    assert (response.status_code, response.json()) == (405, {"error": f'Method "{method.upper()}" not allowed.', "details": {}})
+    answer = checked(response, f"/models/{route}", status=405, method="post")
+    assert answer == {"error": f'Method "{method.upper()}" not allowed.', "details": {}}
     assert response.headers["Allow"] == "POST, OPTIONS"
 
 
@@ -149,6 +168,19 @@ def test_a_crash_says_nothing_of_itself(lenient: Client, settings: Settings, deb
     settings.DEBUG = debug
     response = lenient.get(address, headers={"accept": accepted})
     assert (response.status_code, response.json()) == (500, {"error": "Internal Server Error.", "details": {}})
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("address", ["/loss", "/models/loss"])
+@pytest.mark.parametrize(
+    ("text", "logged"), [(["connection failed\n\tIs the server running?"], "connection failed"), ([], "OperationalError")]
+)
+def test_the_loss_of_the_database_is_one_line_of_the_log(
+    lenient: Client, caplog: pytest.LogCaptureFixture, address: str, text: list[str], logged: str
+) -> None:
+    assert lenient.get(address, {"text": text}).status_code == 503
+    ours = [record.getMessage() for record in caplog.records if record.name == "forecasting.api.errors"]
+    assert ours == [f"database out of reach: {logged}"]
 
 
 @pytest.mark.parametrize("route", ROUTES)

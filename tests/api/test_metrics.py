@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+from pytest_django import Settings
 
 from forecasting.models import Symbol, Training
 from tests.api.conftest import Count, Send
@@ -36,6 +37,7 @@ def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Sen
                 "test_size": 250,
                 "version": 3,
                 "live": NO_TRACK_RECORD,
+                "simulated": True,
             },
         }
     ]
@@ -46,6 +48,14 @@ def test_a_symbol_without_a_model_has_an_error_beside_the_others_metrics(post: S
     first, second = post("metrics", {"symbols": ["SAMPLE1", "SAMPLE2"]})
     assert first == {"symbol": "SAMPLE1", "error": "Metrics for this model are not available."}
     assert second["metrics"]["version"] == 1
+
+
+@pytest.mark.parametrize(("source", "simulated"), [("sample", True), ("csv", False), ("yahoo", False)])
+def test_metrics_say_whether_the_prices_are_simulated(post: Send, settings: Settings, source: str, simulated: bool) -> None:
+    settings.PRICE_SOURCE = source
+    make_version(make_symbol())
+    (answer,) = post("metrics", {"symbols": ["SAMPLE1"]})
+    assert list(answer["metrics"].items())[-1] == ("simulated", simulated)
 
 
 def test_asking_for_metrics_starts_nothing(post: Send) -> None:

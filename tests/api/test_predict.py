@@ -45,6 +45,7 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
         "model": {"version": 3, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
         "skill": {"mase": 0.9841, "beats_naive": False},
         "currency": "BRL",
+        "simulated": True,
     }
 
 

@@ -49,6 +49,14 @@ def test_newer_bars_are_fetched_before_the_forecast(predict: Predict, prices: Pa
     assert (answer["as_of"], answer["last_close"], answer["stale"]) == ("2025-06-02", 101.0, False)
 
 
+def test_a_forecast_from_a_markets_prices_is_not_called_simulated(predict: Predict, prices: Path) -> None:
+    symbol = make_symbol()
+    add_steady_bars(symbol, end=LAST_SESSION)
+    serve(symbol)
+    answer = predict()
+    assert (answer["status"], answer["simulated"]) == ("success", False)
+
+
 def test_a_symbol_that_has_a_model_and_no_bars_gets_them_from_the_source(predict: Predict) -> None:
     serve(make_symbol("SAMPLE7"))
     assert predict("SAMPLE7")["as_of"] == "2025-06-02"

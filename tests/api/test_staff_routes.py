@@ -4,7 +4,7 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
 from forecasting.models import ModelVersion
@@ -19,10 +19,17 @@ pytestmark = pytest.mark.django_db
 ACTIVATE, CANCEL = "/models/versions/{id}/activate", "/models/trainings/{id}/cancel"
 
 
+def make_user(*permissions: str, is_staff: bool = True) -> User:
+    """Ana, with these of Django's permissions and the password `a password`."""
+    user = User.objects.create_user("ana", None, "a password", is_staff=is_staff)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return user
+
+
 @pytest.fixture
 def staff(client: APIClient) -> APIClient:
-    """A client that a member of staff is logged in to."""
-    client.force_authenticate(User.objects.create_user("ana", is_staff=True))
+    """A client that a member of staff is logged in to who may change versions and trainings."""
+    client.force_authenticate(make_user("change_modelversion", "change_training"))
     return client
 
 
@@ -98,23 +105,62 @@ def test_nobody_who_is_not_logged_in_may(client: APIClient, path: str) -> None:
 
 @pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
 def test_nobody_who_is_not_staff_may(client: APIClient, path: str) -> None:
-    client.force_authenticate(User.objects.create_user("eva"))
+    client.force_authenticate(make_user("change_modelversion", "change_training", is_staff=False))
     answer = send(client, path, 1, status=403)
     assert answer == {"error": "You do not have permission to perform this action.", "details": {}}
+
+
+@pytest.mark.parametrize(
+    ("path", "permissions"),
+    [
+        (ACTIVATE, ()),
+        (ACTIVATE, ("view_modelversion", "add_modelversion", "delete_modelversion", "change_training")),
+        (CANCEL, ()),
+        (CANCEL, ("view_training", "add_training", "delete_training", "change_modelversion")),
+    ],
+)
+def test_no_staff_may_who_lack_the_permission_to_change_the_row(client: APIClient, path: str, permissions: tuple[str, ...]) -> None:
+    client.force_authenticate(make_user(*permissions))
+    answer = send(client, path, 1, status=403)
+    assert answer == {"error": "You do not have permission to perform this action.", "details": {}}
+
+
+def test_one_permission_is_enough_for_its_route(client: APIClient) -> None:
+    client.force_authenticate(make_user("change_training"))
+    assert send(client, CANCEL, make_training(make_symbol()).pk, status=200)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
+def test_another_method_is_refused(staff: APIClient, path: str) -> None:
+    answer = checked(staff.get(path.format(id=1)), path, status=405, method="post")
+    assert answer == {"error": 'Method "GET" not allowed.', "details": {}}
+
+
+def test_the_log_says_who_activated_a_version(staff: APIClient, caplog: pytest.LogCaptureFixture) -> None:
+    retired, _ = two_versions()
+    send(staff, ACTIVATE, retired.pk, status=200)
+    assert "version 1 activated by ana" in caplog.messages
+
+
+def test_the_log_says_who_cancelled_a_training(staff: APIClient, caplog: pytest.LogCaptureFixture) -> None:
+    send(staff, CANCEL, make_training(make_symbol()).pk, status=200)
+    assert "training cancelled by ana" in caplog.messages
 
 
 def test_a_refused_request_changes_nothing(client: APIClient) -> None:
     version = make_version(make_symbol(), state="retired")
     training = make_training(make_symbol("SAMPLE2"))
-    send(client, ACTIVATE, version.pk, status=401)
-    send(client, CANCEL, training.pk, status=401)
+    for user, status in ((None, 401), (make_user(), 403)):
+        client.force_authenticate(user)
+        send(client, ACTIVATE, version.pk, status=status)
+        send(client, CANCEL, training.pk, status=status)
     version.refresh_from_db()
     training.refresh_from_db()
     assert (version.state, training.state) == ("retired", "queued")
 
 
 def test_staff_may_use_http_basic(client: APIClient) -> None:
-    User.objects.create_user("ana", None, "a password", is_staff=True)
+    make_user("change_training")
     training = make_training(make_symbol())
     client.credentials(HTTP_AUTHORIZATION=f"Basic {b64encode(b'ana:a password').decode()}")
     assert send(client, CANCEL, training.pk, status=200)["state"] == "cancelled"
@@ -130,7 +176,7 @@ def test_a_wrong_account_is_refused(client: APIClient, account: bytes) -> None:
 
 def test_a_session_needs_the_csrf_token() -> None:
     client = APIClient(enforce_csrf_checks=True)
-    client.force_login(User.objects.create_user("ana", is_staff=True))
+    client.force_login(make_user("change_training"))
     training = make_training(make_symbol())
     assert send(client, CANCEL, training.pk, status=403)["error"].startswith("CSRF Failed")
 

@@ -112,7 +112,6 @@ def test_the_track_record_counts_only_scored_forecasts() -> None:
     make_forecast(version, date(2025, 6, 4))
     record = {"symbol_id": version.symbol_id, "forecasts": 2, "mae": 2.5, "naive_mae": 3.5, "coverage": 0.5}
     assert list(Forecast.objects.track_record()) == [record]
-    assert [forecast.as_of.day for forecast in Forecast.objects.unscored()] == [4]
 
 
 def test_the_change_is_in_percent_of_the_last_close() -> None:

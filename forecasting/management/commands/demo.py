@@ -78,7 +78,7 @@ class Story:
 
     def _predict(self, service: PrivateService) -> None:
         predictions = service.post("predict", symbols=self._tickers)["predictions"]
-        self._console.print(terminal.forecast_table(predictions, simulated=service.simulated))
+        terminal.show_forecasts(self._console, predictions, simulated=service.simulated)
         if failed := [ticker for ticker, answer in predictions.items() if answer["status"] != "success"]:
             raise service.error(f"There is no forecast for {', '.join(failed)}.")
 

@@ -42,4 +42,4 @@ class Command(BaseCommand):
         tickers = valid_tickers(options["symbols"])
         predictions = ledger.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
         answers = {each.symbol.ticker: prediction_json(each, {}) for each in predictions}
-        terminal.console().print(terminal.forecast_table(answers, simulated=settings.PRICE_SOURCE == "sample"))
+        terminal.show_forecasts(terminal.console(), answers, simulated=settings.PRICE_SOURCE == "sample")

@@ -5,6 +5,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from stockpred.processes import ProcessGroup, StopSignal, wait_for
 
 START_SECONDS = 60
 GRACE_SECONDS = 30
-ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
 class Command(BaseCommand):
@@ -84,11 +84,11 @@ class Command(BaseCommand):
             return False
 
     def _url(self) -> str:
-        host = "localhost" if settings.HOST in (*ALL_ADDRESSES, "127.0.0.1") else settings.HOST
-        return f"http://{host}:{settings.PORT}"
+        local = IPv4Address(settings.HOST).is_loopback or IPv4Address(settings.HOST).is_unspecified
+        return f"http://{'localhost' if local else settings.HOST}:{settings.PORT}"
 
     def _log(self) -> str:
-        return str(Path(settings.LOG_DIR) / "app.log") if settings.ENABLE_LOGS else "the console (ENABLE_LOGS is off)"
+        return str(Path(settings.LOG_DIR) / "app.log") if settings.ENABLE_LOGS else "the lines above (ENABLE_LOGS is off)"
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)

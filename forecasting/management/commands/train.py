@@ -30,8 +30,11 @@ class Command(BaseCommand):
         console = terminal.console()
         tickers = valid_tickers(options["symbols"])
         keys = [training_queue.request_one(ticker).pk for ticker in tickers]
-        with terminal.TrainingProgress(console) as bars:
-            self._work(keys, bars)
+        try:
+            with terminal.TrainingProgress(console) as bars:
+                self._work(keys, bars)
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted; what was not trained waits in the queue for a worker, or for the next call.") from None
         cards = ledger.scorecards(tickers)
         answers = [metrics_json(ticker, cards.get(ticker)) for ticker in tickers]
         console.print(terminal.metrics_table(answers, simulated=settings.PRICE_SOURCE == "sample"))
@@ -50,7 +53,8 @@ class Command(BaseCommand):
             while any(training.is_active for training in mine.all()):
                 if training := training_queue.claim(among=keys):
                     trainer_process.train(training, trainer)
-                else:
+                else:  # another process works on it, or has died over it
+                    training_queue.rescue()
                     time.sleep(POLL_SECONDS)
                 for training in mine.all():
                     show(training, training.stage or training.state, training.progress)

@@ -28,6 +28,7 @@ class Command(BaseCommand):
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             return  # it died before it could take us along
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
         os.nice(NICENESS)
         # What libraries print must not mix with the answers.
         answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
