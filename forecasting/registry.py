@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -51,7 +50,7 @@ def publish(trained: TrainedModel, *, training_id: int, fence: int) -> ModelVers
         files = artifacts.write(folder, trained)
         folder.chmod(0o755)  # mkdtemp makes it private; another user's web server must be able to read it
         folder = folder.rename(root / f"{version_id}-{files['model.onnx'].sha256[:12]}")
-        _flush(root)
+        artifacts.flush_folder(root)
         return _register(trained, files, version_id=version_id, folder=folder.name, training_id=training_id, fence=fence)
     except (OperationalError, InterfaceError):
         raise
@@ -149,12 +148,3 @@ def _next_version_id() -> int:
         cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [ModelVersion._meta.db_table])
         (number,) = cursor.fetchone()
     return int(number)
-
-
-def _flush(folder: Path) -> None:
-    """Makes a rename in `folder` survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

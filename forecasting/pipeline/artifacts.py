@@ -71,7 +71,7 @@ def write(folder: Path, model: TrainedModel) -> dict[str, ArtifactFile]:
     }
     for name, content in contents.items():
         _write_durably(folder / name, content)
-    _flush_folder(folder)
+    flush_folder(folder)
     return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
 
 
@@ -148,7 +148,7 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Makes the names of new files survive a power failure, as fsync of a file does for its bytes."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
