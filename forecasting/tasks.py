@@ -129,8 +129,10 @@ def _sync_slice(report: dict[str, Any], *, now: datetime) -> bool:
     """Syncs symbol after symbol, in the order of their keys, for at most SLICE_SECONDS; True when all were tried.
 
     A rate limit ends it at once, and so does a price source that is out of reach for several symbols in a row: to go on would
-    only make it worse.
+    only make it worse. A later slice of the same day does not take it up again.
     """
+    if "sync_ended" in report:
+        return True
     report.setdefault("symbols", 0)
     failed = report.setdefault("not_synced", {})
     ends, in_a_row = time.monotonic() + SLICE_SECONDS, 0

@@ -289,6 +289,15 @@ def test_a_rate_limit_ends_the_sync(settings: Settings) -> None:
     assert "forecasts" in report
 
 
+def test_a_sync_that_a_rate_limit_ended_is_not_taken_up_again(folder: Path) -> None:
+    symbol = listed(folder, "AAA")
+    JobRun.objects.create(
+        job="daily", date=timezone.localdate(), state=JobState.FAILED, report={"sync_ended": "After ZZZ: slow down"}
+    )
+    assert tasks.daily_job() == "done"
+    assert not PriceBar.objects.of(symbol).exists()
+
+
 def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:
     assert tasks.resume_daily_job() == "nothing to resume"
     run = JobRun.objects.create(job="daily", date=timezone.localdate(), state=JobState.FAILED, error="it broke")
