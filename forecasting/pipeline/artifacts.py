@@ -1,15 +1,17 @@
 """One version's folder: written once and flushed to disk, read only after its size and SHA-256 have been checked.
 
 model.onnx serves, model.weights.h5 can start another training, meta.json holds the plain numbers that belong to the weights
-and where they come from, backtest.csv the out-of-sample forecasts. Nothing is unpickled.
+and where they come from. A symbol's version has backtest.csv, its out-of-sample forecasts; a base has earlier.weights.h5, the
+weights that it was measured with, from which a symbol's version can be measured honestly. Nothing is unpickled.
 """
 
 import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,13 @@ from typing import Any
 import pandas as pd
 
 from forecasting.pipeline.calibration import Calibration
-from forecasting.pipeline.config import FEATURES, ForecastConfig
-from forecasting.pipeline.windows import Scaler
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.windows import Scaler, Seen
 
-ONNX, WEIGHTS, META, BACKTEST = FILES = ("model.onnx", "model.weights.h5", "meta.json", "backtest.csv")
+ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
+BACKTEST = "backtest.csv"  # of a symbol's version
+EARLIER = "earlier.weights.h5"  # of a base
+LARGEST_FILE = 64 * 2**20  # bytes
 
 
 class ArtifactError(Exception):
@@ -47,12 +52,13 @@ class ServingModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainedModel(ServingModel):
-    """A finished training."""
+    """A finished training of one symbol."""
 
     symbol: str
     weights: bytes  # of a .weights.h5 file
     metrics: dict[str, Any]  # out of sample; finite, as JSON can hold them
     backtest: pd.DataFrame  # per test row: as_of, target_date, last_close, actual_close, q05 ... q95 (units of price)
+    from_base: bool  # whether the fit started from a base model
     data_start: date
     data_end: date
     bar_count: int
@@ -60,15 +66,60 @@ class TrainedModel(ServingModel):
     duration_s: float
     versions: dict[str, str]  # of the libraries, by name
 
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The files of its version, by name."""
+        meta = _meta(self, ("symbol", "from_base", "epochs"))
+        backtest = self.backtest.to_csv(index=False, date_format="%Y-%m-%d").encode()
+        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), BACKTEST: backtest}
 
-def write(folder: Path, model: TrainedModel) -> dict[str, ArtifactFile]:
-    """Writes all of `FILES` into the existing, empty `folder` and flushes them to disk. Raises OSError."""
-    contents = {
-        ONNX: model.onnx,
-        WEIGHTS: model.weights,
-        META: json.dumps(_meta(model), indent=1, ensure_ascii=False, allow_nan=False).encode(),
-        BACKTEST: model.backtest.to_csv(index=False, date_format="%Y-%m-%d").encode(),
-    }
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Weights, and the scaler that they were fitted with."""
+
+    weights: bytes  # of a .weights.h5 file
+    scaler: Scaler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BaseModel(ServingModel):
+    """A network of many symbols: serves those without a version of their own, and is where their own trainings start."""
+
+    weights: bytes  # of a .weights.h5 file
+    earlier: Fit  # fitted on the bars that `seen` says only
+    seen: Seen  # by `earlier` and by the calibration
+    symbols: tuple[str, ...]
+    metrics: dict[str, Any]  # out of sample, over all symbols
+    data_start: date
+    data_end: date
+    bar_count: int
+    duration_s: float
+    versions: dict[str, str]
+
+    @property
+    def fit(self) -> Fit:
+        """The fit on all bars, which serves."""
+        return Fit(self.weights, self.scaler)
+
+    def fits(self, config: ForecastConfig) -> bool:
+        """Whether a training with `config` can start from it: all but the seed must be the same."""
+        return replace(self.config, seed=config.seed) == config
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The files of its version, by name."""
+        meta = _meta(self, ("symbols",)) | {
+            "fitted_through": self.seen.fitted_through.isoformat(),
+            "calibrated_through": self.seen.calibrated_through.isoformat(),
+            "earlier_scaler": asdict(self.earlier.scaler),
+        }
+        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights}
+
+
+def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFile]:
+    """Writes the model's files into the existing, empty `folder` and flushes them to disk. Raises OSError."""
+    contents = model.contents
     for name, content in contents.items():
         _write_durably(folder / name, content)
     flush_folder(folder)
@@ -78,10 +129,32 @@ def write(folder: Path, model: TrainedModel) -> dict[str, ArtifactFile]:
 def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
     """The model to serve. Raises ArtifactError if model.onnx or meta.json is not exactly what `files` records."""
     onnx, meta = (_verified(folder, name, files) for name in (ONNX, META))
-    try:
-        return _serving_model(onnx, json.loads(meta))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{META} is of another release: {error}") from error
+    with _of_this_release():
+        return ServingModel(onnx=onnx, **_serving(json.loads(meta)))
+
+
+def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
+    """The base model, whole. Raises ArtifactError if any of its files is not exactly what `files` records."""
+    onnx, weights, earlier, content = (_verified(folder, name, files) for name in (ONNX, WEIGHTS, EARLIER, META))
+    with _of_this_release():
+        meta = json.loads(content)
+        return BaseModel(
+            onnx=onnx,
+            weights=weights,
+            earlier=Fit(earlier, _scaler(meta["earlier_scaler"])),
+            seen=Seen(*(date.fromisoformat(meta[name]) for name in ("fitted_through", "calibrated_through"))),
+            symbols=tuple(meta["symbols"]),
+            data_start=date.fromisoformat(meta["data_start"]),
+            data_end=date.fromisoformat(meta["data_end"]),
+            **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions")},
+            **_serving(meta),
+        )
+
+
+def recorded(folder: Path) -> dict[str, ArtifactFile]:
+    """What the files of a base's folder are now, for a folder that no database knows. Raises ArtifactError."""
+    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in (ONNX, WEIGHTS, EARLIER, META)}
+    return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
 
 
 def read_backtest(folder: Path, files: Mapping[str, ArtifactFile]) -> pd.DataFrame:
@@ -90,32 +163,41 @@ def read_backtest(folder: Path, files: Mapping[str, ArtifactFile]) -> pd.DataFra
     return pd.read_csv(content, parse_dates=["as_of", "target_date"])
 
 
-def _meta(model: TrainedModel) -> dict[str, Any]:
+def _meta(model: TrainedModel | BaseModel, names: tuple[str, ...]) -> dict[str, Any]:
+    common = ("bar_count", "duration_s", "metrics", "versions")
     return {
-        "symbol": model.symbol,
         "config": model.config.to_dict(),
-        "features": list(FEATURES),
+        "features": list(model.config.features),
         "scaler": asdict(model.scaler),
         "calibration": asdict(model.calibration),
         "data_start": model.data_start.isoformat(),
         "data_end": model.data_end.isoformat(),
-        "bar_count": model.bar_count,
-        "epochs": model.epochs,
-        "duration_s": model.duration_s,
-        "metrics": model.metrics,
-        "versions": model.versions,
+        **{name: getattr(model, name) for name in (*names, *common)},
     }
 
 
-def _serving_model(onnx: bytes, meta: dict[str, Any]) -> ServingModel:
-    if meta["features"] != list(FEATURES):
+def _json(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _serving(meta: dict[str, Any]) -> dict[str, Any]:
+    """What a forecast needs, of a meta.json."""
+    config = ForecastConfig.from_dict(meta["config"])
+    if meta["features"] != list(config.features):
         raise ValueError(f"its features are {', '.join(meta['features'])}")
-    return ServingModel(
-        config=ForecastConfig.from_dict(meta["config"]),
-        onnx=onnx,
-        scaler=Scaler(mean=tuple(meta["scaler"]["mean"]), spread=tuple(meta["scaler"]["spread"])),
-        calibration=Calibration(**meta["calibration"]),
-    )
+    return {"config": config, "scaler": _scaler(meta["scaler"]), "calibration": Calibration(**meta["calibration"])}
+
+
+def _scaler(values: dict[str, Any]) -> Scaler:
+    return Scaler(mean=tuple(values["mean"]), spread=tuple(values["spread"]))
+
+
+@contextmanager
+def _of_this_release() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{META} is of another release: {error}") from error
 
 
 def _verified(folder: Path, name: str, files: Mapping[str, ArtifactFile]) -> bytes:

@@ -1,16 +1,21 @@
-"""What validation rows teach about a network's quantiles: how far to trust its median and how wide to spread the rest.
+"""What validation rows teach about a model's quantiles: how far to trust its median and how wide to spread the rest.
 
 Plain numbers that travel with the artifact. Learnt on rows that the network was not fitted on, applied to every forecast.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation import improvement_p
 from forecasting.pipeline.features import Array
 
 SPREAD_BOUNDS = (0.5, 2.0)  # a factor outside of them says that the validation rows are odd, not that the network is
+OWN_ROWS = 250  # validation rows of one symbol that weigh as much as what all symbols together have taught
+SIGNIFICANCE = 0.05  # at which a median must beat the last close before it is trusted at all
 SMALLEST_DISTANCE = 1e-6  # standardised returns; an interval of no width has no conformity score
 
 
@@ -20,6 +25,7 @@ class Calibration:
 
     median_weight: float  # in [0, 1]: 0 forecasts the last close, 1 the network's own median
     spread: float  # factor on every quantile's distance from the median
+    factor: float = 1.0  # of the first live forecast's spread: where the online calibration stood after the test rows
 
     def apply(self, quantiles: Array) -> Array:
         """Corrected (rows, levels) in the same units, ascending as long as `quantiles` are."""
@@ -30,21 +36,50 @@ class Calibration:
 UNCALIBRATED = Calibration(median_weight=1.0, spread=1.0)
 
 
-def fit_calibration(target: Array, quantiles: Array, volatility: Array, config: ForecastConfig) -> Calibration:
-    """Learns from validation rows: standardised returns (rows,), their ordered quantiles (rows, levels), volatility (rows,)."""
-    levels = config.quantile_levels
-    weight = fit_median_weight(target, quantiles[:, levels.index(0.5)], volatility)
-    median = _shrunk_median(quantiles, weight)
-    low, high = (np.abs(_distances(quantiles, median)[:, levels.index(level)]) for level in config.interval_levels)
-    spread = fit_spread(target - median[:, 0], low, high, level=config.interval_level)
-    return Calibration(median_weight=weight, spread=spread)
+@dataclass(frozen=True, slots=True, eq=False)
+class ValidationRows:
+    """Forecasts of validation rows, of one symbol or of several, and what happened."""
+
+    dates: npt.NDArray[np.datetime64]  # (rows,) as_of
+    target: Array  # (rows,) standardised returns
+    quantiles: Array  # (rows, levels) ordered, of the target
+    volatility: Array  # (rows,)
 
 
-def fit_median_weight(target: Array, median: Array, volatility: Array) -> float:
-    """The weight in [0, 1] of `median` that gives the least mean absolute error in log returns; 0 where none helps.
+def fit_calibration(rows: ValidationRows, config: ForecastConfig, *, pooled: Calibration | None = None) -> Calibration:
+    """Learns from validation rows. `pooled`: what all symbols together have taught, where these rows are one symbol's.
 
-    The error, sum of volatility * |target - weight * median|, is least at a weighted median of target / median.
+    Then the median's weight is the pooled one, and the spread lies between the pooled one and the rows' own, by their number.
     """
+    if pooled is None:
+        weight = fit_median_weight(rows, config)
+        return Calibration(median_weight=weight, spread=_spread(rows, weight, config))
+    own = _spread(rows, pooled.median_weight, config)
+    share = len(rows.target) / (len(rows.target) + OWN_ROWS)
+    return replace(pooled, spread=float(own**share * pooled.spread ** (1 - share)))
+
+
+def _spread(rows: ValidationRows, weight: float, config: ForecastConfig) -> float:
+    levels = config.quantile_levels
+    median = _shrunk_median(rows.quantiles, weight)
+    low, high = (np.abs(_distances(rows.quantiles, median)[:, levels.index(level)]) for level in config.interval_levels)
+    return fit_spread(rows.target - median[:, 0], low, high, level=config.interval_level)
+
+
+def fit_median_weight(rows: ValidationRows, config: ForecastConfig) -> float:
+    """The weight of the median in [0, 1]; 0, which forecasts the last close, unless more is significantly better.
+
+    The error, sum of volatility * |target - weight * median|, is least at a weighted median of target / median. That weight is
+    taken if its errors, averaged per date because symbols share market days, beat the last close's in a test at SIGNIFICANCE.
+    """
+    median = rows.quantiles[:, config.quantile_levels.index(0.5)]
+    weight = _least_error_weight(rows.target, median, rows.volatility)
+    error, naive = (rows.volatility * np.abs(rows.target - share * median) for share in (weight, 0.0))
+    gain = pd.Series(naive - error).groupby(rows.dates).mean().to_numpy()
+    return weight if improvement_p(gain) < SIGNIFICANCE else 0.0
+
+
+def _least_error_weight(target: Array, median: Array, volatility: Array) -> float:
     says_something = np.abs(median) > 0
     if not says_something.any():
         return 0.0

@@ -3,15 +3,20 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-FEATURES = (
+# What the LSTM sees of every session of its window.
+SEQUENCE = (
     "log_return",
     "overnight_gap",
     "high_low_range",
     "open_close_move",
-    "relative_volume",
     "log_ewma_volatility",
     "log_parkinson_volatility",
+    "relative_volume",
 )
+# What else is known of the window's last session: four sizes of price moves over each of the config's horizons, and two signs of
+# stress. Together with the last of SEQUENCE they are the regressors of the volatility regression.
+SIZES = ("range", "swing", "return", "move")
+STRESS = ("fall", "gap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +28,20 @@ class ForecastConfig:
     volatility_decay: float = 0.94  # per session, of the EWMA variance (RiskMetrics, 1996)
     volatility_sessions: int = 60  # sessions that the EWMA variance looks back on; older ones would weigh 2 % together
     volume_sessions: int = 20  # sessions of the mean that volume is compared with
+    horizons: tuple[int, ...] = (1, 5, 22, 66)  # sessions: a day, a week, a month and a quarter of the volatility regression
     quantile_levels: tuple[float, ...] = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
     interval_level: float = 0.80  # probability mass of the published interval
     units: int = 32  # LSTM cells
-    learning_rate: float = 2e-3
+    network_share: float = 0.5  # of the network in the forecast; the rest is the volatility regression's
+    weight_decay: float = 0.004  # per unit of learning rate (AdamW)
+    averaging: float = 0.999  # share of the running mean of the weights that outlives one step
+    base_bars: int = 300_000  # of all symbols together that a base is trained on, at most
+    base_batch: int = 256  # windows
+    base_epochs: int = 6  # over all symbols together, the learning rate falling to 0 along a cosine
+    base_rate: float = 2e-3  # learning rate at the start
     batch_size: int = 128  # windows
+    learning_rate: float = 2e-3  # of a network that starts from nothing
+    fine_tune_rate: float = 3e-4  # of one that starts from the base
     max_epochs: int = 20
     patience: int = 3  # epochs without a better validation loss before fitting stops
     validation_share: float = 0.15  # of all windows: early stopping and calibration
@@ -44,6 +58,16 @@ class ForecastConfig:
             raise ValueError(f"{self.minimum_training_windows} training windows do not fill a batch of {self.batch_size}")
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """Names of a FeatureTable's columns."""
+        return (*SEQUENCE, *(f"{size}_{sessions}" for size in SIZES for sessions in self.horizons), *STRESS)
+
+    @property
+    def regressors(self) -> slice:
+        """The columns that the volatility regression uses of the last session."""
+        return slice(len(SEQUENCE) - 1, len(self.features))
+
+    @property
     def interval_levels(self) -> tuple[float, float]:
         """Quantile levels of the published interval's edges."""
         return round((1 - self.interval_level) / 2, 10), round((1 + self.interval_level) / 2, 10)
@@ -51,7 +75,7 @@ class ForecastConfig:
     @property
     def look_back(self) -> int:
         """Bars before the first one whose features are all known."""
-        return max(self.volatility_sessions, self.volume_sessions - 1)
+        return max(self.volatility_sessions, self.volume_sessions - 1, *self.horizons)
 
     @property
     def minimum_bars(self) -> int:
@@ -61,7 +85,7 @@ class ForecastConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return asdict(self) | {"quantile_levels": list(self.quantile_levels)}
+        return asdict(self) | {name: list(getattr(self, name)) for name in ("quantile_levels", "horizons")}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ForecastConfig":
@@ -69,4 +93,4 @@ class ForecastConfig:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise TypeError(f"unknown configuration keys: {', '.join(unknown)}")
-        return cls(**(values | {"quantile_levels": tuple(values["quantile_levels"])}))
+        return cls(**(values | {name: tuple(values[name]) for name in ("quantile_levels", "horizons")}))

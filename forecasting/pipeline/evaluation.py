@@ -74,7 +74,15 @@ def beats_naive_p(actual: Array, forecast: Array, naive: Array) -> float:
     Diebold & Mariano, Comparing Predictive Accuracy (1995), for one step ahead, with the small-sample correction and
     Student's t of Harvey, Leybourne & Newbold, Testing the equality of prediction mean squared errors (1997).
     """
-    gain = np.abs(actual - naive) - np.abs(actual - forecast)
+    return improvement_p(np.abs(actual - naive) - np.abs(actual - forecast))
+
+
+def improvement_p(gain: Array) -> float:
+    """One-sided p-value of a paired test against "the mean gain is not positive"; gains (n,) of successive one-step forecasts.
+
+    The variance is that of independent gains, right for forecasts one step ahead, whose errors do not overlap. Source: see
+    `beats_naive_p`.
+    """
     count = len(gain)
     error = np.sqrt(gain.var() / count)
     if error == 0:

@@ -1,4 +1,4 @@
-"""Bars -> seven features, the volatility scale and the target, each row using bars up to its own date only.
+"""Bars -> features, the volatility scale and the target, each row using bars up to its own date only.
 
 Every quantity looks back over a fixed number of bars and is added up in an order that does not depend on where the row
 stands, so a row is bit-identical whether it was computed from ten years of bars or from just as many as it looks back on.
@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from forecasting.pipeline.config import FEATURES, ForecastConfig
+from forecasting.pipeline.config import ForecastConfig
 
 Array = npt.NDArray[np.float64]
 
 VOLATILITY_FLOOR = 1e-4  # log return per session; keeps the scale of a price that does not move away from zero
+SIZE_FLOOR = 2e-3  # log return per session; moves below it, often a single tick, count as this
+USUAL_MOVE = 0.02  # log return of a session that is large for most stocks: the unit of the signs of stress
+LARGEST_GAP = 0.1  # log return; larger gaps count as this
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +26,7 @@ class FeatureTable:
     """One row per session whose features are all known."""
 
     dates: pd.DatetimeIndex  # (rows,) as_of
-    features: Array  # (rows, 7) in the order of config.FEATURES, not yet standardised
+    features: Array  # (rows, features) in the order of ForecastConfig.features, not yet standardised
     volatility: Array  # (rows,) EWMA, log return per session
     target: Array  # (rows,) next session's log return / volatility; NaN in the last row, whose next session is unknown
     close: Array  # (rows,)
@@ -44,18 +47,44 @@ def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable
         "overnight_gap": log_open[1:] - log_close[:-1],
         "high_low_range": log_high - log_low,
         "open_close_move": log_close - log_open,
-        "relative_volume": relative_volume(bars["volume"].to_numpy(np.float64), sessions=config.volume_sessions),
         "log_ewma_volatility": np.log(volatility),
         "log_parkinson_volatility": np.log(parkinson_volatility(log_high - log_low)),
+        "relative_volume": relative_volume(bars["volume"].to_numpy(np.float64), sessions=config.volume_sessions),
+        **_sizes(log_open, log_high, log_low, log_close, volatility, config.horizons),
+        "fall": np.minimum(log_return, 0) / USUAL_MOVE,
+        "gap": np.abs(log_open[1:] - log_close[:-1]).clip(max=LARGEST_GAP) / USUAL_MOVE,
     }
     rows = len(bars) - first
     return FeatureTable(
         dates=pd.DatetimeIndex(bars.index[first:]),
-        features=np.column_stack([columns[name][-rows:] for name in FEATURES]),
+        features=np.column_stack([columns[name][-rows:] for name in config.features]),
         volatility=volatility[-rows:],
         target=np.append(log_return[len(log_return) - rows + 1 :], np.nan) / volatility[-rows:],
         close=price["close"][first:],
     )
+
+
+def _sizes(
+    log_open: Array, log_high: Array, log_low: Array, log_close: Array, volatility: Array, horizons: tuple[int, ...]
+) -> dict[str, Array]:
+    """How large recent moves are beside the EWMA volatility, by size and horizon, (bars - 1 - longest horizon + 1,) at most.
+
+    Regressors of a heterogeneous autoregression: Corsi, A Simple Approximate Long-Memory Model of Realized Volatility (2009), on
+    daily estimates of the variance: the squared range, the one of Rogers & Satchell (1991) plus the squared gap, the squared
+    return; and the absolute return.
+    """
+    gap = log_open[1:] - log_close[:-1]
+    upper, lower = (log_high - log_close) * (log_high - log_open), (log_low - log_close) * (log_low - log_open)
+    log_return = log_close[1:] - log_close[:-1]
+    daily = [(log_high - log_low)[1:] ** 2, (upper + lower)[1:] + gap**2, log_return**2, np.abs(log_return)]
+    sizes = {}
+    for sessions, means in trailing_means(np.stack(daily), horizons).items():
+        rows = min(means.shape[1], len(volatility))
+        scale = volatility[-rows:]
+        for name, variance in zip(("range", "swing", "return"), means[:3, -rows:], strict=True):
+            sizes[f"{name}_{sessions}"] = np.log(np.sqrt(variance).clip(min=SIZE_FLOOR) / scale)
+        sizes[f"move_{sessions}"] = means[3, -rows:] / scale
+    return sizes
 
 
 def ewma_volatility(log_return: Array, *, decay: float, sessions: int) -> Array:
@@ -91,3 +120,18 @@ def trailing_mean(values: Array, weights: Array) -> Array:
     for lag, weight in enumerate(weights / weights.sum()):
         total += weight * values[len(weights) - 1 - lag : len(values) - lag]
     return total
+
+
+def trailing_means(values: Array, horizons: tuple[int, ...]) -> dict[int, Array]:
+    """By horizon, the means of the last so many columns of `values` (series, n), each (series, n - longest horizon + 1).
+
+    Added lag by lag, in one pass over the longest horizon, for the reason of `trailing_mean`.
+    """
+    longest = max(horizons)
+    total = np.zeros((len(values), values.shape[1] - longest + 1))
+    means = {}
+    for lag in range(longest):
+        total += values[:, longest - 1 - lag : values.shape[1] - lag]
+        if lag + 1 in horizons:
+            means[lag + 1] = total / (lag + 1)
+    return means

@@ -10,6 +10,7 @@ import onnxruntime
 import pandas as pd
 
 from forecasting.pipeline import artifacts
+from forecasting.pipeline.adaptation import stretched
 from forecasting.pipeline.artifacts import ArtifactFile, ServingModel
 from forecasting.pipeline.calibration import probability_up
 from forecasting.pipeline.features import Array, FeatureTable, compute_features
@@ -51,13 +52,31 @@ class Forecaster:
         """Number of last bars that a forecast depends on; more of them change nothing."""
         return self._model.config.look_back + self._model.config.window
 
-    def forecast(self, bars: pd.DataFrame) -> QuantileForecast:
-        """From the last `bars_needed` of `bars` (see bars.py for their contract). Raises TooFewBarsError."""
+    @property
+    def first_factor(self) -> float:
+        """The online calibration's factor before any outcome of a live forecast is known."""
+        return self._model.calibration.factor
+
+    @property
+    def levels(self) -> Array:
+        """Quantile levels, ascending."""
+        return np.array(self._model.config.quantile_levels)
+
+    @property
+    def interval_levels(self) -> tuple[float, float]:
+        """Levels of the published interval's edges."""
+        return self._model.config.interval_levels
+
+    def forecast(self, bars: pd.DataFrame, *, factor: float = 1.0) -> QuantileForecast:
+        """From the last `bars_needed` of `bars` (see bars.py for their contract), spread by `factor` (see adaptation.py).
+
+        Raises TooFewBarsError.
+        """
         if len(bars) < self.bars_needed:
             raise TooFewBarsError("This history", found=len(bars), needed=self.bars_needed)
         table = compute_features(bars.iloc[-self.bars_needed :], self._model.config)
         last = len(table.dates) - 1
-        log_returns = self.forecast_rows(table, range(last, last + 1))[0]
+        log_returns = stretched(self.forecast_rows(table, range(last, last + 1))[0], factor)
         return self._in_prices(log_returns, as_of=table.dates[last].date(), last_close=float(table.close[last]))
 
     def forecast_rows(self, table: FeatureTable, rows: range) -> Array:

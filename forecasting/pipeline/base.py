@@ -1,0 +1,191 @@
+"""The story of the base model: the histories of many symbols -> one network, measured on symbols' later days, refitted on all."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.pipeline.artifacts import BaseModel, Fit, ServingModel
+from forecasting.pipeline.calibration import UNCALIBRATED, ValidationRows, fit_calibration
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation import improvement_p, measure
+from forecasting.pipeline.features import FeatureTable, compute_features
+from forecasting.pipeline.network import QuantileNetwork, network_for
+from forecasting.pipeline.onnx_graph import to_onnx
+from forecasting.pipeline.training import (
+    Progress,
+    ignore,
+    library_versions,
+    make_backtest,
+    require_finite,
+    scaler_of,
+    start_from_nothing,
+    validation_rows,
+)
+from forecasting.pipeline.windows import Examples, Scaler, Seen, Split, UntrainableError, joined, make_examples, split_rows_at
+
+History = tuple[str, pd.DataFrame]  # symbol and bars
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Member:
+    """One symbol of the base: what is kept of its history."""
+
+    symbol: str
+    table: FeatureTable
+    closes: pd.Series
+    start: date
+
+
+def train_base(
+    histories: Iterable[History], config: ForecastConfig, *, progress: Callable[[Progress], None] = ignore
+) -> BaseModel:
+    """A base of all histories (see bars.py for the contract of bars) that are long enough, read one after the other.
+
+    All symbols are split at the same dates, because they share market days. Histories beyond `config.base_bars` bars in all are
+    not read. Raises UntrainableError where too few sessions are common to the symbols.
+    """
+    started = time.perf_counter()
+    members = _read(histories, config, progress)
+    seen = _split_dates(members, config)
+    splits = [split_rows_at(member.table, config, seen) for member in members]
+    network = network_for(config, config.base_batch)
+    try:
+        evaluated, earlier = _evaluate(network, members, splits, config, progress)
+        progress(Progress(stage="measuring", fraction=0.5))
+        metrics = _measure(evaluated, members, splits, config)
+        scaler = _fit(network, members, [split.everything for split in splits], config, _stage("refitting", 0.6, config, progress))
+        require_finite(network)
+    except FloatingPointError as error:
+        raise UntrainableError(f"The base model cannot be fitted: {error}") from error
+    progress(Progress(stage="trained", fraction=1.0))
+    return BaseModel(
+        config=config,
+        onnx=to_onnx(network.weights, config),
+        weights=network.to_hdf5(),
+        scaler=scaler,
+        calibration=evaluated.calibration,
+        earlier=earlier,
+        seen=seen,
+        symbols=tuple(member.symbol for member in members),
+        metrics=metrics,
+        data_start=min(member.start for member in members),
+        data_end=max(member.table.dates[-1].date() for member in members),
+        bar_count=sum(len(member.closes) for member in members),
+        duration_s=time.perf_counter() - started,
+        versions=library_versions(),
+    )
+
+
+def _read(histories: Iterable[History], config: ForecastConfig, progress: Callable[[Progress], None]) -> list[_Member]:
+    members: list[_Member] = []
+    bars_read = 0
+    for symbol, bars in histories:
+        if len(bars) < config.minimum_bars:
+            continue
+        if bars_read + len(bars) > config.base_bars:
+            break
+        bars_read += len(bars)
+        progress(Progress(stage="features", fraction=0.1 * bars_read / config.base_bars))
+        members.append(_Member(symbol, compute_features(bars, config), bars["close"], bars.index[0].date()))
+    if not members:
+        raise UntrainableError(f"The base model needs a symbol with at least {config.minimum_bars} bars; there is none.")
+    return members
+
+
+def _split_dates(members: Sequence[_Member], config: ForecastConfig) -> Seen:
+    """Where training ends and where validation ends: the last sessions of any symbol, as many as a symbol's own split takes."""
+    sessions = np.unique(np.concatenate([member.table.dates[config.window - 1 :].to_numpy() for member in members]))
+    validation, test = (
+        min(max(round(len(sessions) * share), config.minimum_holdout), config.maximum_holdout)
+        for share in (config.validation_share, config.test_share)
+    )
+    ends = (sessions[-1 - test - validation], sessions[-1 - test])
+    return Seen(*(pd.Timestamp(end).date() for end in ends))
+
+
+def _evaluate(
+    network: QuantileNetwork,
+    members: Sequence[_Member],
+    splits: Sequence[Split],
+    config: ForecastConfig,
+    progress: Callable[[Progress], None],
+) -> tuple[ServingModel, Fit]:
+    """The model fitted on training rows and calibrated on the validation rows of all symbols, and its fit."""
+    scaler = _fit(network, members, [split.train for split in splits], config, _stage("fitting", 0.1, config, progress))
+    model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
+    parts = [
+        validation_rows(model, member.table, split.validation)
+        for member, split in zip(members, splits, strict=True)
+        if len(split.validation)
+    ]
+    columns = ("dates", "target", "quantiles", "volatility")
+    rows = ValidationRows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+    return replace(model, calibration=fit_calibration(rows, config)), Fit(network.to_hdf5(), scaler)
+
+
+def _fit(
+    network: QuantileNetwork,
+    members: Sequence[_Member],
+    rows: Sequence[range],
+    config: ForecastConfig,
+    progress: Callable[[int], None],
+) -> Scaler:
+    """Fits on these rows of all symbols; the scaler that goes with the weights."""
+    used = [(member.table, each) for member, each in zip(members, rows, strict=True) if len(each)]
+    examples_of = [(table, each) for table, each in used if each.stop > config.window]
+    scaler = scaler_of(np.concatenate([table.features[: each.stop] for table, each in examples_of]))
+    examples: Examples = joined([make_examples(table, each, scaler, config) for table, each in examples_of])
+    if len(examples) < config.base_batch:
+        raise UntrainableError(f"The base model has {len(examples)} windows to fit on; {config.base_batch} are needed.")
+    start_from_nothing(network, examples, config)
+    epochs = network.epochs(examples, learning_rate=config.base_rate, decays_over=config.base_epochs)
+    for epoch in islice(epochs, config.base_epochs):
+        progress(epoch)
+    return scaler
+
+
+def _stage(
+    name: str, begins: float, config: ForecastConfig, progress: Callable[[Progress], None]
+) -> Callable[[int], None]:
+    """Reports the epochs of a stage that takes 0.4 of the whole."""
+
+    def report(epoch: int) -> None:
+        share = begins + 0.4 * epoch / config.base_epochs
+        progress(Progress(stage=name, fraction=share, epoch=epoch, epochs=config.base_epochs))
+
+    return report
+
+
+def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[Split], config: ForecastConfig) -> dict[str, Any]:
+    """Scores on the test rows of all symbols: means over symbols, the worst one, and the paired test over market days."""
+    scores, gains = [], []
+    for member, split in zip(members, splits, strict=True):
+        if len(split.test) < config.minimum_holdout:
+            continue
+        backtest, _ = make_backtest(model, member.table, split.test)
+        scores.append(measure(backtest, member.closes, config))
+        naive, error = (
+            (backtest["actual_close"] - backtest[name]).abs() / backtest["last_close"] for name in ("last_close", "q50")
+        )
+        gains.append(pd.Series((naive - error).to_numpy(), index=backtest["as_of"]))
+    if not scores:
+        raise UntrainableError("The base model has no symbol with enough sessions to be measured on.")
+    coverage = f"coverage_{round(config.interval_level * 100)}"
+    values = {name: np.array([score[name] for score in scores]) for name in ("pinball_ratio", "mase", coverage)}
+    return {
+        "symbols": len(scores),
+        "test_size": sum(len(gain) for gain in gains),
+        "pinball_ratio": float(np.exp(np.log(values["pinball_ratio"]).mean())),
+        "worst_pinball_ratio": float(values["pinball_ratio"].max()),
+        "mase": float(values["mase"].mean()),
+        "beats_naive_p": improvement_p(pd.concat(gains).groupby(level=0).mean().to_numpy()),
+        coverage: float(values[coverage].mean()),
+        f"least_{coverage}": float(values[coverage].min()),
+        f"most_{coverage}": float(values[coverage].max()),
+    }
