@@ -106,6 +106,16 @@ SYMBOL_ROW = {
     "synced_at": "2025-06-03T03:00:00Z",
     "upstream_state": "ok",
     "upstream_reason": "",
+    "unknown_until": None,
+    "restatements": [
+        {
+            "reason": "dividend",
+            "date": "2025-05-15",
+            "ratio": 0.9873,
+            "bars_changed": 2613,
+            "restated_at": "2025-05-16T03:00:09Z",
+        }
+    ],
 }
 VERSION_ROW: dict[str, Any] = {
     "id": 12,
@@ -121,6 +131,7 @@ VERSION_ROW: dict[str, Any] = {
     "bar_count": 2340,
     "files": {"model.onnx": {"sha256": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", "size": 24576}},
     "trained_at": "2025-06-01T03:04:05Z",
+    "data_revised": False,
 }
 ACTIVATED = VERSION_ROW | {"decision": "Activated by staff."}
 TRAINING_ROW = {

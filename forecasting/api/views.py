@@ -102,7 +102,7 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
 class SymbolViewSet(RecordViewSet[Symbol]):
     """Symbols that somebody asked for, with their newest bar."""
 
-    queryset = Symbol.objects.all().with_last_bar()
+    queryset = Symbol.objects.all().with_last_bar().with_restatements(records.RESTATEMENTS_SHOWN)
     serializer_class = records.SymbolSerializer
     filterset_class = filters.SymbolFilter
     lookup_field = "ticker"
@@ -118,7 +118,7 @@ class SymbolViewSet(RecordViewSet[Symbol]):
 class VersionViewSet(RecordViewSet[ModelVersion]):
     """Every version that was ever published, with its metrics."""
 
-    queryset = ModelVersion.objects.select_related("symbol")
+    queryset = ModelVersion.objects.select_related("symbol").with_data_revised()
     serializer_class = records.VersionSerializer
     filterset_class = filters.VersionFilter
 

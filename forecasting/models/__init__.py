@@ -2,8 +2,10 @@
 
 from forecasting.models.forecasts import Forecast
 from forecasting.models.jobs import JobRun
+from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import PriceBar, Symbol
 from forecasting.models.trainings import Training
+from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion
 
-__all__ = ["Forecast", "JobRun", "ModelVersion", "PriceBar", "Symbol", "Training"]
+__all__ = ["Forecast", "JobRun", "ModelVersion", "PriceBar", "Restatement", "Symbol", "Training", "Upstream"]

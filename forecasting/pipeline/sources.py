@@ -39,6 +39,10 @@ class UpstreamUnavailableError(PriceSourceError):
     """The source could not be reached or failed; nothing is known about the symbol."""
 
 
+class PausedError(UpstreamUnavailableError):
+    """The source was not asked: after a refusal or several failures it is left alone for a while."""
+
+
 class RateLimitedError(PriceSourceError):
     """The source refuses more requests for now."""
 
@@ -66,6 +70,10 @@ class PriceSource(Protocol):
     def simulated(self) -> bool:
         """Whether the prices are made up, which every output must say."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether it is somebody else's service, which has to be spared and may fail."""
+
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
         """Bars of `symbol` from session `since` (None: the whole history) to session `through`, both inclusive.
 
@@ -92,6 +100,7 @@ class CsvFolder:
     folder: Path
     name: ClassVar[str] = "csv"
     simulated: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
         """See PriceSource. A file is read whole and refused whole, whatever the dates asked for."""

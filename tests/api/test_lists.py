@@ -64,6 +64,8 @@ def test_symbols_show_their_newest_bar(get: Send) -> None:
             "synced_at": None,
             "upstream_state": "unavailable",
             "upstream_reason": "It did not answer.",
+            "unknown_until": None,
+            "restatements": [],
         }
     ]
 
@@ -85,6 +87,7 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "bar_count": 1360,
         "files": version.files,
         "trained_at": "2025-06-01T03:04:05Z",
+        "data_revised": False,
     }
 
 
