@@ -5,11 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from forecasting import training_queue
-from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
+from forecasting.models import Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training, Upstream
+from forecasting.models.restatements import RestatementReason
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
+from forecasting.models.upstream import BreakerState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
 from forecasting.pipeline.config import ForecastConfig
@@ -49,6 +52,22 @@ def add_bars(symbol: Symbol, *, count: int = 30, end: date | None = None, seed: 
         PriceBar(symbol=symbol, date=day.date(), open=close, high=1.01 * close, low=0.99 * close, close=close, volume=1e6)
         for day, close in zip(days, closes.tolist(), strict=True)
     )
+
+
+def make_restatement(symbol: Symbol, **values: Any) -> Restatement:
+    """Bars that a 2:1 split halved."""
+    defaults: dict[str, Any] = {"reason": RestatementReason.SPLIT, "date": date(2025, 6, 2), "ratio": 0.5, "bars_changed": 1360}
+    return Restatement.objects.create(symbol=symbol, **(defaults | values))
+
+
+def make_upstream(**values: Any) -> Upstream:
+    """Yahoo's state; one that is not closed began a minute ago and lasts 14 more, by the database's clock."""
+    fitting: dict[str, Any] = {"source": "yahoo"}
+    if values.get("state", BreakerState.CLOSED) != BreakerState.CLOSED:
+        fitting |= {"opened_at": Now() - timedelta(minutes=1), "open_until": Now() + timedelta(minutes=14), "opens": 1}
+    upstream = Upstream.objects.create(**(fitting | values))
+    upstream.refresh_from_db()
+    return upstream
 
 
 def make_training(symbol: Symbol | None, **values: Any) -> Training:

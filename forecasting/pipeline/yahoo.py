@@ -80,7 +80,7 @@ class Yahoo:
         bars = rows.dropna()
         if bars.empty and not rows.empty:
             raise BadDataError(symbol, f"all {len(rows)} bars of Yahoo Finance are without prices; try again later")
-        metadata = history.get_history_metadata()
+        metadata = _metadata(history)
         if (answered_for := metadata.get("symbol", symbol)) != symbol:
             raise UnknownSymbolError(symbol, f"Yahoo Finance answers with {answered_for} instead; use that symbol")
         currency = metadata.get("currency") or currency_of(symbol)
@@ -186,7 +186,12 @@ def _says_nothing_newer(error: Exception, history: YahooHistory, session: _Sessi
     if isinstance(error, _RefusedError):
         return session.chart_status == 400 and (error.reason or "").startswith("Data doesn't exist")
     missing = isinstance(error, YFPricesMissingError) and error.yahoo_reason is None
-    return missing and session.chart_status == 200 and "symbol" in history.get_history_metadata()
+    return missing and session.chart_status == 200 and "symbol" in _metadata(history)
+
+
+def _metadata(history: YahooHistory) -> dict[str, Any]:
+    """What the answer tells of its symbol; yfinance's own method sends another request where it told nothing."""
+    return history._history_metadata or {}
 
 
 def _explained(error: Exception, session: _Session, *, symbol: str) -> PriceSourceError:
