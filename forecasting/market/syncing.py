@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_befo
 
 from forecasting.market import upstream
 from forecasting.market.locks import held, wait_for_others
+from forecasting.market.permits import pause_between_requests
 from forecasting.market.stored import is_stale, last_date, recent_bars
 from forecasting.market.storing import note_failure, store
 from forecasting.market.upstream import Outcome, Question
@@ -72,8 +73,9 @@ def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> lis
     if not behind:
         return []
     with held(behind) as mine:
-        unanswered = {symbol.pk: symbol for symbol in mine}
-        for symbol, outcome in _brought(mine, now=now, seconds=budget_s):
+        stored = _behind(mine, now=now)  # again: another process may have stored them until the locks were ours
+        unanswered = {symbol.pk: symbol for symbol in stored}
+        for symbol, outcome in _brought(stored, now=now, seconds=budget_s):
             del unanswered[symbol.pk]
             if isinstance(outcome, PriceSourceError):
                 logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
@@ -85,7 +87,7 @@ def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> lis
 
 def _retrying(ends: float) -> Retrying:
     """Tries again what may pass, after pauses that grow and differ, as long as there is time."""
-    pause = upstream.pause_between_requests().total_seconds()
+    pause = pause_between_requests().total_seconds()
     return Retrying(
         retry=retry_if_exception(_may_pass),
         wait=wait_exponential_jitter(multiplier=pause, jitter=pause, max=LONGEST_RETRY_PAUSE),
@@ -118,13 +120,15 @@ def _behind(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, pd.Data
     return {symbol: stored[symbol.pk] for symbol in wanted if is_stale(symbol, last_date(stored[symbol.pk]), now=now)}
 
 
-def _brought(symbols: Iterable[Symbol], *, now: datetime, seconds: float) -> Iterator[tuple[Symbol, int | PriceSourceError]]:
-    """Asks for each symbol's bars and stores them; yields how many rows that wrote, or why it failed, as answers come.
+def _brought(
+    stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, seconds: float
+) -> Iterator[tuple[Symbol, int | PriceSourceError]]:
+    """Stores what each symbol lacks beyond its newest stored bars; yields how many rows that wrote, or why it failed, as answers
+    come.
 
-    First what is newer than the stored bars is asked for, with an overlap; where that differs, the past was restated, and the
-    whole history is.
+    First what is newer is asked for, with an overlap; where that differs from what is stored, the past was restated, and the whole
+    history is asked for.
     """
-    stored = _behind(symbols, now=now)  # again: another process may have stored them until the locks were ours
     questions = deque(_first_question(symbol, bars, now=now) for symbol, bars in stored.items())
     for question, outcome in upstream.answers(questions, seconds=seconds):
         symbol, bars = question.symbol, stored[question.symbol]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -154,6 +155,7 @@ def listing_of(symbol: str) -> Listing:
     return LISTINGS.get(dot + suffix if dot else "", LISTINGS[""])
 
 
+@cache
 def timestamp(day: date, listing: Listing) -> int:
     """When the session opens, in seconds since 1970."""
     opens = datetime(day.year, day.month, day.day, listing.opens.hour, listing.opens.minute, tzinfo=ZoneInfo(listing.timezone))
