@@ -10,7 +10,7 @@ from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
 from tests.api.conftest import Count, Send
 from tests.api.rows import LISTS, make_rows
-from tests.factories import METRICS, add_bars, make_forecast, make_symbol, make_training, make_version
+from tests.factories import METRICS, add_bars, make_forecast, make_restatement, make_symbol, make_training, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -89,6 +89,23 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "trained_at": "2025-06-01T03:04:05Z",
         "data_revised": False,
     }
+
+
+def test_symbols_show_their_newest_restatements_and_versions_that_their_bars_were_revised(get: Send) -> None:
+    version = make_version(symbol := make_symbol(), trained_at=datetime(2025, 6, 1, tzinfo=UTC))
+    for day in range(1, 8):
+        make_restatement(symbol, date=date(2025, 6, day), restated_at=datetime(2025, 6, day, 3, tzinfo=UTC))
+    (row,) = get("/models/symbols")["results"]
+    assert get("/models/symbols/{ticker}", ticker="SAMPLE1") == row
+    assert [each["date"] for each in row["restatements"]] == [f"2025-06-0{day}" for day in (7, 6, 5, 4, 3)]
+    assert row["restatements"][0] == {
+        "reason": "split",
+        "date": "2025-06-07",
+        "ratio": 0.5,
+        "bars_changed": 1360,
+        "restated_at": "2025-06-07T03:00:00Z",
+    }
+    assert get("/models/versions/{id}", id=version.pk)["data_revised"] is True
 
 
 def test_a_base_model_belongs_to_no_symbol(get: Send) -> None:
