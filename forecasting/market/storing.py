@@ -1,7 +1,6 @@
 """What a sync writes: new bars, restated histories, and what the price source said of a symbol."""
 
 import logging
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -27,7 +26,6 @@ from forecasting.pipeline.sources import (
 
 KEPT_SHARE = 0.9  # of the stored bars; a restated history with fewer of them is taken for an incomplete answer
 UNKNOWN_FOR = timedelta(days=1), timedelta(days=7)  # the first answer that there is no such symbol stands, and every later one
-BATCH_ROWS = 2000
 
 logger = logging.getLogger(__name__)
 
@@ -97,16 +95,15 @@ def _append(symbol: Symbol, sent: pd.DataFrame) -> int:
 
 
 def _insert(symbol: Symbol, fresh: pd.DataFrame) -> int:
-    rows = [PriceBar(symbol=symbol, date=day.date(), **values) for day, values in _records(fresh)]
-    PriceBar.objects.bulk_create(rows, batch_size=BATCH_ROWS)
-    if rows:
-        logger.info("%d bars stored, to %s", len(rows), rows[-1].date, extra={"symbol": symbol.ticker})
-    return len(rows)
-
-
-def _records(frame: pd.DataFrame) -> Iterable[tuple[pd.Timestamp, dict[str, float]]]:
-    """Each session with its prices and volume."""
-    return zip(frame.index, frame[list(contract.COLUMNS)].to_dict("records"), strict=True)  # type: ignore[arg-type] # str keys
+    """One COPY, ten times as fast as INSERT for a whole history, and without a row object for each bar."""
+    columns = list(contract.COLUMNS)
+    statement = f"COPY forecasting_pricebar (symbol_id, date, {', '.join(columns)}) FROM STDIN"
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for session, *values in fresh[columns].itertuples(name=None):
+            copy.write_row((symbol.pk, session.date(), *values))
+    if len(fresh):
+        logger.info("%d bars stored, to %s", len(fresh), last_date(fresh), extra={"symbol": symbol.ticker})
+    return len(fresh)
 
 
 def _state_of(error: PriceSourceError) -> UpstreamState:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 
 from forecasting import market
 from forecasting.models import PriceBar, Symbol
@@ -214,3 +215,21 @@ def test_of_two_syncs_at_once_one_does_the_work(yahoo: FakeYahoo) -> None:
     assert written == [len(HISTORY), 0]
     assert len(yahoo.charts("AAA")) == 1
     assert PriceBar.objects.count() == len(HISTORY)
+
+
+# Many symbols
+
+
+def test_a_sync_takes_the_same_queries_however_many_symbols_there_are(folder: Path) -> None:
+    def queries_of_a_sync() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            market.sync(symbol, now=NOW)
+        return len(queries)
+
+    counts = []
+    for number in range(20):
+        symbol = make_symbol(f"AAA{number}")
+        write(folder, ticker=symbol.ticker)
+        counts.append(queries_of_a_sync())
+    assert set(counts) == {counts[0]}
+    assert counts[0] <= 10
