@@ -9,13 +9,14 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from forecasting import training_queue
-from forecasting.models import Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training, Upstream
+from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training, Upstream
 from forecasting.models.restatements import RestatementReason
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
 from forecasting.models.upstream import BreakerState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.findings import Rule, Verdict
 
 METRICS: dict[str, Any] = {
     "MAE": 0.1234567,
@@ -85,6 +86,18 @@ def make_training(symbol: Symbol | None, **values: Any) -> Training:
     if state == TrainingState.FAILED:
         fitting |= {"error": "The price source does not know this symbol."}
     return Training.objects.create(symbol=symbol, **(fitting | values))
+
+
+def make_finding(symbol: Symbol, **values: Any) -> Finding:
+    """A phantom bar of a holiday, which was dropped."""
+    defaults: dict[str, Any] = {
+        "rule": Rule.PHANTOM.value,
+        "verdict": Verdict.REPAIRED.value,
+        "date": date(2024, 12, 25),
+        "value": 100.0,
+        "text": "2024-12-25 was no session; its bar, 100 again without volume, was dropped",
+    }
+    return Finding.objects.create(symbol=symbol, **(defaults | values))
 
 
 def make_claimed(symbol: Symbol | None, **values: Any) -> Training:

@@ -13,12 +13,13 @@ from forecasting import training_queue
 from forecasting.admin import display, upstream
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
-from forecasting.models import Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.training_queue import Requested
 
 SHOWN_BARS = 10
 SHOWN_RESTATEMENTS = 10
+SHOWN_FINDINGS = 10
 
 UPSTREAM_TONES = {UpstreamState.OK: Tone.GOOD, UpstreamState.NEVER_ASKED: Tone.QUIET, UpstreamState.UNKNOWN: Tone.BAD}
 
@@ -50,6 +51,7 @@ class SymbolAdmin(ReadOnlyAdmin):
         (None, {"fields": ("ticker", "exchange", "currency", "created_at", "related_rows")}),
         ("Model", {"fields": ("active_version", "newest_forecast")}),
         ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "recent_bars")}),
+        ("Quality of the prices", {"fields": ("quality",)}),
         ("Restatements", {"fields": ("restatements",)}),
     )
 
@@ -108,6 +110,18 @@ class SymbolAdmin(ReadOnlyAdmin):
             for bar in bars
         ]
         return display.table(("session", "open", "high", "low", "close", "volume"), rows) if rows else display.NOTHING
+
+    @admin.display(description="findings")
+    def quality(self, symbol: Symbol) -> str:
+        """What the quality gate found, the worst first, and the way to all."""
+        rows = [
+            (finding.verdict, finding.rule, display.day(finding.date) if finding.date else display.NOTHING, finding.text)
+            for finding in Finding.objects.of(symbol).worst_first()[:SHOWN_FINDINGS]
+        ]
+        if not rows:
+            return display.NOTHING
+        every = display.link_to_list(Finding, "all findings", symbol__id__exact=symbol.pk)
+        return display.table(("verdict", "rule", "session", "found"), rows) + every
 
     @admin.display(description="restated bars")
     def restatements(self, symbol: Symbol) -> str:

@@ -97,6 +97,17 @@ RETRAINING = {
 }
 
 # Rows of the lists.
+FINDING_ROW = {
+    "id": 12,
+    "symbol": "BA.L",
+    "rule": "unit jump",
+    "verdict": "refused",
+    "date": "2025-06-02",
+    "value": 7.748,
+    "text": "close is 7.748 on 2025-06-02 after 765 on 2025-05-30, about a hundredth: two units are mixed",
+    "found_at": "2025-06-03T03:00:00Z",
+}
+
 SYMBOL_ROW = {
     "symbol": "BBAS3.SA",
     "exchange": "BVMF",

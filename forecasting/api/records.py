@@ -4,7 +4,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from forecasting.api.shapes import ArtifactFile, OutOfSampleMetrics
-from forecasting.models import Forecast, ModelVersion, Restatement, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Symbol, Training
 
 RESTATEMENTS_SHOWN = 5
 
@@ -106,4 +106,15 @@ class ForecastSerializer(serializers.ModelSerializer[Forecast]):
             "interval_low", "interval_high", "probability_up", "issued_at", "actual_close", "absolute_error",
             "naive_absolute_error", "inside_interval", "scored_at",
         )  # fmt: skip
+        read_only_fields = fields
+
+
+class FindingSerializer(serializers.ModelSerializer[Finding]):
+    """A finding of the quality gate."""
+
+    symbol = serializers.CharField(source="symbol.ticker", read_only=True)
+
+    class Meta:
+        model = Finding
+        fields = ("id", "symbol", "rule", "verdict", "date", "value", "text", "found_at")
         read_only_fields = fields

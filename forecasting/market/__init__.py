@@ -1,5 +1,6 @@
 """Bars in the database: brought up to date from the price source, read back as the bars contract."""
 
+from forecasting.market.gate import training_bars
 from forecasting.market.stored import bars, is_stale, recent_bars
 from forecasting.market.syncing import OVERLAP_BARS, may_ask, refresh, sync
 from forecasting.market.upstream import is_paused, price_source
@@ -14,4 +15,5 @@ __all__ = [
     "recent_bars",
     "refresh",
     "sync",
+    "training_bars",
 ]

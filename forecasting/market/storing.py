@@ -1,12 +1,14 @@
 """What a sync writes: new bars, restated histories, and what the price source said of a symbol."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pandas as pd
 from django.db import connection, transaction
 
 from forecasting import training_queue
+from forecasting.market.gate import keep_refusal, passed
 from forecasting.market.locks import SYMBOL_LOCK
 from forecasting.market.stored import bars, last_date, stored_since
 from forecasting.market.upstream import price_source
@@ -34,11 +36,12 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
     """Writes an answer in one transaction; returns how many bars it wrote. Every bar that is ever stored comes through here.
 
     `whole`: it is the symbol's whole history, which replaces the stored one where they differ; otherwise it begins with stored
-    bars, which it repeats. Raises BadDataError where it cannot take the place of what is stored.
+    bars, which it repeats. Raises BadDataError where the quality gate refuses it, or it cannot take the place of what is stored.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [SYMBOL_LOCK, symbol.pk])
+        history = replace(history, bars=passed(symbol, history.bars, whole=whole, now=now))
         restated = _restated(symbol, history) if whole else None
         written = _replace(symbol, history.bars, restated, now=now) if restated else _append(symbol, history.bars)
         symbol.currency = history.currency or symbol.currency
@@ -49,6 +52,8 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
 
 def note_failure(symbol: Symbol, error: PriceSourceError, *, now: datetime) -> None:
     """Keeps with the symbol why its prices could not be had; a source that was not asked has said nothing."""
+    if isinstance(error, BadDataError):
+        keep_refusal(symbol, error)
     if not isinstance(error, PausedError):
         _note(symbol, state=_state_of(error), reason=error.reason, now=now)
 

@@ -1,5 +1,6 @@
 """The tables: one file a noun. Invariants are constraints in the database; reads are methods of the QuerySets."""
 
+from forecasting.models.findings import Finding
 from forecasting.models.forecasts import Forecast
 from forecasting.models.jobs import JobRun
 from forecasting.models.restatements import Restatement
@@ -8,4 +9,4 @@ from forecasting.models.trainings import Training
 from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion
 
-__all__ = ["Forecast", "JobRun", "ModelVersion", "PriceBar", "Restatement", "Symbol", "Training", "Upstream"]
+__all__ = ["Finding", "Forecast", "JobRun", "ModelVersion", "PriceBar", "Restatement", "Symbol", "Training", "Upstream"]
