@@ -160,10 +160,13 @@ def _column_breaches(column: pd.Series, *, is_price: bool) -> list[Finding]:
 
 
 def _range_breaches(frame: pd.DataFrame) -> list[Finding]:
+    """Of bars whose prices are numbers above zero; the others are breaches already."""
+    prices = frame[list(PRICES)].to_numpy()
+    numbers = (np.isfinite(prices) & (prices > 0)).all(axis=1)
     misses, (top, bottom) = range_misses(frame), _body(frame)
     return [
-        *_bound_breaches(frame["high"], misses["high"], "below", top),
-        *_bound_breaches(frame["low"], misses["low"], "above", bottom),
+        *_bound_breaches(frame["high"], misses["high"].where(numbers, 0.0), "below", top),
+        *_bound_breaches(frame["low"], misses["low"].where(numbers, 0.0), "above", bottom),
     ]
 
 

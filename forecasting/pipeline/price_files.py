@@ -17,13 +17,13 @@ import pandas as pd
 
 from forecasting.pipeline.bars import COLUMNS, PRICES
 
-DATE, ADJUSTED = "date", "adj_close"
+DATE, ADJUSTED, LINE = "date", "adj_close", "line"
 REQUIRED = (DATE, *COLUMNS)
 LEVELS = ("price", "ticker", "")  # with which the lines of a header of several lines begin; older releases left them unnamed
 
 Lines = Iterator[tuple[int, list[str]]]  # the number of the last line of the file that belongs to it, its cells
 NO_LINE: tuple[int, list[str]] = (0, [])
-Row = tuple[date | float | None, ...]  # date, open, high, low, close, volume, adjusted close or None
+Row = tuple[date | float | None, ...]  # date, open, high, low, close, volume, adjusted close or None, line of the file
 
 
 class PriceFileError(ValueError):
@@ -46,7 +46,7 @@ class _Header:
 def read_prices(file: Path, *, name: str) -> dict[str, pd.DataFrame]:
     """The bars of each symbol in the file, adjusted, "" standing for a symbol that it does not name; values are not checked.
 
-    `name` is what the file is called in errors. Raises PriceFileError.
+    The column "line" says where in the file a bar is. `name` is what the file is called in errors. Raises PriceFileError.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
@@ -71,7 +71,7 @@ def _rows(lines: Lines, name: str) -> dict[str, list[Row]]:
     for number, cells in lines:
         try:
             for symbol, row in _values(cells, header):
-                rows[symbol].append(row)
+                rows[symbol].append((*row, number))
         except ValueError as error:
             raise PriceFileError(f"line {number} of {name}: {error}; correct or remove that line") from error
     return rows
@@ -107,7 +107,7 @@ def _column(cell: str) -> str:
 
 
 def _values(line: list[str], header: _Header) -> Iterator[tuple[str, Row]]:
-    """The row of each symbol that has one in this line. Raises ValueError."""
+    """The row, but for its line, of each symbol that has one in this line. Raises ValueError."""
     if not any(cell.strip() for cell in line):
         return
     day = _day(_cell(line, header.date))
@@ -140,8 +140,8 @@ def _number(column: str, cell: str) -> float:
 
 
 def _bars(rows: list[Row], name: str) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=[*REQUIRED, ADJUSTED])
-    bars = table.set_index(pd.DatetimeIndex(table[DATE]))[[*COLUMNS, ADJUSTED]].astype("float64")
+    table = pd.DataFrame(rows, columns=[*REQUIRED, ADJUSTED, LINE])
+    bars = table.set_index(pd.DatetimeIndex(table[DATE]))[[*COLUMNS, ADJUSTED, LINE]].astype("float64")
     given = bars[ADJUSTED].notna()
     if not given.any():
         return bars
