@@ -8,6 +8,7 @@ import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
 from forecasting.pipeline.artifacts import ServingModel
+from forecasting.pipeline.bars import PRICES
 from forecasting.pipeline.calendars import sessions
 from forecasting.pipeline.calibration import Calibration
 from forecasting.pipeline.config import FEATURES, ForecastConfig
@@ -61,11 +62,18 @@ def session_bars(count: int = 300, *, first: date = date(2020, 1, 2), exchange: 
     return bars.assign(volume=np.round(1e6 * noise * (1 + moves / 0.03))).set_index(days)
 
 
-def rescaled(bars: pd.DataFrame, rows: slice, factor: float) -> pd.DataFrame:
-    """The prices of some rows times a factor, as a wrong unit or a missing split makes them."""
-    changed = bars.copy()
-    changed.iloc[rows, :4] *= factor
-    return changed
+def rescaled(bars: pd.DataFrame, rows: slice, factor: float, *, columns: tuple[str, ...] = PRICES) -> pd.DataFrame:
+    """Some rows times a factor, by default their prices, as a wrong unit or a missing split makes them."""
+    factors = np.ones(len(bars))
+    factors[rows] = factor
+    return bars.assign(**{column: bars[column] * factors for column in columns})
+
+
+def replaced(bars: pd.DataFrame, rows: slice, **values: float) -> pd.DataFrame:
+    """Some rows with these values in place of theirs."""
+    there = np.zeros(len(bars), dtype=bool)
+    there[rows] = True
+    return bars.assign(**{column: bars[column].mask(there, value) for column, value in values.items()})
 
 
 def linear_network(config: ForecastConfig = TINY, *, seed: int = 3) -> bytes:

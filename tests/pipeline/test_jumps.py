@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.pipeline.bars import PRICES
 from forecasting.pipeline.calendars import sessions
 from forecasting.pipeline.findings import Finding, Rule, Verdict
 from forecasting.pipeline.jumps import jump_findings
 from tests.pipeline.market_data import rescaled, session_bars
 
 ROW = 204  # an ordinary session, 2020-10-22
-FEW_SESSIONS = slice(ROW, ROW + 3)
+ONE_SESSION, THREE_SESSIONS = slice(ROW, ROW + 1), slice(ROW, ROW + 3)
 FROM_THEN_ON = slice(ROW, None)
 
 
@@ -21,7 +22,13 @@ def bars() -> pd.DataFrame:
 
 def found(bars: pd.DataFrame) -> list[tuple[str, str, int]]:
     """Rule, verdict and row of each finding."""
-    return [(each.rule, each.verdict, bars.index.get_loc(pd.Timestamp(each.date))) for each in jump_findings(bars)]  # type: ignore[misc]
+    days = [day.date() for day in bars.index]
+    return [(each.rule, each.verdict, days.index(each.date)) for each in jump_findings(bars) if each.date]
+
+
+def traded(bars: pd.DataFrame, rows: slice, times: float) -> pd.DataFrame:
+    """With that much more volume."""
+    return rescaled(bars, rows, times, columns=("volume",))
 
 
 def only(bars: pd.DataFrame) -> Finding:
@@ -42,14 +49,13 @@ def test_a_change_of_unit_is_refused(bars: pd.DataFrame, factor: float) -> None:
 
 
 def test_a_session_in_another_unit_is_refused_at_both_ends(bars: pd.DataFrame) -> None:
-    changed = rescaled(bars, slice(ROW, ROW + 1), 0.01)
+    changed = rescaled(bars, ONE_SESSION, 0.01)
     assert found(changed) == [(Rule.UNIT, Verdict.REFUSED, ROW), (Rule.UNIT, Verdict.REFUSED, ROW + 1)]
 
 
 def test_two_units_in_one_bar_are_refused(bars: pd.DataFrame) -> None:
-    bars.iloc[ROW, 2] /= 100
-    finding = only(bars)
-    assert (finding.rule, finding.verdict, finding.value) == (Rule.UNIT, Verdict.REFUSED, bars["low"].iloc[ROW])
+    finding = only(rescaled(bars, ONE_SESSION, 0.01, columns=("low",)))
+    assert (finding.rule, finding.verdict, finding.value) == (Rule.UNIT, Verdict.REFUSED, bars["low"].iloc[ROW] / 100)
     assert finding.text.endswith("in one bar of 2020-10-22: two units are mixed")
 
 
@@ -73,8 +79,7 @@ def test_a_step_overnight_on_usual_volume_is_refused(bars: pd.DataFrame, factor:
 
 
 def test_a_split_that_divides_volume_too_is_refused(bars: pd.DataFrame) -> None:
-    split = rescaled(bars, FROM_THEN_ON, 1 / 7)
-    split.iloc[FROM_THEN_ON, 4] *= 7
+    split = rescaled(rescaled(bars, FROM_THEN_ON, 1 / 7), FROM_THEN_ON, 7, columns=("volume",))
     assert found(split) == [(Rule.STEP, Verdict.REFUSED, ROW)]
 
 
@@ -95,22 +100,16 @@ def test_a_step_that_no_session_makes_is_refused_whatever_else(bars: pd.DataFram
 
 @pytest.mark.parametrize("factor", [0.4, 0.5, 1.6, 2.2])
 def test_a_crash_or_takeover_that_trades_is_true(bars: pd.DataFrame, factor: float) -> None:
-    true = rescaled(bars, FROM_THEN_ON, factor)
-    true.iloc[ROW, 4] *= 12
-    assert jump_findings(true) == []
+    assert jump_findings(rescaled(traded(bars, ONE_SESSION, 12), FROM_THEN_ON, factor)) == []
 
 
 def test_a_crash_that_goes_on_during_the_session_is_true(bars: pd.DataFrame) -> None:
     crash = rescaled(bars, FROM_THEN_ON, 0.5)
-    crash.iloc[ROW, 0] *= 1.5
-    crash.iloc[ROW, 1] *= 1.6
-    assert jump_findings(crash) == []
+    assert jump_findings(rescaled(crash, ONE_SESSION, 1.5, columns=("open", "high"))) == []
 
 
 def test_a_bankruptcy_that_trades_is_true(bars: pd.DataFrame) -> None:
-    bankrupt = rescaled(bars, FROM_THEN_ON, 0.03)
-    bankrupt.iloc[ROW, 4] *= 200
-    assert jump_findings(bankrupt) == []
+    assert jump_findings(rescaled(traded(bars, ONE_SESSION, 200), FROM_THEN_ON, 0.03)) == []
 
 
 # Spikes
@@ -123,20 +122,17 @@ def test_a_spike_that_reverts_is_refused(bars: pd.DataFrame, factor: float, leng
 
 
 def test_a_small_spike_is_noted() -> None:
-    calm = session_bars()
-    calm.iloc[:, :4] = 50 * (calm.iloc[:, :4] / 50) ** 0.3  # a third of the volatility
-    assert found(rescaled(calm, slice(ROW, ROW + 1), 0.82)) == [(Rule.SPIKE, Verdict.NOTED, ROW)]
+    bars = session_bars()
+    calm = bars.assign(**{column: 50 * (bars[column] / 50) ** 0.3 for column in PRICES})  # a third of the volatility
+    assert found(rescaled(calm, ONE_SESSION, 0.82)) == [(Rule.SPIKE, Verdict.NOTED, ROW)]
 
 
 def test_a_spike_without_volume_is_refused_because_it_reverts(bars: pd.DataFrame) -> None:
-    assert found(rescaled(bars.assign(volume=0.0), FEW_SESSIONS, 1.6)) == [(Rule.SPIKE, Verdict.REFUSED, ROW)]
+    assert found(rescaled(bars.assign(volume=0.0), THREE_SESSIONS, 1.6)) == [(Rule.SPIKE, Verdict.REFUSED, ROW)]
 
 
 def test_a_squeeze_that_trades_is_true(bars: pd.DataFrame) -> None:
-    squeeze = rescaled(bars, FEW_SESSIONS, 1.8)
-    squeeze.iloc[FEW_SESSIONS, 4] *= 15
-    squeeze.iloc[ROW + 3, 4] *= 15
-    assert jump_findings(squeeze) == []
+    assert jump_findings(rescaled(traded(bars, slice(ROW, ROW + 4), 15), THREE_SESSIONS, 1.8)) == []
 
 
 # False alarms

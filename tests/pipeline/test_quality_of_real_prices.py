@@ -61,7 +61,7 @@ def test_the_step_and_the_untraded_years_of_ugpa_are_refused() -> None:
 
 @needs("quirks")
 def test_the_step_of_ugpa_alone_is_refused() -> None:
-    assert refused(prices("quirks", "UGPA3.SA")["2014-01-01":], "UGPA3.SA") == {(Rule.STEP, date(2021, 6, 28))}  # type: ignore[misc]
+    assert refused(prices("quirks", "UGPA3.SA")["2014-01-01":], "UGPA3.SA") == {(Rule.STEP, date(2021, 6, 28))}
 
 
 @needs("quirks")

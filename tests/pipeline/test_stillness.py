@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.pipeline.bars import PRICES
 from forecasting.pipeline.findings import Finding, Rule, Verdict
 from forecasting.pipeline.stillness import stillness_findings
-from tests.pipeline.market_data import session_bars
+from tests.pipeline.market_data import replaced, session_bars
 
 ROW = 100
 
@@ -18,10 +19,8 @@ def bars() -> pd.DataFrame:
 
 def frozen(bars: pd.DataFrame, sessions: int, *, volume: float = 0.0, row: int = ROW) -> pd.DataFrame:
     """The bars of some sessions repeat the prices of the one before."""
-    still = bars.copy()
-    still.iloc[row : row + sessions, :4] = still.iloc[row - 1, :4].to_numpy()
-    still.iloc[row : row + sessions, 4] = volume
-    return still
+    before = {column: float(bars[column].iloc[row - 1]) for column in PRICES}
+    return replaced(bars, slice(row, row + sessions), **before, volume=volume)
 
 
 def only(bars: pd.DataFrame, *, symbol: str = "TEST") -> Finding:
@@ -61,15 +60,13 @@ def test_the_longest_runs_come_first(bars: pd.DataFrame) -> None:
 
 
 def test_a_year_of_quotes_without_trades_is_refused(bars: pd.DataFrame) -> None:
-    bars.iloc[50:300, 4] = 0
-    finding = only(bars)
+    finding = only(replaced(bars, slice(50, 300), volume=0))
     assert (finding.rule, finding.verdict, finding.value) == (Rule.NO_TRADES, Verdict.REFUSED, 238)
     assert finding.text.startswith("238 of the 250 bars up to ")
 
 
 def test_half_a_year_of_quotes_without_trades_is_not(bars: pd.DataFrame) -> None:
-    bars.iloc[50:175, 4] = 0
-    assert stillness_findings(bars, symbol="TEST") == []
+    assert stillness_findings(replaced(bars, slice(50, 175), volume=0), symbol="TEST") == []
 
 
 @pytest.mark.parametrize("symbol", ["^BVSP", "EURUSD=X", "GC=F"])
@@ -79,8 +76,6 @@ def test_what_is_no_share_may_have_no_volume(bars: pd.DataFrame, symbol: str) ->
 
 def test_an_illiquid_share_passes(bars: pd.DataFrame) -> None:
     quiet = np.random.default_rng(5).random(len(bars)) < 0.5
-    rows = np.flatnonzero(quiet[1:]) + 1
-    for row in rows:
-        bars.iloc[row, :4] = bars.iloc[row - 1, 3]
-        bars.iloc[row, 4] = 0.0
+    last = bars["close"].mask(quiet).ffill()
+    bars = bars.assign(**{column: bars[column].mask(quiet, last) for column in PRICES}, volume=bars["volume"].mask(quiet, 0.0))
     assert [each for each in stillness_findings(bars, symbol="TEST") if each.verdict == Verdict.REFUSED] == []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db.models import F, Func, QuerySet
+from django.db.models import F, Func, QuerySet, TextField
 
 from forecasting.api.filters import ForecastFilter
 from forecasting.models import Forecast
@@ -70,7 +70,7 @@ def _opened(output: Path | None, otherwise: IO[str]) -> Iterator[IO[str]]:
 
 def _levels(forecasts: "QuerySet[Forecast]") -> list[str]:
     """The quantile levels that any of them has, ascending."""
-    keys = forecasts.order_by().annotate(level=Func(F("quantiles"), function="jsonb_object_keys"))
+    keys = forecasts.order_by().annotate(level=Func(F("quantiles"), function="jsonb_object_keys", output_field=TextField()))
     return sorted(set(keys.values_list("level", flat=True).distinct()), key=float)
 
 
