@@ -16,13 +16,14 @@ from django_q.models import Schedule
 from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
+from forecasting.models import Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
 from forecasting.models.upstream import BreakerState
 from tests.admin_pages import page
 from tests.factories import (
     add_bars,
+    make_finding,
     make_forecast,
     make_restatement,
     make_symbol,
@@ -37,7 +38,7 @@ CHROMIUM = shutil.which("chromium")
 REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 AS_OF = date(2025, 6, 2)
 PASSWORD = "of a test"  # noqa: S105
-MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Upstream, Restatement, Schedule)
+MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Upstream, Restatement, Finding, Schedule)
 
 
 @dataclass
@@ -111,6 +112,7 @@ def symbol() -> Symbol:
     JobRun.objects.create(job="daily", date=AS_OF, state=JobState.SUCCEEDED, finished_at=timezone.now(), report={"scored": 1})
     make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
     make_restatement(symbol)
+    make_finding(symbol)
     Schedule.objects.create(name="rescue", func="forecasting.tasks.rescue_trainings", schedule_type=Schedule.MINUTES)
     return symbol
 

@@ -26,7 +26,7 @@ def number(finding: Finding) -> str:
 class FindingAdmin(ReadOnlyAdmin):
     """What the gate found in each symbol's prices when it last looked at them."""
 
-    list_display = ("symbol", "verdict_shown", "rule", "date", "value_shown", "text", "found_at")
+    list_display = ("symbol", "verdict_shown", "rule", "date", "value_shown", "text")
     list_filter = ("verdict", "rule", "found_at")
     search_fields = ("symbol__ticker",)
     list_select_related = ("symbol",)

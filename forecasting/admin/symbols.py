@@ -115,13 +115,18 @@ class SymbolAdmin(ReadOnlyAdmin):
     def quality(self, symbol: Symbol) -> str:
         """What the quality gate found, the worst first, and the way to all."""
         rows = [
-            (finding.verdict, finding.rule, display.day(finding.date) if finding.date else display.NOTHING, finding.text)
+            (
+                finding.verdict,
+                finding.rule,
+                display.day(finding.date) if finding.date else display.NOTHING,
+                display.sentence(finding.text),
+            )
             for finding in Finding.objects.of(symbol).worst_first()[:SHOWN_FINDINGS]
         ]
         if not rows:
             return display.NOTHING
         every = display.link_to_list(Finding, "all findings", symbol__id__exact=symbol.pk)
-        return display.table(("verdict", "rule", "session", "found"), rows) + every
+        return display.table(("verdict", "rule", "session", display.sentence("found")), rows) + every
 
     @admin.display(description="restated bars")
     def restatements(self, symbol: Symbol) -> str:

@@ -47,6 +47,34 @@ _BY_SUFFIX = {
     "NS": ("XBOM", "INR"),
     "BO": ("XBOM", "INR"),
     "MX": ("XMEX", "MXN"),
+    "V": ("XTSE", "CAD"),
+    "F": ("XFRA", "EUR"),
+    "BR": ("XBRU", "EUR"),
+    "IR": ("XDUB", "EUR"),
+    "VI": ("XWBO", "EUR"),
+    "HE": ("XHEL", "EUR"),
+    "CO": ("XCSE", "DKK"),
+    "OL": ("XOSL", "NOK"),
+    "IC": ("XICE", "ISK"),
+    "TL": ("XTAL", "EUR"),
+    "WA": ("XWAR", "PLN"),
+    "PR": ("XPRA", "CZK"),
+    "BD": ("XBUD", "HUF"),
+    "IS": ("XIST", "TRY"),
+    "JO": ("XJSE", "ZAR"),
+    "SR": ("XSAU", "SAR"),
+    "KQ": ("XKRX", "KRW"),
+    "TWO": ("XTAI", "TWD"),
+    "SI": ("XSES", "SGD"),
+    "KL": ("XKLS", "MYR"),
+    "BK": ("XBKK", "THB"),
+    "JK": ("XIDX", "IDR"),
+    "PS": ("XPHS", "PHP"),
+    "NZ": ("XNZE", "NZD"),
+    "BA": ("XBUE", "ARS"),
+    "SN": ("XSGO", "CLP"),
+    "CL": ("XBOG", "COP"),
+    "LM": ("XLIM", "PEN"),
 }
 _BY_INDEX = {
     "^BVSP": ("BVMF", "BRL"),
@@ -62,6 +90,7 @@ _BY_INDEX = {
     "^N225": ("XTKS", "JPY"),
     "^HSI": ("XHKG", "HKD"),
 }
+_CRYPTO_QUOTES = ("USD", "EUR", "GBP", "BRL", "JPY", "CAD", "AUD", "KRW", "INR")  # Yahoo's names of coins: BTC-USD, BTC-EUR
 _building = threading.Lock()  # the library shares holiday tables between its calendars while it builds one
 
 
@@ -134,8 +163,8 @@ def _venue(symbol: str) -> tuple[str, str]:
         return FOREX, quote if len(quote) == 3 else UNKNOWN_CURRENCY
     if symbol.endswith("=F"):  # Yahoo's futures have bars on exactly the days of the New York Stock Exchange
         return "XNYS", "USD"
-    if symbol.endswith("-USD"):
-        return ALWAYS, "USD"
+    if "-" in symbol and (quote := symbol.rpartition("-")[2]) in _CRYPTO_QUOTES:
+        return ALWAYS, quote
     if not dot:
         return "XNYS", "USD"
     return _BY_SUFFIX.get(suffix, (WEEKDAYS, UNKNOWN_CURRENCY))

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.pipeline.bars import COLUMNS, PRICES, BadBarsError, empty
@@ -16,6 +16,7 @@ from tests.pipeline.market_data import replaced, rescaled, session_bars
 
 HOLIDAY = date(2020, 7, 3)  # Independence Day, observed
 SYMBOL = "TEST"
+PROPERTY = settings(max_examples=50, deadline=None)  # the first use of an exchange builds its calendar
 
 
 def checked(bars: pd.DataFrame, *, exchange: str = "XNYS", symbol: str = SYMBOL) -> Checked:
@@ -220,6 +221,7 @@ def damaged(draw: st.DrawFn) -> pd.DataFrame:
     return bars
 
 
+@PROPERTY
 @given(damaged())
 def test_a_repair_is_final(bars: pd.DataFrame) -> None:
     try:
@@ -231,6 +233,7 @@ def test_a_repair_is_final(bars: pd.DataFrame) -> None:
     assert not rules(twice.findings, Verdict.REPAIRED)
 
 
+@PROPERTY
 @given(damaged())
 def test_what_passes_is_what_the_database_takes(bars: pd.DataFrame) -> None:
     """The conditions of PriceBar's constraints."""
@@ -247,6 +250,7 @@ def test_what_passes_is_what_the_database_takes(bars: pd.DataFrame) -> None:
     assert passed.index.is_monotonic_increasing
 
 
+@PROPERTY
 @given(damaged(), st.data())
 def test_later_bars_do_not_change_what_was_repaired(bars: pd.DataFrame, data: st.DataObject) -> None:
     known = bars[: data.draw(st.integers(1, len(bars)))]
