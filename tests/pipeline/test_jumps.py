@@ -87,6 +87,11 @@ def test_a_step_of_the_newest_bar_is_refused_at_once(bars: pd.DataFrame) -> None
     assert found(rescaled(bars[: ROW + 1], FROM_THEN_ON, 0.5)) == [(Rule.STEP, Verdict.REFUSED, ROW)]
 
 
+def test_a_step_is_found_behind_the_few_bars_of_an_increment(bars: pd.DataFrame) -> None:
+    increment = rescaled(bars[: ROW + 1], FROM_THEN_ON, 0.5)[-11:]
+    assert found(increment) == [(Rule.STEP, Verdict.REFUSED, 10)]
+
+
 def test_a_step_without_volume_is_only_noted(bars: pd.DataFrame) -> None:
     finding = only(rescaled(bars.assign(volume=0.0), FROM_THEN_ON, 0.5))
     assert (finding.rule, finding.verdict) == (Rule.STEP, Verdict.NOTED)
