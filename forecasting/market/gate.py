@@ -60,6 +60,6 @@ def _keep(symbol: Symbol, found: Iterable[gate.Finding], *, instead_of: Q) -> No
         Finding(symbol=symbol, rule=each.rule.value, verdict=each.verdict.value, date=each.date, value=each.value, text=each.text)
         for each in found
     ]
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         Finding.objects.of(symbol).filter(instead_of).delete()
         Finding.objects.bulk_create(rows, ignore_conflicts=True)  # an increment looks at some bars a second time

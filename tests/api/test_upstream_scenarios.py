@@ -26,6 +26,7 @@ from tests.api.conftest import Predict, Send
 from tests.api.serving import serve
 from tests.factories import make_symbol
 from tests.fake_yahoo import FakeYahoo, Scenario, as_yahoo_adjusts, closed_url, failure, generated_bars
+from tests.pipeline.market_data import rescaled
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +67,8 @@ def kept(admin: str, *, requests: int = 1, **values: object) -> Row:
     return fresh(as_of=WEDNESDAY, stale=True, stored=KNOWN, admin=admin, requests=requests, **values)
 
 
-SPLIT = as_yahoo_adjusts(RAW, through=FRIDAY, splits={THURSDAY: 2})
+AS_TRADED = rescaled(RAW, slice(len(KNOWN), None), 0.5)  # twice the shares, each worth half
+SPLIT = as_yahoo_adjusts(AS_TRADED, through=FRIDAY, splits={THURSDAY: 2})
 DIVIDEND = as_yahoo_adjusts(RAW, through=FRIDAY, dividends={THURSDAY: 0.1})
 PAID = 1 - 0.1 / float(KNOWN["close"].iloc[-1])
 CORRECTION = float(CORRECTED["close"].iloc[len(KNOWN) - 3] / RAW["close"].iloc[len(KNOWN) - 3])
@@ -156,7 +158,7 @@ def test_the_table(
     assert (answer["status"], answer["as_of"], answer["stale"]) == ("success", row.as_of.isoformat(), row.stale)
     assert len(yahoo.charts("AAA")) == row.requests
     pd.testing.assert_frame_equal(market.bars(symbol), row.stored, check_freq=False, rtol=1e-12)
-    assert answer["last_close"] == round(float(row.stored["close"].iloc[-1]), 2)
+    assert answer["last_close"] == pytest.approx(float(row.stored["close"].iloc[-1]), abs=0.005)
     text = text_of(admin_client, page(Symbol, "change", symbol.pk))
     assert f">{row.admin}</span>" in text
     assert restatements_as_shown() == ([(*row.restated[:2], f"{row.restated[2]:.6g}")] if row.restated else [])

@@ -124,7 +124,7 @@ def test_what_is_kept_costs_two_queries(folder: Path, django_assert_num_queries:
     symbol = make_symbol("AAA")
     with pytest.raises(BadDataError) as caught:
         market.gate.passed(symbol, HISTORY.assign(close=0.0), whole=True, now=NOW)
-    with django_assert_num_queries(4):  # with the savepoint's two
+    with django_assert_num_queries(2):
         market.gate.keep_refusal(symbol, caught.value)
 
 

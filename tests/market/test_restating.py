@@ -23,10 +23,11 @@ from tests import fake_yahoo
 from tests.factories import make_restatement, make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, Scenario, as_yahoo_adjusts, generated_bars
 from tests.market.histories import FRIDAY, HISTORY, NOW, THURSDAY, WEDNESDAY, WEDNESDAY_EVENING, assert_stored
+from tests.pipeline.market_data import rescaled
 
 pytestmark = pytest.mark.django_db
 
-SPLIT = as_yahoo_adjusts(HISTORY, through=FRIDAY, splits={THURSDAY: 2})
+SPLIT = as_yahoo_adjusts(rescaled(HISTORY, slice(-2, None), 0.5), through=FRIDAY, splits={THURSDAY: 2})  # worth half since
 DIVIDEND = as_yahoo_adjusts(HISTORY, through=FRIDAY, dividends={THURSDAY: 0.2})
 
 
@@ -153,7 +154,11 @@ Event = Callable[[World], None]
 
 
 def _split(shares: float) -> Event:
-    return lambda world: world.splits.update({DAYS[world.today]: shares})
+    def happen(world: "World") -> None:
+        world.splits[DAYS[world.today]] = shares
+        world.raw = rescaled(world.raw, slice(world.today, None), 1 / shares)  # as traded
+
+    return happen
 
 
 def _dividend(share: float) -> Event:

@@ -232,4 +232,4 @@ def test_a_sync_takes_the_same_queries_however_many_symbols_there_are(folder: Pa
         write(folder, ticker=symbol.ticker)
         counts.append(queries_of_a_sync())
     assert set(counts) == {counts[0]}
-    assert counts[0] <= 10
+    assert counts[0] <= 12
