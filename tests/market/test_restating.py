@@ -155,7 +155,7 @@ Event = Callable[[World], None]
 
 def _split(shares: float) -> Event:
     def happen(world: "World") -> None:
-        world.splits[DAYS[world.today]] = shares
+        world.splits[DAYS[world.today]] = world.splits.get(DAYS[world.today], 1.0) * shares
         world.raw = rescaled(world.raw, slice(world.today, None), 1 / shares)  # as traded
 
     return happen
