@@ -17,7 +17,7 @@ from forecasting import ledger, market, registry, trainer_process, training_queu
 from forecasting.models import JobRun, ModelVersion, Symbol
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingReason
-from forecasting.pipeline.sources import PriceSourceError, RateLimitedError, UpstreamUnavailableError
+from forecasting.pipeline.sources import PausedError, PriceSourceError, RateLimitedError, UpstreamUnavailableError
 
 DAILY_JOB = "daily"
 SLICE_SECONDS = 240  # of the daily job's syncing, well below the task's time limit; the next slice is a task of its own
@@ -52,7 +52,7 @@ def daily_job() -> str:
         if not mine:
             return "under way elsewhere"
         run, _ = JobRun.objects.get_or_create(job=DAILY_JOB, date=timezone.localdate(now))
-        if run.state == JobState.SUCCEEDED:
+        if run.state == JobState.SUCCEEDED and not _may_sync_the_rest(run):
             return "done already"
         _note(run, JobState.RUNNING)
         try:
@@ -70,9 +70,10 @@ def daily_job() -> str:
 
 
 def resume_daily_job() -> str:
-    """Today's run again where it failed or died; where there is none, its hour has not come."""
-    unfinished = JobRun.objects.filter(job=DAILY_JOB, date=timezone.localdate()).exclude(state=JobState.SUCCEEDED)
-    return daily_job() if unfinished.exists() else "nothing to resume"
+    """Today's run again where it failed or died, or could not sync all symbols; where there is none, its hour has not come."""
+    run = JobRun.objects.filter(job=DAILY_JOB, date=timezone.localdate()).first()
+    unfinished = run is not None and (run.state != JobState.SUCCEEDED or _may_sync_the_rest(run))
+    return daily_job() if unfinished else "nothing to resume"
 
 
 def work_on(run: JobRun, *, now: datetime) -> bool:
@@ -84,9 +85,7 @@ def work_on(run: JobRun, *, now: datetime) -> bool:
         return False
     run.report["scored"] = ledger.score_due()
     run.report["forecasts"], run.report["not_forecast"] = _forecast_all()
-    old = ModelVersion.objects.active().older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
-    outdated = Symbol.objects.followed().filter(versions__in=old)
-    run.report["retrainings"] = len(training_queue.request(outdated, reason=TrainingReason.TOO_OLD))
+    run.report["retrainings"] = _request_retrainings(now=now)
     run.report["folders_removed"] = registry.sweep()
     return True
 
@@ -128,26 +127,44 @@ def request_daily_job() -> None:
 def _sync_slice(report: dict[str, Any], *, now: datetime) -> bool:
     """Syncs symbol after symbol, in the order of their keys, for at most SLICE_SECONDS; True when all were tried.
 
-    A rate limit ends it at once, and so does a price source that is out of reach for several symbols in a row: to go on would
-    only make it worse. A later slice of the same day does not take it up again.
+    A price source that limits our rate or is left alone ends it at once, and so does one that is out of reach for several symbols
+    in a row: to go on would only make it worse. The job then does the rest of its work; once the source may be asked again, it is
+    resumed with the symbol at which it stopped.
     """
-    if "sync_ended" in report:
+    if market.is_paused():
+        report.setdefault("sync_ended", "The price source is left alone for a while.")
         return True
+    report.pop("sync_ended", None)
     report.setdefault("symbols", 0)
     failed = report.setdefault("not_synced", {})
     ends, in_a_row = time.monotonic() + SLICE_SECONDS, 0
-    for symbol in Symbol.objects.followed().filter(pk__gt=report.get("last_symbol", 0)).order_by("pk").iterator(FORECAST_BATCH):
+    remaining = Symbol.objects.worth_asking(now=now).filter(pk__gt=report.get("last_symbol", 0)).order_by("pk")
+    for symbol in remaining.iterator(FORECAST_BATCH):
         if time.monotonic() > ends:
             return False
         error = _sync(symbol, now=now)
+        in_a_row = in_a_row + 1 if isinstance(error, UpstreamUnavailableError) else 0
+        if error and (isinstance(error, RateLimitedError | PausedError) or in_a_row >= GIVE_UP_AFTER):
+            report["sync_ended"] = f"At {symbol.ticker}: {error.reason}"
+            break
         report["symbols"], report["last_symbol"] = report["symbols"] + 1, symbol.pk
         if error:
             failed[symbol.ticker] = error.reason
-        in_a_row = in_a_row + 1 if isinstance(error, UpstreamUnavailableError) else 0
-        if isinstance(error, RateLimitedError) or in_a_row >= GIVE_UP_AFTER:
-            report["sync_ended"] = f"After {symbol.ticker}: {error.reason if error else ''}"
-            break
     return True
+
+
+def _may_sync_the_rest(run: JobRun) -> bool:
+    """Whether the run could not sync all symbols, and the price source may be asked again."""
+    return "sync_ended" in run.report and not market.is_paused()
+
+
+def _request_retrainings(*, now: datetime) -> int:
+    """Of models whose bars were revised since their training, and of old ones; returns how many."""
+    followed, active = Symbol.objects.followed(), ModelVersion.objects.active()
+    revised = followed.filter(versions__in=active.on_revised_bars())
+    old = followed.filter(versions__in=active.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS)))
+    requested = training_queue.request_unless_resting(revised, reason=TrainingReason.DATA_REVISED, now=now)
+    return len(requested | training_queue.request(old, reason=TrainingReason.TOO_OLD))
 
 
 def _sync(symbol: Symbol, *, now: datetime) -> PriceSourceError | None:

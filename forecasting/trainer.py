@@ -13,12 +13,13 @@ from typing import IO
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils import timezone
 
 from forecasting import market, registry
 from forecasting.models import Symbol
 from forecasting.models.trainings import Outcome
-from forecasting.pipeline.bars import BadBarsError
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.sources import BadDataError
 from forecasting.pipeline.training import Progress, train
 from forecasting.pipeline.windows import UntrainableError
 
@@ -52,9 +53,12 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
         if symbol is None:
             return Outcome.FAILED, "The queue trains symbols; this training names none."
         about["symbol"] = symbol.ticker
-        trained = train(market.bars(symbol), ForecastConfig(seed=settings.SEED), symbol=symbol.ticker, progress=progress)
+        bars = market.training_bars(symbol, now=timezone.now())
+        trained = train(bars, ForecastConfig(seed=settings.SEED), symbol=symbol.ticker, progress=progress)
         version = registry.publish(trained, training_id=training_id, fence=fence)
-    except (BadBarsError, UntrainableError) as error:
+    except BadDataError as error:
+        return Outcome.FAILED, error.reason
+    except UntrainableError as error:
         return Outcome.FAILED, str(error)
     except registry.FenceLostError as error:
         return Outcome.REFUSED, str(error)

@@ -59,7 +59,7 @@ def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus
     # Trainings first: one that publishes between the two reads then shows as active or by its version, never as neither.
     newest = {each.symbol_id: each for each in Training.objects.of(symbols).select_related("symbol").newest_per_symbol()}
     versions = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
-    refusals = {symbol.pk: reason for symbol in symbols if (reason := _why_not(newest.get(symbol.pk), now=now))}
+    refusals = {symbol.pk: reason for symbol in symbols if (reason := _why_not(symbol, newest.get(symbol.pk), now=now))}
     missing = [
         symbol
         for symbol in symbols
@@ -101,6 +101,13 @@ def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, T
     for training in trainings.values():
         logger.info("training requested: %s", reason.label, extra=_about(training))
     return {key: training for key, training in trainings.items() if key is not None}
+
+
+def request_unless_resting(symbols: Iterable[Symbol], *, reason: TrainingReason, now: datetime) -> dict[int, Training]:
+    """As `request`, but for symbols whose last training failed or was cancelled not long ago."""
+    wanted = list(symbols)
+    newest = {training.symbol_id: training for training in Training.objects.of(wanted).newest_per_symbol()}
+    return request([each for each in wanted if not _why_not(each, newest.get(each.pk), now=now)], reason=reason)
 
 
 def request_many(symbols: Iterable[Symbol]) -> Requested:
@@ -248,8 +255,10 @@ def _room() -> int:
     return max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
 
 
-def _why_not(newest: Training | None, *, now: datetime) -> str:
-    """Why no training is started by itself: the last one failed, or was cancelled, not long ago."""
+def _why_not(symbol: Symbol, newest: Training | None, *, now: datetime) -> str:
+    """Why no training is started by itself: the symbol has no prices, or the last one failed, or was cancelled, not long ago."""
+    if symbol.is_unknown(now=now):
+        return symbol.upstream_reason
     if newest is None or newest.finished_at is None or now - newest.finished_at >= FAILURE_REST:
         return ""
     if newest.state == TrainingState.CANCELLED:

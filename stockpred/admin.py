@@ -8,7 +8,7 @@ from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest
 
 APPS = ("forecasting", "django_q", "auth")
-MODELS = ("Symbol", "ModelVersion", "Forecast", "Training", "JobRun")
+MODELS = ("Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding")
 
 
 class StockpredAdminSite(AdminSite):

@@ -18,6 +18,8 @@ TRAIN_TIME_LIMIT = environment.integer("TRAIN_TIME_LIMIT", 600, minimum=10, maxi
 PRICE_SOURCE = environment.choice("PRICE_SOURCE", "yahoo", among=("yahoo", "csv", "sample"))
 PRICE_DIR = environment.folder("PRICE_DIR", BASE_DIR / "prices", base=BASE_DIR)
 PREDICT_REFRESH_SECONDS = environment.integer("PREDICT_REFRESH_SECONDS", 3, minimum=0, maximum=60)
+UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE", 60, minimum=1, maximum=60_000)
+UPSTREAM_IN_FLIGHT = environment.integer("UPSTREAM_IN_FLIGHT", 2, minimum=1, maximum=8)
 YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or stand-in that answers instead of Yahoo
 
 # Where it keeps things
@@ -146,6 +148,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/models",
     "PREPROCESSING_HOOKS": ["forecasting.api.schema.without_optional_slash"],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ReasonEnum": "forecasting.models.trainings.TrainingReason",
+        "RestatementReasonEnum": "forecasting.models.restatements.RestatementReason",
+    },
 }
 
 # Static files are served by whitenoise straight from the packages: nothing has to be collected.

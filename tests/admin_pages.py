@@ -10,13 +10,23 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from django_q.tasks import async_task
 
-from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
+from forecasting.models import Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
-from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
+from forecasting.models.upstream import BreakerState
+from tests.factories import (
+    add_bars,
+    make_finding,
+    make_forecast,
+    make_restatement,
+    make_symbol,
+    make_training,
+    make_upstream,
+    make_version,
+)
 
-MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Schedule, Success, Failure, OrmQ)
+MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Upstream, Restatement, Finding, Schedule, Success, Failure, OrmQ)
 AS_OF = date(2025, 6, 2)
 
 Rows = dict[type[Model], Model]
@@ -65,5 +75,8 @@ def one_of_each() -> Rows:
     add_task(success=True)
     add_task(success=False, result="Boom : Traceback of the failure")
     async_task("forecasting.tasks.sync_symbols", [symbol.pk], cluster="training")
-    found = (symbol, version, forecast, training, run, schedule, Success.objects.get(), Failure.objects.get(), OrmQ.objects.get())
+    upstream = make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
+    restatement, finding = make_restatement(symbol), make_finding(symbol)
+    tasks = (Success.objects.get(), Failure.objects.get(), OrmQ.objects.get())
+    found = (symbol, version, forecast, training, run, upstream, restatement, finding, schedule, *tasks)
     return dict(zip(MODELS, found, strict=True))

@@ -5,14 +5,18 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from forecasting import training_queue
-from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training, Upstream
+from forecasting.models.restatements import RestatementReason
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
+from forecasting.models.upstream import BreakerState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.findings import Rule, Verdict
 
 METRICS: dict[str, Any] = {
     "MAE": 0.1234567,
@@ -51,6 +55,22 @@ def add_bars(symbol: Symbol, *, count: int = 30, end: date | None = None, seed: 
     )
 
 
+def make_restatement(symbol: Symbol, **values: Any) -> Restatement:
+    """Bars that a 2:1 split halved."""
+    defaults: dict[str, Any] = {"reason": RestatementReason.SPLIT, "date": date(2025, 6, 2), "ratio": 0.5, "bars_changed": 1360}
+    return Restatement.objects.create(symbol=symbol, **(defaults | values))
+
+
+def make_upstream(**values: Any) -> Upstream:
+    """Yahoo's state; one that is not closed began a minute ago and lasts 14 more, by the database's clock."""
+    fitting: dict[str, Any] = {"source": "yahoo"}
+    if values.get("state", BreakerState.CLOSED) != BreakerState.CLOSED:
+        fitting |= {"opened_at": Now() - timedelta(minutes=1), "open_until": Now() + timedelta(minutes=14), "opens": 1}
+    upstream = Upstream.objects.create(**(fitting | values))
+    upstream.refresh_from_db()
+    return upstream
+
+
 def make_training(symbol: Symbol | None, **values: Any) -> Training:
     """A queued training that a person asked for; lease, times and error follow from the given state."""
     now = timezone.now()
@@ -66,6 +86,18 @@ def make_training(symbol: Symbol | None, **values: Any) -> Training:
     if state == TrainingState.FAILED:
         fitting |= {"error": "The price source does not know this symbol."}
     return Training.objects.create(symbol=symbol, **(fitting | values))
+
+
+def make_finding(symbol: Symbol, **values: Any) -> Finding:
+    """A phantom bar of a holiday, which was dropped."""
+    defaults: dict[str, Any] = {
+        "rule": Rule.PHANTOM.value,
+        "verdict": Verdict.REPAIRED.value,
+        "date": date(2024, 12, 25),
+        "value": 100.0,
+        "text": "2024-12-25 was no session; its bar, 100 again without volume, was dropped",
+    }
+    return Finding.objects.create(symbol=symbol, **(defaults | values))
 
 
 def make_claimed(symbol: Symbol | None, **values: Any) -> Training:

@@ -10,6 +10,8 @@ os.environ.setdefault("STATE_DIR", str(STATE))
 os.environ["LOG_DIR"] = str(STATE / "logs")
 os.environ["MEDIA_ROOT"] = str(STATE / "media")
 os.environ["PRICE_SOURCE"] = "sample"
+os.environ["UPSTREAM_REQUESTS_PER_MINUTE"] = "60000"  # the stand-in need not be spared
+os.environ["UPSTREAM_IN_FLIGHT"] = "8"
 os.environ["DEBUG"] = "False"
 os.environ["SECRET_KEY"] = "for the tests alone"  # noqa: S105
 

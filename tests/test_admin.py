@@ -11,13 +11,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django_q.models import Failure, OrmQ, Success
 from pytest_django import Settings
 
-from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
+from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
 from forecasting.models.trainings import TrainingState
 from tests.admin_pages import AS_OF, MODELS, Rows, add_task, one_of_each, page, text_of
-from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
+from tests.factories import add_bars, make_forecast, make_restatement, make_symbol, make_training, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -61,7 +62,7 @@ def test_the_index_shows_what_people_look_for_first(admin_client: Client) -> Non
     apps = response.context["app_list"]
     assert [app["app_label"] for app in apps] == ["forecasting", "django_q", "auth"]
     names = [model["object_name"] for model in apps[0]["models"]]
-    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun"]
+    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding"]
     assert "Django administration" not in response.content.decode()
 
 
@@ -118,7 +119,7 @@ def test_a_symbols_page_shows_its_newest_ten_bars(admin_client: Client) -> None:
     assert text.split('class="figures"')[1].split("</table>")[0].count('scope="row"') == 10
 
 
-@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training])
+@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training, Restatement])
 def test_lists_are_searched_by_symbol(admin_client: Client, rows: Rows, model: type[Model]) -> None:
     address = page(model, "changelist")
 
@@ -126,12 +127,13 @@ def test_lists_are_searched_by_symbol(admin_client: Client, rows: Rows, model: t
     assert "BBAS3.SA" not in text_of(admin_client, address, q="PETR")
 
 
-@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training])
+@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training, Restatement])
 def test_a_list_takes_as_many_queries_for_twenty_rows_as_for_two(admin_client: Client, model: type[Model]) -> None:
     def queries_with(count: int) -> int:
         for number in range(Symbol.objects.count(), count):
             symbol = make_symbol(f"SAMPLE{number}")
             add_bars(symbol, count=2)
+            make_restatement(symbol)
             make_forecast(make_version(symbol, training=make_training(symbol)), AS_OF, actual_close=100.5)
         with CaptureQueriesContext(connection) as queries:
             text = text_of(admin_client, page(model, "changelist"))
@@ -201,3 +203,29 @@ def test_a_queued_task_that_somebody_forged_is_not_opened(admin_client: Client) 
     forged = OrmQ.objects.create(key="short", payload="gASVforged:signature", lock=timezone.now())
 
     assert "*BadSignature" in text_of(admin_client, page(OrmQ, "change", forged.pk))
+
+
+def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client: Client, rows: Rows) -> None:
+    upstream = rows[Upstream]
+    assert isinstance(upstream, Upstream)
+    for address in (page(Upstream, "changelist"), page(Upstream, "change", upstream.pk)):
+        text = text_of(admin_client, address)
+        assert ">left alone</span>" in text
+        assert "Yahoo Finance refuses more requests for now" in text
+        assert date_format(timezone.localtime(upstream.open_until), "DATETIME_FORMAT") in text
+
+
+def test_a_restatement_shows_session_ratio_and_reason(admin_client: Client, rows: Rows) -> None:
+    text = text_of(admin_client, page(Restatement, "changelist"))
+    assert all(shown in text for shown in ("June 2, 2025", ">split</span>", "0.5", "1360"))
+
+
+def test_a_symbols_page_shows_its_restatements(admin_client: Client, rows: Rows) -> None:
+    text = text_of(admin_client, page(Symbol, "change", rows[Symbol].pk))
+    assert "all restatements" in text
+    assert "<td>0.5</td>" in text
+
+
+def test_a_version_on_revised_bars_says_so(admin_client: Client, rows: Rows) -> None:
+    assert "bars revised since" in text_of(admin_client, page(ModelVersion, "changelist"))
+    assert "revised since" in text_of(admin_client, page(ModelVersion, "change", rows[ModelVersion].pk))

@@ -16,11 +16,21 @@ from django_q.models import Schedule
 from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
+from forecasting.models import Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
+from forecasting.models.upstream import BreakerState
 from tests.admin_pages import page
-from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
+from tests.factories import (
+    add_bars,
+    make_finding,
+    make_forecast,
+    make_restatement,
+    make_symbol,
+    make_training,
+    make_upstream,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,7 +38,7 @@ CHROMIUM = shutil.which("chromium")
 REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 AS_OF = date(2025, 6, 2)
 PASSWORD = "of a test"  # noqa: S105
-MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Schedule)
+MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Upstream, Restatement, Finding, Schedule)
 
 
 @dataclass
@@ -100,6 +110,9 @@ def symbol() -> Symbol:
     make_forecast(make_version(symbol), AS_OF, actual_close=104.5)
     make_training(symbol, state=TrainingState.FAILED)
     JobRun.objects.create(job="daily", date=AS_OF, state=JobState.SUCCEEDED, finished_at=timezone.now(), report={"scored": 1})
+    make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
+    make_restatement(symbol)
+    make_finding(symbol)
     Schedule.objects.create(name="rescue", func="forecasting.tasks.rescue_trainings", schedule_type=Schedule.MINUTES)
     return symbol
 

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
 from pytest_django import Settings
 
 from forecasting import market, tasks
-from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training
+from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training, Upstream
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason, TrainingState
-from tests.factories import make_forecast, make_symbol, make_training, make_version
+from tests.factories import make_forecast, make_restatement, make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, generated_bars, rate_limited
 from tests.racing import at_once
 from tests.small_model import publish_model
@@ -132,9 +133,12 @@ def test_a_failing_symbol_does_not_keep_the_others(folder: Path) -> None:
     assert market.bars(broken.symbol).index[-1].date() == FRIDAY
 
 
-def test_a_symbol_that_the_source_does_not_know_is_not_asked_for_again(folder: Path) -> None:
-    make_symbol("AAA", upstream_state=UpstreamState.UNKNOWN)
-    assert daily()["symbols"] == 0
+@pytest.mark.parametrize(("until", "asked"), [(NOW + timedelta(seconds=1), 0), (NOW, 1), (None, 1)])
+def test_a_symbol_that_the_source_did_not_know_is_asked_for_again_once_that_answer_is_old(
+    folder: Path, until: datetime | None, asked: int
+) -> None:
+    make_symbol("AAA", upstream_state=UpstreamState.UNKNOWN, unknown_until=until)
+    assert daily()["symbols"] == asked
 
 
 # Once a date
@@ -284,18 +288,38 @@ def test_a_rate_limit_ends_the_sync(settings: Settings) -> None:
         make_symbol("AAA")
         make_symbol("BBB")
         report = daily()
-    assert report["symbols"] == 1
-    assert report["sync_ended"].startswith("After AAA: ")
+        assert len(yahoo.charts("AAA") + yahoo.charts("BBB")) == 1
+    assert report["symbols"] == 0
+    assert report["sync_ended"].startswith("At AAA: ")
     assert "forecasts" in report
 
 
-def test_a_sync_that_a_rate_limit_ended_is_not_taken_up_again(folder: Path) -> None:
-    symbol = listed(folder, "AAA")
-    JobRun.objects.create(
-        job="daily", date=timezone.localdate(), state=JobState.FAILED, report={"sync_ended": "After ZZZ: slow down"}
-    )
-    assert tasks.daily_job() == "done"
-    assert not PriceBar.objects.of(symbol).exists()
+def test_a_sync_that_the_price_source_ended_goes_on_once_it_may_be_asked_again(settings: Settings) -> None:
+    first, second = make_symbol("AAA"), make_symbol("BBB")
+    with FakeYahoo() as yahoo:
+        settings.PRICE_SOURCE, settings.YAHOO_URL = "yahoo", yahoo.url
+        market.price_source.cache_clear()
+        yahoo.bars = {ticker: generated_bars(ticker, first=date(2024, 1, 2), last=FRIDAY) for ticker in ("AAA", "BBB")}
+        yahoo.scenarios["AAA"] = rate_limited
+        assert tasks.daily_job() == "done"
+        assert tasks.resume_daily_job() == "nothing to resume"
+        del yahoo.scenarios["AAA"]
+        Upstream.objects.update(open_until=Now())
+        assert tasks.resume_daily_job() == "done"
+    assert all(PriceBar.objects.of(symbol).exists() for symbol in (first, second))
+    report = JobRun.objects.get().report
+    assert (report["symbols"], report["not_synced"]) == (2, {})
+    assert "sync_ended" not in report
+
+
+def test_models_on_revised_bars_are_retrained(folder: Path) -> None:
+    version = modelled(symbol := listed(folder, "AAA"))
+    make_restatement(symbol, restated_at=version.trained_at + timedelta(days=1))
+    modelled(other := listed(folder, "BBB"))
+    make_restatement(other, restated_at=timezone.now() - timedelta(days=2))
+    assert daily()["retrainings"] == 1
+    training = Training.objects.active().get()
+    assert (training.symbol, training.reason) == (symbol, TrainingReason.DATA_REVISED)
 
 
 def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:

@@ -123,6 +123,11 @@ def shortened(text: str) -> str:
     return format_html('<span title="{}">{}</span>', text, Truncator(text).chars(100)) if text else NOTHING
 
 
+def sentence(text: str) -> SafeString:
+    """A text in a table of figures, in as many lines as it needs."""
+    return format_html('<span class="sentence">{}</span>', text)
+
+
 def verbatim(text: str) -> SafeString:
     """A text with its line breaks."""
     return format_html('<pre class="verbatim">{}</pre>', text)

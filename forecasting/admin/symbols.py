@@ -10,14 +10,16 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from forecasting import training_queue
-from forecasting.admin import display
+from forecasting.admin import display, upstream
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
-from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.training_queue import Requested
 
 SHOWN_BARS = 10
+SHOWN_RESTATEMENTS = 10
+SHOWN_FINDINGS = 10
 
 UPSTREAM_TONES = {UpstreamState.OK: Tone.GOOD, UpstreamState.NEVER_ASKED: Tone.QUIET, UpstreamState.UNKNOWN: Tone.BAD}
 
@@ -48,7 +50,9 @@ class SymbolAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("ticker", "exchange", "currency", "created_at", "related_rows")}),
         ("Model", {"fields": ("active_version", "newest_forecast")}),
-        ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "synced_at", "recent_bars")}),
+        ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "recent_bars")}),
+        ("Quality of the prices", {"fields": ("quality",)}),
+        ("Restatements", {"fields": ("restatements",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
@@ -106,6 +110,35 @@ class SymbolAdmin(ReadOnlyAdmin):
             for bar in bars
         ]
         return display.table(("session", "open", "high", "low", "close", "volume"), rows) if rows else display.NOTHING
+
+    @admin.display(description="findings")
+    def quality(self, symbol: Symbol) -> str:
+        """What the quality gate found, the worst first, and the way to all."""
+        rows = [
+            (
+                finding.verdict,
+                finding.rule,
+                display.day(finding.date) if finding.date else display.NOTHING,
+                display.sentence(finding.text),
+            )
+            for finding in Finding.objects.of(symbol).worst_first()[:SHOWN_FINDINGS]
+        ]
+        if not rows:
+            return display.NOTHING
+        every = display.link_to_list(Finding, "all findings", symbol__id__exact=symbol.pk)
+        return display.table(("verdict", "rule", "session", display.sentence("found")), rows) + every
+
+    @admin.display(description="restated bars")
+    def restatements(self, symbol: Symbol) -> str:
+        """The newest changes of stored bars, the newest first, and the way to all."""
+        rows = [
+            (display.day(row.date), row.get_reason_display(), upstream.ratio(row), f"{row.bars_changed:,}")
+            for row in Restatement.objects.filter(symbol=symbol)[:SHOWN_RESTATEMENTS]
+        ]
+        if not rows:
+            return display.NOTHING
+        every = display.link_to_list(Restatement, "all restatements", symbol__id__exact=symbol.pk)
+        return display.table(("session", "reason", "new / old price", "bars changed"), rows) + every
 
     @admin.action(description="Retrain selected symbols", permissions=["act"])
     def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:

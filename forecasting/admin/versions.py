@@ -1,8 +1,8 @@
 """Model versions: how good each is beside the naive forecast, where it comes from, and activation."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -28,11 +28,20 @@ STATE_TONES = {VersionState.ACTIVE: Tone.GOOD, VersionState.CANDIDATE: Tone.BUSY
 HASH_SHOWN = 12  # hexadecimal digits
 
 
+class RevisableVersion(Protocol):
+    """A version as `ModelVersionAdmin.get_queryset` reads it."""
+
+    bar_count: int
+    data_start: date
+    data_end: date
+    data_revised: bool
+
+
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
     """Every version that was ever published."""
 
-    list_display = ("__str__", "state_badge", "mae", "mase", "p_value", "coverage", "direction", "data_end", "trained")
+    list_display = ("__str__", "state_badge", "mae", "mase", "p_value", "coverage", "direction", "newest_bar", "trained")
     list_filter = ("state", "trained_at", "symbol__exchange")
     search_fields = ("symbol__ticker",)
     fieldsets = (
@@ -49,8 +58,8 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         return [path("<int:pk>/activate/", activate, name="forecasting_modelversion_activate"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        """With the training and the parent, whose names the details show."""
-        return ModelVersion.objects.select_related("symbol", "training__symbol", "parent__symbol")
+        """With the training and the parent, whose names the details show, and whether the bars are still those of the training."""
+        return ModelVersion.objects.select_related("symbol", "training__symbol", "parent__symbol").with_data_revised()
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -167,9 +176,19 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         return display.table(("", "model", "naive"), rows)
 
     @admin.display(description="bars")
-    def data_window(self, version: ModelVersion) -> str:
-        """The bars that it was trained on."""
-        return f"{display.count(version.bar_count, 'bar')}, {display.day(version.data_start)} to {display.day(version.data_end)}"
+    def data_window(self, version: "RevisableVersion") -> str:
+        """The bars that it was trained on, and whether they were restated since."""
+        window = f"{display.count(version.bar_count, 'bar')}, {display.day(version.data_start)} to {display.day(version.data_end)}"
+        return (
+            display.joined([format_html("{}", window), display.badge("revised since", Tone.WARNING)])
+            if version.data_revised
+            else window
+        )
+
+    @admin.display(description="newest bar", ordering="data_end")
+    def newest_bar(self, version: "RevisableVersion") -> SafeString:
+        """The last session that it was trained on, and whether its bars were restated since."""
+        return display.with_note(display.day(version.data_end), "bars revised since" if version.data_revised else "")
 
     @admin.display(description="samples")
     def samples(self, version: ModelVersion) -> SafeString:

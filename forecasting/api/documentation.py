@@ -173,6 +173,14 @@ forecasts = list_and_detail(
     example=examples.FORECAST_ROW,
     description="Every forecast ever served, unrounded, newest target session first, with the actual close where it is known.",
 )
+findings = list_and_detail(
+    "finding",
+    "findings",
+    serializer=records.FindingSerializer,
+    example=examples.FINDING_ROW,
+    description="What the quality gate found in prices, newest first: `repaired` where that is certain, `refused` where it would "
+    "poison a model, so that the bars before it are kept, else `noted`.",
+)
 
 
 activate = extend_schema(

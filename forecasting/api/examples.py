@@ -97,6 +97,17 @@ RETRAINING = {
 }
 
 # Rows of the lists.
+FINDING_ROW = {
+    "id": 12,
+    "symbol": "BA.L",
+    "rule": "unit jump",
+    "verdict": "refused",
+    "date": "2025-06-02",
+    "value": 7.748,
+    "text": "close is 7.748 on 2025-06-02 after 765 on 2025-05-30, about a hundredth: two units are mixed",
+    "found_at": "2025-06-03T03:00:00Z",
+}
+
 SYMBOL_ROW = {
     "symbol": "BBAS3.SA",
     "exchange": "BVMF",
@@ -106,6 +117,16 @@ SYMBOL_ROW = {
     "synced_at": "2025-06-03T03:00:00Z",
     "upstream_state": "ok",
     "upstream_reason": "",
+    "unknown_until": None,
+    "restatements": [
+        {
+            "reason": "dividend",
+            "date": "2025-05-15",
+            "ratio": 0.9873,
+            "bars_changed": 2613,
+            "restated_at": "2025-05-16T03:00:09Z",
+        }
+    ],
 }
 VERSION_ROW: dict[str, Any] = {
     "id": 12,
@@ -121,6 +142,7 @@ VERSION_ROW: dict[str, Any] = {
     "bar_count": 2340,
     "files": {"model.onnx": {"sha256": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", "size": 24576}},
     "trained_at": "2025-06-01T03:04:05Z",
+    "data_revised": False,
 }
 ACTIVATED = VERSION_ROW | {"decision": "Activated by staff."}
 TRAINING_ROW = {

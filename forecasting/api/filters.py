@@ -6,7 +6,8 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema_field
 
-from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
+from forecasting.models.findings import RULES, VERDICTS
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
@@ -80,4 +81,18 @@ class ForecastFilter(filters.FilterSet):
 
     class Meta:
         model = Forecast
+        fields = ()
+
+
+class FindingFilter(filters.FilterSet):
+    """Findings by symbol, rule, verdict and session."""
+
+    symbol = TickerFilter(field_name="symbol__ticker")
+    rule = filters.ChoiceFilter(choices=RULES)
+    verdict = filters.ChoiceFilter(choices=VERDICTS)
+    date_after = filters.DateFilter(field_name="date", lookup_expr="gte", label="On this day or later.")
+    date_before = filters.DateFilter(field_name="date", lookup_expr="lte", label="On this day or earlier.")
+
+    class Meta:
+        model = Finding
         fields = ()

@@ -4,7 +4,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from forecasting.api.shapes import ArtifactFile, OutOfSampleMetrics
-from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Symbol, Training
+
+RESTATEMENTS_SHOWN = 5
 
 
 @extend_schema_field(OutOfSampleMetrics)
@@ -17,12 +19,24 @@ class FilesField(serializers.JSONField):
     """A version's files by name, as they were stored."""
 
 
+class RestatementSerializer(serializers.ModelSerializer[Restatement]):
+    """How the price source changed bars that were stored."""
+
+    class Meta:
+        model = Restatement
+        fields = ("reason", "date", "ratio", "bars_changed", "restated_at")
+        read_only_fields = fields
+
+
 class SymbolSerializer(serializers.ModelSerializer[Symbol]):
     """A symbol and its newest bar."""
 
     symbol = serializers.CharField(source="ticker", read_only=True)
     last_date = serializers.DateField(allow_null=True, read_only=True)
     last_close = serializers.FloatField(allow_null=True, read_only=True)
+    restatements = RestatementSerializer(
+        source="newest_restatements", many=True, read_only=True, help_text=f"The newest {RESTATEMENTS_SHOWN}, the newest first."
+    )
 
     class Meta:
         model = Symbol
@@ -35,6 +49,8 @@ class SymbolSerializer(serializers.ModelSerializer[Symbol]):
             "synced_at",
             "upstream_state",
             "upstream_reason",
+            "unknown_until",
+            "restatements",
         )
         read_only_fields = fields
 
@@ -47,12 +63,16 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     config = serializers.DictField(read_only=True, help_text="Every knob of the training.")
     metrics = MetricsField(read_only=True, help_text="Out of sample, beside the naive forecast's.")
     files = FilesField(read_only=True, help_text="By name.")
+    data_revised = serializers.BooleanField(
+        read_only=True,
+        help_text="Whether bars that it was trained on have been restated since, by a split, dividend or correction.",
+    )
 
     class Meta:
         model = ModelVersion
         fields = (
             "id", "symbol", "kind", "number", "state", "decision", "metrics", "config", "data_start", "data_end", "bar_count",
-            "files", "trained_at",
+            "files", "trained_at", "data_revised",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -86,4 +106,15 @@ class ForecastSerializer(serializers.ModelSerializer[Forecast]):
             "interval_low", "interval_high", "probability_up", "issued_at", "actual_close", "absolute_error",
             "naive_absolute_error", "inside_interval", "scored_at",
         )  # fmt: skip
+        read_only_fields = fields
+
+
+class FindingSerializer(serializers.ModelSerializer[Finding]):
+    """A finding of the quality gate."""
+
+    symbol = serializers.CharField(source="symbol.ticker", read_only=True)
+
+    class Meta:
+        model = Finding
+        fields = ("id", "symbol", "rule", "verdict", "date", "value", "text", "found_at")
         read_only_fields = fields

@@ -21,7 +21,7 @@ from forecasting.api.errors import TemporarilyUnavailable
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
 from forecasting.api.permissions import MayChange
-from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
 from forecasting.pipeline.artifacts import ArtifactError
 
 TICKER_IN_URL = r"[A-Za-z0-9^][A-Za-z0-9.^=&_-]{0,23}"
@@ -102,7 +102,7 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
 class SymbolViewSet(RecordViewSet[Symbol]):
     """Symbols that somebody asked for, with their newest bar."""
 
-    queryset = Symbol.objects.all().with_last_bar()
+    queryset = Symbol.objects.all().with_last_bar().with_restatements(records.RESTATEMENTS_SHOWN)
     serializer_class = records.SymbolSerializer
     filterset_class = filters.SymbolFilter
     lookup_field = "ticker"
@@ -118,7 +118,7 @@ class SymbolViewSet(RecordViewSet[Symbol]):
 class VersionViewSet(RecordViewSet[ModelVersion]):
     """Every version that was ever published, with its metrics."""
 
-    queryset = ModelVersion.objects.select_related("symbol")
+    queryset = ModelVersion.objects.select_related("symbol").with_data_revised()
     serializer_class = records.VersionSerializer
     filterset_class = filters.VersionFilter
 
@@ -161,3 +161,12 @@ class ForecastViewSet(RecordViewSet[Forecast]):
     queryset = Forecast.objects.select_related("symbol", "version")
     serializer_class = records.ForecastSerializer
     filterset_class = filters.ForecastFilter
+
+
+@documentation.findings
+class FindingViewSet(RecordViewSet[Finding]):
+    """What the quality gate found in the prices when it last looked at them."""
+
+    queryset = Finding.objects.select_related("symbol")
+    serializer_class = records.FindingSerializer
+    filterset_class = filters.FindingFilter

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from django.apps import apps
 from django.db import models
@@ -42,8 +43,12 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         return self.filter(ticker__in=list(tickers))
 
     def followed(self) -> "SymbolQuerySet":
-        """All but those that the price source does not know: what the daily job works on."""
+        """All but those that the price source does not know."""
         return self.exclude(upstream_state=UpstreamState.UNKNOWN)
+
+    def worth_asking(self, *, now: datetime) -> "SymbolQuerySet":
+        """All but those that the price source did not know when it was last asked, not long ago."""
+        return self.exclude(unknown_until__gt=now)
 
     def with_last_bar(self) -> "SymbolQuerySet":
         """Adds `last_date` and `last_close` of the newest bar, None where there is no bar."""
@@ -73,6 +78,11 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
             forecast_target=models.Subquery(forecasts.values("target_date")[:1]),
         )
 
+    def with_restatements(self, count: int) -> "SymbolQuerySet":
+        """With the newest `count` restatements of each as the list `newest_restatements`. One more query for all of them."""
+        restatements = apps.get_model("forecasting.Restatement").objects.order_by("-restated_at", "-pk")[:count]
+        return self.prefetch_related(models.Prefetch("restatements", restatements, to_attr="newest_restatements"))
+
     def ensure(self, tickers: Sequence[str]) -> "list[Symbol]":
         """The symbols of these tickers in the given order; missing ones are added. One query, three if any is missing."""
         known = {symbol.ticker: symbol for symbol in self.named(tickers)}
@@ -94,6 +104,10 @@ class Symbol(models.Model):
     upstream_state = models.CharField(max_length=16, choices=UpstreamState, default=UpstreamState.NEVER_ASKED)
     upstream_reason = models.TextField(blank=True)
     upstream_checked_at = models.DateTimeField(null=True, blank=True)
+    unknown_answers = models.PositiveSmallIntegerField(default=0, help_text="How often in a row the source said that it has none.")
+    unknown_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until then that answer stands and it is not asked again."
+    )
 
     objects = SymbolQuerySet.as_manager()
 
@@ -107,6 +121,10 @@ class Symbol(models.Model):
 
     def __str__(self) -> str:
         return self.ticker
+
+    def is_unknown(self, *, now: datetime) -> bool:
+        """Whether the price source's answer that it has no such symbol still stands."""
+        return self.unknown_until is not None and now < self.unknown_until
 
 
 class PriceBarQuerySet(models.QuerySet["PriceBar"]):

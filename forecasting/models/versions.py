@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import Symbol
 from forecasting.models.trainings import Training
 from forecasting.pipeline.artifacts import ArtifactFile
@@ -36,6 +37,20 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def older_than(self, age: timedelta) -> "ModelVersionQuerySet":
         """Trained longer ago than `age`."""
         return self.filter(trained_at__lt=Now() - age)
+
+    def with_data_revised(self) -> "ModelVersionQuerySet":
+        """Adds `data_revised`: whether bars that it was trained on have been restated since."""
+        return self.annotate(data_revised=_restated_since())
+
+    def on_revised_bars(self) -> "ModelVersionQuerySet":
+        """Those trained on bars that have been restated since."""
+        return self.filter(_restated_since())
+
+
+def _restated_since() -> models.Exists:
+    """Whether a version's symbol was restated after the version's training."""
+    later = Restatement.objects.filter(symbol=models.OuterRef("symbol"), restated_at__gt=models.OuterRef("trained_at"))
+    return models.Exists(later)
 
 
 class ModelVersion(models.Model):

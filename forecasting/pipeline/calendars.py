@@ -47,6 +47,34 @@ _BY_SUFFIX = {
     "NS": ("XBOM", "INR"),
     "BO": ("XBOM", "INR"),
     "MX": ("XMEX", "MXN"),
+    "V": ("XTSE", "CAD"),
+    "F": ("XFRA", "EUR"),
+    "BR": ("XBRU", "EUR"),
+    "IR": ("XDUB", "EUR"),
+    "VI": ("XWBO", "EUR"),
+    "HE": ("XHEL", "EUR"),
+    "CO": ("XCSE", "DKK"),
+    "OL": ("XOSL", "NOK"),
+    "IC": ("XICE", "ISK"),
+    "TL": ("XTAL", "EUR"),
+    "WA": ("XWAR", "PLN"),
+    "PR": ("XPRA", "CZK"),
+    "BD": ("XBUD", "HUF"),
+    "IS": ("XIST", "TRY"),
+    "JO": ("XJSE", "ZAR"),
+    "SR": ("XSAU", "SAR"),
+    "KQ": ("XKRX", "KRW"),
+    "TWO": ("XTAI", "TWD"),
+    "SI": ("XSES", "SGD"),
+    "KL": ("XKLS", "MYR"),
+    "BK": ("XBKK", "THB"),
+    "JK": ("XIDX", "IDR"),
+    "PS": ("XPHS", "PHP"),
+    "NZ": ("XNZE", "NZD"),
+    "BA": ("XBUE", "ARS"),
+    "SN": ("XSGO", "CLP"),
+    "CL": ("XBOG", "COP"),
+    "LM": ("XLIM", "PEN"),
 }
 _BY_INDEX = {
     "^BVSP": ("BVMF", "BRL"),
@@ -62,6 +90,7 @@ _BY_INDEX = {
     "^N225": ("XTKS", "JPY"),
     "^HSI": ("XHKG", "HKD"),
 }
+_CRYPTO_QUOTES = ("USD", "EUR", "GBP", "BRL", "JPY", "CAD", "AUD", "KRW", "INR")  # Yahoo's names of coins: BTC-USD, BTC-EUR
 _building = threading.Lock()  # the library shares holiday tables between its calendars while it builds one
 
 
@@ -111,8 +140,17 @@ def sessions(exchange: str, *, first: date, last: date) -> pd.DatetimeIndex:
     known = _schedule(exchange).days
     days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
     outside = (days < known[0]) | (days > known[-1])
-    trading = np.where(outside, np.is_busday(days), np.isin(days, known))
+    trading = np.where(outside, np.is_busday(days), _among(known, days))
     return pd.DatetimeIndex(days[trading], name="date").as_unit("us")
+
+
+def closed_days(exchange: str, days: pd.DatetimeIndex) -> npt.NDArray[np.bool_]:
+    """Which of `days` the exchange is known not to have traded on; none where its holidays are not known."""
+    if exchange == WEEKDAYS:
+        return np.zeros(len(days), dtype=bool)
+    known, asked = _schedule(exchange).days, days.to_numpy().astype("datetime64[D]")
+    closed: npt.NDArray[np.bool_] = (known[0] <= asked) & (asked <= known[-1]) & ~_among(known, asked)
+    return closed
 
 
 def _venue(symbol: str) -> tuple[str, str]:
@@ -125,11 +163,17 @@ def _venue(symbol: str) -> tuple[str, str]:
         return FOREX, quote if len(quote) == 3 else UNKNOWN_CURRENCY
     if symbol.endswith("=F"):  # Yahoo's futures have bars on exactly the days of the New York Stock Exchange
         return "XNYS", "USD"
-    if symbol.endswith("-USD"):
-        return ALWAYS, "USD"
+    if "-" in symbol and (quote := symbol.rpartition("-")[2]) in _CRYPTO_QUOTES:
+        return ALWAYS, quote
     if not dot:
         return "XNYS", "USD"
     return _BY_SUFFIX.get(suffix, (WEEKDAYS, UNKNOWN_CURRENCY))
+
+
+def _among(known: npt.NDArray[np.datetime64], days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
+    """Which of `days` are in `known`, which ascends: that makes it ten times as fast as numpy's isin."""
+    found: npt.NDArray[np.bool_] = known[np.searchsorted(known, days).clip(max=len(known) - 1)] == days
+    return found
 
 
 def _is_known(exchange: str, day: date) -> bool:

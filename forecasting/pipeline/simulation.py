@@ -44,6 +44,7 @@ class Simulation:
     seed: int
     name: ClassVar[str] = "sample"
     simulated: ClassVar[bool] = True
+    remote: ClassVar[bool] = False
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
         """See PriceSource. Raises UnknownSymbolError for any other symbol."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import yfinance
-from curl_cffi import requests
+from curl_cffi import CurlECode, CurlOpt, requests
 from pandas.errors import Pandas4Warning
 from yfinance.data import YfData
 from yfinance.exceptions import YFDataException, YFException, YFPricesMissingError, YFRateLimitError
@@ -41,7 +41,10 @@ yfinance.config.debug.hide_exceptions = False
 
 CHART = "/v8/finance/chart/"
 SIDE_REQUEST_SHARE = 0.25  # of a fetch's time, for a request that prices can do without (cookie, crumb, consent)
+LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; sixty years of daily bars need two million
 BROWSER = "chrome"  # whose TLS handshake is imitated: Yahoo turns plain scripts away
+
+BAD_COOKIES = (401, 403)
 
 # What the library raises: its own family, curl's (which are OSErrors), JSON's, and whatever an answer of an unexpected
 # shape makes of it.
@@ -53,6 +56,7 @@ class Yahoo:
 
     name: ClassVar[str] = "yahoo"
     simulated: ClassVar[bool] = False
+    remote: ClassVar[bool] = True
 
     def __init__(self, *, timeout_s: float = 10, base_url: str | None = None, cache_dir: Path) -> None:
         """`timeout_s`: seconds that one fetch may take in all.
@@ -76,7 +80,10 @@ class Yahoo:
         bars = rows.dropna()
         if bars.empty and not rows.empty:
             raise BadDataError(symbol, f"all {len(rows)} bars of Yahoo Finance are without prices; try again later")
-        currency = history.get_history_metadata().get("currency") or currency_of(symbol)
+        metadata = _metadata(history)
+        if (answered_for := metadata.get("symbol", symbol)) != symbol:
+            raise UnknownSymbolError(symbol, f"Yahoo Finance answers with {answered_for} instead; use that symbol")
+        currency = metadata.get("currency") or currency_of(symbol)
         return checked_history(bars, symbol=symbol, currency=currency, since=since, through=through)
 
     def _connection(self) -> "tuple[_Session, _Data]":
@@ -89,11 +96,20 @@ class Yahoo:
         return connection
 
 
+class _RefusedError(YFException):
+    """An answer to the request for prices that asking again the same way will not change."""
+
+    def __init__(self, status: int, reason: str | None) -> None:
+        """`reason`: Yahoo's own words; None where somebody else seems to have answered."""
+        super().__init__(f"HTTP status {status}: {reason}")
+        self.reason = reason
+
+
 class _Session(requests.Session[requests.Response]):
     """Keeps one deadline over all requests of a fetch, and notes how Yahoo answered the request for prices."""
 
     def __init__(self, base_url: str | None) -> None:
-        super().__init__(impersonate=BROWSER)
+        super().__init__(impersonate=BROWSER, curl_options={CurlOpt.MAXFILESIZE_LARGE: LARGEST_ANSWER})
         self._base_url = base_url
 
     def start(self, timeout_s: float) -> None:
@@ -103,7 +119,11 @@ class _Session(requests.Session[requests.Response]):
         self.chart_status: int | None = None
 
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> requests.Response:
-        """As curl_cffi does, within the time that is left and to the address that was configured."""
+        """As curl_cffi does, within the time that is left and to the address that was configured.
+
+        Raises _RefusedError for a refused chart: yfinance would ask for it again with other cookies, which helps only where
+        Yahoo does not accept ours.
+        """
         is_chart = urlsplit(url).path.startswith(CHART)
         kwargs["timeout"] = self._time_for(is_chart=is_chart)
         if is_chart:
@@ -111,6 +131,8 @@ class _Session(requests.Session[requests.Response]):
         response = super().request(method, self._redirected(url), *args, **kwargs)
         if is_chart:
             self.chart_status = response.status_code
+            if response.status_code >= 400 and response.status_code not in BAD_COOKIES:
+                raise _RefusedError(response.status_code, _yahoos_words(response.content))
         return response
 
     def _time_for(self, *, is_chart: bool) -> float:
@@ -151,24 +173,38 @@ def _rows(history: YahooHistory, session: _Session, *, symbol: str, since: date 
     return rows.set_index(pd.DatetimeIndex(frame.index).tz_localize(None).normalize())
 
 
+def _yahoos_words(body: bytes) -> str | None:
+    """The description in an error that Yahoo's chart service wrote; None for anything else, such as a proxy's page."""
+    try:
+        return str(json.loads(body)["chart"]["error"]["description"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
 def _says_nothing_newer(error: Exception, history: YahooHistory, session: _Session) -> bool:
     """Whether Yahoo answered for the symbol, only that no session lies in the range."""
-    if not isinstance(error, YFPricesMissingError):
-        return False
-    if error.yahoo_reason is not None:
-        return session.chart_status == 400 and error.yahoo_reason.startswith("Data doesn't exist")
-    return session.chart_status == 200 and "symbol" in history.get_history_metadata()
+    if isinstance(error, _RefusedError):
+        return session.chart_status == 400 and (error.reason or "").startswith("Data doesn't exist")
+    missing = isinstance(error, YFPricesMissingError) and error.yahoo_reason is None
+    return missing and session.chart_status == 200 and "symbol" in _metadata(history)
+
+
+def _metadata(history: YahooHistory) -> dict[str, Any]:
+    """What the answer tells of its symbol; yfinance's own method sends another request where it told nothing."""
+    return history._history_metadata or {}
 
 
 def _explained(error: Exception, session: _Session, *, symbol: str) -> PriceSourceError:
     """The failure as one of ours. A symbol is unknown only if Yahoo itself says so: a proxy's 404 does not."""
     status = session.chart_status
-    if isinstance(error, YFRateLimitError):
+    if isinstance(error, YFRateLimitError) or status == 429:
         return RateLimitedError(symbol, "Yahoo Finance refuses more requests for now; try again in some minutes")
-    if status == 404 and isinstance(error, YFPricesMissingError) and error.yahoo_reason is not None:
+    if status == 404 and isinstance(error, _RefusedError) and error.reason is not None:
         return UnknownSymbolError(symbol, "Yahoo Finance has no such symbol; check its spelling and exchange suffix")
     if isinstance(error, requests.exceptions.Timeout):
         return UpstreamUnavailableError(symbol, "Yahoo Finance did not answer in time; try again later")
+    if isinstance(error, requests.exceptions.RequestException) and error.code == CurlECode.FILESIZE_EXCEEDED:
+        return UpstreamUnavailableError(symbol, "Yahoo Finance's answer is larger than any prices; try again later")
     if status is None:
         return UpstreamUnavailableError(symbol, "Yahoo Finance cannot be reached; check the network or try again later")
     if status != 200:

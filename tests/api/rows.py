@@ -3,9 +3,9 @@
 from datetime import date
 from typing import Any
 
-from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
+from tests.factories import add_bars, make_finding, make_forecast, make_symbol, make_training, make_version
 
-LISTS = ("symbols", "versions", "trainings", "forecasts")
+LISTS = ("symbols", "versions", "trainings", "forecasts", "findings")
 
 
 def make_rows(count: int) -> None:
@@ -14,6 +14,7 @@ def make_rows(count: int) -> None:
         symbol = make_symbol(f"SAMPLE{number}")
         add_bars(symbol, count=2)
         make_training(symbol)
+        make_finding(symbol)
         make_forecast(make_version(symbol), date(2025, 5, 28))
 
 

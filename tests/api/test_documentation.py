@@ -26,6 +26,8 @@ ROUTES = {
     ("get", "/models/trainings/{id}"),
     ("get", "/models/forecasts"),
     ("get", "/models/forecasts/{id}"),
+    ("get", "/models/findings"),
+    ("get", "/models/findings/{id}"),
     ("post", "/models/versions/{id}/activate"),
     ("post", "/models/trainings/{id}/cancel"),
 }

@@ -10,7 +10,7 @@ from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
 from tests.api.conftest import Count, Send
 from tests.api.rows import LISTS, make_rows
-from tests.factories import METRICS, add_bars, make_forecast, make_symbol, make_training, make_version
+from tests.factories import METRICS, add_bars, make_forecast, make_restatement, make_symbol, make_training, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +64,8 @@ def test_symbols_show_their_newest_bar(get: Send) -> None:
             "synced_at": None,
             "upstream_state": "unavailable",
             "upstream_reason": "It did not answer.",
+            "unknown_until": None,
+            "restatements": [],
         }
     ]
 
@@ -85,7 +87,25 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "bar_count": 1360,
         "files": version.files,
         "trained_at": "2025-06-01T03:04:05Z",
+        "data_revised": False,
     }
+
+
+def test_symbols_show_their_newest_restatements_and_versions_that_their_bars_were_revised(get: Send) -> None:
+    version = make_version(symbol := make_symbol(), trained_at=datetime(2025, 6, 1, tzinfo=UTC))
+    for day in range(1, 8):
+        make_restatement(symbol, date=date(2025, 6, day), restated_at=datetime(2025, 6, day, 3, tzinfo=UTC))
+    (row,) = get("/models/symbols")["results"]
+    assert get("/models/symbols/{ticker}", ticker="SAMPLE1") == row
+    assert [each["date"] for each in row["restatements"]] == [f"2025-06-0{day}" for day in (7, 6, 5, 4, 3)]
+    assert row["restatements"][0] == {
+        "reason": "split",
+        "date": "2025-06-07",
+        "ratio": 0.5,
+        "bars_changed": 1360,
+        "restated_at": "2025-06-07T03:00:00Z",
+    }
+    assert get("/models/versions/{id}", id=version.pk)["data_revised"] is True
 
 
 def test_a_base_model_belongs_to_no_symbol(get: Send) -> None:
@@ -185,4 +205,5 @@ def test_a_list_cannot_be_written(client: APIClient, name: str, method: str) -> 
 def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(get: Send, name: str, count_queries: Count) -> None:
     make_rows(20)
     one = count_queries(lambda: get(f"/models/{name}", {"page_size": 1}))
-    assert count_queries(lambda: get(f"/models/{name}", {"page_size": 20})) == one == 2
+    of_restatements = 1 if name == "symbols" else 0
+    assert count_queries(lambda: get(f"/models/{name}", {"page_size": 20})) == one == 2 + of_restatements

@@ -1,11 +1,15 @@
 """Small seeded bars, a config to match, and an ONNX network without Keras, for the pipeline's tests."""
 
+from datetime import date, timedelta
+
 import numpy as np
 import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
 from forecasting.pipeline.artifacts import ServingModel
+from forecasting.pipeline.bars import PRICES
+from forecasting.pipeline.calendars import sessions
 from forecasting.pipeline.calibration import Calibration
 from forecasting.pipeline.config import FEATURES, ForecastConfig
 from forecasting.pipeline.windows import Scaler
@@ -47,6 +51,29 @@ def flat_bars(count: int = 200) -> pd.DataFrame:
     bars = simulated_bars(count)
     bars[["open", "high", "low", "close"]] = 10.0
     return bars.assign(volume=0.0)
+
+
+def session_bars(count: int = 300, *, first: date = date(2020, 1, 2), exchange: str = "XNYS", seed: int = 1) -> pd.DataFrame:
+    """As `simulated_bars`, 1.5 % a session, on real sessions of an exchange; volume rises with the size of the move."""
+    bars = simulated_bars(count, seed=seed, volatility=0.015)
+    days = sessions(exchange, first=first, last=first + timedelta(days=2 * count + 30))[:count]
+    moves = np.log(bars["close"]).diff().abs().fillna(0.0)
+    noise = np.exp(0.2 * np.random.default_rng(seed).standard_normal(count))
+    return bars.assign(volume=np.round(1e6 * noise * (1 + moves / 0.03))).set_index(days)
+
+
+def rescaled(bars: pd.DataFrame, rows: slice, factor: float, *, columns: tuple[str, ...] = PRICES) -> pd.DataFrame:
+    """Some rows times a factor, by default their prices, as a wrong unit or a missing split makes them."""
+    factors = np.ones(len(bars))
+    factors[rows] = factor
+    return bars.assign(**{column: bars[column] * factors for column in columns})
+
+
+def replaced(bars: pd.DataFrame, rows: slice, **values: float) -> pd.DataFrame:
+    """Some rows with these values in place of theirs."""
+    there = np.zeros(len(bars), dtype=bool)
+    there[rows] = True
+    return bars.assign(**{column: bars[column].mask(there, value) for column, value in values.items()})
 
 
 def linear_network(config: ForecastConfig = TINY, *, seed: int = 3) -> bytes:

@@ -108,7 +108,7 @@ def test_it_refuses_dates_with_a_time_zone(bars: pd.DataFrame) -> None:
 
 def test_it_refuses_dates_with_a_time_of_day(bars: pd.DataFrame) -> None:
     timed = bars.set_index(pd.DatetimeIndex(bars.index) + pd.Timedelta(hours=10))
-    with pytest.raises(BadBarsError, match=r"TEST3\.SA: 2024-01-01 10:00:00 has a time of day"):
+    with pytest.raises(BadBarsError, match=r"TEST3\.SA: 2024-01-02 10:00:00 has a time of day"):
         validated(timed, symbol="TEST3.SA")
 
 

@@ -5,9 +5,12 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from forecasting.pipeline.calendars import (
     BAR_SETTLES,
+    closed_days,
     currency_of,
     exchange_of,
     is_session,
@@ -41,7 +44,36 @@ VENUES = [
     ("M&M.NS", "XBOM", "INR"),
     ("TCS.BO", "XBOM", "INR"),
     ("AMXB.MX", "XMEX", "MXN"),
+    ("AAA.V", "XTSE", "CAD"),
+    ("AAA.F", "XFRA", "EUR"),
+    ("AAA.BR", "XBRU", "EUR"),
+    ("AAA.IR", "XDUB", "EUR"),
+    ("AAA.VI", "XWBO", "EUR"),
+    ("AAA.HE", "XHEL", "EUR"),
+    ("AAA.CO", "XCSE", "DKK"),
+    ("AAA.OL", "XOSL", "NOK"),
+    ("AAA.IC", "XICE", "ISK"),
+    ("AAA.TL", "XTAL", "EUR"),
+    ("AAA.WA", "XWAR", "PLN"),
+    ("AAA.PR", "XPRA", "CZK"),
+    ("AAA.BD", "XBUD", "HUF"),
+    ("AAA.IS", "XIST", "TRY"),
+    ("AAA.JO", "XJSE", "ZAR"),
+    ("AAA.SR", "XSAU", "SAR"),
+    ("AAA.KQ", "XKRX", "KRW"),
+    ("AAA.TWO", "XTAI", "TWD"),
+    ("AAA.SI", "XSES", "SGD"),
+    ("AAA.KL", "XKLS", "MYR"),
+    ("AAA.BK", "XBKK", "THB"),
+    ("AAA.JK", "XIDX", "IDR"),
+    ("AAA.PS", "XPHS", "PHP"),
+    ("AAA.NZ", "XNZE", "NZD"),
+    ("AAA.BA", "XBUE", "ARS"),
+    ("AAA.SN", "XSGO", "CLP"),
+    ("AAA.CL", "XBOG", "COP"),
+    ("AAA.LM", "XLIM", "PEN"),
     ("BTC-USD", "24/7", "USD"),
+    ("ETH-BRL", "24/7", "BRL"),
     ("EURUSD=X", "24/5", "USD"),
     ("BRL=X", "24/5", "BRL"),
     ("GC=F", "XNYS", "USD"),
@@ -51,6 +83,7 @@ VENUES = [
     ("ABC.XY", "WEEKDAYS", "XXX"),
     ("A=X", "24/5", "XXX"),
 ]
+EXCHANGES = sorted({exchange for _, exchange, _ in VENUES})
 
 
 @pytest.mark.parametrize(("symbol", "exchange", "currency"), VENUES)
@@ -139,6 +172,45 @@ def test_the_time_zone_of_now_does_not_matter() -> None:
 
 def test_a_day_of_crypto_ends_at_midnight_utc() -> None:
     assert last_completed_session("24/7", now=datetime(2024, 7, 7, 0, 30, tzinfo=UTC)) == date(2024, 7, 6)
+
+
+@pytest.mark.parametrize("day", [6, 7])
+def test_the_last_day_of_a_currency_pair_is_friday_at_weekends(day: int) -> None:
+    assert last_completed_session("24/5", now=datetime(2024, 7, day, 12, tzinfo=UTC)) == date(2024, 7, 5)
+
+
+def test_a_day_of_a_currency_pair_ends_at_midnight_utc_and_settles() -> None:
+    assert last_completed_session("24/5", now=datetime(2024, 7, 9, 0, 29, tzinfo=UTC)) == date(2024, 7, 5)
+    assert last_completed_session("24/5", now=datetime(2024, 7, 9, 0, 30, tzinfo=UTC)) == date(2024, 7, 8)
+
+
+def test_crypto_and_currencies_have_their_own_next_day() -> None:
+    assert next_session("24/7", after=date(2024, 7, 5)) == date(2024, 7, 6)
+    assert next_session("24/5", after=date(2024, 7, 5)) == date(2024, 7, 8)
+
+
+@settings(deadline=None)  # the first use of an exchange builds its calendar
+@given(exchange=st.sampled_from(EXCHANGES), seconds=st.integers(631_152_000, 2_840_140_800))  # 1990 to 2060
+def test_sessions_complete_one_after_the_other(exchange: str, seconds: int) -> None:
+    now = datetime.fromtimestamp(seconds, tz=UTC)
+    last = last_completed_session(exchange, now=now)
+    following = next_session(exchange, after=last)
+    assert is_session(exchange, last)
+    assert is_session(exchange, following)
+    assert list(sessions(exchange, first=last, last=following)) == [pd.Timestamp(last), pd.Timestamp(following)]
+    assert last < now.date() + timedelta(days=1)
+    assert last_completed_session(exchange, now=now + timedelta(days=400)) >= following
+
+
+def test_closed_days_are_those_without_a_session() -> None:
+    days = pd.date_range("2024-07-01", "2024-07-07")
+    assert [day.day for day in days[closed_days("XNYS", days)]] == [4, 6, 7]
+
+
+def test_no_day_is_closed_where_holidays_are_not_known() -> None:
+    days = pd.date_range("2024-07-01", "2024-07-07")
+    assert not closed_days("WEEKDAYS", days).any()
+    assert not closed_days("XNYS", days - pd.DateOffset(years=90)).any()
 
 
 def test_a_session_beyond_the_known_years_ends_at_midnight_utc() -> None:

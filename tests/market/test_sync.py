@@ -1,79 +1,33 @@
 """Bars in the database: synced from real sources (files, HTTP), kept when a source fails, read back as they were."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from django.db import DatabaseError, connection
-from pytest_django import DjangoAssertNumQueries, Settings
+from django.test.utils import CaptureQueriesContext
 
 from forecasting import market
 from forecasting.models import PriceBar, Symbol
 from forecasting.models.symbols import UpstreamState
-from forecasting.pipeline.bars import empty
-from forecasting.pipeline.simulation import Simulation
 from forecasting.pipeline.sources import (
     BadDataError,
-    CsvFolder,
     PriceSourceError,
     RateLimitedError,
     UnknownSymbolError,
     UpstreamUnavailableError,
 )
-from forecasting.pipeline.yahoo import Yahoo
+from stockpred.processes import wait_for
 from tests import fake_yahoo
-from tests.factories import add_bars, make_symbol
-from tests.fake_yahoo import FakeYahoo, generated_bars
+from tests.factories import make_symbol
+from tests.fake_yahoo import FakeYahoo
+from tests.market.histories import FRIDAY, HISTORY, NOW, WEDNESDAY, WEDNESDAY_EVENING, assert_stored, synced, write
 from tests.racing import at_once
 
 pytestmark = pytest.mark.django_db
-
-WEDNESDAY, FRIDAY = date(2024, 6, 26), date(2024, 6, 28)
-WEDNESDAY_EVENING = datetime(2024, 6, 26, 22, tzinfo=UTC)  # New York has closed
-NOW = datetime(2024, 6, 28, 22, tzinfo=UTC)
-HISTORY = generated_bars("AAA", first=date(2024, 1, 2), last=FRIDAY)
-
-
-@pytest.fixture
-def folder(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    """The folder of the CSV source, which is configured."""
-    settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path / "prices"
-    settings.PRICE_DIR.mkdir()
-    market.price_source.cache_clear()
-    yield settings.PRICE_DIR
-    market.price_source.cache_clear()
-
-
-@pytest.fixture
-def yahoo(settings: Settings, tmp_path: Path) -> Iterator[FakeYahoo]:
-    """A stand-in for Yahoo, which is the configured source."""
-    with FakeYahoo() as fake:
-        settings.PRICE_SOURCE, settings.YAHOO_URL, settings.STATE_DIR = "yahoo", fake.url, tmp_path
-        market.price_source.cache_clear()
-        yield fake
-        market.price_source.cache_clear()
-
-
-def write(folder: Path, bars: pd.DataFrame = HISTORY, *, ticker: str = "AAA") -> Path:
-    file = folder / f"{ticker}.csv"
-    bars.to_csv(file)
-    return file
-
-
-def synced(folder: Path, *, through: date = WEDNESDAY) -> Symbol:
-    """A symbol that was synced on the evening of `through`."""
-    write(folder, HISTORY[: pd.Timestamp(through)])
-    symbol = make_symbol("AAA")
-    market.sync(symbol, now=datetime(through.year, through.month, through.day, 22, tzinfo=UTC))
-    return symbol
-
-
-def assert_stored(symbol: Symbol, expected: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(market.bars(symbol), expected, check_exact=True, check_freq=False)
 
 
 # Sync
@@ -242,115 +196,40 @@ def test_a_success_clears_the_reason_of_the_failure_before(folder: Path) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_syncs_at_once_write_once(yahoo: FakeYahoo) -> None:
-    both_asked = threading.Barrier(2)
+def test_of_two_syncs_at_once_one_does_the_work(yahoo: FakeYahoo) -> None:
+    key = make_symbol("AAA").pk
+    other_waits = threading.Event()
 
-    def answered_together(fake: FakeYahoo, request: fake_yahoo.Request) -> fake_yahoo.Answer:
-        both_asked.wait(10)
+    def answer_when_the_other_waits(fake: FakeYahoo, request: fake_yahoo.Request) -> fake_yahoo.Answer:
+        other_waits.wait(10)
         return fake_yahoo.known(fake, request)
 
+    def sync_second() -> int:
+        assert wait_for(lambda: bool(yahoo.charts("AAA")), seconds=10, every_s=0.005)
+        threading.Timer(0.1, other_waits.set).start()
+        return market.sync(Symbol.objects.get(pk=key), now=NOW)
+
     yahoo.bars["AAA"] = HISTORY
-    yahoo.scenarios["AAA"] = answered_together
-    key = make_symbol("AAA").pk
-    written = at_once([lambda: market.sync(Symbol.objects.get(pk=key), now=NOW)] * 2)
-    assert sorted(written) == [0, len(HISTORY)]
+    yahoo.scenarios["AAA"] = answer_when_the_other_waits
+    written = at_once([lambda: market.sync(Symbol.objects.get(pk=key), now=NOW), sync_second])
+    assert written == [len(HISTORY), 0]
+    assert len(yahoo.charts("AAA")) == 1
     assert PriceBar.objects.count() == len(HISTORY)
 
 
-# Refresh
+# Many symbols
 
 
-def test_a_refresh_brings_every_symbol_up_to_date_and_notes_each_failure(folder: Path) -> None:
-    good, unknown = make_symbol("AAA"), make_symbol("BBB")
-    write(folder)
-    assert market.refresh([good, unknown], now=NOW, budget_s=10) == []
-    assert_stored(good, HISTORY)
-    unknown.refresh_from_db()
-    assert unknown.upstream_state == UpstreamState.UNKNOWN
+def test_a_sync_takes_the_same_queries_however_many_symbols_there_are(folder: Path) -> None:
+    def queries_of_a_sync() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            market.sync(symbol, now=NOW)
+        return len(queries)
 
-
-def test_a_refresh_does_not_wait_longer_than_its_budget(yahoo: FakeYahoo) -> None:
-    yahoo.bars["AAA"] = HISTORY
-    yahoo.scenarios["BBB"] = fake_yahoo.slow
-    quick, slow = make_symbol("AAA"), make_symbol("BBB")
-    started = time.monotonic()
-    assert market.refresh([quick, slow], now=NOW, budget_s=1.0) == [slow]
-    assert time.monotonic() - started < 3
-    assert_stored(quick, HISTORY)
-
-
-def test_a_symbol_that_was_late_is_not_asked_for_again_by_the_next_request(yahoo: FakeYahoo) -> None:
-    yahoo.scenarios["AAA"] = fake_yahoo.slow
-    make_symbol("AAA")
-    assert market.refresh(list(Symbol.objects.all()), now=NOW, budget_s=0.1)
-    assert market.refresh(list(Symbol.objects.all()), now=NOW + timedelta(minutes=1), budget_s=0.1) == []
-
-
-@pytest.mark.parametrize(("after", "rows"), [(timedelta(minutes=9, seconds=59), 0), (timedelta(minutes=10), len(HISTORY))])
-def test_the_source_is_asked_about_a_symbol_every_ten_minutes_at_most(folder: Path, after: timedelta, rows: int) -> None:
-    write(folder)
-    symbol = make_symbol("AAA", upstream_checked_at=NOW - after)
-    market.refresh([symbol], now=NOW, budget_s=10)
-    assert len(market.bars(symbol)) == rows
-
-
-def test_a_sync_is_not_held_back_by_an_earlier_check(folder: Path) -> None:
-    write(folder)
-    symbol = make_symbol("AAA", upstream_checked_at=NOW)
-    assert market.sync(symbol, now=NOW) == len(HISTORY)
-
-
-@pytest.mark.parametrize("count", [1, 7])
-def test_a_refresh_of_what_is_up_to_date_is_one_query(django_assert_num_queries: DjangoAssertNumQueries, count: int) -> None:
-    symbols = [make_symbol(f"SAMPLE{number}") for number in range(count)]
-    for symbol in symbols:
-        add_bars(symbol, count=3, end=FRIDAY)
-    with django_assert_num_queries(1):
-        assert market.refresh(symbols, now=NOW, budget_s=0) == []
-
-
-# Reads
-
-
-def test_recent_bars_are_the_last_ones_of_each_symbol(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    symbols = [make_symbol(f"SAMPLE{number}") for number in range(5)]
-    for symbol in symbols[1:]:
-        add_bars(symbol, count=20, seed=symbol.pk)
-    with django_assert_num_queries(1):
-        recent = market.recent_bars(symbols, count=7)
-    pd.testing.assert_frame_equal(recent[symbols[0].pk], empty())
-    for symbol in symbols[1:]:
-        pd.testing.assert_frame_equal(recent[symbol.pk], market.bars(symbol)[-7:], check_exact=True)
-
-
-def test_recent_bars_of_no_symbol_are_no_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    with django_assert_num_queries(0):
-        assert market.recent_bars([], count=7) == {}
-
-
-def test_bars_of_a_symbol_without_any_are_an_empty_frame_of_the_contract() -> None:
-    pd.testing.assert_frame_equal(market.bars(make_symbol()), empty())
-
-
-@pytest.mark.parametrize(
-    ("last_bar", "now", "stale"),
-    [
-        (None, NOW, True),
-        (date(2024, 6, 27), NOW, True),
-        (FRIDAY, NOW, False),
-        (date(2024, 6, 27), NOW.replace(hour=15), False),
-        (FRIDAY, NOW + timedelta(days=2), False),
-        (FRIDAY, NOW + timedelta(days=3), True),
-    ],
-    ids=["no bar", "a session behind", "up to date", "session under way", "weekend", "after the weekend"],
-)
-def test_bars_are_stale_when_a_completed_session_is_missing(last_bar: date | None, now: datetime, stale: bool) -> None:
-    assert market.is_stale(Symbol(ticker="AAA", exchange="XNYS"), last_bar, now=now) is stale
-
-
-@pytest.mark.parametrize(("name", "kind"), [("csv", CsvFolder), ("sample", Simulation), ("yahoo", Yahoo)])
-def test_the_source_is_the_configured_one(settings: Settings, tmp_path: Path, name: str, kind: type) -> None:
-    settings.PRICE_SOURCE, settings.STATE_DIR = name, tmp_path
-    market.price_source.cache_clear()
-    assert isinstance(market.price_source(), kind)
-    market.price_source.cache_clear()
+    counts = []
+    for number in range(20):
+        symbol = make_symbol(f"AAA{number}")
+        write(folder, ticker=symbol.ticker)
+        counts.append(queries_of_a_sync())
+    assert set(counts) == {counts[0]}
+    assert counts[0] <= 12

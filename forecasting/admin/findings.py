@@ -1,0 +1,48 @@
+"""Findings of the quality gate: what in the prices was repaired, refused or noted."""
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from forecasting.admin import display
+from forecasting.admin.display import Tone
+from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.models import Finding, Symbol
+from forecasting.pipeline.findings import Verdict
+
+VERDICT_TONES = {Verdict.REPAIRED: Tone.GOOD, Verdict.REFUSED: Tone.BAD, Verdict.NOTED: Tone.WARNING}
+
+
+def verdict_badge(finding: Finding) -> SafeString:
+    """What became of it."""
+    return display.badge(finding.verdict, VERDICT_TONES[Verdict(finding.verdict)])
+
+
+def number(finding: Finding) -> str:
+    """The value, whatever it counts, in its own digits."""
+    return display.NOTHING if finding.value is None else f"{finding.value:,.6g}"
+
+
+@admin.register(Finding)
+class FindingAdmin(ReadOnlyAdmin):
+    """What the gate found in each symbol's prices when it last looked at them."""
+
+    list_display = ("symbol", "verdict_shown", "rule", "date", "value_shown", "text")
+    list_filter = ("verdict", "rule", "found_at")
+    search_fields = ("symbol__ticker",)
+    list_select_related = ("symbol",)
+    fields = ("symbol_link", "verdict_shown", "rule", "date", "value_shown", "text", "found_at")
+
+    @admin.display(description="symbol")
+    def symbol_link(self, finding: Finding) -> SafeString:
+        """The symbol."""
+        return display.link(Symbol, finding.symbol.pk, finding.symbol.ticker)
+
+    @admin.display(description="verdict", ordering="verdict")
+    def verdict_shown(self, finding: Finding) -> SafeString:
+        """What became of it."""
+        return verdict_badge(finding)
+
+    @admin.display(description="value", ordering="value")
+    def value_shown(self, finding: Finding) -> str:
+        """A price, a volume, a share or a number of bars."""
+        return number(finding)

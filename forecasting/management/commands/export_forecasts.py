@@ -1,0 +1,94 @@
+"""`manage.py export_forecasts`: the ledger as CSV."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import F, Func, QuerySet, TextField
+
+from forecasting.api.filters import ForecastFilter
+from forecasting.models import Forecast
+
+AS_STORED = (
+    "as_of", "target_date", "last_close", "price", "interval_level", "interval_low", "interval_high", "probability_up",
+    "issued_at", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "scored_at",
+)  # fmt: skip
+COLUMNS = {
+    "symbol": "symbol__ticker",
+    "kind": "version__symbol_id",
+    "version": "version__number",
+    **{name: name for name in AS_STORED},
+}
+FILTERS = ("symbol", "target_date_after", "target_date_before", "scored")
+BATCH_ROWS = 2000
+
+
+class Command(BaseCommand):
+    """Unrounded, oldest target session first; what is not known is empty."""
+
+    help = "Writes the forecasts that were served, and what became of them, as CSV."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The filters of `GET /models/forecasts`, and the file."""
+        parser.add_argument("--symbol", help="of one symbol")
+        parser.add_argument("--target-date-after", metavar="DATE", help="of sessions from this day on")
+        parser.add_argument("--target-date-before", metavar="DATE", help="of sessions up to this day")
+        parser.add_argument("--scored", choices=("true", "false"), help="whose target session has happened, or has not")
+        parser.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
+
+    def handle(self, *, output: Path | None, **options: Any) -> None:
+        """Writes the file; CommandError names a filter that cannot have its value."""
+        forecasts = _chosen({name: options[name] for name in FILTERS if options[name]})
+        with _opened(output, self.stdout) as file:  # type: ignore[arg-type]  # Django's wrapper writes like a file
+            count = _write(file, forecasts, _levels(forecasts))
+        self.stderr.write(f"{count} forecasts written.")
+
+
+def _chosen(filters: dict[str, str]) -> "QuerySet[Forecast]":
+    chosen = ForecastFilter(filters, queryset=Forecast.objects.all())
+    if not chosen.is_valid():
+        problems = [f"--{name.replace('_', '-')}: {' '.join(texts)}" for name, texts in chosen.errors.items()]
+        raise CommandError("\n".join(problems))
+    rows: QuerySet[Forecast] = chosen.qs.order_by("target_date", "symbol__ticker", "pk")
+    return rows
+
+
+@contextmanager
+def _opened(output: Path | None, otherwise: IO[str]) -> Iterator[IO[str]]:
+    if output is None:
+        yield otherwise
+        return
+    try:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
+
+
+def _levels(forecasts: "QuerySet[Forecast]") -> list[str]:
+    """The quantile levels that any of them has, ascending."""
+    keys = forecasts.order_by().annotate(level=Func(F("quantiles"), function="jsonb_object_keys", output_field=TextField()))
+    return sorted(set(keys.values_list("level", flat=True).distinct()), key=float)
+
+
+def _write(file: IO[str], forecasts: "QuerySet[Forecast]", levels: Sequence[str]) -> int:
+    """Returns the number of rows. Only some of them are in memory at a time."""
+    lines = csv.writer(file, lineterminator="\n")
+    lines.writerow([*COLUMNS, *(f"quantile_{level}" for level in levels)])
+    count = 0
+    for *values, quantiles in forecasts.values_list(*COLUMNS.values(), "quantiles").iterator(BATCH_ROWS):
+        row = dict(zip(COLUMNS, values, strict=True))
+        row["kind"] = "symbol" if row["kind"] else "base"
+        lines.writerow([*map(_text, row.values()), *(quantiles.get(level, "") for level in levels)])
+        count += 1
+    return count
+
+
+def _text(value: Any) -> Any:
+    """Moments as ISO 8601, truth in lower case as in JSON; None becomes empty."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if hasattr(value, "isoformat") else value

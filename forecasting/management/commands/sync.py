@@ -1,0 +1,43 @@
+"""`manage.py sync SYMBOL...`: newest bars at the terminal."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from forecasting import market
+from forecasting.management.commands.predict import valid_tickers
+from forecasting.models import Symbol
+from forecasting.pipeline.sources import PausedError, PriceSourceError, RateLimitedError
+
+
+class Command(BaseCommand):
+    """One symbol after the other, at the pace that the service keeps."""
+
+    help = "Brings the bars of these symbols up to their last completed session, also of symbols that the source did not know."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Symbols."""
+        parser.add_argument("symbols", nargs="+", metavar="SYMBOL")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prints a line a symbol; CommandError names those that failed."""
+        symbols = Symbol.objects.all().ensure(valid_tickers(options["symbols"]))
+        failed: list[str] = []
+        for symbol in symbols:
+            try:
+                self._sync(symbol)
+            except PriceSourceError as error:
+                self.stderr.write(str(error))
+                failed.append(symbol.ticker)
+                if isinstance(error, RateLimitedError | PausedError):
+                    failed += [each.ticker for each in symbols[symbols.index(symbol) + 1 :]]
+                    break
+        if failed:
+            raise CommandError(f"Not synced: {', '.join(failed)}.")
+
+    def _sync(self, symbol: Symbol) -> None:
+        rows = market.sync(symbol, now=timezone.now(), ask_again=True)
+        bars = market.recent_bars([symbol], count=1)[symbol.pk]
+        newest = f", the newest of {bars.index[-1].date()}" if len(bars) else ""
+        self.stdout.write(f"{symbol.ticker}: {f'{rows} bars written' if rows else 'nothing newer'}{newest}")

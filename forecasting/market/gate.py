@@ -1,0 +1,65 @@
+"""The quality gate in front of the tables: bars that pass, and what is kept of what it found."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import pandas as pd
+from django.db import transaction
+from django.db.models import Q
+
+from forecasting.market.stored import bars
+from forecasting.models import Finding, Symbol
+from forecasting.pipeline import findings as gate
+from forecasting.pipeline.bars import BadBarsError
+from forecasting.pipeline.calendars import last_completed_session
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.quality import check_bars
+from forecasting.pipeline.sources import BadDataError
+
+
+def passed(symbol: Symbol, frame: pd.DataFrame, *, whole: bool, now: datetime) -> pd.DataFrame:
+    """The frame's bars, repaired; what was found is kept. Raises BadDataError where the gate refuses them, and keeps nothing.
+
+    `whole`: the frame is the symbol's whole history, not its newest bars after some older ones.
+    """
+    try:
+        checked = check_bars(
+            frame,
+            symbol=symbol.ticker,
+            exchange=symbol.exchange,
+            last_session=last_completed_session(symbol.exchange, now=now),
+            needed=ForecastConfig().minimum_bars if whole else 0,
+        )
+    except BadBarsError as error:
+        raise BadDataError(symbol.ticker, error.reason, error.findings) from error
+    outdated = Q() if whole else Q(verdict=gate.Verdict.REFUSED.value) | Q(rule=gate.Rule.OLD.value)
+    _keep(symbol, checked.findings, instead_of=outdated)
+    return checked.bars
+
+
+def keep_refusal(symbol: Symbol, error: BadDataError) -> None:
+    """What was refused, in place of an earlier refusal; what is known of the stored bars stays."""
+    _keep(symbol, gate.refused(error.findings), instead_of=Q(verdict=gate.Verdict.REFUSED.value))
+
+
+def training_bars(symbol: Symbol, *, now: datetime) -> pd.DataFrame:
+    """The stored bars of one symbol that a model may learn from: they may be older than a rule of the gate.
+
+    Raises BadDataError, after keeping why.
+    """
+    try:
+        return passed(symbol, bars(symbol), whole=True, now=now)
+    except BadDataError as error:
+        keep_refusal(symbol, error)
+        raise
+
+
+def _keep(symbol: Symbol, found: Iterable[gate.Finding], *, instead_of: Q) -> None:
+    """Two queries, however much was found."""
+    rows = [
+        Finding(symbol=symbol, rule=each.rule.value, verdict=each.verdict.value, date=each.date, value=each.value, text=each.text)
+        for each in found
+    ]
+    with transaction.atomic(savepoint=False):
+        Finding.objects.of(symbol).filter(instead_of).delete()
+        Finding.objects.bulk_create(rows, ignore_conflicts=True)  # an increment looks at some bars a second time

@@ -1,0 +1,123 @@
+"""The price source behind one door: several questions at once, at the pace and with the restraint that permits.py keeps.
+
+A source that is not remote (files, simulation) needs no permit.
+"""
+
+import functools
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, cast
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from forecasting.market import permits
+from forecasting.market.permits import FETCH_SECONDS, Permit
+from forecasting.models import Symbol
+from forecasting.pipeline.simulation import Simulation
+from forecasting.pipeline.sources import (
+    CsvFolder,
+    PausedError,
+    PriceHistory,
+    PriceSource,
+    PriceSourceError,
+)
+
+_fetchers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="prices")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which bars of which symbol: from session `since` (None: the whole history) to the completed session `through`."""
+
+    symbol: Symbol
+    since: date | None
+    through: date
+
+
+Outcome = PriceHistory | PriceSourceError
+
+
+@functools.cache
+def price_source() -> PriceSource:
+    """The configured source, one a process."""
+    if settings.PRICE_SOURCE == "csv":
+        return CsvFolder(settings.PRICE_DIR)
+    if settings.PRICE_SOURCE == "sample":
+        return Simulation(seed=settings.SEED)
+    # Loaded here, not above: yfinance costs a second and 50 MB, which processes that fetch nothing can do without.
+    yahoo = import_string("forecasting.pipeline.yahoo.Yahoo")
+    folder = settings.STATE_DIR / "yfinance"
+    return cast("PriceSource", yahoo(base_url=settings.YAHOO_URL, cache_dir=folder, timeout_s=FETCH_SECONDS))
+
+
+def is_paused() -> bool:
+    """Whether the price source is left alone now."""
+    return price_source().remote and permits.is_paused(price_source().name)
+
+
+def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Outcome]]:
+    """Each question with its answer, as they come, for at most `seconds`; a question that is added meanwhile is asked too.
+
+    Requests run in threads that touch no database; everything else happens in the caller's. A question that is not answered in
+    time is not heard of again, though its request may still be under way.
+    """
+    ends = time.monotonic() + seconds
+    under_way: dict[Future[Outcome], tuple[Question, Permit | None]] = {}
+    try:
+        while (questions or under_way) and (left := ends - time.monotonic()) > 0:
+            obstacle = _start(questions, under_way)
+            if isinstance(obstacle, PausedError):
+                yield from _refused(questions, obstacle)
+            else:
+                _wait(under_way, seconds=left if obstacle is None else min(left, obstacle))
+            for future in [future for future in under_way if future.done()]:
+                question, permit = under_way.pop(future)
+                if permit:
+                    permits.settle(permit, future.result())
+                yield question, future.result()
+    finally:
+        for future, (_, permit) in under_way.items():
+            if future.cancel() and permit:
+                permits.settle(permit, None)
+
+
+def _start(
+    questions: deque[Question], under_way: dict[Future[Outcome], tuple[Question, Permit | None]]
+) -> PausedError | float | None:
+    """Sends off as many questions as the source may be asked now. Of the others: the error where it is left alone, else the seconds
+    until the next try; None where there are none."""
+    source = price_source()
+    while questions:
+        permit = permits.take(source.name) if source.remote else None
+        if source.remote and not permit:
+            return permits.obstacle(source.name, ticker=questions[0].symbol.ticker)
+        question = questions.popleft()
+        under_way[_fetchers.submit(_fetch, question)] = question, permit
+    return None
+
+
+def _refused(questions: deque[Question], error: PausedError) -> Iterator[tuple[Question, Outcome]]:
+    while questions:
+        question = questions.popleft()
+        yield question, PausedError(question.symbol.ticker, error.reason)
+
+
+def _wait(under_way: dict[Future[Outcome], Any], *, seconds: float) -> None:
+    """Until a request is done, for at most that long; that long where none is under way."""
+    if under_way:
+        wait(under_way, timeout=seconds, return_when=FIRST_COMPLETED)
+    else:
+        time.sleep(seconds)
+
+
+def _fetch(question: Question) -> Outcome:
+    """Touches no database, so that it may run in a thread."""
+    try:
+        return price_source().fetch(question.symbol.ticker, since=question.since, through=question.through)
+    except PriceSourceError as error:
+        return error

@@ -1,0 +1,42 @@
+"""Restatements: where a price source changed bars that were stored, by a split, a dividend or a correction."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from forecasting.models.symbols import Symbol
+from forecasting.pipeline.restatements import Reason
+
+
+class RestatementReason(models.TextChoices):
+    """What changed the bars."""
+
+    SPLIT = Reason.SPLIT.value
+    DIVIDEND = Reason.DIVIDEND.value
+    CORRECTION = Reason.CORRECTION.value
+
+
+class Restatement(models.Model):
+    """One replacement of a symbol's whole history."""
+
+    symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="restatements")
+    reason = models.CharField(max_length=12, choices=RestatementReason)
+    date = models.DateField(
+        help_text="Of a split or dividend: the first session after the bars that it rescaled. Of a correction: its first session."
+    )
+    ratio = models.FloatField(
+        null=True, blank=True, help_text="New price divided by the old one; empty where a session came or went."
+    )
+    bars_changed = models.PositiveIntegerField(help_text="Of those that were stored.")
+    restated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-restated_at", "-pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(reason__in=RestatementReason.values), name="restatement_reason_known"),
+            models.CheckConstraint(condition=Q(ratio__isnull=True) | Q(ratio__gt=0), name="restatement_ratio_positive"),
+        ]
+        indexes = [models.Index(fields=["symbol", "-restated_at"], name="restatement_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.reason} {self.date}"

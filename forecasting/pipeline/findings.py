@@ -1,0 +1,75 @@
+"""What the quality gate finds in a frame of bars: each finding with its rule, date, value and verdict, in words."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+MOST_LISTED = 20  # findings of one rule; the last one says how many more there are
+MOST_NAMED = 3  # findings that a reason names behind its first one
+
+
+class Rule(StrEnum):
+    """What is looked at."""
+
+    SHAPE = "shape"
+    ORDER = "order"
+    DUPLICATE = "duplicate"
+    PRICE = "price"
+    RANGE = "range"
+    VOLUME = "volume"
+    PHANTOM = "phantom holiday"
+    SESSION = "session"
+    UNIT = "unit jump"
+    STEP = "step"
+    SPIKE = "spike"
+    STALE = "stale run"
+    NO_TRADES = "no trades"
+    GAP = "gap"
+    FEW = "few bars"
+    OLD = "old bars"
+
+
+class Verdict(StrEnum):
+    """What became of it: `repaired` where that is certain, `refused` where it would poison a model, else `noted`."""
+
+    REPAIRED = "repaired"
+    REFUSED = "refused"
+    NOTED = "noted"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be. `date` and `value` are None where it is about all bars, or not a number."""
+
+    rule: Rule
+    verdict: Verdict
+    date: date | None
+    value: float | None
+    text: str
+
+
+def listed(rows: Sequence[int] | npt.NDArray[np.intp], finding: Callable[[int], Finding]) -> list[Finding]:
+    """The findings at these rows, `MOST_LISTED` at most."""
+    found = [finding(int(row)) for row in rows[:MOST_LISTED]]
+    if more := len(rows) - len(found):
+        found[-1] = replace(found[-1], text=f"{found[-1].text}; {more:,} more like it follow")
+    return found
+
+
+def refused(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that a model must not learn from."""
+    return [finding for finding in findings if finding.verdict == Verdict.REFUSED]
+
+
+def reason(findings: Sequence[Finding]) -> str:
+    """Why bars were refused: the first refused finding in full, the others by rule and date."""
+    first, *others = refused(findings)
+    if not others:
+        return first.text
+    named = [f"{other.rule} on {other.date}" if other.date else other.rule for other in others[:MOST_NAMED]]
+    more = [f"{len(others) - MOST_NAMED} more findings"] if len(others) > MOST_NAMED else []
+    return f"{first.text} (also: {', '.join(named + more)})"

@@ -1,0 +1,72 @@
+"""A stand-in for Yahoo's chart service over real HTTP, for tests of whatever talks to it through yfinance.
+
+    with FakeYahoo() as fake:
+        fake.bars["PETR4.SA"] = generated_bars("PETR4.SA", first=date(2024, 1, 2), last=date(2024, 6, 28))
+        fake.scenarios["PETR4.SA"] = rate_limited
+        Yahoo(base_url=fake.url, ...).fetch("PETR4.SA", ...)
+
+A scenario is a function from the stand-in and a request to an answer; to add one, write such a function. Without one, a
+symbol is answered from `bars`, and a symbol that is not there is unknown. server.py is the server, scenarios.py the scenarios,
+prices.py what it is asked for.
+"""
+
+from tests.fake_yahoo.prices import as_yahoo_adjusts, generated_bars
+from tests.fake_yahoo.scenarios import (
+    backwards,
+    broken,
+    doubled,
+    failure,
+    giant,
+    html_not_found,
+    html_page,
+    in_pounds,
+    known,
+    missing_rows,
+    no_rows,
+    only_at_first,
+    only_missing_rows,
+    rate_limited,
+    renamed,
+    replayed,
+    slow,
+    trickle,
+    truncated,
+    unfinished_bar,
+    unknown,
+    without,
+)
+from tests.fake_yahoo.server import COOKIE, CRUMB, Answer, FakeYahoo, Request, Scenario, closed_url
+
+__all__ = [
+    "COOKIE",
+    "CRUMB",
+    "Answer",
+    "FakeYahoo",
+    "Request",
+    "Scenario",
+    "as_yahoo_adjusts",
+    "backwards",
+    "broken",
+    "closed_url",
+    "doubled",
+    "failure",
+    "generated_bars",
+    "giant",
+    "html_not_found",
+    "html_page",
+    "in_pounds",
+    "known",
+    "missing_rows",
+    "no_rows",
+    "only_at_first",
+    "only_missing_rows",
+    "rate_limited",
+    "renamed",
+    "replayed",
+    "slow",
+    "trickle",
+    "truncated",
+    "unfinished_bar",
+    "unknown",
+    "without",
+]

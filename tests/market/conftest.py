@@ -1,0 +1,30 @@
+"""Sources for tests of the market: a folder of CSV files, and a stand-in for Yahoo."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from forecasting import market
+from tests.fake_yahoo import FakeYahoo
+
+
+@pytest.fixture
+def folder(settings: Settings, tmp_path: Path) -> Iterator[Path]:
+    """The folder of the CSV source, which is configured."""
+    settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path / "prices"
+    settings.PRICE_DIR.mkdir()
+    market.price_source.cache_clear()
+    yield settings.PRICE_DIR
+    market.price_source.cache_clear()
+
+
+@pytest.fixture
+def yahoo(settings: Settings, tmp_path: Path) -> Iterator[FakeYahoo]:
+    """A stand-in for Yahoo, which is the configured source."""
+    with FakeYahoo() as fake:
+        settings.PRICE_SOURCE, settings.YAHOO_URL, settings.STATE_DIR = "yahoo", fake.url, tmp_path
+        market.price_source.cache_clear()
+        yield fake
+        market.price_source.cache_clear()
