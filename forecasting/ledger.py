@@ -1,7 +1,7 @@
 """The ledger: forecasts are issued once, kept for ever, scored when their session has happened."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from django_q.tasks import async_task
 
 from forecasting import market, registry, training_queue
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.pipeline.adaptation import RECENT, next_factor
 from forecasting.pipeline.artifacts import ArtifactError
 from forecasting.pipeline.calendars import next_session
 from forecasting.pipeline.forecaster import Forecaster, QuantileForecast
@@ -43,7 +44,8 @@ class Scorecard:
 
 
 def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
-    """A forecast of the next session for each symbol that has a model; a training for each that has none.
+    """A forecast of the next session for each symbol: by its own version or, until it has one, by the base; a training for each
+    that has none.
 
     Bars that are behind are brought up to date first, for at most `budget_s` seconds; what is late goes on in the background.
     The number of queries does not depend on the number of symbols.
@@ -72,13 +74,20 @@ def issue(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
     forecasts = _newest(serving)
     if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
         return forecasts, {}
+    score_due(missing)  # their outcomes decide how wide the new ones are
     rows, errors = _compute(missing)
     Forecast.objects.bulk_create(rows, ignore_conflicts=True)
     return forecasts | _stored(rows), errors
 
 
-def score_due() -> int:
-    """Scores every forecast whose target session has a bar by now; returns how many. One statement.
+def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, ModelVersion]:
+    """What serves each symbol: its own version, else the base, where there is one."""
+    base = registry.base_version() if not all(own.values()) else None
+    return {symbol: version for symbol, mine in own.items() if (version := mine or base)}
+
+
+def score_due(symbols: Iterable[Symbol] | None = None) -> int:
+    """Scores every forecast, of all symbols or of these, whose target session has a bar by now; returns how many. One statement.
 
     A split or dividend since the forecast rescales stored bars, not forecasts: the actual close is brought back to the forecast's
     units by the ratio of the close it knew to the same session's close of today.
@@ -95,12 +104,13 @@ def score_due() -> int:
             FROM forecasting_forecast AS due
             JOIN forecasting_pricebar AS target ON target.symbol_id = due.symbol_id AND target.date = due.target_date
             JOIN forecasting_pricebar AS base ON base.symbol_id = due.symbol_id AND base.date = due.as_of
-            WHERE due.scored_at IS NULL
+            WHERE due.scored_at IS NULL AND (%s::bigint[] IS NULL OR due.symbol_id = ANY(%s))
         ) AS now
         WHERE forecast.id = now.id AND forecast.scored_at IS NULL -- asked again of a row that another process scores meanwhile
     """
+    ids = None if symbols is None else [symbol.pk for symbol in symbols]
     with connection.cursor() as cursor:
-        cursor.execute(query)
+        cursor.execute(query, [ids, ids])
         return int(cursor.rowcount)
 
 
@@ -118,7 +128,7 @@ def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Predictio
 def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float) -> dict[str, Prediction]:
     """By ticker: trainings requested, bars refreshed and forecasts issued where they are missing."""
     statuses = training_queue.ensure_trained(tickers, now=now)
-    serving = {status.symbol: status.version for status in statuses if status.version}
+    serving = serving_versions({status.symbol: status.version for status in statuses})
     if late := market.refresh(list(serving), now=now, budget_s=budget_s):
         async_task("forecasting.tasks.sync_symbols", [symbol.pk for symbol in late])
     forecasts, errors = issue(serving)
@@ -143,13 +153,42 @@ def _compute(serving: Mapping[Symbol, ModelVersion]) -> tuple[list[Forecast], di
     """New forecasts, unsaved, in the order of their symbols' keys, and why there is none for the others."""
     models, errors = _load(serving)
     bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
+    factors = _factors({symbol: serving[symbol] for symbol in models}, models)
     rows = []
     for symbol in sorted(models, key=lambda symbol: symbol.pk):  # in one order, else two callers could wait for each other
         try:
-            rows.append(_forecast(symbol, serving[symbol], models[symbol].forecast(bars[symbol.pk])))
+            computed = models[symbol].forecast(bars[symbol.pk], factor=factors[symbol])
+            rows.append(_forecast(symbol, serving[symbol], computed, factor=factors[symbol]))
         except TooFewBarsError as error:
             errors[symbol] = f"No forecast: {error}"
     return rows, errors
+
+
+def _factors(serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, Forecaster]) -> dict[Symbol, float]:
+    """By how much to spread each symbol's next forecast, from the outcomes of this version's earlier ones. One query."""
+    scored: dict[tuple[int, int], list[tuple[float, bool]]] = {}
+    query = """
+        SELECT wanted.symbol, wanted.version, recent.spread_factor, recent.inside_interval
+        FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (symbol, version)
+        CROSS JOIN LATERAL (
+            SELECT * FROM forecasting_forecast
+            WHERE symbol_id = wanted.symbol AND version_id = wanted.version AND scored_at IS NOT NULL
+            ORDER BY as_of DESC LIMIT %s
+        ) AS recent
+        ORDER BY recent.as_of
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query, [[symbol.pk for symbol in serving], [version.pk for version in serving.values()], RECENT])
+        for symbol_id, version_id, factor, inside in cursor:
+            scored.setdefault((symbol_id, version_id), []).append((factor, inside))
+    return {symbol: _factor(scored.get((symbol.pk, version.pk), []), models[symbol]) for symbol, version in serving.items()}
+
+
+def _factor(scored: Sequence[tuple[float, bool]], model: Forecaster) -> float:
+    """From the factors and hits of the scored forecasts, oldest first."""
+    if not scored:
+        return model.first_factor
+    return next_factor(scored[-1][0], [inside for _, inside in scored], level=model.interval_level)
 
 
 def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, str]]:
@@ -165,7 +204,7 @@ def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
     return models, errors
 
 
-def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast) -> Forecast:
+def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast, *, factor: float) -> Forecast:
     """The ledger's row of a computed forecast."""
     return Forecast(
         symbol=symbol,
@@ -178,6 +217,7 @@ def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast)
         interval_level=computed.interval_level,
         interval_low=computed.interval_low,
         interval_high=computed.interval_high,
+        spread_factor=factor,
         probability_up=computed.probability_up,
     )
 

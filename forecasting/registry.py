@@ -7,6 +7,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -17,11 +18,14 @@ from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import ModelVersionQuerySet, VersionState
 from forecasting.pipeline import artifacts
-from forecasting.pipeline.artifacts import ArtifactFile, TrainedModel
+from forecasting.pipeline.artifacts import ArtifactError, ArtifactFile, BaseModel, TrainedModel
+from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.forecaster import Forecaster
 
 UNPUBLISHED_SECONDS = 24 * 60 * 60
 LOADED_MODELS = 256  # kept in memory by one process, some 100 kB each
+SHIPPED_BASE = Path(artifacts.__file__).parent / "pretrained"
+BASE_LOCK = 0x42415345
 
 logger = logging.getLogger(__name__)
 
@@ -35,28 +39,88 @@ def models_root() -> Path:
     return Path(settings.MEDIA_ROOT) / "models"
 
 
-def publish(trained: TrainedModel, *, training_id: int, fence: int) -> ModelVersion:
+def publish(trained: TrainedModel | BaseModel, *, training_id: int, fence: int, parent: ModelVersion | None = None) -> ModelVersion:
     """Files first (scratch folder, flushed, hashed, renamed), then one transaction: version, its activation, the training's end.
 
-    Raises FenceLostError where the training is no longer this trainer's, OSError where the files cannot be written. In both
-    cases, as in any other failure, the database is as before and the files are removed; only where the database went away in
-    between they stay, because the transaction may have been committed.
+    `parent`: the version that the fit started from. Raises FenceLostError where the training is no longer this trainer's, OSError
+    where the files cannot be written. In both cases, as in any other failure, the database is as before and the files are removed;
+    only where the database went away in between they stay, because the transaction may have been committed.
     """
+    version_id, files, folder = _write_files(trained)
+    try:
+        return _register(trained, files, version_id=version_id, folder=folder, training_id=training_id, fence=fence, parent=parent)
+    except (OperationalError, InterfaceError):
+        raise
+    except BaseException:
+        shutil.rmtree(models_root() / folder, ignore_errors=True)
+        raise
+
+
+def forecast_config() -> ForecastConfig:
+    """What trainings of this installation do."""
+    return ForecastConfig(seed=settings.SEED)
+
+
+def base_version() -> ModelVersion | None:
+    """The base that serves symbols without a version and starts their trainings: the active one if it fits this release's config,
+    else the shipped one, which is installed at its first use. None, with a line in the log, where that cannot be."""
+    active = ModelVersion.objects.active().filter(symbol=None).first()
+    if active is not None and _fits(active):
+        return active
+    try:
+        return _install_shipped_base()
+    except (ArtifactError, OSError) as error:
+        logger.error("the base model that ships with the service cannot be installed: %s", error)
+        return None
+
+
+def load_base(version: ModelVersion) -> BaseModel:
+    """The base, whole, to start a training from. Raises ArtifactError."""
+    return artifacts.read_base(models_root() / version.folder, version.artifact_files)
+
+
+def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
+    """The base as the one that serves from now on, outside of any training. Raises OSError."""
+    version_id, files, folder = _write_files(base)
+    with transaction.atomic():
+        _locked_versions(None).active().update(state=VersionState.RETIRED)
+        return _create(base, files, version_id=version_id, symbol=None, folder=folder, decision=decision)
+
+
+@transaction.atomic
+def _install_shipped_base() -> ModelVersion | None:
+    """Copies the shipped base to the other models, once, whoever asks first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BASE_LOCK])
+    if (active := ModelVersion.objects.active().filter(symbol=None).first()) is not None and _fits(active):
+        return active
+    base = artifacts.read_base(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE))
+    if not base.fits(forecast_config()):
+        return None
+    logger.info("the base model that ships with the service serves symbols without a model of their own")
+    return register_base(base, decision=f"Ships with the service: trained on {len(base.symbols)} symbols.")
+
+
+def _fits(version: ModelVersion) -> bool:
+    """Whether this release can use a base: its config may be of another one."""
+    return bool(version.config | {"seed": 0} == forecast_config().to_dict() | {"seed": 0})
+
+
+def _write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, ArtifactFile], str]:
+    """The version's key, its files, and their folder's name below `models_root`; on an error nothing of them stays."""
     version_id = _next_version_id()
     root = models_root()
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
     try:
-        files = artifacts.write(folder, trained)
+        files = artifacts.write(folder, model)
         folder.chmod(0o755)  # mkdtemp makes it private; another user's web server must be able to read it
         folder = folder.rename(root / f"{version_id}-{files['model.onnx'].sha256[:12]}")
         artifacts.flush_folder(root)
-        return _register(trained, files, version_id=version_id, folder=folder.name, training_id=training_id, fence=fence)
-    except (OperationalError, InterfaceError):
-        raise
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    return version_id, files, folder.name
 
 
 @transaction.atomic
@@ -101,7 +165,14 @@ def _load(folder: str, files: tuple[tuple[str, ArtifactFile], ...]) -> Forecaste
 
 @transaction.atomic
 def _register(
-    trained: TrainedModel, files: dict[str, ArtifactFile], *, version_id: int, folder: str, training_id: int, fence: int
+    trained: TrainedModel | BaseModel,
+    files: dict[str, ArtifactFile],
+    *,
+    version_id: int,
+    folder: str,
+    training_id: int,
+    fence: int,
+    parent: ModelVersion | None,
 ) -> ModelVersion:
     training = Training.objects.held(training_id=training_id, fence=fence).select_for_update(of=("self",)).first()
     if training is None:
@@ -109,20 +180,15 @@ def _register(
     siblings = _locked_versions(training.symbol)
     previous = siblings.active().first()
     siblings.active().update(state=VersionState.RETIRED)
-    version = ModelVersion.objects.create(
-        pk=version_id,
+    version = _create(
+        trained,
+        files,
+        version_id=version_id,
         symbol=training.symbol,
-        number=(siblings.aggregate(last=Max("number"))["last"] or 0) + 1,
-        state=VersionState.ACTIVE,
+        folder=folder,
         decision=f"Replaces version {previous.number}." if previous else "First version.",
         training=training,
-        config=trained.config.to_dict(),
-        metrics=trained.metrics,
-        data_start=trained.data_start,
-        data_end=trained.data_end,
-        bar_count=trained.bar_count,
-        folder=folder,
-        files={name: asdict(file) for name, file in files.items()},
+        parent=parent,
     )
     Training.objects.filter(pk=training.pk).update(
         state=TrainingState.SUCCEEDED,
@@ -133,6 +199,35 @@ def _register(
         lease_expires_at=None,
     )
     return version
+
+
+def _create(
+    model: TrainedModel | BaseModel,
+    files: dict[str, ArtifactFile],
+    *,
+    version_id: int,
+    symbol: Symbol | None,
+    folder: str,
+    decision: str,
+    **origin: Any,
+) -> ModelVersion:
+    """The row of a version that serves from now on; its siblings are locked."""
+    last = ModelVersion.objects.filter(symbol=symbol).aggregate(last=Max("number"))["last"]
+    return ModelVersion.objects.create(
+        pk=version_id,
+        symbol=symbol,
+        number=(last or 0) + 1,
+        state=VersionState.ACTIVE,
+        decision=decision,
+        config=model.config.to_dict(),
+        metrics=model.metrics,
+        data_start=model.data_start,
+        data_end=model.data_end,
+        bar_count=model.bar_count,
+        folder=folder,
+        files={name: asdict(file) for name, file in files.items()},
+        **origin,
+    )
 
 
 def _locked_versions(symbol: Symbol | None) -> ModelVersionQuerySet:

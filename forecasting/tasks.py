@@ -17,6 +17,7 @@ from forecasting import ledger, market, registry, trainer_process, training_queu
 from forecasting.models import JobRun, ModelVersion, Symbol
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingReason
+from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.sources import PausedError, PriceSourceError, RateLimitedError, UpstreamUnavailableError
 
 DAILY_JOB = "daily"
@@ -86,6 +87,7 @@ def work_on(run: JobRun, *, now: datetime) -> bool:
     run.report["scored"] = ledger.score_due()
     run.report["forecasts"], run.report["not_forecast"] = _forecast_all()
     run.report["retrainings"] = _request_retrainings(now=now)
+    run.report["base_retraining"] = _refresh_base()
     run.report["folders_removed"] = registry.sweep()
     return True
 
@@ -167,6 +169,17 @@ def _request_retrainings(*, now: datetime) -> int:
     return len(requested | training_queue.request(old, reason=TrainingReason.TOO_OLD))
 
 
+def _refresh_base() -> bool:
+    """Asks for a new base where the present one is old and enough symbols have bars to make a better one of."""
+    active = ModelVersion.objects.active().filter(symbol=None)
+    recent = active.exclude(pk__in=active.older_than(timedelta(days=settings.BASE_MAX_AGE_DAYS)))
+    enough = Symbol.objects.with_history(ForecastConfig().minimum_bars)[: settings.BASE_MIN_SYMBOLS].count()
+    if recent.exists() or enough < settings.BASE_MIN_SYMBOLS:
+        return False
+    training_queue.request_base(reason=TrainingReason.TOO_OLD)
+    return True
+
+
 def _sync(symbol: Symbol, *, now: datetime) -> PriceSourceError | None:
     """Brings one symbol's bars up to date; the error where that failed."""
     try:
@@ -178,21 +191,22 @@ def _sync(symbol: Symbol, *, now: datetime) -> PriceSourceError | None:
 
 
 def _forecast_all() -> tuple[int, dict[str, str]]:
-    """Issues every active version's forecast, batch by batch; returns how many stand now, and each failure's reason by ticker."""
+    """Issues every symbol's forecast, batch by batch; returns how many stand now, and each failure's reason by ticker."""
     issued = 0
     failed: dict[str, str] = {}
     for batch in _batches():
-        forecasts, errors = ledger.issue({version.symbol: version for version in batch if version.symbol})
+        own = {version.symbol_id: version for version in ModelVersion.objects.active().of(batch)}
+        forecasts, errors = ledger.issue(ledger.serving_versions({symbol: own.get(symbol.pk) for symbol in batch}))
         issued += len(forecasts)
         failed |= {symbol.ticker: error for symbol, error in errors.items()}
     return issued, failed
 
 
-def _batches() -> Iterator[list[ModelVersion]]:
-    """The active versions of symbols, by FORECAST_BATCH, in the order of their keys."""
+def _batches() -> Iterator[list[Symbol]]:
+    """The symbols with bars, by FORECAST_BATCH, in the order of their keys."""
     last = 0
-    active = ModelVersion.objects.active().exclude(symbol=None).select_related("symbol").order_by("pk")
-    while batch := list(active.filter(pk__gt=last)[:FORECAST_BATCH]):
+    with_bars = Symbol.objects.with_bars().order_by("pk")
+    while batch := list(with_bars.filter(pk__gt=last)[:FORECAST_BATCH]):
         yield batch
         last = batch[-1].pk
 

@@ -11,14 +11,13 @@ import logging
 from collections.abc import Callable
 from typing import IO
 
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
-from forecasting import market, registry
-from forecasting.models import Symbol
+from forecasting import base_training, market, registry
+from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import Outcome
-from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.artifacts import ArtifactError, BaseModel, TrainedModel
 from forecasting.pipeline.sources import BadDataError
 from forecasting.pipeline.training import Progress, train
 from forecasting.pipeline.windows import UntrainableError
@@ -47,15 +46,11 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
 
     An error that nobody foresaw ends the process; the parent sees that and counts the attempt.
     """
-    about: dict[str, object] = {"training": training_id}
+    training = Training.objects.select_related("symbol").get(pk=training_id)
+    about: dict[str, object] = {"training": training_id, "symbol": training.subject}
     try:
-        symbol = Symbol.objects.filter(trainings=training_id).first()
-        if symbol is None:
-            return Outcome.FAILED, "The queue trains symbols; this training names none."
-        about["symbol"] = symbol.ticker
-        bars = market.training_bars(symbol, now=timezone.now())
-        trained = train(bars, ForecastConfig(seed=settings.SEED), symbol=symbol.ticker, progress=progress)
-        version = registry.publish(trained, training_id=training_id, fence=fence)
+        trained, parent = _trained(training.symbol, progress)
+        version = registry.publish(trained, training_id=training_id, fence=fence, parent=parent)
     except BadDataError as error:
         return Outcome.FAILED, error.reason
     except UntrainableError as error:
@@ -69,3 +64,23 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
         return Outcome.RETRY, f"The model's files could not be written: {error.strerror}."
     logger.info("version %d published, error %.3f of the naive forecast's", version.number, version.metrics["mase"], extra=about)
     return Outcome.PUBLISHED, ""
+
+
+def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tuple[TrainedModel | BaseModel, ModelVersion | None]:
+    """The model of the symbol, or of all symbols together, and the version that it started from."""
+    if symbol is None:
+        return base_training.train(base_training.histories(), progress=progress), None
+    bars = market.training_bars(symbol, now=timezone.now())
+    version, base = _base()
+    trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, base=base, progress=progress)
+    return trained, version if trained.from_base else None
+
+
+def _base() -> tuple[ModelVersion | None, BaseModel | None]:
+    """The base to start from; none where its files cannot be used: the training then starts from nothing."""
+    version = registry.base_version()
+    try:
+        return version, registry.load_base(version) if version else None
+    except ArtifactError as error:
+        logger.error("the base model cannot be used: %s", error)
+        return None, None

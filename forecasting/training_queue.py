@@ -103,6 +103,16 @@ def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, T
     return {key: training for key, training in trainings.items() if key is not None}
 
 
+def request_base(*, reason: TrainingReason) -> Training:
+    """The active training of the base model, or a new one, with its doorbell."""
+    with transaction.atomic():
+        Training.objects.bulk_create([Training(symbol=None, reason=reason, priority=PRIORITIES[reason])], ignore_conflicts=True)
+        ring(1)
+        training = Training.objects.active().filter(symbol=None).latest("created_at")
+    logger.info("training requested: %s", reason.label, extra=_about(training))
+    return training
+
+
 def request_unless_resting(symbols: Iterable[Symbol], *, reason: TrainingReason, now: datetime) -> dict[int, Training]:
     """As `request`, but for symbols whose last training failed or was cancelled not long ago."""
     wanted = list(symbols)

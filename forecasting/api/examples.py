@@ -65,7 +65,7 @@ FORECAST = {
     "as_of": "2025-06-02",
     "target_date": "2025-06-03",
     "stale": False,
-    "interval": {"level": 0.8, "low": 15.7, "high": 16.41},
+    "interval": {"level": 0.8, "low": 15.7, "high": 16.41, "spread_factor": 1.02},
     "probability_up": 0.354,
     "quantiles": {
         "0.05": 15.6,
@@ -173,6 +173,7 @@ FORECAST_ROW = {
     "interval_level": 0.8,
     "interval_low": 15.7,
     "interval_high": 16.41,
+    "spread_factor": 1.02,
     "probability_up": 0.354,
     "issued_at": "2025-06-03T03:05:00Z",
     "actual_close": 16.1,

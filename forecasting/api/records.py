@@ -103,7 +103,7 @@ class ForecastSerializer(serializers.ModelSerializer[Forecast]):
         model = Forecast
         fields = (
             "id", "symbol", "version", "kind", "as_of", "target_date", "last_close", "price", "quantiles", "interval_level",
-            "interval_low", "interval_high", "probability_up", "issued_at", "actual_close", "absolute_error",
+            "interval_low", "interval_high", "spread_factor", "probability_up", "issued_at", "actual_close", "absolute_error",
             "naive_absolute_error", "inside_interval", "scored_at",
         )  # fmt: skip
         read_only_fields = fields

@@ -181,6 +181,7 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
             "level": forecast.interval_level,
             "low": round(forecast.interval_low, places),
             "high": round(forecast.interval_high, places),
+            "spread_factor": round(forecast.spread_factor, 4),
         },
         "probability_up": round(forecast.probability_up, 3),
         "quantiles": {level: round(price, places) for level, price in sorted(forecast.quantiles.items())},

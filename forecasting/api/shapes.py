@@ -104,6 +104,9 @@ class Interval(Shape):
     level = serializers.FloatField()
     low = serializers.FloatField(help_text=PRICE)
     high = serializers.FloatField(help_text=PRICE)
+    spread_factor = serializers.FloatField(
+        help_text="By how much the online calibration spreads the model's own interval, after the outcomes of earlier forecasts."
+    )
 
 
 class ServingModel(Shape):

@@ -21,6 +21,7 @@ SHOWN = (
         "interval_level",
         "interval_low",
         "interval_high",
+        "spread_factor",
         "probability_up",
     ),
     *("symbol__ticker", "symbol__exchange", "symbol__currency", "symbol__upstream_checked_at", "symbol__unknown_until"),
@@ -81,6 +82,9 @@ class Forecast(models.Model):
     interval_level = models.FloatField()
     interval_low = models.FloatField()
     interval_high = models.FloatField()
+    spread_factor = models.FloatField(
+        default=1.0, help_text="Of the online calibration: by how much the version's own quantiles were spread."
+    )
     probability_up = models.FloatField()
     issued_at = models.DateTimeField(auto_now_add=True)
     actual_close = models.FloatField(null=True, blank=True)
@@ -105,6 +109,7 @@ class Forecast(models.Model):
                 name="forecast_interval_ordered",
             ),
             models.CheckConstraint(condition=Q(interval_level__gt=0, interval_level__lt=1), name="forecast_level_is_a_fraction"),
+            models.CheckConstraint(condition=Q(spread_factor__gt=0, spread_factor__lt=INFINITY), name="forecast_factor_positive"),
             models.CheckConstraint(
                 condition=Q(probability_up__gte=0, probability_up__lte=1), name="forecast_probability_is_a_fraction"
             ),

@@ -50,6 +50,15 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         """All but those that the price source did not know when it was last asked, not long ago."""
         return self.exclude(unknown_until__gt=now)
 
+    def with_bars(self) -> "SymbolQuerySet":
+        """Those that have any bar."""
+        return self.filter(models.Exists(PriceBar.objects.filter(symbol=models.OuterRef("pk"))))
+
+    def with_history(self, bars: int) -> "SymbolQuerySet":
+        """Those that have at least so many bars."""
+        nth = PriceBar.objects.filter(symbol=models.OuterRef("pk")).order_by("-date").values("pk")[bars - 1 : bars]
+        return self.filter(models.Exists(nth))
+
     def with_last_bar(self) -> "SymbolQuerySet":
         """Adds `last_date` and `last_close` of the newest bar, None where there is no bar."""
         newest = PriceBar.objects.filter(symbol=models.OuterRef("pk")).order_by("-date")

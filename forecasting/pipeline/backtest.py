@@ -1,4 +1,4 @@
-"""The story of a backtest: everything fitted on bars up to one date, then a forecast for every later session, as if it were live."""
+"""The story of a backtest: everything fitted on bars up to one date, then a forecast for every later session, as if live."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,9 @@ class Period:
 def require_ignorance(base: BaseModel, period: Period) -> None:
     """Raises BaseKnowsTooMuchError where the base saw bars after the end of the fit."""
     if base.data_end > period.through:
-        raise BaseKnowsTooMuchError(f"The base has seen bars up to {base.data_end}, later than {period.through}; train one up to it.")
+        raise BaseKnowsTooMuchError(
+            f"The base has seen bars up to {base.data_end}, later than {period.through}; train one up to it."
+        )
 
 
 def backtest(
@@ -99,9 +101,7 @@ def _factors(forecaster: Forecaster, quantiles: Array, table: FeatureTable, rows
         return np.empty(0)
     known = slice(rows.start, rows.stop - 1)
     actual = np.log(table.close[rows.start + 1 : rows.stop] / table.close[known])
-    return adapted(
-        quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor
-    )
+    return adapted(quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor)
 
 
 def in_one(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

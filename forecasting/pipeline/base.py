@@ -13,7 +13,7 @@ import pandas as pd
 from forecasting.pipeline.artifacts import BaseModel, Fit, ServingModel
 from forecasting.pipeline.calibration import UNCALIBRATED, ValidationRows, fit_calibration
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation import improvement_p, measure
+from forecasting.pipeline.evaluation import directional_accuracy, improvement_p, measure, price_errors
 from forecasting.pipeline.features import FeatureTable, compute_features
 from forecasting.pipeline.network import QuantileNetwork, network_for
 from forecasting.pipeline.onnx_graph import to_onnx
@@ -42,9 +42,7 @@ class _Member:
     start: date
 
 
-def train_base(
-    histories: Iterable[History], config: ForecastConfig, *, progress: Callable[[Progress], None] = ignore
-) -> BaseModel:
+def train_base(histories: Iterable[History], config: ForecastConfig, *, progress: Callable[[Progress], None] = ignore) -> BaseModel:
     """A base of all histories (see bars.py for the contract of bars) that are long enough, read one after the other.
 
     All symbols are split at the same dates, because they share market days. Histories beyond `config.base_bars` bars in all are
@@ -63,6 +61,8 @@ def train_base(
         require_finite(network)
     except FloatingPointError as error:
         raise UntrainableError(f"The base model cannot be fitted: {error}") from error
+    duration_s = time.perf_counter() - started
+    data_end = max(member.table.dates[-1].date() for member in members)
     progress(Progress(stage="trained", fraction=1.0))
     return BaseModel(
         config=config,
@@ -73,11 +73,17 @@ def train_base(
         earlier=earlier,
         seen=seen,
         symbols=tuple(member.symbol for member in members),
-        metrics=metrics,
+        metrics=metrics
+        | {
+            "last_data_date": data_end.isoformat(),
+            "training_duration": round(duration_s, 1),
+            "training_data_size": sum(len(split.train) for split in splits),
+            "validation_data_size": sum(len(split.validation) for split in splits),
+        },
         data_start=min(member.start for member in members),
-        data_end=max(member.table.dates[-1].date() for member in members),
+        data_end=data_end,
         bar_count=sum(len(member.closes) for member in members),
-        duration_s=time.perf_counter() - started,
+        duration_s=duration_s,
         versions=library_versions(),
     )
 
@@ -150,9 +156,7 @@ def _fit(
     return scaler
 
 
-def _stage(
-    name: str, begins: float, config: ForecastConfig, progress: Callable[[Progress], None]
-) -> Callable[[int], None]:
+def _stage(name: str, begins: float, config: ForecastConfig, progress: Callable[[Progress], None]) -> Callable[[int], None]:
     """Reports the epochs of a stage that takes 0.4 of the whole."""
 
     def report(epoch: int) -> None:
@@ -163,29 +167,38 @@ def _stage(
 
 
 def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[Split], config: ForecastConfig) -> dict[str, Any]:
-    """Scores on the test rows of all symbols: means over symbols, the worst one, and the paired test over market days."""
-    scores, gains = [], []
+    """Scores on the test rows of all symbols, with the names of a symbol's: there are many currencies, so prices are shares of
+    the last close. Ratios and coverage are means over symbols, with the extreme symbols beside them."""
+    scores, relative = [], []
     for member, split in zip(members, splits, strict=True):
-        if len(split.test) < config.minimum_holdout:
-            continue
-        backtest, _ = make_backtest(model, member.table, split.test)
-        scores.append(measure(backtest, member.closes, config))
-        naive, error = (
-            (backtest["actual_close"] - backtest[name]).abs() / backtest["last_close"] for name in ("last_close", "q50")
-        )
-        gains.append(pd.Series((naive - error).to_numpy(), index=backtest["as_of"]))
+        if len(split.test) >= config.minimum_holdout:
+            backtest, _ = make_backtest(model, member.table, split.test)
+            scores.append(measure(backtest, member.closes, config))
+            shares = backtest[["actual_close", "q50"]].div(backtest["last_close"], axis=0)
+            relative.append(shares.assign(as_of=backtest["as_of"]))
     if not scores:
         raise UntrainableError("The base model has no symbol with enough sessions to be measured on.")
-    coverage = f"coverage_{round(config.interval_level * 100)}"
-    values = {name: np.array([score[name] for score in scores]) for name in ("pinball_ratio", "mase", coverage)}
+    days = pd.concat(relative)
+    actual, forecast = days["actual_close"].to_numpy(), days["q50"].to_numpy()
+    gain = pd.Series(np.abs(actual - 1) - np.abs(actual - forecast)).groupby(days["as_of"].to_numpy()).mean()
     return {
+        **price_errors(actual, forecast),
+        "naive": price_errors(actual, np.ones(len(actual))),
+        "beats_naive_p": improvement_p(gain.to_numpy()),
+        "directional_accuracy": directional_accuracy(actual, forecast, np.ones(len(actual))),
+        **_over_symbols(scores, f"coverage_{round(config.interval_level * 100)}"),
         "symbols": len(scores),
-        "test_size": sum(len(gain) for gain in gains),
-        "pinball_ratio": float(np.exp(np.log(values["pinball_ratio"]).mean())),
-        "worst_pinball_ratio": float(values["pinball_ratio"].max()),
-        "mase": float(values["mase"].mean()),
-        "beats_naive_p": improvement_p(pd.concat(gains).groupby(level=0).mean().to_numpy()),
-        coverage: float(values[coverage].mean()),
-        f"least_{coverage}": float(values[coverage].min()),
-        f"most_{coverage}": float(values[coverage].max()),
+        "test_size": len(days),
+    }
+
+
+def _over_symbols(scores: Sequence[dict[str, Any]], coverage: str) -> dict[str, float]:
+    ratios, mase, covered = (np.array([score[name] for score in scores]) for name in ("pinball_ratio", "mase", coverage))
+    return {
+        "mase": float(mase.mean()),
+        "pinball_ratio": float(np.exp(np.log(ratios).mean())),
+        "worst_pinball_ratio": float(ratios.max()),
+        coverage: float(covered.mean()),
+        f"least_{coverage}": float(covered.min()),
+        f"most_{coverage}": float(covered.max()),
     }

@@ -67,6 +67,11 @@ class Forecaster:
         """Levels of the published interval's edges."""
         return self._model.config.interval_levels
 
+    @property
+    def interval_level(self) -> float:
+        """Probability mass of the published interval."""
+        return self._model.config.interval_level
+
     def forecast(self, bars: pd.DataFrame, *, factor: float = 1.0) -> QuantileForecast:
         """From the last `bars_needed` of `bars` (see bars.py for their contract), spread by `factor` (see adaptation.py).
 

@@ -61,9 +61,7 @@ class QuantileNetwork:
         self._lstm_expert = keras.Model(self._model.input, self._model.get_layer("lstm_expert").output)
         self._fitted = [*self._lstm_expert.trainable_variables]
         self._means = [tf.Variable(variable) for variable in self._fitted]
-        self._optimizer = keras.optimizers.AdamW(
-            config.learning_rate, weight_decay=config.weight_decay, clipnorm=LARGEST_GRADIENT
-        )
+        self._optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay, clipnorm=LARGEST_GRADIENT)
         self._optimizer.build(self._fitted)
         self._initial = self.weights
         self._fresh = [(variable, variable.numpy()) for variable in self._optimizer.variables]
@@ -132,7 +130,7 @@ class QuantileNetwork:
             return path.read_bytes()
 
     def from_hdf5(self, content: bytes) -> None:
-        """Takes over weights that `to_hdf5` wrote, of bytes that were verified. Raises ValueError where they are of another shape."""
+        """Takes over weights that `to_hdf5` wrote, of verified bytes. Raises ValueError where they are of another shape."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.weights.h5"
             path.write_bytes(content)

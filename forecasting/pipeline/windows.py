@@ -137,7 +137,9 @@ def split_rows(table: FeatureTable, config: ForecastConfig, *, seen: Seen | None
 def split_rows_at(table: FeatureTable, config: ForecastConfig, seen: Seen) -> Split:
     """The same for one of many symbols that are split at the same dates; any part may be empty."""
     first, stop = config.window - 1, max(len(table.dates) - 1, config.window - 1)
-    validation, test = (min(max(stop - _rows_from(table, day), first), stop) for day in (seen.fitted_through, seen.calibrated_through))
+    validation, test = (
+        min(max(stop - _rows_from(table, day), first), stop) for day in (seen.fitted_through, seen.calibrated_through)
+    )
     return Split(range(first, validation), range(validation, test), range(test, stop))
 
 

@@ -1,0 +1,99 @@
+"""`manage.py backtest`: everything fitted on bars up to a date, then forecasts of every later session, beside the baselines."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.table import Table
+
+from forecasting import registry, terminal
+from forecasting.management.price_folder import PriceFolder, day, tickers
+from forecasting.pipeline import artifacts, baselines
+from forecasting.pipeline.artifacts import ArtifactError, BaseModel
+from forecasting.pipeline.backtest import BaseKnowsTooMuchError, Period, backtest, in_one, require_ignorance
+from forecasting.pipeline.training import Progress
+from forecasting.pipeline.windows import UntrainableError
+
+
+class Command(BaseCommand):
+    """Touches neither the database nor the models that serve."""
+
+    help = "Backtests on price files as if live, and writes the forecasts as CSV: symbol, as_of, q05 ... q95 of the next close."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Prices, dates, where the fits start, and the file of forecasts."""
+        parser.add_argument("--prices", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files")
+        parser.add_argument(
+            "--through", type=day, required=True, metavar="DATE", help="the last session that anything is fitted on"
+        )
+        parser.add_argument("--from", dest="first", type=day, metavar="DATE", help="the first session to forecast from")
+        parser.add_argument("--to", dest="last", type=day, default=date.max, metavar="DATE", help="the last one")
+        parser.add_argument("--base", metavar="DIR|shipped", help="a base to start from; without it, one is trained on the symbols")
+        parser.add_argument("--symbols", nargs="+", type=tickers, metavar="SYMBOL", help="without it, all in the folder")
+        parser.add_argument("--no-fine-tune", action="store_true", help="forecast every symbol by the base as it is")
+        parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the forecasts, as CSV")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Writes the file and prints a table; CommandError says what is wrong."""
+        console = terminal.console()
+        folder = PriceFolder(options["prices"], options["symbols"], console)
+        try:
+            period = Period(
+                through=options["through"], first=options["first"] or options["through"] + timedelta(days=1), last=options["last"]
+            )
+            base = _base(options["base"], folder, period, console)
+            forecasts = _forecasts(folder, period, base, console, fine_tune=not options["no_fine_tune"])
+        except (BaseKnowsTooMuchError, UntrainableError, ArtifactError, ValueError) as error:
+            raise CommandError(str(error)) from error
+        if forecasts.empty:
+            raise CommandError(f"There is no session to forecast from between {period.first} and {period.last}.")
+        forecasts.to_csv(options["out"], index=False, date_format="%Y-%m-%d")
+        console.print(f"{len(forecasts):,} forecasts written to {options['out']}")
+        console.print(_beside_baselines(forecasts, folder))
+
+
+def _base(where: str | None, folder: PriceFolder, period: Period, console: Console) -> BaseModel:
+    """The base in that folder, the shipped one, or one trained on the symbols' bars up to the end of the fit."""
+    if where is not None:
+        place = registry.SHIPPED_BASE if where == "shipped" else Path(where)
+        base = artifacts.read_base(place, artifacts.recorded(place))
+        require_ignorance(base, period)
+        return base
+    from forecasting import base_training  # noqa: PLC0415 - loads TensorFlow, which a given base may make unnecessary
+
+    with terminal.TrainingProgress(console) as bars:
+
+        def show(progress: Progress) -> None:
+            bars.update("base", stage=progress.stage, fraction=progress.fraction)
+
+        return base_training.train(folder.histories(through=period.through), progress=show)
+
+
+def _forecasts(folder: PriceFolder, period: Period, base: BaseModel, console: Console, *, fine_tune: bool) -> pd.DataFrame:
+    def left_out(symbol: str, reason: str) -> None:
+        console.print(f"  left out: {reason}")
+
+    frames = []
+    with terminal.TrainingProgress(console) as bars:
+        histories = folder.histories(through=period.last)
+        each = backtest(histories, period, registry.forecast_config(), base=base, fine_tune=fine_tune, skipped=left_out)
+        for frame in each:
+            frames.append(frame)
+            bars.update("symbols", stage="forecasting", fraction=len(frames) / len(folder.symbols))
+    return in_one(frames)
+
+
+def _beside_baselines(forecasts: pd.DataFrame, folder: PriceFolder) -> Table:
+    symbols = set(forecasts["symbol"])
+    histories = {symbol: bars for symbol, bars in folder.histories(through=date.max) if symbol in symbols}
+    summary = baselines.score_beside_baselines(forecasts, histories, registry.forecast_config())
+    table = Table(title=f"{len(symbols)} symbols, out of sample, beside the baselines", title_justify="left")
+    for heading in ("", *summary.columns):
+        table.add_column(heading, justify="right" if heading else "left")
+    for method, figures in baselines.as_lines(summary):
+        table.add_row(method, *figures)
+    return table

@@ -1,0 +1,78 @@
+"""`manage.py train_base`: the base model, from a folder of price files or from the bars in the database."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+
+from forecasting import registry, terminal
+from forecasting.management.price_folder import PriceFolder, day, tickers
+from forecasting.pipeline import artifacts
+from forecasting.pipeline.artifacts import BaseModel
+from forecasting.pipeline.training import Progress
+from forecasting.pipeline.windows import UntrainableError
+
+
+class Command(BaseCommand):
+    """Trains here and now; the result serves at once, or is written to a folder and changes nothing."""
+
+    help = "Trains the base model, from which symbols without a model of their own are forecast and all trainings start."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Prices, symbols, the last session to know, and where the result goes."""
+        parser.add_argument("--prices", type=Path, metavar="DIR", help="SYMBOL.csv files; without it, the bars in the database")
+        parser.add_argument("--symbols", nargs="+", type=tickers, metavar="SYMBOL", help="without it, all")
+        parser.add_argument("--through", type=day, default=date.max, metavar="DATE", help="the last session that it may know")
+        parser.add_argument("--out", type=Path, metavar="DIR", help="write its files there instead of letting it serve")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prints a report; CommandError says why there is no base."""
+        from forecasting import base_training  # noqa: PLC0415 - loads TensorFlow, which only a training needs
+
+        console = terminal.console()
+        out: Path | None = options["out"]
+        if out is not None and out.exists() and any(out.iterdir()):
+            raise CommandError(f"--out {out} is not empty.")
+        with terminal.TrainingProgress(console) as bars:
+
+            def show(progress: Progress) -> None:
+                bars.update("base", stage=progress.stage, fraction=progress.fraction)
+
+            try:
+                base = base_training.train(_histories(console, **options), progress=show)
+            except UntrainableError as error:
+                raise CommandError(str(error)) from error
+        self._report(console, base)
+        self._keep(console, base, out)
+
+    def _keep(self, console: Console, base: BaseModel, out: Path | None) -> None:
+        if out is None:
+            version = registry.register_base(base, decision="Trained at the terminal.")
+            console.print(f"{version} serves from now on.")
+            return
+        out.mkdir(parents=True, exist_ok=True)
+        artifacts.write(out, base)
+        console.print(f"Written to {out}: {sum(len(content) for content in base.contents.values()) / 1000:.0f} kB.")
+
+    def _report(self, console: Console, base: BaseModel) -> None:
+        metrics, seen = base.metrics, base.seen
+        console.print(
+            f"Base of {len(base.symbols)} symbols, {base.bar_count:,} bars, {base.data_start} to {base.data_end}, "
+            f"trained in {base.duration_s:.0f} s."
+        )
+        console.print(
+            f"Measured on {metrics['test_size']:,} forecasts after {seen.calibrated_through}, by a fit that knew bars up to "
+            f"{seen.fitted_through}: pinball ratio {metrics['pinball_ratio']:.4f} (worst {metrics['worst_pinball_ratio']:.4f}), "
+            f"error over the naive forecast's {metrics['mase']:.4f}, 80 % interval held {metrics['coverage_80']:.1%} "
+            f"({metrics['least_coverage_80']:.1%} to {metrics['most_coverage_80']:.1%} by symbol)."
+        )
+
+
+def _histories(console: Console, *, prices: Path | None, symbols: list[str] | None, through: date, **options: Any) -> Any:
+    from forecasting import base_training  # noqa: PLC0415 - as above
+
+    if prices is not None:
+        return PriceFolder(prices, symbols, console).histories(through=through)
+    return base_training.histories(symbols, through=through)

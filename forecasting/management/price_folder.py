@@ -1,0 +1,49 @@
+"""A folder of SYMBOL.csv files, as the commands that work without the database take it."""
+
+import argparse
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+from django.core.management.base import CommandError
+from rich.console import Console
+
+from forecasting.pipeline.sources import CsvFolder, PriceSourceError
+
+
+class PriceFolder:
+    """The histories in a folder, read one after the other; files that cannot be used are named and left out."""
+
+    def __init__(self, folder: Path, symbols: list[str] | None, console: Console) -> None:
+        """`symbols`: those wanted, all where None. Raises CommandError where there is no such folder or file."""
+        if not folder.is_dir():
+            raise CommandError(f"--prices {folder} is not a folder.")
+        present = sorted(path.stem.upper() for path in folder.glob("*.csv"))
+        if missing := sorted({*(symbols or [])} - {*present}):
+            raise CommandError(f"There is no price file of {', '.join(missing)} in {folder}.")
+        self.symbols = sorted(symbols) if symbols else present
+        if not self.symbols:
+            raise CommandError(f"There are no CSV files in {folder}.")
+        self._source, self._console = CsvFolder(folder), console
+
+    def histories(self, *, through: date) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Symbol and bars up to `through`."""
+        for symbol in self.symbols:
+            try:
+                yield symbol, self._source.fetch(symbol, since=None, through=through).bars
+            except PriceSourceError as error:
+                self._console.print(f"  left out: {error}")
+
+
+def day(text: str) -> date:
+    """A date on the command line."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2021-06-30") from None
+
+
+def tickers(text: str) -> str:
+    """A symbol on the command line."""
+    return text.strip().upper()
