@@ -14,13 +14,14 @@ from forecasting import registry
 from forecasting.models import ModelVersion, Symbol
 from forecasting.pipeline.artifacts import TrainedModel
 from forecasting.pipeline.calibration import Calibration
-from forecasting.pipeline.config import FEATURES, ForecastConfig
+from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.windows import Scaler
 from tests.factories import METRICS, make_claimed
 
 CONFIG = ForecastConfig()
 LEVELS = len(CONFIG.quantile_levels)
-BARS_NEEDED = CONFIG.volatility_sessions + CONFIG.window
+FEATURES = len(CONFIG.features)
+BARS_NEEDED = CONFIG.look_back + CONFIG.window
 QUANTILES = (-1.6, -1.3, -0.6, 0.1, 0.7, 1.3, 1.7)  # of the next return, in units of its volatility
 
 
@@ -29,7 +30,7 @@ def trained_model(*, symbol: str = "SAMPLE1", quantiles: Sequence[float] = QUANT
     defaults: dict[str, Any] = {
         "config": CONFIG,
         "onnx": _network(tuple(quantiles)),
-        "scaler": Scaler(mean=(0.0,) * len(FEATURES), spread=(1.0,) * len(FEATURES)),
+        "scaler": Scaler(mean=(0.0,) * FEATURES, spread=(1.0,) * FEATURES),
         "calibration": Calibration(median_weight=1.0, spread=1.0),
         "symbol": symbol,
         "weights": b"weights of a test",
@@ -38,6 +39,7 @@ def trained_model(*, symbol: str = "SAMPLE1", quantiles: Sequence[float] = QUANT
         "data_start": date(2020, 1, 2),
         "data_end": date(2025, 6, 2),
         "bar_count": 1360,
+        "from_base": False,
         "epochs": 4,
         "duration_s": 1.5,
         "versions": {"test": "1"},
@@ -61,10 +63,10 @@ def _network(quantiles: tuple[float, ...]) -> bytes:
             helper.make_node("Add", ["zeros", "constant"], ["quantiles"]),
         ],
         "constant",
-        [helper.make_tensor_value_info("window", TensorProto.FLOAT, [None, CONFIG.window, len(FEATURES)])],
+        [helper.make_tensor_value_info("window", TensorProto.FLOAT, [None, CONFIG.window, FEATURES])],
         [helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, [None, LEVELS])],
         [
-            onnx.numpy_helper.from_array(np.zeros((CONFIG.window * len(FEATURES), LEVELS), np.float32), "nothing"),
+            onnx.numpy_helper.from_array(np.zeros((CONFIG.window * FEATURES, LEVELS), np.float32), "nothing"),
             onnx.numpy_helper.from_array(np.array(quantiles, np.float32), "constant"),
         ],
     )
