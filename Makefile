@@ -44,8 +44,9 @@ check: .venv/requirements-dev.installed  ## lint, types, import contracts, Djang
 	diff -u openapi.yaml .state/openapi.yaml
 	@DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres
 
-bench: .venv/requirements.installed  ## measure trainings and requests [PRICES=folder SYMBOLS="A B"]
-	@$(MANAGE) bench $(if $(PRICES),--prices "$(PRICES)") $(SYMBOLS)
+bench: .venv/requirements.installed  ## measure speed and memory [PRICES=folder SYMBOLS="A B" TRAININGS=n REFERENCE=script]
+	@$(MANAGE) bench $(if $(PRICES),--prices "$(PRICES)") $(if $(TRAININGS),--trainings $(TRAININGS)) \
+		$(if $(REFERENCE),--reference "$(REFERENCE)") $(SYMBOLS)
 
 openapi: .venv/requirements-dev.installed  ## write openapi.yaml anew after a change of the API
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) spectacular --validate --fail-on-warn --file openapi.yaml

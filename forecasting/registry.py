@@ -24,7 +24,7 @@ from forecasting.pipeline.forecaster import Forecaster
 
 UNPUBLISHED_SECONDS = 24 * 60 * 60
 LOADED_MODELS = 256  # kept in memory by one process, some 100 kB each
-SHIPPED_BASE = Path(artifacts.__file__).parent / "pretrained"
+SHIPPED_BASE = Path(__file__).parent / "pretrained"
 BASE_LOCK = 0x42415345
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,10 @@ def _install_shipped_base() -> ModelVersion | None:
 
 def _fits(version: ModelVersion) -> bool:
     """Whether this release can use a base: its config may be of another one."""
-    return bool(version.config | {"seed": 0} == forecast_config().to_dict() | {"seed": 0})
+    try:
+        return forecast_config().has_network_of(ForecastConfig.from_dict(version.config))
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, ArtifactFile], str]:

@@ -168,8 +168,8 @@ def test_too_few_bars_do_not_keep_the_others_from_forecasting() -> None:
     assert list(forecasts) == [good.symbol]
     found = {symbol.ticker: error for symbol, error in errors.items()}
     assert found == {
-        "SAMPLE2": "No forecast: This history has 119 bars; at least 120 are needed.",
-        "SAMPLE3": "No forecast: This history has 0 bars; at least 120 are needed.",
+        "SAMPLE2": "No forecast: This history has 125 bars; at least 126 are needed.",
+        "SAMPLE3": "No forecast: This history has 0 bars; at least 126 are needed.",
     }
 
 
@@ -306,7 +306,7 @@ def test_a_damaged_model_is_an_error_of_its_symbol_alone() -> None:
 def test_a_symbol_of_too_few_bars_is_told_so() -> None:
     publish_model(followed(count=BARS_NEEDED - 1))
     (prediction,) = predict("SAMPLE1")
-    assert prediction.error == "No forecast: This history has 119 bars; at least 120 are needed."
+    assert prediction.error == "No forecast: This history has 125 bars; at least 126 are needed."
 
 
 @pytest.mark.parametrize("count", [1, 6])
@@ -316,7 +316,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(count: i
         predict(*tickers)
     with CaptureQueriesContext(connection) as again:
         predict(*tickers)
-    assert (len(first_time), len(again)) == (9, 1)
+    assert (len(first_time), len(again)) == (11, 1)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from forecasting import registry, training_queue
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
-from forecasting.pipeline.artifacts import FILES, ArtifactError
+from forecasting.pipeline.artifacts import BACKTEST, META, ONNX, WEIGHTS, ArtifactError
 from forecasting.registry import FenceLostError, models_root
 from tests.factories import make_claimed, make_symbol, make_version
 from tests.racing import begin_behind_us
@@ -53,7 +53,7 @@ def test_a_published_version_has_every_file_as_the_database_says() -> None:
     version = publish_model(make_symbol())
     folder = models_root() / version.folder
     assert folders() == [version.folder]
-    assert sorted(version.files) == sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(version.files) == sorted(path.name for path in folder.iterdir()) == sorted((ONNX, WEIGHTS, META, BACKTEST))
     for name, file in version.artifact_files.items():
         content = (folder / name).read_bytes()
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (file.sha256, file.size)

@@ -24,7 +24,7 @@ class ForecastAdmin(ReadOnlyAdmin):
     list_select_related = ("symbol", "version__symbol")
     fieldsets = (
         (None, {"fields": ("symbol_link", "version_link", "as_of", "target_date", "issued_at")}),
-        ("Forecast", {"fields": ("last_price", "forecast_price", "interval", "probability", "quantile_table")}),
+        ("Forecast", {"fields": ("last_price", "forecast_price", "interval", "spread", "probability", "quantile_table")}),
         ("What happened", {"fields": ("actual", "error", "naive_error", "inside", "scored_at")}),
     )
 
@@ -60,6 +60,12 @@ class ForecastAdmin(ReadOnlyAdmin):
         """Where the close lies with the interval's probability."""
         low, high = display.price(forecast.interval_low), display.price(forecast.interval_high)
         return display.with_note(f"{low} to {high}", display.percent(100 * forecast.interval_level, places=0))
+
+    @admin.display(description="online calibration")
+    def spread(self, forecast: Forecast) -> str:
+        """How much wider or narrower than the version's own the interval is, after the outcomes of its earlier forecasts."""
+        change = 100 * (forecast.spread_factor - 1)
+        return f"{display.percent(change, signed=True)} against the version's own interval"
 
     @admin.display(description="probability of a rise")
     def probability(self, forecast: Forecast) -> str:

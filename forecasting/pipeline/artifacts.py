@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ class BaseModel(ServingModel):
     bar_count: int
     duration_s: float
     versions: dict[str, str]
+    command: str = ""  # that makes it again, where it was made at a terminal
 
     @property
     def fit(self) -> Fit:
@@ -103,13 +104,13 @@ class BaseModel(ServingModel):
         return Fit(self.weights, self.scaler)
 
     def fits(self, config: ForecastConfig) -> bool:
-        """Whether a training with `config` can start from it: all but the seed must be the same."""
-        return replace(self.config, seed=config.seed) == config
+        """Whether a training with `config` can start from it."""
+        return self.config.has_network_of(config)
 
     @property
     def contents(self) -> dict[str, bytes]:
         """The files of its version, by name."""
-        meta = _meta(self, ("symbols",)) | {
+        meta = _meta(self, ("symbols", "command")) | {
             "fitted_through": self.seen.fitted_through.isoformat(),
             "calibrated_through": self.seen.calibrated_through.isoformat(),
             "earlier_scaler": asdict(self.earlier.scaler),
@@ -146,7 +147,7 @@ def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
             symbols=tuple(meta["symbols"]),
             data_start=date.fromisoformat(meta["data_start"]),
             data_end=date.fromisoformat(meta["data_end"]),
-            **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions")},
+            **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions", "command")},
             **_serving(meta),
         )
 

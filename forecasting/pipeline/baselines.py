@@ -63,7 +63,7 @@ def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> t
         FORECAST: own,
     }
     reference = pinball_loss(actual, methods[REFERENCE], levels)
-    naive, error = np.abs(np.expm1(actual)), np.abs(np.exp(actual) - np.exp(own[:, len(levels) // 2]))
+    naive, error = np.abs(np.exp(actual) - 1), np.abs(np.exp(actual) - np.exp(own[:, len(levels) // 2]))
     low, high = (config.quantile_levels.index(level) for level in config.interval_levels)
     scores: list[dict[str, object]] = [
         {
@@ -79,7 +79,7 @@ def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> t
 
 def _relative_error(actual: Array, median: Array) -> float:
     """Mean absolute error over the naive forecast's, in shares of the last close."""
-    return float(np.abs(np.exp(actual) - np.exp(median)).mean() / np.abs(np.expm1(actual)).mean())
+    return float(np.abs(np.exp(actual) - np.exp(median)).mean() / np.abs(np.exp(actual) - 1).mean())
 
 
 def as_lines(summary: pd.DataFrame) -> Iterable[tuple[str, list[str]]]:

@@ -17,6 +17,11 @@ SEQUENCE = (
 # stress. Together with the last of SEQUENCE they are the regressors of the volatility regression.
 SIZES = ("range", "swing", "return", "move")
 STRESS = ("fall", "gap")
+# What two configs must share for a network of the one to go on as one of the other: what it sees, and what it says.
+NETWORK = (
+    *("window", "volatility_decay", "volatility_sessions", "volume_sessions", "horizons"),
+    *("quantile_levels", "interval_level", "units", "network_share"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,10 @@ class ForecastConfig:
             raise ValueError(f"quantile levels {levels} must ascend around 0.5 and contain {self.interval_levels}")
         if self.minimum_training_windows < self.batch_size:
             raise ValueError(f"{self.minimum_training_windows} training windows do not fill a batch of {self.batch_size}")
+
+    def has_network_of(self, other: "ForecastConfig") -> bool:
+        """Whether a network of the other config can go on as one of this: fits may differ, and the seed."""
+        return all(getattr(self, name) == getattr(other, name) for name in NETWORK)
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -149,6 +149,7 @@ def test_forecasts_show_what_became_of_them(get: Send) -> None:
         "interval_level": 0.8,
         "interval_low": 99.0,
         "interval_high": 103.0,
+        "spread_factor": 1.0,
         "probability_up": 0.75,
         "actual_close": 101.5,
         "absolute_error": 0.5,

@@ -39,7 +39,7 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
         "as_of": "2025-06-02",
         "target_date": "2025-06-03",
         "stale": False,
-        "interval": {"level": 0.8, "low": prices[1], "high": prices[5]},
+        "interval": {"level": 0.8, "low": prices[1], "high": prices[5], "spread_factor": 1.0},
         "probability_up": 0.536,  # the line from (-0.6, 25 %) to (0.1, 50 %) is at 46.4 % where it crosses 0
         "quantiles": dict(zip(["0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95"], prices, strict=True)),
         "model": {"version": 3, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
@@ -88,7 +88,7 @@ def test_prices_have_as_many_decimals_as_their_size_calls_for(predict: Predict, 
     make_forecast(make_version(symbol), LAST_SESSION, quantiles={"0.5": unrounded}, **prices)
     answer = predict()
     assert (answer["predicted_price"], answer["last_close"], answer["quantiles"]) == (rounded, rounded, {"0.5": rounded})
-    assert answer["interval"] == {"level": 0.8, "low": rounded, "high": rounded}
+    assert answer["interval"] == {"level": 0.8, "low": rounded, "high": rounded, "spread_factor": 1.0}
 
 
 def test_two_requests_get_the_same_forecast(predict: Predict) -> None:

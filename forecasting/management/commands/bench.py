@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
 from forecasting.management.commands.predict import valid_tickers
+from forecasting.management.pipeline_bench import measure_pipeline, measure_reference
 from stockpred.private_service import PrivateService, ServiceError
 
 CLIENTS = 8
@@ -31,6 +32,10 @@ class Command(BaseCommand):
         """Symbols and a folder of prices, both optional."""
         parser.add_argument("symbols", nargs="*", default=[f"SAMPLE{n}" for n in range(1, 9)], metavar="SYMBOL")
         parser.add_argument("--prices", type=Path, help="a folder with SYMBOL.csv files; without it, prices are simulated")
+        parser.add_argument("--trainings", type=int, default=24, help="of one trainer, whose memory is watched")
+        parser.add_argument(
+            "--reference", type=Path, metavar="SCRIPT", help="another system's training to run beside; needs --prices"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints one line a figure."""
@@ -40,10 +45,13 @@ class Command(BaseCommand):
                 started = time.perf_counter()
                 service.until_up()
                 say("service ready after", time.perf_counter() - started, "s")
-                measure_trainings(service, tickers)
+                warm_s = measure_trainings(service, tickers)
                 measure_requests(service, tickers[:3])
         except ServiceError as error:
             raise CommandError(str(error)) from error
+        measure_pipeline(options["prices"], tickers, trainings=options["trainings"], say=say)
+        if options["reference"] and options["prices"]:
+            measure_reference(options["reference"], options["prices"], tickers[0], warm_s=warm_s, say=say)
 
 
 def say(what: str, value: float, unit: str) -> None:
@@ -51,8 +59,8 @@ def say(what: str, value: float, unit: str) -> None:
     Console(highlight=False).print(f"{what}: {value:,.2f} {unit}".rstrip())
 
 
-def measure_trainings(service: PrivateService, tickers: list[str]) -> None:
-    """The first training is cold (process start, TensorFlow, compilation), those after it are warm."""
+def measure_trainings(service: PrivateService, tickers: list[str]) -> float:
+    """The first training is cold (process start, TensorFlow, compilation), those after it are warm: the median's seconds."""
     started = time.perf_counter()
     service.post("check", symbols=tickers)
     service.until("the trainings", lambda: all_trained(service, tickers), seconds=TRAINING_SECONDS)
@@ -61,8 +69,10 @@ def measure_trainings(service: PrivateService, tickers: list[str]) -> None:
     times = sorted((datetime.fromisoformat(row["started_at"]), datetime.fromisoformat(row["finished_at"])) for row in rows)
     cold, *warm = [(end - start).total_seconds() for start, end in times]
     say("cold training (process start to published version)", cold, "s")
+    median = statistics.median(warm or [cold])
     if warm:
-        say(f"warm training (median of {len(warm)})", statistics.median(warm), "s")
+        say(f"warm training (median of {len(warm)})", median, "s")
+    return median
 
 
 def all_trained(service: PrivateService, tickers: list[str]) -> bool:

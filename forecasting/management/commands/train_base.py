@@ -1,5 +1,6 @@
 """`manage.py train_base`: the base model, from a folder of price files or from the bars in the database."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Command(BaseCommand):
                 base = base_training.train(_histories(console, **options), progress=show)
             except UntrainableError as error:
                 raise CommandError(str(error)) from error
+        base = replace(base, command=_command(**options))
         self._report(console, base)
         self._keep(console, base, out)
 
@@ -76,3 +78,12 @@ def _histories(console: Console, *, prices: Path | None, symbols: list[str] | No
     if prices is not None:
         return PriceFolder(prices, symbols, console).histories(through=through)
     return base_training.histories(symbols, through=through)
+
+
+def _command(*, symbols: list[str] | None, through: date, **options: Any) -> str:
+    """What makes the same base again from the same prices; the paths are each machine's own."""
+    words = ["python manage.py train_base"]
+    words += ["--prices DIR"] if options["prices"] else []
+    words += ["--symbols", *sorted(symbols)] if symbols else []
+    words += [f"--through {through}"] if through != date.max else []
+    return " ".join([*words, "--out DIR"] if options["out"] else words)
