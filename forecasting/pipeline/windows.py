@@ -144,8 +144,8 @@ def split_rows_at(table: FeatureTable, config: ForecastConfig, seen: Seen) -> Sp
 
 
 def _rows_from(table: FeatureTable, day: date) -> int:
-    """How many rows with a target make their forecast on `day` or later."""
-    return len(table.dates) - 1 - int(np.searchsorted(table.dates[:-1].to_numpy(), np.datetime64(day)))
+    """How many rows have a target whose session is after `day`, whether or not `day` is one of this symbol's sessions."""
+    return len(table.dates) - int(np.searchsorted(table.dates[1:].to_numpy(), np.datetime64(day), side="right")) - 1
 
 
 def _holdout(windows: int, share: float, config: ForecastConfig) -> int:
