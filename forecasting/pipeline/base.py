@@ -24,6 +24,7 @@ from forecasting.pipeline.training import (
     make_backtest,
     require_finite,
     scaler_of,
+    stands_still,
     start_from_nothing,
     validation_rows,
 )
@@ -171,7 +172,7 @@ def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[S
     the last close. Ratios and coverage are means over symbols, with the extreme symbols beside them."""
     scores, relative = [], []
     for member, split in zip(members, splits, strict=True):
-        if len(split.test) >= config.minimum_holdout:
+        if len(split.test) >= config.minimum_holdout and not stands_still(member.table, split.test):
             backtest, _ = make_backtest(model, member.table, split.test)
             scores.append(measure(backtest, member.closes, config))
             shares = backtest[["actual_close", "q50"]].div(backtest["last_close"], axis=0)

@@ -66,7 +66,9 @@ def train(
     progress(Progress(stage="features", fraction=0.0))
     table = compute_features(bars, config)
     base, split = _start(table, config, base)
-    _require_movement(table, split, symbol)
+    if stands_still(table, split.test):
+        close, sessions = table.close[-1], len(split.test) + 1
+        raise UntrainableError(f"{symbol} has had the same close, {close:g}, for its last {sessions} sessions.")
     try:
         evaluated, epochs = evaluate(table, split, config, base, progress)
         backtest, factor = make_backtest(evaluated, table, split.test)
@@ -269,8 +271,7 @@ def _fit_until_no_better(
     return best_epoch
 
 
-def _require_movement(table: FeatureTable, split: Split, symbol: str) -> None:
-    """Where the naive forecast makes no error, nothing can be measured against it."""
-    closes = table.close[split.test.start : split.test.stop + 1]
-    if (closes == closes[0]).all():
-        raise UntrainableError(f"{symbol} has had the same close, {closes[0]:g}, for its last {len(closes)} sessions.")
+def stands_still(table: FeatureTable, rows: range) -> bool:
+    """Whether no close moves over the targets of `rows`: the naive forecast makes no error then, so nothing can be measured by it."""
+    closes = table.close[rows.start : rows.stop + 1]
+    return bool((closes == closes[0]).all())
