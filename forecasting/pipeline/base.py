@@ -15,6 +15,7 @@ from forecasting.pipeline.calibration import UNCALIBRATED, ValidationRows, fit_c
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation import directional_accuracy, improvement_p, measure, price_errors
 from forecasting.pipeline.features import FeatureTable, compute_features
+from forecasting.pipeline.fitting import require_finite, scaler_of, start_from_nothing
 from forecasting.pipeline.network import QuantileNetwork, network_for
 from forecasting.pipeline.onnx_graph import to_onnx
 from forecasting.pipeline.training import (
@@ -22,10 +23,7 @@ from forecasting.pipeline.training import (
     ignore,
     library_versions,
     make_backtest,
-    require_finite,
-    scaler_of,
     stands_still,
-    start_from_nothing,
     validation_rows,
 )
 from forecasting.pipeline.windows import Examples, Scaler, Seen, Split, UntrainableError, joined, make_examples, split_rows_at

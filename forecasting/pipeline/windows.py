@@ -88,7 +88,8 @@ class Examples:
 
     def batch(self, which: npt.NDArray[np.intp]) -> Windows:
         """The windows of these examples, (len(which), window, features)."""
-        return self.values[self.ends[which, None] + np.arange(1 - self.window, 1)]
+        windows: Windows = self.values[self.ends[which, None] + np.arange(1 - self.window, 1)]
+        return windows
 
     def batches(self, size: int) -> Iterator[Windows]:
         """All windows in order, in batches of one size, the last one filled up with copies of the last window."""
