@@ -188,7 +188,6 @@ LOGGING = {
         "django.server": {"handlers": [], "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
         "yfinance": {"level": "CRITICAL"},  # every failure reaches us as an exception
-        "tf2onnx": {"level": "WARNING"},
         "absl": {"level": "WARNING"},
     },
 }

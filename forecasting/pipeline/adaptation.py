@@ -23,8 +23,9 @@ def next_factor(factor: float, recent: Collection[bool], *, level: float) -> flo
 
     `recent`: whether the closes lay inside the intervals of probability `level`, of the last up to RECENT forecasts, that
     forecast's last. Adaptive conformal inference on the log of the factor: Gibbs & Candes, Adaptive Conformal Inference Under
-    Distribution Shift (2021), where the coverage of n sessions misses its level by at most the log factor's range over STEP * n;
-    with a step that grows by the square of the recent coverage error's z-score once that exceeds CHANCE.
+    Distribution Shift (2021): as long as the factor stays off its bounds, the coverage of n sessions misses its level by at most
+    the log factor's range over STEP * n. The step grows by the square of the recent coverage error's z-score once that exceeds
+    CHANCE; a record shorter than RECENT is judged as if the rest had been as promised.
     """
     outcomes = np.fromiter(recent, dtype=bool)[-RECENT:]
     score = abs(outcomes.sum() - level * len(outcomes)) / math.sqrt(level * (1 - level) * RECENT)

@@ -77,9 +77,11 @@ def _forecasts(symbol: str, model: ServingModel, bars: pd.DataFrame, period: Per
         raise UntrainableError(f"{symbol} has {len(bars)} bars; at least {forecaster.bars_needed} are needed to forecast.")
     table = compute_features(bars, model.config)
     rows = _rows(table, period, window=model.config.window)
+    wanted = table.dates[rows.start : rows.stop] >= pd.Timestamp(period.first)
+    if not wanted.any():
+        raise UntrainableError(f"{symbol} has no session from {period.first} to {period.last} to forecast from.")
     quantiles = forecaster.forecast_rows(table, rows)
     factors = _factors(forecaster, quantiles, table, rows)
-    wanted = table.dates[rows.start : rows.stop] >= pd.Timestamp(period.first)
     close = table.close[rows.start : rows.stop, None]
     prices = (close * np.exp(stretched(quantiles, factors)))[wanted]
     frame = pd.DataFrame(prices, columns=[quantile_column(level) for level in model.config.quantile_levels])
@@ -92,13 +94,11 @@ def _rows(table: FeatureTable, period: Period, *, window: int) -> range:
     """From the session after the end of the fit to the last one that is forecast from: adaptation begins with the first."""
     start = int(np.searchsorted(table.dates.to_numpy(), np.datetime64(period.through), side="right"))
     stop = int(np.searchsorted(table.dates.to_numpy(), np.datetime64(period.last), side="right"))
-    return range(max(start, window - 1), max(stop, start, window - 1))
+    return range(max(start, window - 1), stop)
 
 
 def _factors(forecaster: Forecaster, quantiles: Array, table: FeatureTable, rows: range) -> Array:
     """The online calibration's factor of each row: what it was before that session's next close was known."""
-    if not len(rows):
-        return np.empty(0)
     known = slice(rows.start, rows.stop - 1)
     actual = np.log(table.close[rows.start + 1 : rows.stop] / table.close[known])
     return adapted(quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor)

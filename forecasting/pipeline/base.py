@@ -15,6 +15,7 @@ from forecasting.pipeline.calibration import UNCALIBRATED, ValidationRows, fit_c
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation import directional_accuracy, improvement_p, measure, price_errors
 from forecasting.pipeline.features import FeatureTable, compute_features
+from forecasting.pipeline.fitting import require_finite, scaler_of, start_from_nothing
 from forecasting.pipeline.network import QuantileNetwork, network_for
 from forecasting.pipeline.onnx_graph import to_onnx
 from forecasting.pipeline.training import (
@@ -22,9 +23,7 @@ from forecasting.pipeline.training import (
     ignore,
     library_versions,
     make_backtest,
-    require_finite,
-    scaler_of,
-    start_from_nothing,
+    stands_still,
     validation_rows,
 )
 from forecasting.pipeline.windows import Examples, Scaler, Seen, Split, UntrainableError, joined, make_examples, split_rows_at
@@ -171,7 +170,7 @@ def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[S
     the last close. Ratios and coverage are means over symbols, with the extreme symbols beside them."""
     scores, relative = [], []
     for member, split in zip(members, splits, strict=True):
-        if len(split.test) >= config.minimum_holdout:
+        if len(split.test) >= config.minimum_holdout and not stands_still(member.table, split.test):
             backtest, _ = make_backtest(model, member.table, split.test)
             scores.append(measure(backtest, member.closes, config))
             shares = backtest[["actual_close", "q50"]].div(backtest["last_close"], axis=0)

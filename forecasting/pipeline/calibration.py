@@ -75,7 +75,7 @@ def fit_median_weight(rows: ValidationRows, config: ForecastConfig) -> float:
     median = rows.quantiles[:, config.quantile_levels.index(0.5)]
     weight = _least_error_weight(rows.target, median, rows.volatility)
     error, naive = (rows.volatility * np.abs(rows.target - share * median) for share in (weight, 0.0))
-    gain = pd.Series(naive - error).groupby(rows.dates).mean().to_numpy()
+    gain = np.asarray(pd.Series(naive - error).groupby(rows.dates).mean(), dtype=np.float64)
     return weight if improvement_p(gain) < SIGNIFICANCE else 0.0
 
 

@@ -9,22 +9,19 @@ from itertools import islice
 
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import StandardScaler
 
 from forecasting.pipeline.adaptation import adapted, stretched
-from forecasting.pipeline.artifacts import BaseModel, Fit, ServingModel, TrainedModel
+from forecasting.pipeline.artifacts import BaseModel, ServingModel, TrainedModel
 from forecasting.pipeline.calibration import UNCALIBRATED, ValidationRows, fit_calibration
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation import measure, pinball_loss, quantile_column
-from forecasting.pipeline.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.evaluation import measure, quantile_column
+from forecasting.pipeline.features import FeatureTable, compute_features
+from forecasting.pipeline.fitting import begin, fit_until_no_better, learning_rate, require_finite
 from forecasting.pipeline.forecaster import Forecaster
-from forecasting.pipeline.network import NETWORK_VERSIONS, QuantileNetwork, network_for
+from forecasting.pipeline.network import NETWORK_VERSIONS, network_for
 from forecasting.pipeline.onnx_graph import to_onnx
-from forecasting.pipeline.volatility import fit_volatility
 from forecasting.pipeline.windows import (
-    Examples,
     NoRoomError,
-    Scaler,
     Split,
     TooFewBarsError,
     UntrainableError,
@@ -66,7 +63,9 @@ def train(
     progress(Progress(stage="features", fraction=0.0))
     table = compute_features(bars, config)
     base, split = _start(table, config, base)
-    _require_movement(table, split, symbol)
+    if stands_still(table, split.test):
+        close, sessions = table.close[-1], len(split.test) + 1
+        raise UntrainableError(f"{symbol} has had the same close, {close:g}, for its last {sessions} sessions.")
     try:
         evaluated, epochs = evaluate(table, split, config, base, progress)
         backtest, factor = make_backtest(evaluated, table, split.test)
@@ -126,9 +125,14 @@ def evaluate(
     Raises FloatingPointError if the fit diverges.
     """
     network = network_for(config, config.batch_size)
-    scaler, examples = _begin(network, table, split.train, config, base.earlier if base else None)
+    scaler, examples = begin(network, table, split.train, config, base.earlier if base else None)
     unseen = make_examples(table, split.validation, scaler, config)
-    epochs = _fit_until_no_better(network, examples, unseen, config, from_base=base is not None, progress=progress)
+
+    def report(epoch: int) -> None:
+        share = epoch / config.max_epochs
+        progress(Progress(stage="fitting", fraction=0.5 * share, epoch=epoch, epochs=config.max_epochs))
+
+    epochs = fit_until_no_better(network, examples, unseen, config, from_base=base is not None, progress=report)
     model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
     rows = validation_rows(model, table, split.validation)
     return replace(model, calibration=fit_calibration(rows, config, pooled=base.calibration if base else None)), epochs
@@ -149,8 +153,8 @@ def refit(
     """
     config = evaluated.config
     network = network_for(config, config.batch_size)
-    scaler, examples = _begin(network, table, split.everything, config, base.fit if base else None)
-    for epoch in islice(network.epochs(examples, learning_rate=_rate(config, from_base=base is not None)), epochs):
+    scaler, examples = begin(network, table, split.everything, config, base.fit if base else None)
+    for epoch in islice(network.epochs(examples, learning_rate=learning_rate(config, from_base=base is not None)), epochs):
         progress(Progress(stage="refitting", fraction=0.5 + 0.45 * epoch / epochs, epoch=epoch, epochs=epochs))
     require_finite(network)
     progress(Progress(stage="exporting", fraction=0.95))
@@ -190,87 +194,13 @@ def validation_rows(model: ServingModel, table: FeatureTable, rows: range) -> Va
     )
 
 
-def fit_scaler(table: FeatureTable, rows: range) -> Scaler:
-    """Mean and spread of all features that the windows of `rows` contain; a feature that never varies keeps spread 1."""
-    return scaler_of(table.features[: rows.stop])
-
-
-def scaler_of(features: Array) -> Scaler:
-    """Mean and spread of each column of (rows, features)."""
-    scaler = StandardScaler().fit(features)
-    return Scaler(tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
-
-
 def library_versions() -> dict[str, str]:
     """Versions of what a forecast's numbers may depend on."""
     names = ("numpy", "onnxruntime", "pandas", "scikit-learn")
     return {"python": platform.python_version(), **{name: version(name) for name in names}, **NETWORK_VERSIONS}
 
 
-def start_from_nothing(network: QuantileNetwork, examples: Examples, config: ForecastConfig) -> None:
-    """The seeded network, its volatility regression fitted on the examples."""
-    regressors = examples.last_sessions[:, config.regressors].astype(np.float64)
-    network.start_from_nothing(examples, fit_volatility(regressors, examples.target.astype(np.float64), config.quantile_levels))
-
-
-def require_finite(network: QuantileNetwork) -> None:
-    """Raises FloatingPointError where a fit has diverged."""
-    if not all(np.isfinite(values).all() for values in network.weights.values()):
-        raise FloatingPointError("weights are no longer finite numbers after the refit on all rows")
-
-
-def _begin(
-    network: QuantileNetwork, table: FeatureTable, rows: range, config: ForecastConfig, start: Fit | None
-) -> tuple[Scaler, Examples]:
-    """Puts the network at the start of a fit on `rows`; the scaler and the examples that go with it."""
-    scaler = start.scaler if start else fit_scaler(table, rows)
-    examples = make_examples(table, rows, scaler, config)
-    if start:
-        network.from_hdf5(start.weights)
-    else:
-        start_from_nothing(network, examples, config)
-    return scaler, examples
-
-
-def _rate(config: ForecastConfig, *, from_base: bool) -> float:
-    return config.fine_tune_rate if from_base else config.learning_rate
-
-
-def _fit_until_no_better(
-    network: QuantileNetwork,
-    examples: Examples,
-    unseen: Examples,
-    config: ForecastConfig,
-    *,
-    from_base: bool,
-    progress: Callable[[Progress], None],
-) -> int:
-    """Fits until the validation loss has not improved for `patience` epochs; keeps and counts the best one.
-
-    A base is taken as it is, after 0 epochs, where no epoch makes it better.
-    """
-    levels = np.array(config.quantile_levels)
-    target = unseen.target.astype(np.float64)
-
-    def loss() -> float:
-        return pinball_loss(target, np.sort(network.predict(unseen), axis=1), levels)
-
-    best_epoch, best_weights = 0, network.weights
-    lowest = loss() if from_base else np.inf
-    for epoch in islice(network.epochs(examples, learning_rate=_rate(config, from_base=from_base)), config.max_epochs):
-        progress(Progress(stage="fitting", fraction=0.5 * epoch / config.max_epochs, epoch=epoch, epochs=config.max_epochs))
-        if (now := loss()) < lowest:
-            lowest, best_epoch, best_weights = now, epoch, network.weights
-        elif epoch - best_epoch >= config.patience:
-            break
-    if not np.isfinite(lowest):
-        raise FloatingPointError("the validation loss is not a finite number")
-    network.weights = best_weights
-    return best_epoch
-
-
-def _require_movement(table: FeatureTable, split: Split, symbol: str) -> None:
-    """Where the naive forecast makes no error, nothing can be measured against it."""
-    closes = table.close[split.test.start : split.test.stop + 1]
-    if (closes == closes[0]).all():
-        raise UntrainableError(f"{symbol} has had the same close, {closes[0]:g}, for its last {len(closes)} sessions.")
+def stands_still(table: FeatureTable, rows: range) -> bool:
+    """Whether no close moves over the targets of `rows`: the naive forecast makes no error then to measure others by."""
+    closes = table.close[rows.start : rows.stop + 1]
+    return bool((closes == closes[0]).all())

@@ -88,7 +88,8 @@ class Examples:
 
     def batch(self, which: npt.NDArray[np.intp]) -> Windows:
         """The windows of these examples, (len(which), window, features)."""
-        return self.values[self.ends[which, None] + np.arange(1 - self.window, 1)]
+        windows: Windows = self.values[self.ends[which, None] + np.arange(1 - self.window, 1)]
+        return windows
 
     def batches(self, size: int) -> Iterator[Windows]:
         """All windows in order, in batches of one size, the last one filled up with copies of the last window."""
@@ -144,8 +145,8 @@ def split_rows_at(table: FeatureTable, config: ForecastConfig, seen: Seen) -> Sp
 
 
 def _rows_from(table: FeatureTable, day: date) -> int:
-    """How many rows with a target make their forecast on `day` or later."""
-    return len(table.dates) - 1 - int(np.searchsorted(table.dates[:-1].to_numpy(), np.datetime64(day)))
+    """How many rows have a target whose session is after `day`, whether or not `day` is one of this symbol's sessions."""
+    return len(table.dates) - int(np.searchsorted(table.dates[1:].to_numpy(), np.datetime64(day), side="right")) - 1
 
 
 def _holdout(windows: int, share: float, config: ForecastConfig) -> int:

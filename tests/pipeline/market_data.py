@@ -11,14 +11,18 @@ from forecasting.pipeline.artifacts import ServingModel
 from forecasting.pipeline.bars import PRICES
 from forecasting.pipeline.calendars import sessions
 from forecasting.pipeline.calibration import Calibration
-from forecasting.pipeline.config import FEATURES, ForecastConfig
+from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.windows import Scaler
 
 TINY = ForecastConfig(
     window=10,
     volatility_sessions=20,
     volume_sessions=5,
+    horizons=(1, 2, 5, 10),
     units=4,
+    base_batch=16,
+    base_epochs=3,
+    base_rate=0.01,
     batch_size=16,
     learning_rate=0.01,
     max_epochs=8,
@@ -77,14 +81,14 @@ def replaced(bars: pd.DataFrame, rows: slice, **values: float) -> pd.DataFrame:
 
 
 def linear_network(config: ForecastConfig = TINY, *, seed: int = 3) -> bytes:
-    """An ONNX model of random weights, input (n, window, 7), output (n, levels) around the standard normal's quantiles."""
+    """An ONNX model of random weights, input (n, window, features), output (n, levels) around the standard normal's quantiles."""
     rng = np.random.default_rng(seed)
-    inputs, outputs = config.window * len(FEATURES), len(config.quantile_levels)
+    inputs, outputs = config.window * len(config.features), len(config.quantile_levels)
     weights = {"kernel": 0.02 * rng.standard_normal((inputs, outputs)), "bias": np.linspace(-1.6, 1.6, outputs)}
     graph = helper.make_graph(
         [helper.make_node("Flatten", ["windows"], ["flat"]), helper.make_node("Gemm", ["flat", *weights], ["quantiles"])],
         "linear",
-        [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", config.window, len(FEATURES)])],
+        [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", config.window, len(config.features)])],
         [helper.make_tensor_value_info("quantiles", TensorProto.FLOAT, ["n", outputs])],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
@@ -98,6 +102,6 @@ def serving_model(*, median_weight: float = 0.5, spread: float = 1.2) -> Serving
     return ServingModel(
         config=TINY,
         onnx=linear_network(),
-        scaler=Scaler(mean=(0.0,) * len(FEATURES), spread=(1.0,) * len(FEATURES)),
+        scaler=Scaler(mean=(0.0,) * len(TINY.features), spread=(1.0,) * len(TINY.features)),
         calibration=Calibration(median_weight=median_weight, spread=spread),
     )
