@@ -48,7 +48,7 @@ BAD_COOKIES = (401, 403)
 
 # What the library raises: its own family, curl's (which are OSErrors), JSON's, and whatever an answer of an unexpected
 # shape makes of it.
-FAILURES = (YFException, OSError, ValueError, LookupError, TypeError, AttributeError)
+FAILURES = (YFException, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
 
 
 class Yahoo:
@@ -81,9 +81,9 @@ class Yahoo:
         if bars.empty and not rows.empty:
             raise BadDataError(symbol, f"all {len(rows)} bars of Yahoo Finance are without prices; try again later")
         metadata = _metadata(history)
-        if (answered_for := metadata.get("symbol", symbol)) != symbol:
+        if (answered_for := _word(metadata.get("symbol"), longest=24)) not in ("", symbol):
             raise UnknownSymbolError(symbol, f"Yahoo Finance answers with {answered_for} instead; use that symbol")
-        currency = metadata.get("currency") or currency_of(symbol)
+        currency = _word(metadata.get("currency"), longest=8) or currency_of(symbol)
         return checked_history(bars, symbol=symbol, currency=currency, since=since, through=through)
 
     def _connection(self) -> "tuple[_Session, _Data]":
@@ -187,6 +187,11 @@ def _says_nothing_newer(error: Exception, history: YahooHistory, session: _Sessi
         return session.chart_status == 400 and (error.reason or "").startswith("Data doesn't exist")
     missing = isinstance(error, YFPricesMissingError) and error.yahoo_reason is None
     return missing and session.chart_status == 200 and "symbol" in _metadata(history)
+
+
+def _word(value: Any, *, longest: int) -> str:
+    """A symbol or currency of an answer; nothing where it cannot be one."""
+    return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
 
 
 def _metadata(history: YahooHistory) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from forecasting.pipeline.sources import (
     BadDataError,
     PriceHistory,
+    PriceSourceError,
     RateLimitedError,
     UnknownSymbolError,
     UpstreamUnavailableError,
@@ -174,6 +175,63 @@ def test_it_refuses_an_answer_of_an_unknown_shape(fake: FakeYahoo, yahoo: Yahoo)
     fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
     with pytest.raises(BadDataError, match=r"has an unknown shape \(KeyError\('timestamp'\)\)"):
         fetched(yahoo)
+
+
+def altered(fake: FakeYahoo, **metadata: Any) -> dict[str, Any]:
+    """The answer for the whole history, with other metadata; the scenario."""
+    result = fake.chart(fake_yahoo.Request(path="", symbol=SYMBOL, query={"period1": "0", "period2": "9999999999"}))
+    result["meta"] |= metadata
+    fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
+    return result
+
+
+def test_it_refuses_dates_that_no_calendar_has(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    result = altered(fake)
+    result["timestamp"][3] = 10**30
+    fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
+    with pytest.raises(BadDataError, match="unknown shape"):
+        fetched(yahoo)
+
+
+@pytest.mark.parametrize("currency", [None, "", 7, {}, "x" * 400])
+def test_it_gives_the_exchanges_currency_where_yahoos_cannot_be_one(fake: FakeYahoo, yahoo: Yahoo, currency: object) -> None:
+    altered(fake, currency=currency)
+    assert fetched(yahoo).currency == "BRL"
+
+
+def test_a_symbol_is_unknown_under_its_old_name(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    altered(fake, symbol="PETR9.SA")
+    with pytest.raises(UnknownSymbolError, match=r"PETR4\.SA: Yahoo Finance answers with PETR9\.SA instead; use that symbol"):
+        fetched(yahoo)
+
+
+@pytest.mark.parametrize("symbol", [None, "", 7])
+def test_an_answer_without_a_symbol_is_for_the_one_that_was_asked_for(fake: FakeYahoo, yahoo: Yahoo, symbol: object) -> None:
+    altered(fake, symbol=symbol)
+    assert len(fetched(yahoo).bars) == len(fake.bars[SYMBOL])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"), [(fake_yahoo.giant, "larger than any prices"), (fake_yahoo.trickle, "did not answer in time")]
+)
+def test_it_reads_neither_for_ever_nor_without_end(fake: FakeYahoo, tmp_path: Path, trouble: Scenario, reason: str) -> None:
+    fake.scenarios[SYMBOL] = trouble
+    with pytest.raises(UpstreamUnavailableError, match=reason):
+        fetched(Yahoo(base_url=fake.url, cache_dir=tmp_path, timeout_s=1 if trouble is fake_yahoo.trickle else 10))
+
+
+@pytest.mark.parametrize("scenario", [fake_yahoo.unknown, fake_yahoo.broken, fake_yahoo.rate_limited])
+def test_a_refusal_costs_one_request(fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario) -> None:
+    fake.scenarios[SYMBOL] = scenario
+    with pytest.raises(PriceSourceError):
+        fetched(yahoo)
+    assert len(fake.charts(SYMBOL)) == 1
+
+
+@pytest.mark.parametrize("scenario", [fake_yahoo.backwards, fake_yahoo.doubled])
+def test_the_order_and_doubles_of_rows_do_not_matter(fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario) -> None:
+    fake.scenarios[SYMBOL] = scenario
+    pd.testing.assert_frame_equal(fetched(yahoo).bars, fake.bars[SYMBOL], check_freq=False)
 
 
 @pytest.mark.parametrize("scenario", [fake_yahoo.unknown, fake_yahoo.broken, fake_yahoo.rate_limited])
