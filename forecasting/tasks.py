@@ -87,7 +87,7 @@ def work_on(run: JobRun, *, now: datetime) -> bool:
     run.report["scored"] = ledger.score_due()
     run.report["forecasts"], run.report["not_forecast"] = _forecast_all()
     run.report["retrainings"] = _request_retrainings(now=now)
-    run.report["base_retraining"] = _refresh_base()
+    run.report["base_retraining"] = refresh_base()
     run.report["folders_removed"] = registry.sweep()
     return True
 
@@ -169,7 +169,7 @@ def _request_retrainings(*, now: datetime) -> int:
     return len(requested | training_queue.request(old, reason=TrainingReason.TOO_OLD))
 
 
-def _refresh_base() -> bool:
+def refresh_base() -> bool:
     """Asks for a new base where the present one is old and enough symbols have bars to make a better one of."""
     active = ModelVersion.objects.active().filter(symbol=None)
     recent = active.exclude(pk__in=active.older_than(timedelta(days=settings.BASE_MAX_AGE_DAYS)))

@@ -284,11 +284,13 @@ def test_a_symbol_with_a_model_gets_its_forecast() -> None:
     assert prediction.forecast.version == version
 
 
+@pytest.mark.usefixtures("broken_source")
 def test_a_symbol_without_a_model_gets_a_training() -> None:
     (prediction,) = predict("SAMPLE1")
     assert prediction == Prediction(Symbol.objects.get(), training=Training.objects.get(), started=True)
 
 
+@pytest.mark.usefixtures("broken_source")
 def test_a_symbol_whose_training_failed_is_told_why() -> None:
     make_training(make_symbol(), state=TrainingState.FAILED, error="SAMPLE1 has 3 bars.", finished_at=NOW)
     (prediction,) = predict("SAMPLE1")

@@ -74,11 +74,12 @@ def test_it_syncs_every_symbol(folder: Path) -> None:
     assert all(market.bars(symbol).index[-1].date() == FRIDAY for symbol in symbols)
 
 
-def test_it_forecasts_every_symbol_that_has_a_model(folder: Path) -> None:
+def test_it_forecasts_every_symbol_by_its_model_or_by_the_base(folder: Path) -> None:
     modelled(listed(folder, "AAA"))
     listed(folder, "BBB")
-    assert daily()["forecasts"] == 1
-    assert Forecast.objects.get().as_of == FRIDAY
+    assert daily()["forecasts"] == 2
+    kinds = {forecast.symbol.ticker: (forecast.version.kind, forecast.as_of) for forecast in Forecast.objects.all()}
+    assert kinds == {"AAA": ("symbol", FRIDAY), "BBB": ("base", FRIDAY)}
 
 
 def test_it_forecasts_more_symbols_than_fit_into_one_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

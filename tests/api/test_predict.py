@@ -162,12 +162,14 @@ def test_too_few_bars_for_the_model_do_not_spoil_the_others(post: Send, prices: 
     assert [each["status"] for each in answers.values()] == ["failed", "success"]
 
 
+@pytest.mark.usefixtures("prices")  # an empty folder: there is nothing that the base could forecast from
 def test_a_symbol_without_a_model_is_trained(predict: Predict) -> None:
     answer = predict()
     assert (answer["status"], answer["message"]) == ("training", STARTED)
     assert answer["training"]["id"] == Training.objects.get().pk
 
 
+@pytest.mark.usefixtures("prices")  # an empty folder: there is nothing that the base could forecast from
 def test_a_symbol_whose_training_is_under_way_is_not_trained_twice(predict: Predict) -> None:
     training = make_training(make_symbol(), state=TrainingState.RUNNING)
     answer = predict()
@@ -175,6 +177,7 @@ def test_a_symbol_whose_training_is_under_way_is_not_trained_twice(predict: Pred
     assert Training.objects.count() == 1
 
 
+@pytest.mark.usefixtures("prices")  # an empty folder: there is nothing that the base could forecast from
 def test_a_symbol_whose_training_failed_says_why(predict: Predict) -> None:
     make_training(make_symbol(), state=TrainingState.FAILED, error="SAMPLE1 has 10 bars; at least 490 are needed.")
     assert predict() == {

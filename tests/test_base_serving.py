@@ -1,0 +1,173 @@
+"""The base model in the service: it serves a symbol until that has a version of its own, and starts that version's training."""
+
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.db.models import F
+from pytest_django import Settings
+
+from forecasting import ledger, market, registry, tasks, training_queue
+from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
+from forecasting.models.trainings import TrainingReason
+from forecasting.models.versions import VersionState
+from forecasting.pipeline import artifacts
+from forecasting.pipeline.adaptation import next_factor
+from forecasting.pipeline.artifacts import ArtifactError
+from tests.factories import add_bars, make_symbol
+from tests.small_model import BARS_NEEDED, trained_model
+
+pytestmark = pytest.mark.django_db
+
+FRIDAY, MONDAY = date(2024, 6, 28), date(2024, 7, 1)
+NOW = datetime(2024, 6, 28, 22, tzinfo=UTC)  # New York has closed
+
+
+def followed(ticker: str = "SAMPLE1", *, count: int = BARS_NEEDED) -> Symbol:
+    """A symbol with bars and without a model."""
+    symbol = make_symbol(ticker)
+    add_bars(symbol, count=count, end=FRIDAY)
+    return symbol
+
+
+def predict(ticker: str = "SAMPLE1", *, now: datetime = NOW) -> ledger.Prediction:
+    (prediction,) = ledger.predict([ticker], now=now, budget_s=5)
+    return prediction
+
+
+def published(symbol: Symbol) -> ModelVersion:
+    """The training that was requested for the symbol, done."""
+    training = training_queue.claim()
+    assert training
+    assert training.symbol == symbol
+    return registry.publish(trained_model(symbol=symbol.ticker), training_id=training.pk, fence=training.fence)
+
+
+def test_the_shipped_base_can_be_used_by_this_release() -> None:
+    base = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
+    assert base.fits(registry.forecast_config())
+    assert base.seen.fitted_through < base.seen.calibrated_through < base.data_end
+    assert base.command.startswith("python manage.py train_base")
+    assert sum(len(content) for content in base.contents.values()) < 500_000
+
+
+def test_a_symbol_with_bars_and_no_model_is_served_by_the_base_while_its_training_is_queued() -> None:
+    symbol = followed()
+    prediction = predict()
+    assert prediction.forecast
+    assert prediction.forecast.version.kind == "base"
+    assert prediction.forecast.as_of == FRIDAY
+    assert Training.objects.get().symbol == symbol
+
+
+def test_its_own_version_takes_over_from_the_base() -> None:
+    symbol = followed()
+    predict()
+    version = published(symbol)
+    prediction = predict()
+    assert prediction.forecast
+    assert prediction.forecast.version == version
+    assert Forecast.objects.count() == 2
+
+
+def test_a_symbol_with_fewer_bars_than_the_base_needs_waits_for_its_training(settings: Settings, tmp_path: Path) -> None:
+    settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path
+    market.price_source.cache_clear()
+    followed(count=BARS_NEEDED - 1)
+    prediction = predict()
+    market.price_source.cache_clear()
+    assert prediction.forecast is None
+    assert prediction.started
+
+
+def test_the_base_is_installed_once_and_listed_with_the_versions() -> None:
+    assert registry.base_version() == registry.base_version() == ModelVersion.objects.get()
+    version = ModelVersion.objects.get()
+    assert (str(version), version.state, version.kind) == ("base v1", VersionState.ACTIVE, "base")
+    assert {"MAE", "naive", "mase", "pinball_ratio", "coverage_80", "test_size"} <= set(version.metrics)
+    assert registry.load_base(version).symbols
+
+
+def test_a_base_of_another_network_is_replaced_by_the_shipped_one() -> None:
+    first = registry.base_version()
+    assert first
+    ModelVersion.objects.update(config=first.config | {"units": 8})
+    second = registry.base_version()
+    assert second
+    assert (second.number, second.state) == (2, VersionState.ACTIVE)
+
+
+def test_a_damaged_base_is_named_and_trainings_start_from_nothing() -> None:
+    version = registry.base_version()
+    assert version
+    (registry.models_root() / version.folder / artifacts.EARLIER).write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"earlier\.weights\.h5 should have"):
+        registry.load_base(version)
+
+
+def test_without_a_usable_folder_for_models_there_is_no_base(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "a file"
+    settings.MEDIA_ROOT.write_text("in the way")
+    assert registry.base_version() is None
+    assert not ModelVersion.objects.exists()
+
+
+def test_the_folder_of_a_base_is_not_swept() -> None:
+    version = registry.base_version()
+    assert version
+    folder = registry.models_root() / version.folder
+    shutil.copytree(folder, folder.with_name("999-orphan"))
+    registry.sweep()
+    assert folder.exists()
+
+
+def test_each_outcome_moves_the_spread_of_the_next_forecast() -> None:
+    symbol = followed()
+    first = predict().forecast
+    assert first
+    assert first.spread_factor == 1.0
+    far = first.interval_high * 1.2
+    PriceBar.objects.create(symbol=symbol, date=MONDAY, open=far, high=far, low=far, close=far, volume=1e6)
+    second = predict(now=NOW + timedelta(days=3)).forecast
+    assert second
+    assert Forecast.objects.scored().get() == first
+    assert second.spread_factor == next_factor(1.0, [False], level=first.interval_level) > 1
+    assert second.quantiles.keys() == first.quantiles.keys()
+
+
+def test_forecasts_of_another_version_do_not_move_the_spread() -> None:
+    symbol = followed()
+    predict()
+    Forecast.objects.update(
+        actual_close=F("last_close") * 2, absolute_error=1, naive_absolute_error=1, inside_interval=False, scored_at=NOW
+    )
+    published(symbol)
+    forecast = predict().forecast
+    assert forecast
+    assert forecast.spread_factor == 1.0
+
+
+def test_the_daily_job_asks_for_a_new_base_where_it_is_old_and_enough_symbols_have_bars(settings: Settings) -> None:
+    settings.BASE_MIN_SYMBOLS = 2
+    version = registry.base_version()
+    assert version
+    for ticker in ("SAMPLE1", "SAMPLE2"):
+        add_bars(make_symbol(ticker), count=registry.forecast_config().minimum_bars, end=FRIDAY)
+    assert not tasks.refresh_base()
+    ModelVersion.objects.update(trained_at=NOW - timedelta(days=settings.BASE_MAX_AGE_DAYS))
+    settings.BASE_MIN_SYMBOLS = 3
+    assert not tasks.refresh_base()
+    settings.BASE_MIN_SYMBOLS = 2
+    assert tasks.refresh_base()
+    assert tasks.refresh_base()
+    training = Training.objects.get()
+    assert (training.subject, training.reason) == ("base", TrainingReason.TOO_OLD)
+
+
+def test_a_person_sees_the_trainings_of_the_base_like_any_other() -> None:
+    training = training_queue.request_base(reason=TrainingReason.TOO_OLD)
+    assert training_queue.positions([training]) == {training.pk: 1}
+    claimed = training_queue.claim()
+    assert claimed == training
+    assert training_queue.cancel(training, by="a person")
