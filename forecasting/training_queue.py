@@ -5,19 +5,21 @@ holds its `fence`; every later write asks for that fence, so that a process that
 """
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Now
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from forecasting.models import ModelVersion, Symbol, Training
-from forecasting.models.trainings import LEASE, MAX_ATTEMPTS, PRIORITIES, TrainingReason, TrainingState
+from forecasting.models.trainings import MAX_ATTEMPTS, PRIORITIES, TrainingReason, TrainingState
 
 CLUSTER = "training"
 FAILURE_REST = timedelta(hours=1)  # after a failed or cancelled training only a person starts another one sooner
@@ -51,6 +53,14 @@ class Requested:
     under_way: int
     refused: int
     trainings: dict[int, Training]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an active training stands: in the queue from 1, 0 while it runs, and when it will probably have ended."""
+
+    position: int = 0
+    expected_wait_s: int | None = None  # None before any training has been measured
 
 
 def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus]:
@@ -96,7 +106,7 @@ def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, T
             active |= _locked_active(missing)
         urgent = Training.objects.filter(pk__in=[each.pk for each in active.values()]).queued()
         urgent.filter(priority__lt=PRIORITIES[reason]).update(priority=PRIORITIES[reason], reason=reason)
-        ring(len(wanted))
+        ring()
         trainings = {each.symbol_id: each for each in Training.objects.of(wanted).active().select_related("symbol")}
     for training in trainings.values():
         logger.info("training requested: %s", reason.label, extra=_about(training))
@@ -140,24 +150,61 @@ def request_one(ticker: str) -> Training:
     return requested.trainings[symbol.pk]
 
 
-def positions(trainings: Iterable[Training | None]) -> dict[int, int]:
-    """The place in the queue, from 1, of those that wait, by their primary key. One query, none where nothing waits."""
-    if not any(training and training.state == TrainingState.QUEUED for training in trainings):
+def places(trainings: Iterable[Training | None]) -> dict[int, Place]:
+    """Where the active ones among these stand, by primary key. Two queries, none where nothing is active."""
+    active = [training for training in trainings if training and training.is_active]
+    if not active:
         return {}
-    waiting = Training.objects.queued().in_claim_order().values_list("pk", flat=True)
-    return {key: place for place, key in enumerate(waiting, start=1)}
+    positions = _positions([training.pk for training in active if training.state == TrainingState.QUEUED])
+    typical = Training.objects.all().typical_seconds()
+    return {
+        training.pk: Place(position, None if typical is None else _expected_wait(training, position, typical))
+        for training in active
+        for position in [positions.get(training.pk, 0)]
+    }
 
 
-def ring(trainings: int) -> None:
-    """Rings for that many trainings: one doorbell is enough for a trainer, which takes all that wait."""
-    for _ in range(min(trainings, settings.TRAIN_WORKERS)):
-        async_task("forecasting.tasks.drain_training_queue", cluster=CLUSTER)
+def _positions(keys: list[int]) -> dict[int, int]:
+    """The places of these waiting trainings, in the order of TrainingQuerySet.in_claim_order."""
+    query = """
+        SELECT id, place FROM (
+            SELECT id, row_number() OVER (ORDER BY priority DESC, created_at, id) AS place
+            FROM forecasting_training WHERE state = 'queued'
+        ) AS waiting
+        WHERE id = ANY (%s)
+    """
+    if not keys:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(query, [keys])
+        return dict(cursor.fetchall())
 
 
-def claim(*, among: Iterable[int] | None = None) -> Training | None:
+def _expected_wait(training: Training, position: int, typical_s: float) -> int:
+    """Seconds until it ends: its own rest, or the rounds that TRAIN_WORKERS trainers need for it and those before it.
+
+    Those that are being trained now count as half done.
+    """
+    rounds = math.ceil(position / settings.TRAIN_WORKERS) + 0.5 if position else 1 - training.progress
+    return round(typical_s * rounds)
+
+
+def ring() -> None:
+    """Rings for a trainer, which takes all that wait; it rings for the next trainer where more is due."""
+    async_task("forecasting.tasks.drain_training_queue", cluster=CLUSTER)
+
+
+def ring_if_unheard() -> None:
+    """Rings where a training is due and no doorbell waits to be heard."""
+    if Training.objects.claimable().exists() and not OrmQ.objects.filter(key=CLUSTER, lock__lte=Now()).exists():
+        ring()
+
+
+def claim(*, by: str = "", among: Iterable[int] | None = None) -> Training | None:
     """Takes the most urgent due training, of all or of those primary keys, before any work is done on it.
 
-    Its fence and attempts are raised and a lease is granted, in one transaction; None where nothing is due.
+    Its fence and attempts are raised and a lease is granted, in one transaction; None where nothing is due. Where more is due
+    than this one, another trainer is rung for.
     """
     due = Training.objects.claimable() if among is None else Training.objects.claimable().filter(pk__in=list(among))
     with transaction.atomic():
@@ -168,24 +215,27 @@ def claim(*, among: Iterable[int] | None = None) -> Training | None:
             state=TrainingState.RUNNING,
             attempts=F("attempts") + 1,
             fence=F("fence") + 1,
-            lease_expires_at=Now() + LEASE,
+            lease_expires_at=_lease(),
+            claimed_by=by,
             started_at=Case(When(started_at__isnull=True, then=Now()), default=F("started_at")),
             stage="starting",
             progress=0.0,
         )
         training.refresh_from_db()
+        ring_if_unheard()
     logger.info("training claimed, attempt %d of %d", training.attempts, MAX_ATTEMPTS, extra=_about(training))
     return training
 
 
 def renew(training: Training) -> bool:
     """Extends the lease; False when the training is no longer ours."""
-    return bool(_held(training).update(lease_expires_at=Now() + LEASE))
+    return bool(_held(training).update(lease_expires_at=_lease()))
 
 
-def report(training: Training, *, stage: str, fraction: float) -> bool:
+def report(training: Training, *, stage: str, fraction: float, epoch: int | None = None, epochs: int | None = None) -> bool:
     """Notes how far the work is and extends the lease; False when the training is no longer ours."""
-    return bool(_held(training).update(stage=stage, progress=fraction, lease_expires_at=Now() + LEASE))
+    far = {"stage": stage, "progress": fraction, "epoch": epoch, "epochs": epochs}
+    return bool(_held(training).update(**far, lease_expires_at=_lease()))
 
 
 def retry(training: Training, *, error: str) -> None:
@@ -197,7 +247,7 @@ def retry(training: Training, *, error: str) -> None:
     with transaction.atomic():
         if not _requeue(training, not_before=Now() + pause, error=error):
             return
-        ring(1)
+        ring()
     logger.warning("attempt %d failed, trying again: %s", training.attempts, error, extra=_about(training))
 
 
@@ -212,7 +262,7 @@ def release(training: Training) -> None:
     with transaction.atomic():
         if not _requeue(training, not_before=Now(), attempts=F("attempts") - 1):
             return
-        ring(1)
+        ring()
     logger.info("training back in the queue: its worker stops", extra=_about(training))
 
 
@@ -230,17 +280,32 @@ def cancel(training: Training, *, by: str) -> bool:
 
 def rescue() -> int:
     """Takes trainings back whose lease ran out, and rings where work waits unrung; returns how many were taken back."""
+    return _take_back(Training.objects.expired(), error="The worker disappeared during the training.")
+
+
+def take_back(*, claimed_by: str, error: str) -> int:
+    """Takes back what a trainer held that is gone for certain, at once; the attempt is counted."""
+    return _take_back(Training.objects.running().filter(claimed_by=claimed_by), error=error)
+
+
+def release_all(*, claimed_by: str) -> None:
+    """Gives back what a trainer held that was ended with its worker; the attempt is not counted."""
+    for training in Training.objects.running().filter(claimed_by=claimed_by).select_related("symbol"):
+        release(training)
+
+
+def _take_back(lost: QuerySet[Training], *, error: str) -> int:
     with transaction.atomic():
-        lost = list(Training.objects.expired().select_for_update(skip_locked=True, of=("self",)).select_related("symbol"))
-        for training in lost:
-            retry(training, error="The worker disappeared during the training.")
-        if Training.objects.claimable().exists() and not _doorbell_waits():
-            ring(1)
-    return len(lost)
+        rows = list(lost.select_for_update(skip_locked=True, of=("self",)).select_related("symbol"))
+        for training in rows:
+            retry(training, error=error)
+        ring_if_unheard()
+    return len(rows)
 
 
 def _requeue(training: Training, **values: object) -> int:
-    cleared = {"state": TrainingState.QUEUED, "lease_expires_at": None, "stage": "", "progress": 0.0}
+    work = {"stage": "", "progress": 0.0, "epoch": None, "epochs": None, "lease_expires_at": None, "claimed_by": ""}
+    cleared = {"state": TrainingState.QUEUED} | work
     return _held(training).update(**(cleared | values))
 
 
@@ -248,9 +313,9 @@ def _held(training: Training) -> QuerySet[Training]:
     return Training.objects.held(training_id=training.pk, fence=training.fence)
 
 
-def _doorbell_waits() -> bool:
-    """Whether a doorbell lies in the task queue that no cluster has taken yet."""
-    return bool(OrmQ.objects.filter(key=CLUSTER, lock__lte=Now()).exists())
+def _lease() -> Any:
+    """When a lease ends that is granted now, by the database's clock."""
+    return Now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
 def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:

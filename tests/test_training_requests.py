@@ -72,11 +72,9 @@ def test_a_request_for_nothing_does_nothing(django_assert_num_queries: DjangoAss
         assert request() == {}
 
 
-@pytest.mark.parametrize(("trainers", "rung"), [(1, 1), (2, 2), (5, 3)])
-def test_it_rings_once_for_each_trainer_that_finds_work(settings: Settings, trainers: int, rung: int) -> None:
-    settings.TRAIN_WORKERS = trainers
+def test_it_rings_once_however_many_symbols() -> None:
     request(*(make_symbol(f"SAMPLE{number}") for number in range(3)))
-    assert len(queued_tasks(training_queue.CLUSTER)) == rung
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -235,6 +233,13 @@ def test_a_training_that_publishes_meanwhile_is_not_started_again(table: str) ->
     assert Training.objects.count() == 1
 
 
+# Places in the queue
+
+
+def positions(*trainings: Training | None) -> dict[int, int]:
+    return {key: place.position for key, place in training_queue.places(trainings).items()}
+
+
 def test_positions_follow_the_order_of_claims() -> None:
     old, new, urgent = (
         make_training(make_symbol(ticker), reason=reason)
@@ -244,10 +249,60 @@ def test_positions_follow_the_order_of_claims() -> None:
             ("SAMPLE3", TrainingReason.REQUESTED),
         ]
     )
-    assert training_queue.positions([None, old]) == {urgent.pk: 1, old.pk: 2, new.pk: 3}
+    assert positions(None, urgent, old, new) == {urgent.pk: 1, old.pk: 2, new.pk: 3}
 
 
-def test_positions_are_no_query_where_nothing_waits(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_a_place_counts_those_before_it_that_were_not_asked_about() -> None:
+    make_training(make_symbol("SAMPLE1"))
+    last = make_training(make_symbol("SAMPLE2"))
+    assert positions(last) == {last.pk: 2}
+
+
+def test_a_training_that_runs_has_no_position() -> None:
     training = make_claimed(make_symbol())
+    assert positions(training) == {training.pk: 0}
+
+
+def test_places_are_no_query_where_nothing_is_active(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    training = make_training(make_symbol(), state=TrainingState.SUCCEEDED)
     with django_assert_num_queries(0):
-        assert training_queue.positions([None, training]) == {}
+        assert training_queue.places([None, training]) == {}
+
+
+def lasted(seconds: float, *, attempts: int = 1) -> None:
+    """A training that ended a moment ago."""
+    now = timezone.now()
+    start = now - timedelta(seconds=seconds)
+    symbol = make_symbol(f"LASTED{Training.objects.count()}")
+    make_training(symbol, state=TrainingState.SUCCEEDED, started_at=start, finished_at=now, attempts=attempts)
+
+
+def expected(training: Training) -> int | None:
+    return training_queue.places([training])[training.pk].expected_wait_s
+
+
+def test_nothing_is_expected_before_a_training_was_measured() -> None:
+    assert expected(make_training(make_symbol())) is None
+
+
+def test_the_expected_wait_follows_from_the_median_of_undisturbed_trainings() -> None:
+    for seconds in (9, 10, 60):
+        lasted(seconds)
+    lasted(500, attempts=2)
+    first, second = make_training(make_symbol("SAMPLE1")), make_training(make_symbol("SAMPLE2"))
+    assert (expected(first), expected(second)) == (15, 25)
+
+
+def test_several_trainers_shorten_the_expected_wait(settings: Settings) -> None:
+    settings.TRAIN_WORKERS = 2
+    lasted(10)
+    waiting = [make_training(make_symbol(f"SAMPLE{number}")) for number in range(1, 4)]
+    assert [expected(training) for training in waiting] == [15, 15, 25]
+
+
+def test_a_training_that_runs_is_expected_to_need_the_rest_of_its_time() -> None:
+    lasted(10)
+    training = make_claimed(make_symbol())
+    Training.objects.filter(pk=training.pk).update(progress=0.7)
+    training.refresh_from_db()
+    assert expected(training) == 3
