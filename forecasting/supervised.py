@@ -81,7 +81,7 @@ class SupervisedCluster:
     def _start(self) -> None:
         self._letterbox = f"{self.name}@{uuid4().hex}"
         self._pulse = Pulse()
-        self._started_at = self._excused_at = self._sent_at = time.monotonic()
+        self._started_at = self._excused_at = self._sent_at = self._pulse.answered_at
         self._next_letter_at = self._started_at
         command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "cluster"]
         variables = {"Q_CLUSTER_NAME": self.name, LETTERBOX: self._letterbox, PULSE: str(self._pulse.descriptor)}

@@ -22,6 +22,7 @@ from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, PRIORITIES, TrainingReason, TrainingState
 
 CLUSTER = "training"
+ROOM_LOCK = 0x524F4F4D
 FAILURE_REST = timedelta(hours=1)  # after a failed or cancelled training only a person starts another one sooner
 RETRY_PAUSES = (timedelta(seconds=0), timedelta(seconds=30))  # before the second and the third attempt
 
@@ -75,8 +76,9 @@ def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus
         for symbol in symbols
         if symbol.pk not in versions and symbol.pk not in refusals and not (symbol.pk in newest and newest[symbol.pk].is_active)
     ]
-    room = _room() if missing else 0
-    started = request(missing[:room], reason=TrainingReason.NEVER_TRAINED)
+    with transaction.atomic():
+        room = _room() if missing else 0
+        started = request(missing[:room], reason=TrainingReason.NEVER_TRAINED)
     refusals |= {symbol.pk: FULL.format(limit=settings.TRAIN_QUEUE_LIMIT) for symbol in missing[room:]}
     return [
         ModelStatus(
@@ -135,9 +137,10 @@ def request_many(symbols: Iterable[Symbol]) -> Requested:
     wanted = list(symbols)
     under_way = set(Training.objects.active().of(wanted).values_list("symbol_id", flat=True))
     new = [symbol for symbol in wanted if symbol.pk not in under_way]
-    room = _room() if new else 0
-    accepted = [symbol for symbol in wanted if symbol.pk in under_way] + new[:room]
-    trainings = request(accepted, reason=TrainingReason.REQUESTED)
+    with transaction.atomic():
+        room = _room() if new else 0
+        accepted = [symbol for symbol in wanted if symbol.pk in under_way] + new[:room]
+        trainings = request(accepted, reason=TrainingReason.REQUESTED)
     return Requested(started=len(new[:room]), under_way=len(under_way), refused=len(new[room:]), trainings=trainings)
 
 
@@ -325,7 +328,12 @@ def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
 
 
 def _room() -> int:
-    """How many more trainings may wait. Those that nobody waits for, because the model is only old, take no room."""
+    """How many more trainings may wait. Those that nobody waits for, because the model is only old, take no room.
+
+    Until the transaction ends no other one is told, so that requests at the same moment do not take the same room.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROOM_LOCK])
     awaited = Training.objects.queued().filter(priority__gte=PRIORITIES[TrainingReason.NEVER_TRAINED])
     return max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
 

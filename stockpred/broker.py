@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 class DatabaseClockBroker(Broker):
     """A task is a row: taken, it is locked for `retry` seconds, within which it must be acknowledged."""
 
+    _is_away = False
+
     def enqueue(self, task: str) -> int:
         """Puts a task into the queue, in the caller's transaction; returns its key."""
         return int(OrmQ.objects.create(key=self.list_key, payload=task, lock=Now()).pk)
@@ -42,8 +44,11 @@ class DatabaseClockBroker(Broker):
             with connection.cursor() as cursor:
                 cursor.execute(TAKE, [Conf.RETRY, self._queues()])
                 tasks: list[tuple[int, str]] = cursor.fetchall()
+            self._is_away = False
         except (OperationalError, InterfaceError) as error:
-            logger.warning("no tasks from the database: %s", str(error).partition("\n")[0])
+            if not self._is_away:
+                logger.warning("no tasks from the database: %s", str(error).partition("\n")[0])
+            self._is_away = True
             connection.close()
             tasks = []
         if not tasks:

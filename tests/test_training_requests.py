@@ -207,6 +207,15 @@ def test_a_full_queue_starts_what_it_has_room_for_and_says_why_not_the_rest(sett
     assert statuses[2].refusal == "the queue is full (2 waiting); try again later"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_requests_at_once_do_not_take_the_same_room(settings: Settings) -> None:
+    settings.TRAIN_QUEUE_LIMIT = 3
+    tickers = [[f"SAMPLE{caller}", f"SAMPLE{caller + 10}"] for caller in range(10, 18)]
+    with slow("INSERT", Training):
+        answers = at_once([partial(training_queue.ensure_trained, each, now=timezone.now()) for each in tickers])
+    assert sum(status.started for answer in answers for status in answer) == Training.objects.count() == 3
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
 def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(known: bool) -> None:
     counts = []

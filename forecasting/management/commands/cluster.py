@@ -27,7 +27,9 @@ class Command(BaseCommand):
             pass
         if not parent_is_gone():
             raise CommandError(f"The sentinel of cluster {os.environ.get('Q_CLUSTER_NAME')} ended.")
-        if stop := cluster.stop_event:  # None once the handler of SIGTERM is through
+        # From here on SIGTERM waits: its handler would wait for the lock of the event for ever if it came while we set it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        if stop := cluster.stop_event:  # None once the handler is through
             stop.set()
         cluster.sentinel.join(GRACE_SECONDS)
         if cluster.sentinel.is_alive():

@@ -10,7 +10,7 @@ from forecasting.worker import Worker
 from stockpred.processes import StopSignal
 from stockpred.sole import AnotherWorkerError, sole_worker
 
-PATIENCE_SECONDS = 40  # for a worker that is being stopped
+PATIENCE_SECONDS = 5  # for a worker that is ending
 ORPHAN_SECONDS = 20  # for the clusters of one that was killed, which end by themselves
 
 

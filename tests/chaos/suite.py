@@ -1,0 +1,186 @@
+"""Runs cases side by side, each with a process, a database and a folder of its own, and collects their reports."""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.conf import settings
+
+from stockpred.embedded_postgres.base import configured_server
+from stockpred.embedded_postgres.server import EmbeddedPostgres
+from stockpred.processes import ProcessGroup, StopSignal, wait_for
+from tests.chaos.cases import Case
+from tests.chaos.site import FAST, write_prices
+
+CASE_SECONDS = 1800.0
+MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A case, how often, and with which timings."""
+
+    case: Case
+    count: int
+    fast: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a trial."""
+
+    trial: Trial
+    seconds: float
+    problems: list[str]
+    measured: list[dict[str, Any]] = field(default_factory=list)
+    trainings: int = 0
+    samples_per_second: float = 0.0
+    folder: str = ""
+
+
+def short_form(cases: Sequence[Case]) -> list[Trial]:
+    """Each case once or twice, with fast timings."""
+    return [Trial(case, case.short, fast=True) for case in cases]
+
+
+def long_form(cases: Sequence[Case], *, factor: float) -> list[Trial]:
+    """Each case as often as it says, times `factor`; once with the timings of a real service where these matter."""
+    trials = []
+    for case in cases:
+        count = max(1, round(case.long * factor))
+        if case.real_times:
+            trials.append(Trial(case, 1, fast=False))
+            count -= 1
+        while count > 0:
+            trials.append(Trial(case, min(count, case.shard), fast=True))
+            count -= trials[-1].count
+    return sorted(trials, key=lambda trial: -trial.count / trial.case.shard)  # the long ones first
+
+
+def run(trials: Sequence[Trial], *, at_once: int) -> Iterator[Outcome]:
+    """The outcome of each trial, in their order."""
+    stop = StopSignal()
+    with _suite_folder() as folder, _template(_server()) as template, ThreadPoolExecutor(at_once) as threads:
+        write_prices(folder / "prices")
+        futures = [threads.submit(_try, trial, folder / f"{n}", template, stop) for n, trial in enumerate(trials)]
+        for future in futures:
+            yield future.result()
+
+
+def _server() -> EmbeddedPostgres:
+    server = configured_server()
+    server.ensure()
+    return server
+
+
+@contextmanager
+def _suite_folder() -> Iterator[Path]:
+    parent = Path(settings.STATE_DIR) / "chaos"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+    folder.chmod(0o755)  # where root runs it, a database of its own runs as somebody else
+    yield folder
+    if not any(path.is_dir() for path in folder.iterdir() if path.name != "prices"):
+        shutil.rmtree(folder)  # otherwise the logs of what failed are looked for
+
+
+@contextmanager
+def _template(server: EmbeddedPostgres) -> Iterator[str]:
+    """A migrated database, of which the cases get copies."""
+    name = f"chaos_{secrets.token_hex(4)}"
+    _execute(server, f"CREATE DATABASE {name}")
+    try:
+        _migrate(server, name)
+        yield name
+    finally:
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(server: EmbeddedPostgres, statement: str) -> None:
+    with psycopg.connect(url(server, "postgres"), autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def _migrate(server: EmbeddedPostgres, name: str) -> None:
+    env = os.environ | {"DATABASE_URL": url(server, name), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    subprocess.run([*MANAGE, "migrate", "--verbosity", "0"], env=env, check=True, capture_output=True)
+
+
+def url(server: EmbeddedPostgres, name: str) -> str:
+    """The address of a database of the server."""
+    return f"postgres://{server.user}@/{name}?host={server.socket}&port=5432"
+
+
+def _try(trial: Trial, folder: Path, template: str, stop: StopSignal) -> Outcome:
+    began = time.monotonic()
+    folder.mkdir()
+    with _database(trial, folder, template) as address:
+        variables = {
+            "ENV_FILE": os.devnull,
+            "DJANGO_SETTINGS_MODULE": "stockpred.settings",
+            "DATABASE_URL": address,
+            "SECRET_KEY": "of the fault suite",
+            "PRICE_SOURCE": "csv",
+            "PRICE_DIR": str(folder.parent / "prices"),
+            "STATE_DIR": str(folder),
+            "MEDIA_ROOT": str(folder / "media"),
+            "LOG_DIR": str(folder / "logs"),
+            "ENABLE_LOGS": "True",
+            "REPORT": str(folder / "report.json"),
+            "OWN_SERVER": str(folder / "postgres"),
+            **(FAST if trial.fast else {}),
+        }
+        command = [sys.executable, "-m", "tests.chaos.one", str(trial.case.number), str(trial.count)]
+        process = ProcessGroup(trial.case.fault, command, env=variables, output=folder / "case.log")
+        wait_for(lambda: process.ended() is not None or stop.wait(0), seconds=CASE_SECONDS, every_s=0.2)
+        process.stop(grace_s=60)
+    return _outcome(trial, folder, seconds=time.monotonic() - began, status=process.ended())
+
+
+def _outcome(trial: Trial, folder: Path, *, seconds: float, status: int | None) -> Outcome:
+    file = folder / "report.json"
+    report = json.loads(file.read_text()) if file.exists() else {"problems": []}
+    problems = report["problems"] or ([f"it ended with status {status}"] if status else [])
+    if not problems:
+        shutil.rmtree(folder)
+    return Outcome(
+        trial=trial,
+        seconds=round(seconds, 1),
+        problems=problems,
+        measured=report.get("measured", []),
+        trainings=report.get("trainings", 0),
+        samples_per_second=round(report.get("samples", 0) / max(0.1, report.get("watched_s", 0.0)), 1),
+        folder=str(folder),
+    )
+
+
+@contextmanager
+def _database(trial: Trial, folder: Path, template: str) -> Iterator[str]:
+    """The address of a database for one trial, on a server of its own where the trial stops it."""
+    if trial.case.own_server:
+        server = EmbeddedPostgres.at(folder / "postgres")
+        server.ensure()
+        try:
+            _migrate(server, server.database_name)
+            yield url(server, server.database_name)
+        finally:
+            server.destroy()
+        return
+    name = f"{template}_{folder.name}"
+    _execute(_server(), f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield url(_server(), name)
+    finally:
+        _execute(_server(), f"DROP DATABASE {name} WITH (FORCE)")
