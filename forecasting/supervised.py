@@ -3,10 +3,12 @@
 import logging
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
+from django.db.models.functions import Now
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
@@ -20,6 +22,11 @@ LONGEST_PAUSE = 30.0  # seconds; it is never given up, so that nobody has to sta
 HUNG_GRACE_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
+
+
+def forget_old_letters() -> None:
+    """Letters to clusters whose worker was killed, which nobody will ever read."""
+    OrmQ.objects.filter(key__contains="@", lock__lt=Now() - timedelta(hours=1)).delete()
 
 
 class SupervisedCluster:

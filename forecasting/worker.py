@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from forecasting import tasks, training_queue
-from forecasting.supervised import SupervisedCluster
+from forecasting.supervised import SupervisedCluster, forget_old_letters
 from stockpred.processes import StopSignal
 from stockpred.sole import Sole
 
@@ -48,6 +48,7 @@ class Worker:
         if not self._prepared:
             tasks.ensure_schedules()
             tasks.request_daily_job()
+            forget_old_letters()
             self._prepared = True
         changed = [cluster.watch() for cluster in self._clusters]
         if any(changed):
@@ -62,8 +63,11 @@ class Worker:
         ends = time.monotonic() + GRACE_SECONDS
         for cluster in self._clusters:
             cluster.stop(grace_s=max(0.0, ends - time.monotonic()))
+        self._with_database(self._forget)
+
+    def _forget(self) -> None:
         for cluster in self._clusters:
-            self._with_database(cluster.forget)
+            cluster.forget()
 
     def _with_database(self, action: Callable[[], None]) -> None:
         """Without the database no cluster can answer, so none is blamed for it, and everything goes on when it is back."""

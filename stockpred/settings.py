@@ -101,7 +101,7 @@ if _database is None:
     EMBEDDED_POSTGRES = EmbeddedPostgres.at(STATE_DIR / "postgres")
     _database = EMBEDDED_POSTGRES.django_database()
 _database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-_database["OPTIONS"] = _database.get("OPTIONS", {}) | {"connect_timeout": 5}
+_database["OPTIONS"] = _database.get("OPTIONS", {}) | {"connect_timeout": 5, "tcp_user_timeout": 20_000}  # s; ms
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}

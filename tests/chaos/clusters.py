@@ -102,8 +102,6 @@ def killed_main_processes(site: Site, count: int) -> None:
             site.within(90, "main process: the old group is gone", partial(is_gone, old))
             site.within(90, "main process: running again", partial(_runs_or_has_succeeded, training, after_fence=fence))
             _kill_the_worker(site, worker, _being_fitted(site, number))
-    with site.worker():
-        site.settle()
 
 
 def _kill_the_worker(site: Site, worker: ProcessGroup, training: Training) -> None:
@@ -120,6 +118,7 @@ def _kill_the_worker(site: Site, worker: ProcessGroup, training: Training) -> No
         site.within(90, "worker: the old groups are gone, new ones run", new_ones_run)
         left = 90 - (time.monotonic() - began)
         site.within(left, "worker: running again", lambda: _runs_or_has_succeeded(training, after_fence=fence))
+        site.settle()
 
 
 def wrong_clocks(site: Site, count: int) -> None:

@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.02
 SETTLE_SECONDS = 240.0
 
 # Failures are noticed sooner than by default, where a case is repeated many times.
-FAST = {"LEASE_SECONDS": "8", "HEARTBEAT_SECONDS": "1", "HANG_SECONDS": "20"}
+FAST = {"LEASE_SECONDS": "8", "HEARTBEAT_SECONDS": "1", "HANG_SECONDS": "15"}
 
 FAULTY = {"PYTHONPATH": str(Path(__file__).resolve().parent / "faults")}  # see there
 

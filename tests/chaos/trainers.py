@@ -133,8 +133,6 @@ def stopped_worker(site: Site, count: int) -> None:
             (training.state, training.attempts) == (TrainingState.QUEUED, 0),
             f"the training is {training.state} after {training.attempts} attempts",
         )
-    with site.worker():
-        site.settle()
 
 
 def crash_during_publication(site: Site, count: int) -> None:
