@@ -33,7 +33,7 @@ test: .venv/requirements-dev.installed  ## all tests [ARGS="-k name"]
 	@status=0; $(BIN)/python -m pytest $(ARGS) || status=$$?; \
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres > /dev/null; exit $$status
 
-chaos: .venv/requirements-dev.installed  ## break the service on purpose, many times [COUNT=1 JOBS=3 CASES="1 4"]
+chaos: .venv/requirements-dev.installed  ## break the service on purpose, many times [COUNT=1 JOBS=4 CASES="1 4"]
 	@status=0; DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -m tests.chaos \
 		$(if $(COUNT),--count $(COUNT)) $(if $(JOBS),--jobs $(JOBS)) $(CASES) || status=$$?; \
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres > /dev/null; exit $$status

@@ -24,7 +24,7 @@ from forecasting.models.trainings import MAX_ATTEMPTS, PRIORITIES, TrainingReaso
 CLUSTER = "training"
 ROOM_LOCK = 0x524F4F4D
 FAILURE_REST = timedelta(hours=1)  # after a failed or cancelled training only a person starts another one sooner
-RETRY_PAUSES = (timedelta(seconds=0), timedelta(seconds=30))  # before the second and the third attempt
+RETRY_PAUSES = (timedelta(seconds=5), timedelta(seconds=30))  # before the second and the third attempt
 
 FULL = "the queue is full ({limit} waiting); try again later"
 

@@ -127,7 +127,7 @@ def test_a_renewal_extends_the_lease() -> None:
     assert not Training.objects.expired().exists()
 
 
-@pytest.mark.parametrize(("attempt", "pause"), [(1, 0), (2, 30)])
+@pytest.mark.parametrize(("attempt", "pause"), [(1, 5), (2, 30)])
 def test_a_retry_waits_longer_after_each_attempt(attempt: int, pause: int) -> None:
     training = make_claimed(make_symbol())
     training.attempts = attempt

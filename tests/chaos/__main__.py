@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("cases", nargs="*", type=int, help="numbers of faults; all by default")
     parser.add_argument("--count", type=float, default=1.0, help="how often, as a share of the whole form")
-    parser.add_argument("--jobs", type=int, default=3, help="trials at the same time")
+    parser.add_argument("--jobs", type=int, default=4, help="trials at the same time")
     parser.add_argument("--short", action="store_true", help="the form that the tests run")
     return parser.parse_args()
 

@@ -3,13 +3,13 @@
 import http.client
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection
 
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
 from tests.chaos.site import LOOK_SECONDS, TICKERS, Site
-from tests.racing import at_once
 
 CLIENTS, SYMBOLS = 64, 20
 IDLE_SECONDS = 5.0
@@ -25,12 +25,16 @@ def same_symbols(site: Site, count: int) -> None:
             tickers = list(TICKERS[SYMBOLS * number % 100 :][:SYMBOLS])
             Training.objects.filter(symbol__ticker__in=tickers).delete()
 
-            def ask(wanted: list[str] = tickers) -> tuple[int, frozenset[int]]:
+            together = threading.Barrier(CLIENTS)
+
+            def ask(wanted: list[str] = tickers, start: threading.Barrier = together) -> tuple[int, frozenset[int]]:
+                start.wait(60)
                 status, _, answers = web.ask("POST", "/models/check", symbols=wanted)
                 return status, frozenset(each["training"]["id"] for each in answers) if status == http.client.OK else frozenset()
 
             began = time.monotonic()
-            answers = at_once([ask] * CLIENTS)
+            with ThreadPoolExecutor(CLIENTS) as threads:
+                answers = list(threads.map(lambda _: ask(), range(CLIENTS)))
             took = time.monotonic() - began
             site.note("64 clients were answered", took, 60)
             made = frozenset(Training.objects.filter(symbol__ticker__in=tickers).values_list("pk", flat=True))
