@@ -82,7 +82,8 @@ def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], 
         page.print(table)
     for symbol, answer in predictions.items():
         if symbol not in forecasts:
-            page.print(f"{symbol}: {answer.get('message') or answer.get('error')}")
+            where = f" ({where_it_stands(answer['training'])})" if answer.get("training") else ""
+            page.print(f"{symbol}: {answer.get('message') or answer.get('error')}{where}")
 
 
 def metrics_table(answers: Iterable[Mapping[str, Any]], *, simulated: bool) -> Table:

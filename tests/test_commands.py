@@ -45,6 +45,7 @@ def test_it_trains_and_predicts_at_the_terminal(tmp_path: Path) -> None:
     assert status == 0, errors
     assert "80 % interval" in output
     assert "has not been trained yet" in output
+    assert "(queued, place 1" in output
 
 
 def test_a_training_that_cannot_succeed_says_why(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The worker with its real clusters and trainers: trainings get done, and what works is left alone. See also the fault suite."""
 
 import os
+import signal
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,4 +63,20 @@ def test_clusters_that_answer_are_left_alone_and_a_second_worker_is_refused(tmp_
             assert second.ended() == 1
         assert "already; stop it" in (tmp_path / "worker.log").read_text()
         assert leaders(tmp_path) == clusters
+    assert process_ids(tmp_path) == []
+
+
+def test_a_cluster_that_ends_again_and_again_is_started_less_and_less_often(tmp_path: Path) -> None:
+    ends: list[float] = []
+
+    def fall_again() -> bool:
+        for pid in leaders(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+            ends.append(time.monotonic())
+        return len(ends) >= 6  # both clusters, three times
+
+    with started("worker", tmp_path) as worker:
+        assert wait_for(fall_again, seconds=60)
+        assert ends[-1] - ends[0] > 1 + 3  # pauses of a second, then of three
+        assert worker.ended() is None
     assert process_ids(tmp_path) == []
