@@ -5,7 +5,6 @@ holds its `fence`; every later write asks for that fence, so that a process that
 """
 
 import logging
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,14 +53,6 @@ class Requested:
     under_way: int
     refused: int
     trainings: dict[int, Training]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an active training stands: in the queue from 1, 0 while it runs, and when it will probably have ended."""
-
-    position: int = 0
-    expected_wait_s: int | None = None  # None before any training has been measured
 
 
 def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus]:
@@ -151,45 +142,6 @@ def request_one(ticker: str) -> Training:
     if requested.refused:
         raise QueueFullError(FULL.format(limit=settings.TRAIN_QUEUE_LIMIT))
     return requested.trainings[symbol.pk]
-
-
-def places(trainings: Iterable[Training | None]) -> dict[int, Place]:
-    """Where the active ones among these stand, by primary key. Two queries, none where nothing is active."""
-    active = [training for training in trainings if training and training.is_active]
-    if not active:
-        return {}
-    positions = _positions([training.pk for training in active if training.state == TrainingState.QUEUED])
-    typical = Training.objects.all().typical_seconds()
-    return {
-        training.pk: Place(position, None if typical is None else _expected_wait(training, position, typical))
-        for training in active
-        for position in [positions.get(training.pk, 0)]
-    }
-
-
-def _positions(keys: list[int]) -> dict[int, int]:
-    """The places of these waiting trainings, in the order of TrainingQuerySet.in_claim_order."""
-    query = """
-        SELECT id, place FROM (
-            SELECT id, row_number() OVER (ORDER BY priority DESC, created_at, id) AS place
-            FROM forecasting_training WHERE state = 'queued'
-        ) AS waiting
-        WHERE id = ANY (%s)
-    """
-    if not keys:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(query, [keys])
-        return dict(cursor.fetchall())
-
-
-def _expected_wait(training: Training, position: int, typical_s: float) -> int:
-    """Seconds until it ends: its own rest, or the rounds that TRAIN_WORKERS trainers need for it and those before it.
-
-    Those that are being trained now count as half done.
-    """
-    rounds = math.ceil(position / settings.TRAIN_WORKERS) + 0.5 if position else 1 - training.progress
-    return round(typical_s * rounds)
 
 
 def ring() -> None:

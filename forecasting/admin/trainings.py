@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from forecasting import training_queue
+from forecasting import queue_places, training_queue
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
@@ -65,7 +65,7 @@ class TrainingAdmin(ReadOnlyAdmin):
         """The place in the queue of one that waits, and when an active one will probably have ended."""
         if not training.is_active:
             return display.NOTHING
-        place = training_queue.places([training])[training.pk]
+        place = queue_places.places([training])[training.pk]
         wait = "" if place.expected_wait_s is None else f"about {display.span(timedelta(seconds=place.expected_wait_s))}"
         return ", ".join(filter(None, [f"place {place.position}" if place.position else "", wait])) or display.NOTHING
 

@@ -12,7 +12,8 @@ from forecasting.api.shapes import CLASSICAL_METRICS
 from forecasting.ledger import Prediction, Scorecard
 from forecasting.models import Forecast, Training
 from forecasting.models.symbols import ticker_problem
-from forecasting.training_queue import ModelStatus, Place
+from forecasting.queue_places import Place
+from forecasting.training_queue import ModelStatus
 
 MAX_SYMBOLS = 50
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0003_cache_table'),
+        ('forecasting', '0006_forecast_spread_factor'),
     ]
 
     operations = [

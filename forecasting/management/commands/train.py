@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from forecasting import ledger, terminal, trainer_process, training_queue
+from forecasting import ledger, queue_places, terminal, trainer_process, training_queue
 from forecasting.api.serializers import metrics_json, training_json
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Training
@@ -59,7 +59,7 @@ class Command(BaseCommand):
 
     def _show(self, trainings: list[Training], bars: terminal.TrainingProgress) -> None:
         """How far each is, those of other processes too."""
-        places = training_queue.places(trainings)
+        places = queue_places.places(trainings)
         for training in trainings:
             text = terminal.where_it_stands(training_json(training, places)) if training.is_active else training.state
             bars.update(training.subject, stage=text, fraction=training.progress)
