@@ -13,17 +13,14 @@ from forecasting.models import JobRun, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
 from stockpred.processes import ProcessGroup, wait_for
+from tests.chaos.processes import descendants, is_dead, is_gone, kill, parent
 from tests.chaos.site import (
     FAULTY,
     LOOK_SECONDS,
     TICKERS,
     Site,
-    descendants,
     is_being_fitted,
-    is_gone,
     is_running,
-    kill,
-    parent,
 )
 
 HOUR = 3600
@@ -34,8 +31,9 @@ def killed_busy_process(site: Site, count: int) -> None:
     with site.worker():
         for number in range(count):
             training = _being_fitted(site, number)
-            fence = training.fence
-            kill(parent(site.trainer()))
+            fence, trainer = training.fence, site.trainer()
+            kill(parent(trainer))
+            site.within(5, "its trainer died with it", partial(is_dead, trainer))
             site.within(90, "running again", partial(_runs_or_has_succeeded, training, after_fence=fence))
         site.settle()
 

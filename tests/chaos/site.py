@@ -2,8 +2,6 @@
 
 import http.client
 import json
-import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +19,7 @@ from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.pipeline.calendars import last_completed_session
 from forecasting.pipeline.simulation import Simulation
 from stockpred.processes import ProcessGroup, wait_for
+from tests.chaos.processes import descendants, group_of, variable
 from tests.running import process_ids, started
 
 BARS = 560  # sessions: little more than a training needs
@@ -129,7 +128,7 @@ class Site:
 
     def clusters(self, *, name: str = "worker") -> dict[str, int]:
         """The main process of each cluster, which leads its process group, by the cluster's name."""
-        leaders = [pid for pid in self.pids("cluster", name=name) if _group(pid) == pid]
+        leaders = [pid for pid in self.pids("cluster", name=name) if group_of(pid) == pid]
         return {variable(pid, "Q_CLUSTER_NAME"): pid for pid in leaders}
 
     def until_clusters_run(self, *, name: str = "worker") -> dict[str, int]:
@@ -207,64 +206,9 @@ def has_moved_on(training: Training, *, fence: int) -> bool:
     return training.state != TrainingState.RUNNING or training.fence > fence
 
 
-def has_ended(process: ProcessGroup) -> bool:
-    """Whether the command itself has."""
-    return process.ended() is not None
-
-
-def is_gone(group: int) -> bool:
-    """Whether no process of the process group lives."""
-    return not members(group)
-
-
 def is_past(moment: float) -> bool:
     """Whether it is later than this moment of the monotonic clock."""
     return time.monotonic() > moment
-
-
-def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-    """Sends the signal; a process that has just ended is as good as killed."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def parent(pid: int) -> int:
-    """The process that started this one."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def descendants(pid: int) -> list[int]:
-    """The process's children and theirs, those that were started first before the others."""
-    try:
-        children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return [each for child in sorted(children) for each in (child, *descendants(child))]
-
-
-def members(group: int) -> list[int]:
-    """The living processes of a process group."""
-    return [pid for entry in Path("/proc").iterdir() if entry.name.isdigit() and _group(pid := int(entry.name)) == group]
-
-
-def variable(pid: int, name: str) -> str:
-    """A variable of the process's environment."""
-    try:
-        pairs = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return ""
-    return next((pair.partition("=")[2] for pair in pairs if pair.startswith(f"{name}=")), "")
-
-
-def _group(pid: int) -> int:
-    """Its process group, 0 where it has ended, also where only its entry is left."""
-    try:
-        state, _, group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
-    except OSError:
-        return 0
-    return 0 if state == "Z" else int(group)
 
 
 def media() -> Path:

@@ -13,21 +13,18 @@ from django.db import connection
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
 from stockpred.processes import wait_for
+from tests.chaos.processes import has_ended, kill, members, parent
 from tests.chaos.site import (
     FAULTY,
     LOOK_SECONDS,
     TICKERS,
     Site,
-    has_ended,
     has_moved_on,
     is_being_fitted,
     is_in_first_half,
     is_past,
     is_running,
-    kill,
     media,
-    members,
-    parent,
 )
 from tests.fake_yahoo import generated_bars
 
