@@ -124,6 +124,8 @@ def url(server: EmbeddedPostgres, name: str) -> str:
 
 
 def _try(trial: Trial, folder: Path, template: str, stop: StopSignal) -> Outcome:
+    if stop.wait(0):
+        return Outcome(trial, seconds=0.0, problems=["it was interrupted before it began"])
     began = time.monotonic()
     folder.mkdir()
     with _database(trial, folder, template) as address:
