@@ -77,13 +77,14 @@ class SupervisedCluster:
         """Ends it, by force after `grace_s`."""
         if self._group:
             self._group.stop(grace_s=grace_s)
+            self._pulse.listen()  # to its last words
             self._pulse.close()
             self._group = None
 
     def forget(self) -> None:
-        """After a stop: a training that it could not give back any more goes back uncounted."""
+        """After a stop: a training that it could not give back any more goes back uncounted, and so do its tasks."""
         training_queue.release_all(claimed_by=self._letterbox)
-        OrmQ.objects.filter(key=self._letterbox).delete()
+        self._give_back_tasks()
 
     def _start(self) -> None:
         self._letterbox = f"{self.name}@{uuid4().hex}"
@@ -104,7 +105,12 @@ class SupervisedCluster:
         self.stop(grace_s=HUNG_GRACE_SECONDS)
         self._restart_at = time.monotonic() + pause
         training_queue.take_back(claimed_by=self._letterbox, error=f"The task cluster {why}.")
+        self._give_back_tasks()
+
+    def _give_back_tasks(self) -> None:
+        """Tasks that it had taken are others' to do, at once; its letters are nobody's."""
         OrmQ.objects.filter(key=self._letterbox).delete()
+        OrmQ.objects.filter(pk__in=self._pulse.taken).update(lock=Now())
 
     def _start_after_pause(self) -> bool:
         if time.monotonic() < self._restart_at:

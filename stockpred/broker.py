@@ -15,6 +15,8 @@ from django_q.brokers import Broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from stockpred import pulse
+
 LETTERBOX = "CLUSTER_LETTERBOX"  # names the queue that one cluster alone reads, besides the one that it shares
 
 TAKE = """
@@ -51,6 +53,8 @@ class DatabaseClockBroker(Broker):
             self._is_away = True
             connection.close()
             tasks = []
+        for key, _ in tasks:
+            pulse.took(key)
         if not tasks:
             time.sleep(Conf.POLL)
         return tasks
@@ -58,6 +62,7 @@ class DatabaseClockBroker(Broker):
     def acknowledge(self, task_id: int) -> None:
         """A task is done."""
         OrmQ.objects.filter(pk=task_id).delete()
+        pulse.did(task_id)
 
     delete = fail = acknowledge
 

@@ -55,6 +55,14 @@ def test_a_process_that_died_in_a_task_is_not_busy(heard: Pulse) -> None:
     assert busy(heard) == 0
 
 
+def test_what_was_taken_and_not_done_is_known(heard: Pulse) -> None:
+    for task in (1, 2, 3):
+        pulse.took(task)
+    pulse.did(2)
+    heard.listen()
+    assert heard.taken == {1, 3}
+
+
 def test_a_worker_that_does_not_listen_holds_nobody_up(heard: Pulse) -> None:
     for _ in range(20_000):
         pulse.beat()

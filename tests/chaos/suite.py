@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from typing import Any
 import psycopg
 from django.conf import settings
 
-from stockpred.embedded_postgres.base import configured_server
 from stockpred.embedded_postgres.server import EmbeddedPostgres
 from stockpred.processes import ProcessGroup, StopSignal, wait_for
 from tests.chaos.cases import Case
@@ -72,17 +70,11 @@ def long_form(cases: Sequence[Case], *, factor: float) -> list[Trial]:
 def run(trials: Sequence[Trial], *, at_once: int) -> Iterator[Outcome]:
     """The outcome of each trial, in their order."""
     stop = StopSignal()
-    with _suite_folder() as folder, _template(_server()) as template, ThreadPoolExecutor(at_once) as threads:
+    with _suite_folder() as folder, _server(folder / "postgres") as server, ThreadPoolExecutor(at_once) as threads:
         write_prices(folder / "prices")
-        futures = [threads.submit(_try, trial, folder / f"{n}", template, stop) for n, trial in enumerate(trials)]
+        futures = [threads.submit(_try, trial, folder / f"trial-{n}", server, stop) for n, trial in enumerate(trials)]
         for future in futures:
             yield future.result()
-
-
-def _server() -> EmbeddedPostgres:
-    server = configured_server()
-    server.ensure()
-    return server
 
 
 @contextmanager
@@ -92,20 +84,21 @@ def _suite_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
     folder.chmod(0o755)  # where root runs it, a database of its own runs as somebody else
     yield folder
-    if not any(path.is_dir() for path in folder.iterdir() if path.name != "prices"):
+    if not any(folder.glob("trial-*")):
         shutil.rmtree(folder)  # otherwise the logs of what failed are looked for
 
 
 @contextmanager
-def _template(server: EmbeddedPostgres) -> Iterator[str]:
-    """A migrated database, of which the cases get copies."""
-    name = f"chaos_{secrets.token_hex(4)}"
-    _execute(server, f"CREATE DATABASE {name}")
+def _server(folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A Postgres that nothing else uses, its database migrated."""
+    server = EmbeddedPostgres.at(folder)
+    server.ensure()
     try:
-        _migrate(server, name)
-        yield name
+        env = os.environ | {"DATABASE_URL": url(server, server.database_name), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+        subprocess.run([*MANAGE, "migrate", "--verbosity", "0"], env=env, check=True, capture_output=True)
+        yield server
     finally:
-        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+        server.destroy()
 
 
 def _execute(server: EmbeddedPostgres, statement: str) -> None:
@@ -113,22 +106,17 @@ def _execute(server: EmbeddedPostgres, statement: str) -> None:
         connection.execute(statement.encode())
 
 
-def _migrate(server: EmbeddedPostgres, name: str) -> None:
-    env = os.environ | {"DATABASE_URL": url(server, name), "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    subprocess.run([*MANAGE, "migrate", "--verbosity", "0"], env=env, check=True, capture_output=True)
-
-
 def url(server: EmbeddedPostgres, name: str) -> str:
     """The address of a database of the server."""
     return f"postgres://{server.user}@/{name}?host={server.socket}&port=5432"
 
 
-def _try(trial: Trial, folder: Path, template: str, stop: StopSignal) -> Outcome:
+def _try(trial: Trial, folder: Path, server: EmbeddedPostgres, stop: StopSignal) -> Outcome:
     if stop.wait(0):
         return Outcome(trial, seconds=0.0, problems=["it was interrupted before it began"])
     began = time.monotonic()
     folder.mkdir()
-    with _database(trial, folder, template) as address:
+    with _database(trial, folder, server) as address:
         variables = {
             "ENV_FILE": os.devnull,
             "DJANGO_SETTINGS_MODULE": "stockpred.settings",
@@ -169,20 +157,15 @@ def _outcome(trial: Trial, folder: Path, *, seconds: float, status: int | None) 
 
 
 @contextmanager
-def _database(trial: Trial, folder: Path, template: str) -> Iterator[str]:
-    """The address of a database for one trial, on a server of its own where the trial stops it."""
+def _database(trial: Trial, folder: Path, server: EmbeddedPostgres) -> Iterator[str]:
+    """The address of a database for one trial: a copy, or the one on a server of its own where the trial stops it."""
     if trial.case.own_server:
-        server = EmbeddedPostgres.at(folder / "postgres")
-        server.ensure()
-        try:
-            _migrate(server, server.database_name)
-            yield url(server, server.database_name)
-        finally:
-            server.destroy()
+        with _server(folder / "postgres") as own:
+            yield url(own, own.database_name)
         return
-    name = f"{template}_{folder.name}"
-    _execute(_server(), f"CREATE DATABASE {name} TEMPLATE {template}")
+    name = folder.name.replace("-", "_")
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE {server.database_name}")
     try:
-        yield url(_server(), name)
+        yield url(server, name)
     finally:
-        _execute(_server(), f"DROP DATABASE {name} WITH (FORCE)")
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
