@@ -67,10 +67,8 @@ def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus
         for symbol in symbols
         if symbol.pk not in versions and symbol.pk not in refusals and not (symbol.pk in newest and newest[symbol.pk].is_active)
     ]
-    with transaction.atomic():
-        room = _room() if missing else 0
-        started = request(missing[:room], reason=TrainingReason.NEVER_TRAINED)
-    refusals |= {symbol.pk: FULL.format(limit=settings.TRAIN_QUEUE_LIMIT) for symbol in missing[room:]}
+    started = _request_in_room(missing, reason=TrainingReason.NEVER_TRAINED) if missing else {}
+    refusals |= {symbol.pk: FULL.format(limit=settings.TRAIN_QUEUE_LIMIT) for symbol in missing if symbol.pk not in started}
     return [
         ModelStatus(
             symbol=symbol,
@@ -128,11 +126,10 @@ def request_many(symbols: Iterable[Symbol]) -> Requested:
     wanted = list(symbols)
     under_way = set(Training.objects.active().of(wanted).values_list("symbol_id", flat=True))
     new = [symbol for symbol in wanted if symbol.pk not in under_way]
-    with transaction.atomic():
-        room = _room() if new else 0
-        accepted = [symbol for symbol in wanted if symbol.pk in under_way] + new[:room]
-        trainings = request(accepted, reason=TrainingReason.REQUESTED)
-    return Requested(started=len(new[:room]), under_way=len(under_way), refused=len(new[room:]), trainings=trainings)
+    trainings = request([symbol for symbol in wanted if symbol.pk in under_way], reason=TrainingReason.REQUESTED)
+    started = _request_in_room(new, reason=TrainingReason.REQUESTED) if new else {}
+    refused = len(new) - len(started)
+    return Requested(started=len(started), under_way=len(under_way), refused=refused, trainings=trainings | started)
 
 
 def request_one(ticker: str) -> Training:
@@ -279,15 +276,18 @@ def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
     return {training.symbol_id: training for training in rows}
 
 
-def _room() -> int:
-    """How many more trainings may wait. Those that nobody waits for, because the model is only old, take no room.
+@transaction.atomic
+def _request_in_room(symbols: Sequence[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
+    """Requests a training for as many of these, in their order, as the queue has room for; by the symbol's primary key.
 
-    Until the transaction ends no other one is told, so that requests at the same moment do not take the same room.
+    Trainings that nobody waits for, because the model is only old, take no room. Requests at the same moment go one after the
+    other, else they would take the same room.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROOM_LOCK])
     awaited = Training.objects.queued().filter(priority__gte=PRIORITIES[TrainingReason.NEVER_TRAINED])
-    return max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
+    room = max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
+    return request(symbols[:room], reason=reason)
 
 
 def _why_not(symbol: Symbol, newest: Training | None, *, now: datetime) -> str:

@@ -67,6 +67,7 @@ def test_a_training_keeps_the_time_of_its_first_start() -> None:
 
 def test_the_reason_of_the_last_failed_attempt_stays_to_be_seen_during_the_next() -> None:
     training_queue.retry(make_claimed(make_symbol()), error="The network is down.")
+    Training.objects.update(not_before=timezone.now())
     training = training_queue.claim()
     assert training
     assert training.error == "The network is down."

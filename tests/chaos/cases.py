@@ -22,7 +22,7 @@ class Case:
 
 
 CASES = (
-    Case(1, "kill -9 of the trainer", trainers.killed_trainer, long=200, short=2, shard=50, real_times=False),
+    Case(1, "kill -9 of the trainer", trainers.killed_trainer, long=200, shard=50, real_times=False),
     Case(2, "kill -9 of a busy cluster process", clusters.killed_busy_process, long=20, shard=10),
     Case(3, "kill -9 of an idle cluster process", clusters.killed_idle_process, long=20, shard=10),
     Case(4, "kill -9 of a main process, of the worker", clusters.killed_main_processes, long=20, shard=10),
@@ -31,7 +31,7 @@ CASES = (
     Case(7, "SIGTERM during a training", trainers.stopped_worker, long=5, real_times=False),
     Case(8, "database away for 10 s", surroundings.absent_database, short=0, long=2, own_server=True),
     Case(9, "disk full, read-only", surroundings.refusing_disk, short=0, long=2, real_times=False),
-    Case(10, "crash before and after the commit", trainers.crash_during_publication, long=5, real_times=False),
+    Case(10, "crash before and after the commit", trainers.crash_during_publication, long=5, short=0, real_times=False),
     Case(11, "clocks an hour off", clusters.wrong_clocks, short=0, long=3),
     Case(12, "worker off for five days", clusters.off_for_days, short=0, long=1, real_times=False),
     Case(14, "64 clients, 20 symbols", crowds.same_symbols, long=5, real_times=False),
