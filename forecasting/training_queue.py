@@ -108,7 +108,7 @@ def request_base(*, reason: TrainingReason) -> Training:
     """The active training of the base model, or a new one, with its doorbell."""
     with transaction.atomic():
         Training.objects.bulk_create([Training(symbol=None, reason=reason, priority=PRIORITIES[reason])], ignore_conflicts=True)
-        ring(1)
+        ring()
         training = Training.objects.active().filter(symbol=None).latest("created_at")
     logger.info("training requested: %s", reason.label, extra=_about(training))
     return training

@@ -17,7 +17,7 @@ from forecasting import market, tasks
 from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training, Upstream
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
-from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.models.trainings import TrainingReason
 from tests.factories import make_forecast, make_restatement, make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, generated_bars, rate_limited
 from tests.racing import at_once
