@@ -102,13 +102,13 @@ def _ends(site: Site) -> Iterator[str]:
 
 
 def _versions() -> Iterator[str]:
-    """Every successful training has one version, and nothing else has."""
+    """Every successful training has one version, and nothing else has but the shipped base model."""
     successful = set(Training.objects.filter(state=TrainingState.SUCCEEDED).values_list("pk", flat=True))
-    published = list(ModelVersion.objects.values_list("training_id", flat=True))
+    published = list(ModelVersion.objects.exclude(symbol=None, training=None).values_list("training_id", flat=True))
     if sorted(map(str, published)) != sorted(map(str, successful)):
         yield f"{len(successful)} trainings succeeded, {len(published)} versions were published"
     symbols = set(Training.objects.filter(pk__in=successful).values_list("symbol_id", flat=True))
-    if set(ModelVersion.objects.active().values_list("symbol_id", flat=True)) != symbols:
+    if not symbols <= set(ModelVersion.objects.active().values_list("symbol_id", flat=True)):
         yield "not every trained symbol has an active version"
 
 
