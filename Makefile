@@ -5,7 +5,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench stop clean lock openapi
+.PHONY: help demo run test chaos check bench stop clean lock openapi
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ run: .venv/requirements.installed  ## database, web server and worker until Ctrl
 test: .venv/requirements-dev.installed  ## all tests [ARGS="-k name"]
 	@status=0; $(BIN)/python -m pytest $(ARGS) || status=$$?; \
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres > /dev/null; exit $$status
+
+chaos: .venv/requirements-dev.installed  ## break the service on purpose, many times [COUNT=1 JOBS=4 CASES="1 4"]
+	@$(BIN)/python -m tests.chaos $(if $(COUNT),--count $(COUNT)) $(if $(JOBS),--jobs $(JOBS)) $(CASES)
 
 check: .venv/requirements-dev.installed  ## lint, types, import contracts, Django's checks, migrations and OpenAPI document in step
 	$(BIN)/ruff format --check .

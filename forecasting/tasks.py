@@ -1,4 +1,4 @@
-"""What django-q2 runs, by name: the drain of the training queue, its rescue, the daily job, late price refreshes."""
+"""What django-q2 runs, by name: the drain of the training queue, the daily job, late price refreshes."""
 
 import logging
 import time
@@ -33,11 +33,6 @@ logger = logging.getLogger(__name__)
 def drain_training_queue() -> int:
     """Trains what waits; returns how many trainings it took. A doorbell that finds nothing is answered at once."""
     return trainer_process.drain(seconds=settings.DRAIN_SECONDS)
-
-
-def rescue_trainings() -> int:
-    """Takes back trainings whose worker disappeared."""
-    return training_queue.rescue()
 
 
 def sync_symbols(symbol_ids: list[int]) -> int:
@@ -105,15 +100,11 @@ def ensure_schedules() -> None:
             "schedule_type": Schedule.MINUTES,
             "minutes": 15,
         },
-        "rescue of trainings": {
-            "func": "forecasting.tasks.rescue_trainings",
-            "schedule_type": Schedule.MINUTES,
-            "minutes": 1,
-        },
     }
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEDULE_LOCK])
+        Schedule.objects.filter(func__startswith="forecasting.tasks.").exclude(name__in=wanted).delete()  # of an earlier release
         for name, values in wanted.items():
             present = Schedule.objects.filter(name=name)
             if not present.count() == present.filter(**values).count() == 1:

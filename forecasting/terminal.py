@@ -12,6 +12,15 @@ QUARTER = 0.25  # where no bar can be drawn, a line is printed for every quarter
 PAGE_WIDTH = 120  # characters
 
 
+def where_it_stands(training: Mapping[str, Any]) -> str:
+    """An active training in a few words: its place in the queue, or its stage and epoch."""
+    if training["state"] == "queued":
+        wait = training["expected_wait"]
+        return f"queued, place {training['position']}" + (f", about {wait} s" if wait is not None else "")
+    epoch = f" {training['epoch']} of at most {training['epochs']}" if training["epoch"] is not None else ""
+    return f"{training['stage']}{epoch}"
+
+
 def console() -> Console:
     """The terminal, or a page wide enough for every table where the output goes to a pipe or a file."""
     terminal = Console(highlight=False)
@@ -47,7 +56,7 @@ class TrainingProgress:
                 self._tasks[symbol] = self._bars.add_task(symbol, total=1.0, stage=stage)
             self._bars.update(self._tasks[symbol], completed=fraction, stage=stage)
             return
-        quarter = int(fraction / QUARTER) if stage != "queued" else -1
+        quarter = int(fraction / QUARTER) if not stage.startswith("queued") else -1
         if self._printed.get(symbol) != quarter:
             self._printed[symbol] = quarter
             self._console.print(f"  {symbol}: {stage}, {fraction:.0%}")
@@ -73,7 +82,8 @@ def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], 
         page.print(table)
     for symbol, answer in predictions.items():
         if symbol not in forecasts:
-            page.print(f"{symbol}: {answer.get('message') or answer.get('error')}")
+            where = f" ({where_it_stands(answer['training'])})" if answer.get("training") else ""
+            page.print(f"{symbol}: {answer.get('message') or answer.get('error')}{where}")
 
 
 def metrics_table(answers: Iterable[Mapping[str, Any]], *, simulated: bool) -> Table:

@@ -1,7 +1,8 @@
 """The trainer process: trains one symbol after the other for its parent; no other process of the service loads TensorFlow.
 
 It reads requests, one JSON object a line: `{"training": 7, "fence": 1}`. It answers each with lines of progress,
-`{"stage": ..., "fraction": ...}`, and one line with the outcome, `{"outcome": "published", "error": ""}`.
+`{"stage": ..., "fraction": ..., "epoch": ..., "epochs": ...}`, and one line with the outcome,
+`{"outcome": "published", "error": ""}`.
 
 It fetches no prices: where TensorFlow is loaded first, yfinance's curl finds TensorFlow's copy of libcurl and fails.
 """
@@ -9,6 +10,7 @@ It fetches no prices: where TensorFlow is loaded first, yfinance's curl finds Te
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import IO
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
@@ -35,9 +37,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
     for line in requests:
         job = json.loads(line)
         close_old_connections()  # the database may have been restarted since the last training
-        outcome, error = work(
-            job["training"], fence=job["fence"], progress=lambda now: answer(stage=now.stage, fraction=now.fraction)
-        )
+        outcome, error = work(job["training"], fence=job["fence"], progress=lambda now: answer(**asdict(now)))
         answer(outcome=outcome, error=error)
 
 

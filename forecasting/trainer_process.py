@@ -1,16 +1,19 @@
-"""The parent's side of the trainer process: hands it trainings, renews their leases, relays progress, stops it when it must."""
+"""The parent's side of the trainer process: hands it trainings, keeps their leases, relays progress, holds it to its limits."""
 
 import json
 import logging
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
@@ -20,9 +23,15 @@ from forecasting import market, training_queue
 from forecasting.models import PriceBar, Training
 from forecasting.models.trainings import Outcome
 from forecasting.pipeline.sources import BadDataError, PriceSourceError, UnknownSymbolError
+from stockpred import pulse
+from stockpred.broker import LETTERBOX
 from stockpred.processes import lifeline, parent_is_gone
 
-RENEW_SECONDS = 15  # a quarter of the lease
+THREADS = ("TRAIN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # read when the libraries are loaded
+LOOK_SECONDS = 1.0  # between two looks at the trainer's memory
+DATABASE_LOST = "The database was out of reach for longer than the lease."
+
+Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +53,18 @@ def drain(*, seconds: float) -> int:
     taken = 0
     ends = time.monotonic() + seconds
     with TrainerProcess() as trainer:
-        while not parent_is_gone() and time.monotonic() < ends and (training := _claim()):
+        while not parent_is_gone() and time.monotonic() < ends and (training := claim()):
             taken += 1
             if not train(training, trainer):
                 break
     return taken
 
 
-def _claim() -> Training | None:
-    """The next training; the connection may have died during the last one."""
-    close_old_connections()
-    return training_queue.claim()
+def claim(*, among: list[int] | None = None) -> Training | None:
+    """The next training, in the name of this task cluster or terminal; None where nothing is due or the worker stops."""
+    close_old_connections()  # the database may have been restarted since the last training
+    name = os.environ.get(LETTERBOX, f"terminal@{socket.gethostname()}")
+    return _persist(lambda: training_queue.claim(by=name, among=among))
 
 
 def train(training: Training, trainer: "TrainerProcess") -> bool:
@@ -71,15 +81,14 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
     except TrainingTakenError:
         logger.warning("given up: cancelled, or taken by another", extra={"symbol": training.subject, "training": training.pk})
     except (UnknownSymbolError, BadDataError) as refused:
-        training_queue.fail(training, error=refused.reason)
+        _end(training, Outcome.FAILED, refused.reason)
     except PriceSourceError as unavailable:
-        training_queue.retry(training, error=unavailable.reason)
+        _end(training, Outcome.RETRY, unavailable.reason)
     except TrainerEndedError as ended:
-        training_queue.retry(training, error=str(ended))
+        _end(training, Outcome.RETRY, str(ended))
     except (OperationalError, InterfaceError):
-        trainer.stop()
-        connection.close()  # a new one may be had; if not, the lease runs out and the training is rescued
-        training_queue.retry(training, error="The database was out of reach during the training.")
+        connection.close()
+        _end(training, Outcome.RETRY, "The database was out of reach.")
     else:
         _end(training, outcome, error)
     return True
@@ -88,9 +97,22 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
 def _end(training: Training, outcome: Outcome, error: str) -> None:
     """What the trainer leaves to us: a published training has ended already, a refused one is no longer ours."""
     if outcome == Outcome.FAILED:
-        training_queue.fail(training, error=error)
+        _persist(lambda: training_queue.fail(training, error=error))
     elif outcome == Outcome.RETRY:
-        training_queue.retry(training, error=error)
+        _persist(lambda: training_queue.retry(training, error=error))
+
+
+def _persist(write: Callable[[], Answer]) -> Answer | None:
+    """What `write` returns, once the database takes it; None where the worker stops before. The lease may end meanwhile."""
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("waiting for the database: %s", str(error).partition("\n")[0])
+            connection.close()
+        pulse.beat()
+        if parent_is_gone(wait_s=LOOK_SECONDS):
+            return None
 
 
 def _bring_prices(training: Training) -> None:
@@ -117,6 +139,7 @@ class TrainerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
         self._lifeline = lifeline()
+        self._kept_at = 0.0
 
     def __enter__(self) -> "TrainerProcess":
         return self
@@ -130,10 +153,11 @@ class TrainerProcess:
         Raises WorkerStoppingError, TrainingTakenError or TrainerEndedError; the trainer is then stopped.
         """
         try:
+            self._kept_at = time.monotonic()
             process = self._send({"training": training.pk, "fence": training.fence})
             gives_up = time.monotonic() + settings.TRAIN_TIME_LIMIT
             while "outcome" not in (message := self._next_message(process, training, gives_up=gives_up)):
-                _keep(training_queue.report(training, stage=message["stage"], fraction=message["fraction"]))
+                self._keep_lease(partial(training_queue.report, training, **message))
                 if self._watch:
                     self._watch(training, message["stage"], message["fraction"])
         except (WorkerStoppingError, TrainingTakenError, TrainerEndedError):
@@ -152,7 +176,8 @@ class TrainerProcess:
         """Hands over a request, starting the trainer where none runs."""
         if self._process is None:
             command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "trainer"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+            env = os.environ | dict.fromkeys(THREADS, str(settings.TRAIN_THREADS))
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=env)
         try:
             cast("IO[bytes]", self._process.stdin).write(json.dumps(request).encode() + b"\n")
         except BrokenPipeError:
@@ -160,30 +185,52 @@ class TrainerProcess:
         return self._process
 
     def _next_message(self, process: "subprocess.Popen[bytes]", training: Training, *, gives_up: float) -> dict[str, Any]:
-        """The trainer's next message; until it comes the lease is renewed and the time limit watched."""
+        """The trainer's next message; until it comes the lease is renewed and the limits are watched."""
         while b"\n" not in self._unread:
             left = gives_up - time.monotonic()
             if left <= 0:
                 raise TrainerEndedError(f"The training took longer than {settings.TRAIN_TIME_LIMIT} s.")
-            if data := self._read(process, min(RENEW_SECONDS, left)):
-                self._unread += data
-            else:
-                _keep(training_queue.renew(training))
+            if resident_mb(process.pid) > settings.TRAIN_MEMORY_MB:
+                raise TrainerEndedError(f"The trainer needed more than {settings.TRAIN_MEMORY_MB} MB of memory.")
+            self._unread += self._read(process, min(LOOK_SECONDS, left))
+            if time.monotonic() - self._kept_at > settings.LEASE_SECONDS / 4:
+                self._keep_lease(partial(training_queue.renew, training))
         line, self._unread = self._unread.split(b"\n", 1)
         return cast("dict[str, Any]", json.loads(line))
 
-    def _read(self, process: "subprocess.Popen[bytes]", seconds: float) -> bytes | None:
-        """What the trainer wrote; None when it wrote nothing in time. Raises TrainerEndedError or WorkerStoppingError."""
+    def _read(self, process: "subprocess.Popen[bytes]", seconds: float) -> bytes:
+        """What the trainer wrote, nothing when it wrote nothing in time. Raises TrainerEndedError or WorkerStoppingError."""
         output = cast("IO[bytes]", process.stdout).fileno()
         watched = [output] if self._lifeline is None else [output, self._lifeline]
         readable = select.select(watched, [], [], seconds)[0]
         if self._lifeline in readable:
             raise WorkerStoppingError
         if not readable:
-            return None
+            return b""
         if not (data := os.read(output, 65_536)):
             raise TrainerEndedError(_end_of(process))
         return data
+
+    def _keep_lease(self, extend: Callable[[], bool]) -> None:
+        """Extends the lease. A database that is away for less than a lease costs nothing: the trainer needs it only at the end."""
+        pulse.beat()
+        try:
+            _keep(extend())
+            self._kept_at = time.monotonic()
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("the lease is not extended: %s", str(error).partition("\n")[0])
+            connection.close()
+            if time.monotonic() - self._kept_at > settings.LEASE_SECONDS:
+                raise TrainerEndedError(DATABASE_LOST) from error
+
+
+def resident_mb(pid: int) -> int:
+    """The memory that a process holds, in MB; 0 where the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
 def _end_of(process: "subprocess.Popen[bytes]") -> str:

@@ -8,20 +8,22 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Case, F, QuerySet, When
 from django.db.models.functions import Now
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from forecasting.models import ModelVersion, Symbol, Training
-from forecasting.models.trainings import LEASE, MAX_ATTEMPTS, PRIORITIES, TrainingReason, TrainingState
+from forecasting.models.trainings import MAX_ATTEMPTS, PRIORITIES, TrainingReason, TrainingState
 
 CLUSTER = "training"
+ROOM_LOCK = 0x524F4F4D
 FAILURE_REST = timedelta(hours=1)  # after a failed or cancelled training only a person starts another one sooner
-RETRY_PAUSES = (timedelta(seconds=0), timedelta(seconds=30))  # before the second and the third attempt
+RETRY_PAUSES = (timedelta(seconds=5), timedelta(seconds=30))  # before the second and the third attempt
 
 FULL = "the queue is full ({limit} waiting); try again later"
 
@@ -65,9 +67,8 @@ def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus
         for symbol in symbols
         if symbol.pk not in versions and symbol.pk not in refusals and not (symbol.pk in newest and newest[symbol.pk].is_active)
     ]
-    room = _room() if missing else 0
-    started = request(missing[:room], reason=TrainingReason.NEVER_TRAINED)
-    refusals |= {symbol.pk: FULL.format(limit=settings.TRAIN_QUEUE_LIMIT) for symbol in missing[room:]}
+    started = _request_in_room(missing, reason=TrainingReason.NEVER_TRAINED) if missing else {}
+    refusals |= {symbol.pk: FULL.format(limit=settings.TRAIN_QUEUE_LIMIT) for symbol in missing if symbol.pk not in started}
     return [
         ModelStatus(
             symbol=symbol,
@@ -96,7 +97,7 @@ def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, T
             active |= _locked_active(missing)
         urgent = Training.objects.filter(pk__in=[each.pk for each in active.values()]).queued()
         urgent.filter(priority__lt=PRIORITIES[reason]).update(priority=PRIORITIES[reason], reason=reason)
-        ring(len(wanted))
+        ring()
         trainings = {each.symbol_id: each for each in Training.objects.of(wanted).active().select_related("symbol")}
     for training in trainings.values():
         logger.info("training requested: %s", reason.label, extra=_about(training))
@@ -107,7 +108,7 @@ def request_base(*, reason: TrainingReason) -> Training:
     """The active training of the base model, or a new one, with its doorbell."""
     with transaction.atomic():
         Training.objects.bulk_create([Training(symbol=None, reason=reason, priority=PRIORITIES[reason])], ignore_conflicts=True)
-        ring(1)
+        ring()
         training = Training.objects.active().filter(symbol=None).latest("created_at")
     logger.info("training requested: %s", reason.label, extra=_about(training))
     return training
@@ -125,10 +126,10 @@ def request_many(symbols: Iterable[Symbol]) -> Requested:
     wanted = list(symbols)
     under_way = set(Training.objects.active().of(wanted).values_list("symbol_id", flat=True))
     new = [symbol for symbol in wanted if symbol.pk not in under_way]
-    room = _room() if new else 0
-    accepted = [symbol for symbol in wanted if symbol.pk in under_way] + new[:room]
-    trainings = request(accepted, reason=TrainingReason.REQUESTED)
-    return Requested(started=len(new[:room]), under_way=len(under_way), refused=len(new[room:]), trainings=trainings)
+    trainings = request([symbol for symbol in wanted if symbol.pk in under_way], reason=TrainingReason.REQUESTED)
+    started = _request_in_room(new, reason=TrainingReason.REQUESTED) if new else {}
+    refused = len(new) - len(started)
+    return Requested(started=len(started), under_way=len(under_way), refused=refused, trainings=trainings | started)
 
 
 def request_one(ticker: str) -> Training:
@@ -140,24 +141,22 @@ def request_one(ticker: str) -> Training:
     return requested.trainings[symbol.pk]
 
 
-def positions(trainings: Iterable[Training | None]) -> dict[int, int]:
-    """The place in the queue, from 1, of those that wait, by their primary key. One query, none where nothing waits."""
-    if not any(training and training.state == TrainingState.QUEUED for training in trainings):
-        return {}
-    waiting = Training.objects.queued().in_claim_order().values_list("pk", flat=True)
-    return {key: place for place, key in enumerate(waiting, start=1)}
+def ring() -> None:
+    """Rings for a trainer, which takes all that wait; it rings for the next trainer where more is due."""
+    async_task("forecasting.tasks.drain_training_queue", cluster=CLUSTER)
 
 
-def ring(trainings: int) -> None:
-    """Rings for that many trainings: one doorbell is enough for a trainer, which takes all that wait."""
-    for _ in range(min(trainings, settings.TRAIN_WORKERS)):
-        async_task("forecasting.tasks.drain_training_queue", cluster=CLUSTER)
+def ring_if_unheard() -> None:
+    """Rings where a training is due and no doorbell waits to be heard."""
+    if Training.objects.claimable().exists() and not OrmQ.objects.filter(key=CLUSTER, lock__lte=Now()).exists():
+        ring()
 
 
-def claim(*, among: Iterable[int] | None = None) -> Training | None:
+def claim(*, by: str = "", among: Iterable[int] | None = None) -> Training | None:
     """Takes the most urgent due training, of all or of those primary keys, before any work is done on it.
 
-    Its fence and attempts are raised and a lease is granted, in one transaction; None where nothing is due.
+    Its fence and attempts are raised and a lease is granted, in one transaction; None where nothing is due. Where more is due
+    than this one, another trainer is rung for.
     """
     due = Training.objects.claimable() if among is None else Training.objects.claimable().filter(pk__in=list(among))
     with transaction.atomic():
@@ -168,24 +167,27 @@ def claim(*, among: Iterable[int] | None = None) -> Training | None:
             state=TrainingState.RUNNING,
             attempts=F("attempts") + 1,
             fence=F("fence") + 1,
-            lease_expires_at=Now() + LEASE,
+            lease_expires_at=_lease(),
+            claimed_by=by,
             started_at=Case(When(started_at__isnull=True, then=Now()), default=F("started_at")),
             stage="starting",
             progress=0.0,
         )
         training.refresh_from_db()
+        ring_if_unheard()
     logger.info("training claimed, attempt %d of %d", training.attempts, MAX_ATTEMPTS, extra=_about(training))
     return training
 
 
 def renew(training: Training) -> bool:
     """Extends the lease; False when the training is no longer ours."""
-    return bool(_held(training).update(lease_expires_at=Now() + LEASE))
+    return bool(_held(training).update(lease_expires_at=_lease()))
 
 
-def report(training: Training, *, stage: str, fraction: float) -> bool:
+def report(training: Training, *, stage: str, fraction: float, epoch: int | None = None, epochs: int | None = None) -> bool:
     """Notes how far the work is and extends the lease; False when the training is no longer ours."""
-    return bool(_held(training).update(stage=stage, progress=fraction, lease_expires_at=Now() + LEASE))
+    far = {"stage": stage, "progress": fraction, "epoch": epoch, "epochs": epochs}
+    return bool(_held(training).update(**far, lease_expires_at=_lease()))
 
 
 def retry(training: Training, *, error: str) -> None:
@@ -197,7 +199,7 @@ def retry(training: Training, *, error: str) -> None:
     with transaction.atomic():
         if not _requeue(training, not_before=Now() + pause, error=error):
             return
-        ring(1)
+        ring()
     logger.warning("attempt %d failed, trying again: %s", training.attempts, error, extra=_about(training))
 
 
@@ -212,7 +214,7 @@ def release(training: Training) -> None:
     with transaction.atomic():
         if not _requeue(training, not_before=Now(), attempts=F("attempts") - 1):
             return
-        ring(1)
+        ring()
     logger.info("training back in the queue: its worker stops", extra=_about(training))
 
 
@@ -230,17 +232,32 @@ def cancel(training: Training, *, by: str) -> bool:
 
 def rescue() -> int:
     """Takes trainings back whose lease ran out, and rings where work waits unrung; returns how many were taken back."""
+    return _take_back(Training.objects.expired(), error="The worker disappeared during the training.")
+
+
+def take_back(*, claimed_by: str, error: str) -> int:
+    """Takes back what a trainer held that is gone for certain, at once; the attempt is counted."""
+    return _take_back(Training.objects.running().filter(claimed_by=claimed_by), error=error)
+
+
+def release_all(*, claimed_by: str) -> None:
+    """Gives back what a trainer held that was ended with its worker; the attempt is not counted."""
+    for training in Training.objects.running().filter(claimed_by=claimed_by).select_related("symbol"):
+        release(training)
+
+
+def _take_back(lost: QuerySet[Training], *, error: str) -> int:
     with transaction.atomic():
-        lost = list(Training.objects.expired().select_for_update(skip_locked=True, of=("self",)).select_related("symbol"))
-        for training in lost:
-            retry(training, error="The worker disappeared during the training.")
-        if Training.objects.claimable().exists() and not _doorbell_waits():
-            ring(1)
-    return len(lost)
+        rows = list(lost.select_for_update(skip_locked=True, of=("self",)).select_related("symbol"))
+        for training in rows:
+            retry(training, error=error)
+        ring_if_unheard()
+    return len(rows)
 
 
 def _requeue(training: Training, **values: object) -> int:
-    cleared = {"state": TrainingState.QUEUED, "lease_expires_at": None, "stage": "", "progress": 0.0}
+    work = {"stage": "", "progress": 0.0, "epoch": None, "epochs": None, "lease_expires_at": None, "claimed_by": ""}
+    cleared = {"state": TrainingState.QUEUED} | work
     return _held(training).update(**(cleared | values))
 
 
@@ -248,9 +265,9 @@ def _held(training: Training) -> QuerySet[Training]:
     return Training.objects.held(training_id=training.pk, fence=training.fence)
 
 
-def _doorbell_waits() -> bool:
-    """Whether a doorbell lies in the task queue that no cluster has taken yet."""
-    return bool(OrmQ.objects.filter(key=CLUSTER, lock__lte=Now()).exists())
+def _lease() -> Any:
+    """When a lease ends that is granted now, by the database's clock."""
+    return Now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
 def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
@@ -259,10 +276,18 @@ def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
     return {training.symbol_id: training for training in rows}
 
 
-def _room() -> int:
-    """How many more trainings may wait. Those that nobody waits for, because the model is only old, take no room."""
+@transaction.atomic
+def _request_in_room(symbols: Sequence[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
+    """Requests a training for as many of these, in their order, as the queue has room for; by the symbol's primary key.
+
+    Trainings that nobody waits for, because the model is only old, take no room. Requests at the same moment go one after the
+    other, else they would take the same room.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROOM_LOCK])
     awaited = Training.objects.queued().filter(priority__gte=PRIORITIES[TrainingReason.NEVER_TRAINED])
-    return max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
+    room = max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
+    return request(symbols[:room], reason=reason)
 
 
 def _why_not(symbol: Symbol, newest: Training | None, *, now: datetime) -> str:

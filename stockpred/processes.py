@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 LIFELINE = "LIFELINE_FD"  # names the child's descriptor
@@ -26,9 +26,15 @@ class ProcessGroup:
     """A command and all that it starts. The terminal's Ctrl-C does not reach it: its starter decides when it ends."""
 
     def __init__(
-        self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None, output: Path | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        output: Path | None = None,
+        descriptors: Iterable[int] = (),
     ) -> None:
-        """Starts the command with `env` added to the environment; `output` collects what it prints."""
+        """Starts the command with `env` added to the environment; `output` collects its output, `descriptors` stay open in it."""
         self.name = name
         reading, self._hold = os.pipe()
         sink = output.open("ab") if output else None
@@ -39,7 +45,7 @@ class ProcessGroup:
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT if sink else None,
-                pass_fds=[reading],
+                pass_fds=[reading, *descriptors],
                 start_new_session=True,
             )
         finally:

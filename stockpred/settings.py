@@ -17,12 +17,19 @@ BASE_MIN_SYMBOLS = environment.integer("BASE_MIN_SYMBOLS", 30, minimum=1, maximu
 TRAIN_WORKERS = environment.integer("TRAIN_WORKERS", 1, minimum=1, maximum=64)
 TRAIN_QUEUE_LIMIT = environment.integer("TRAIN_QUEUE_LIMIT", 500, minimum=1, maximum=100_000)
 TRAIN_TIME_LIMIT = environment.integer("TRAIN_TIME_LIMIT", 600, minimum=10, maximum=86_400)  # seconds, of one training
+TRAIN_THREADS = environment.integer("TRAIN_THREADS", 1, minimum=1, maximum=64)  # of each trainer
+TRAIN_MEMORY_MB = environment.integer("TRAIN_MEMORY_MB", 3000, minimum=200, maximum=1_000_000)  # of each trainer, resident
 PRICE_SOURCE = environment.choice("PRICE_SOURCE", "yahoo", among=("yahoo", "csv", "sample"))
 PRICE_DIR = environment.folder("PRICE_DIR", BASE_DIR / "prices", base=BASE_DIR)
 PREDICT_REFRESH_SECONDS = environment.integer("PREDICT_REFRESH_SECONDS", 3, minimum=0, maximum=60)
 UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE", 60, minimum=1, maximum=60_000)
 UPSTREAM_IN_FLIGHT = environment.integer("UPSTREAM_IN_FLIGHT", 2, minimum=1, maximum=8)
 YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or stand-in that answers instead of Yahoo
+
+# How soon a failure is noticed, in seconds
+LEASE_SECONDS = environment.integer("LEASE_SECONDS", 60, minimum=4, maximum=3600)  # of a training whose worker says nothing
+HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 15, minimum=1, maximum=60)  # between letters to each task cluster
+HANG_SECONDS = environment.integer("HANG_SECONDS", 90, minimum=5, maximum=3600)  # without an answer, then it is replaced
 
 # Where it keeps things
 STATE_DIR = environment.folder("STATE_DIR", BASE_DIR / ".state", base=BASE_DIR)
@@ -94,7 +101,7 @@ if _database is None:
     EMBEDDED_POSTGRES = EmbeddedPostgres.at(STATE_DIR / "postgres")
     _database = EMBEDDED_POSTGRES.django_database()
 _database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
-_database["OPTIONS"] = _database.get("OPTIONS", {}) | {"connect_timeout": 5}
+_database["OPTIONS"] = _database.get("OPTIONS", {}) | {"connect_timeout": 5, "tcp_user_timeout": 20_000}  # s; ms
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
@@ -102,13 +109,15 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", 
 # Background work. Both clusters share the ORM broker, so that a task commits together with the row that it is about. `retry`
 # counts from the moment a task leaves the queue, so it must exceed everything that may run before it (forecasting.checks).
 SHORT_TASK_TIMEOUT = 600  # seconds
+SHORT_TASK_PROCESSES = 2
 DRAIN_SECONDS = 600  # a drain of the training queue takes no new training after this; the next doorbell goes on
 TRAINING_TASK_TIMEOUT = DRAIN_SECONDS + TRAIN_TIME_LIMIT + 60
 Q_CLUSTER = {
     "name": "short",
     "label": "Background tasks",
     "orm": "default",
-    "workers": 2,
+    "broker_class": "stockpred.broker.DatabaseClockBroker",
+    "workers": SHORT_TASK_PROCESSES,
     "queue_limit": 1,
     "bulk": 1,
     "poll": 0.5,

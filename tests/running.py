@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,9 +32,9 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def started(command: str, folder: Path, **variables: str) -> Iterator[ProcessGroup]:
-    """`manage.py COMMAND` while the block runs; stopped afterwards."""
-    arguments = [sys.executable, str(settings.BASE_DIR / "manage.py"), command]
+def started(command: str, folder: Path, *, within: Sequence[str] = (), **variables: str) -> Iterator[ProcessGroup]:
+    """`manage.py COMMAND`, run by the command `within` if any, while the block runs; stopped afterwards."""
+    arguments = [*within, sys.executable, str(settings.BASE_DIR / "manage.py"), command]
     group = ProcessGroup(command, arguments, env=environment(folder) | variables, output=folder / f"{command}.log")
     try:
         yield group

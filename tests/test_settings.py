@@ -15,7 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 SETTINGS = Path(__file__).resolve().parent.parent / "stockpred" / "settings.py"
 VARIABLES = (
-    "SEED", "DAILY_TASK_HOUR", "MODEL_MAX_AGE_DAYS", "TRAIN_WORKERS", "TRAIN_QUEUE_LIMIT", "TRAIN_TIME_LIMIT", "PRICE_SOURCE",
+    "SEED", "DAILY_TASK_HOUR", "MODEL_MAX_AGE_DAYS", "TRAIN_WORKERS", "TRAIN_QUEUE_LIMIT", "TRAIN_TIME_LIMIT", "TRAIN_THREADS",
+    "TRAIN_MEMORY_MB", "LEASE_SECONDS", "HEARTBEAT_SECONDS", "HANG_SECONDS", "PRICE_SOURCE",
     "PRICE_DIR", "PREDICT_REFRESH_SECONDS", "YAHOO_URL", "STATE_DIR", "MEDIA_ROOT", "ENABLE_LOGS", "LOG_DIR", "DEBUG",
     "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "HOST", "PORT", "SECURE_COOKIES", "DATABASE_URL", "TIME_ZONE",
 )  # fmt: skip
@@ -111,6 +112,11 @@ def test_a_database_url_replaces_the_embedded_postgres(load: Load) -> None:
         ("TRAIN_WORKERS", "0"),
         ("TRAIN_QUEUE_LIMIT", "1.5"),
         ("TRAIN_TIME_LIMIT", "9"),
+        ("TRAIN_THREADS", "0"),
+        ("TRAIN_MEMORY_MB", "199"),
+        ("LEASE_SECONDS", "3"),
+        ("HEARTBEAT_SECONDS", "0"),
+        ("HANG_SECONDS", "4"),
         ("PRICE_SOURCE", "google"),
         ("PREDICT_REFRESH_SECONDS", "61"),
         ("UPSTREAM_REQUESTS_PER_MINUTE", "0"),

@@ -17,7 +17,7 @@ from forecasting import market, tasks
 from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training, Upstream
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
-from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.models.trainings import TrainingReason
 from tests.factories import make_forecast, make_restatement, make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, generated_bars, rate_limited
 from tests.racing import at_once
@@ -218,7 +218,6 @@ def schedules() -> list[tuple[str, str, str | None]]:
 WANTED = [
     ("daily job", "forecasting.tasks.daily_job", "0 3 * * *"),
     ("daily job again, where it failed", "forecasting.tasks.resume_daily_job", None),
-    ("rescue of trainings", "forecasting.tasks.rescue_trainings", None),
 ]
 
 
@@ -239,7 +238,7 @@ def test_the_daily_job_follows_its_hour(settings: Settings) -> None:
     tasks.ensure_schedules()
     settings.DAILY_TASK_HOUR = 21
     tasks.ensure_schedules()
-    assert [cron for _, _, cron in schedules()] == ["0 21 * * *", None, None]
+    assert [cron for _, _, cron in schedules()] == ["0 21 * * *", None]
 
 
 def test_a_schedule_that_somebody_doubled_is_single_again() -> None:
@@ -249,6 +248,13 @@ def test_a_schedule_that_somebody_doubled_is_single_again() -> None:
         schedule.save()
     tasks.ensure_schedules()
     assert schedules() == WANTED
+
+
+def test_a_schedule_of_an_earlier_release_is_gone_and_that_of_others_stays() -> None:
+    for func in ("forecasting.tasks.of_old", "somebody.elses"):
+        Schedule.objects.create(name=func, func=func, schedule_type=Schedule.HOURLY)
+    tasks.ensure_schedules()
+    assert set(Schedule.objects.values_list("func", flat=True)) == {"somebody.elses", *(func for _, func, _ in WANTED)}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -346,9 +352,3 @@ def test_a_late_refresh_is_made_up_for_symbol_by_symbol(folder: Path) -> None:
 def test_a_doorbell_that_finds_nothing_is_answered_at_once() -> None:
     make_training(make_symbol(), not_before=timezone.now() + timedelta(hours=1))
     assert tasks.drain_training_queue() == 0
-
-
-def test_the_rescue_takes_back_what_a_worker_left() -> None:
-    past = timezone.now() - timedelta(seconds=1)
-    make_training(make_symbol(), state=TrainingState.RUNNING, lease_expires_at=past)
-    assert tasks.rescue_trainings() == 1

@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 
 from forecasting import training_queue
 from forecasting.models import Training
-from forecasting.models.trainings import LEASE, MAX_ATTEMPTS, TrainingReason, TrainingState
+from forecasting.models.trainings import MAX_ATTEMPTS, TrainingReason, TrainingState
 from tests.factories import make_claimed, make_symbol, make_training
 from tests.racing import at_once
 from tests.task_queue import queued_tasks
@@ -54,7 +54,7 @@ def test_a_claim_counts_the_attempt_and_grants_a_lease_before_any_work() -> None
     assert (training.state, training.attempts, training.fence) == (TrainingState.RUNNING, 1, 1)
     assert (training.stage, training.progress) == ("starting", 0.0)
     assert training.lease_expires_at
-    assert training.lease_expires_at - timezone.now() == pytest.approx(LEASE, abs=timedelta(seconds=5))
+    assert training.lease_expires_at - timezone.now() == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=5))
 
 
 def test_a_training_keeps_the_time_of_its_first_start() -> None:
@@ -67,6 +67,7 @@ def test_a_training_keeps_the_time_of_its_first_start() -> None:
 
 def test_the_reason_of_the_last_failed_attempt_stays_to_be_seen_during_the_next() -> None:
     training_queue.retry(make_claimed(make_symbol()), error="The network is down.")
+    Training.objects.update(not_before=timezone.now())
     training = training_queue.claim()
     assert training
     assert training.error == "The network is down."
@@ -81,6 +82,16 @@ def test_a_claim_among_some_leaves_the_others() -> None:
     make_training(make_symbol("SAMPLE1"))
     mine = make_training(make_symbol("SAMPLE2"), reason=TrainingReason.TOO_OLD)
     assert [training_queue.claim(among=[mine.pk]) for _ in range(2)] == [mine, None]
+
+
+def test_a_claim_rings_for_another_trainer_only_where_more_is_due() -> None:
+    make_training(make_symbol("SAMPLE1"))
+    make_training(make_symbol("SAMPLE2"))
+    training_queue.claim()
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
+    OrmQ.objects.all().delete()
+    training_queue.claim()
+    assert queued_tasks(training_queue.CLUSTER) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -117,7 +128,7 @@ def test_a_renewal_extends_the_lease() -> None:
     assert not Training.objects.expired().exists()
 
 
-@pytest.mark.parametrize(("attempt", "pause"), [(1, 0), (2, 30)])
+@pytest.mark.parametrize(("attempt", "pause"), [(1, 5), (2, 30)])
 def test_a_retry_waits_longer_after_each_attempt(attempt: int, pause: int) -> None:
     training = make_claimed(make_symbol())
     training.attempts = attempt
@@ -232,7 +243,7 @@ def test_a_rescue_rings_for_work_whose_doorbell_was_lost() -> None:
 
 def test_a_rescue_rings_again_while_the_only_doorbell_is_being_answered() -> None:
     make_training(make_symbol())
-    training_queue.ring(1)
+    training_queue.ring()
     OrmQ.objects.update(lock=timezone.now() + timedelta(hours=1))
     training_queue.rescue()
     assert len(queued_tasks(training_queue.CLUSTER)) == 2
@@ -243,6 +254,22 @@ def test_a_rescue_does_not_ring_where_nothing_is_due() -> None:
     make_training(make_symbol("SAMPLE2"), not_before=timezone.now() + timedelta(minutes=1))
     training_queue.rescue()
     assert queued_tasks(training_queue.CLUSTER) == []
+
+
+def test_what_a_dead_trainer_held_is_taken_back_at_once_and_nothing_else() -> None:
+    lost, other = (make_training(make_symbol(ticker)) for ticker in ("SAMPLE1", "SAMPLE2"))
+    training_queue.claim(by="dead", among=[lost.pk])
+    training_queue.claim(by="alive", among=[other.pk])
+    assert training_queue.take_back(claimed_by="dead", error="The task cluster hung.") == 1
+    assert {"state": "queued", "attempts": 1, "error": "The task cluster hung.", "claimed_by": ""}.items() <= row(lost).items()
+    assert {"state": "running", "claimed_by": "alive"}.items() <= row(other).items()
+
+
+def test_what_a_stopped_worker_held_is_given_back_uncounted() -> None:
+    training = make_training(make_symbol())
+    training_queue.claim(by="stopped")
+    training_queue.release_all(claimed_by="stopped")
+    assert {"state": "queued", "attempts": 0, "error": ""}.items() <= row(training).items()
 
 
 @pytest.mark.django_db(transaction=True)

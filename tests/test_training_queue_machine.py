@@ -1,4 +1,4 @@
-"""The training queue under any order of events: random stories of requests, claims, deaths and rescues."""
+"""The training queue under any order of events: random stories of requests, claims, renewals, deaths, publications, cancels."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,13 +12,14 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from forecasting import training_queue
-from forecasting.models import Symbol, Training
+from forecasting import registry, training_queue
+from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingReason, TrainingState
 from tests.factories import make_symbol
+from tests.small_model import trained_model
 from tests.task_queue import queued_tasks
 
-STORIES = settings(max_examples=12, stateful_step_count=30, deadline=None, database=None)
+STORIES = settings(max_examples=12, stateful_step_count=40, deadline=None, database=None)
 
 WRITES = {
     "renew": training_queue.renew,
@@ -27,6 +28,15 @@ WRITES = {
     "fail": lambda training: training_queue.fail(training, error="Too few bars."),
     "release": training_queue.release,
 }
+
+
+MACHINES = ("one", "two")
+
+
+def folders() -> set[str]:
+    """What lies below the folder of all versions."""
+    root = registry.models_root()
+    return {path.name for path in root.iterdir()} if root.exists() else set()
 
 
 class Queue(RuleBasedStateMachine):
@@ -40,6 +50,7 @@ class Queue(RuleBasedStateMachine):
         self.symbols = [make_symbol("SAMPLE1"), make_symbol("SAMPLE2")]
         self.claimed: list[Training] = []
         self.fences: dict[int, int] = {}
+        self.ended: dict[int, str] = {}
 
     def teardown(self) -> None:
         """What happened did not happen."""
@@ -53,11 +64,11 @@ class Queue(RuleBasedStateMachine):
         training = training_queue.request([symbol], reason=reason)[symbol.pk]
         assert training == Training.objects.active().get(symbol=symbol)
 
-    @rule()
-    def claim(self) -> None:
+    @rule(by=some.sampled_from(MACHINES))
+    def claim(self, by: str) -> None:
         """The most urgent due training, if any, by a new fence."""
         due = Training.objects.claimable().first()
-        training = training_queue.claim()
+        training = training_queue.claim(by=by)
         assert training == due
         if training:
             self.claimed.append(training)
@@ -74,11 +85,49 @@ class Queue(RuleBasedStateMachine):
 
     @precondition(lambda self: self.claimed)
     @rule(data=some.data())
-    def cancel(self, data: Any) -> None:
-        """Only an active training can be cancelled."""
+    def publish(self, data: Any) -> None:
+        """Whoever holds the fence ends the training with a version that serves; anybody else leaves no row and no file."""
         training = data.draw(some.sampled_from(self.claimed))
+        holds = Training.objects.held(training_id=training.pk, fence=training.fence).exists()
+        before = (Training.objects.values().get(pk=training.pk), self.versions(), folders())
+        if holds:
+            version = registry.publish(trained_model(), training_id=training.pk, fence=training.fence)
+            assert Training.objects.get(pk=training.pk).state == TrainingState.SUCCEEDED
+            assert version.training == training
+            return
+        with pytest.raises(registry.FenceLostError):
+            registry.publish(trained_model(), training_id=training.pk, fence=training.fence)
+        assert (Training.objects.values().get(pk=training.pk), self.versions(), folders()) == before
+
+    @precondition(lambda self: Training.objects.exists())
+    @rule(data=some.data())
+    def cancel(self, data: Any) -> None:
+        """Only an active training can be cancelled, whether it was ever claimed or not."""
+        training = data.draw(some.sampled_from(list(Training.objects.order_by("pk"))))
         active = Training.objects.active().filter(pk=training.pk).exists()
         assert training_queue.cancel(training, by="ana") == active
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=some.data())
+    def expire(self, data: Any) -> None:
+        """One lease runs out."""
+        training = data.draw(some.sampled_from(self.claimed))
+        Training.objects.running().filter(pk=training.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+    @rule(machine=some.sampled_from(MACHINES))
+    def machine_dies(self, machine: str) -> None:
+        """What it held is taken back at once, what others hold is not touched."""
+        others = set(Training.objects.running().exclude(claimed_by=machine))
+        training_queue.take_back(claimed_by=machine, error="The task cluster hung.")
+        assert set(Training.objects.running()) == others
+
+    @rule(machine=some.sampled_from(MACHINES))
+    def machine_stops(self, machine: str) -> None:
+        """What it held goes back, and no attempt is counted."""
+        attempts = {training.pk: training.attempts for training in Training.objects.running().filter(claimed_by=machine)}
+        training_queue.release_all(claimed_by=machine)
+        for training in Training.objects.filter(pk__in=attempts):
+            assert (training.state, training.attempts) == (TrainingState.QUEUED, attempts[training.pk] - 1)
 
     @rule()
     def time_passes(self) -> None:
@@ -98,6 +147,29 @@ class Queue(RuleBasedStateMachine):
         assert not Training.objects.expired().exists()
         heard = OrmQ.objects.filter(lock__lte=timezone.now()).exists()
         assert heard or not Training.objects.claimable().exists()
+
+    @staticmethod
+    def versions() -> list[tuple[Any, ...]]:
+        """All of them, as the database has them."""
+        return list(ModelVersion.objects.order_by("pk").values_list())
+
+    @invariant()
+    def every_training_ends_once(self) -> None:
+        """As it ended it stays, and one that succeeded has the one version of it."""
+        for training in Training.objects.all():
+            if training.pk in self.ended:
+                assert training.state == self.ended[training.pk]
+            if not training.is_active:
+                self.ended[training.pk] = training.state
+        successes = [key for key, state in self.ended.items() if state == TrainingState.SUCCEEDED]
+        assert sorted(ModelVersion.objects.values_list("training_id", flat=True)) == sorted(successes)
+
+    @invariant()
+    def nothing_is_active_twice(self) -> None:
+        """Each symbol has at most one active training and, once one succeeded, exactly one active version."""
+        for symbol in self.symbols:
+            assert Training.objects.active().of([symbol]).count() <= 1
+            assert ModelVersion.objects.active().of([symbol]).count() == ModelVersion.objects.of([symbol]).exists()
 
     @invariant()
     def no_training_is_tried_too_often(self) -> None:

@@ -72,11 +72,9 @@ def test_a_request_for_nothing_does_nothing(django_assert_num_queries: DjangoAss
         assert request() == {}
 
 
-@pytest.mark.parametrize(("trainers", "rung"), [(1, 1), (2, 2), (5, 3)])
-def test_it_rings_once_for_each_trainer_that_finds_work(settings: Settings, trainers: int, rung: int) -> None:
-    settings.TRAIN_WORKERS = trainers
+def test_it_rings_once_however_many_symbols() -> None:
     request(*(make_symbol(f"SAMPLE{number}") for number in range(3)))
-    assert len(queued_tasks(training_queue.CLUSTER)) == rung
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -209,6 +207,15 @@ def test_a_full_queue_starts_what_it_has_room_for_and_says_why_not_the_rest(sett
     assert statuses[2].refusal == "the queue is full (2 waiting); try again later"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_requests_at_once_do_not_take_the_same_room(settings: Settings) -> None:
+    settings.TRAIN_QUEUE_LIMIT = 3
+    tickers = [[f"SAMPLE{caller}", f"SAMPLE{caller + 10}"] for caller in range(10, 18)]
+    with slow("INSERT", Training):
+        answers = at_once([partial(training_queue.ensure_trained, each, now=timezone.now()) for each in tickers])
+    assert sum(status.started for answer in answers for status in answer) == Training.objects.count() == 3
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
 def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(known: bool) -> None:
     counts = []
@@ -233,21 +240,3 @@ def test_a_training_that_publishes_meanwhile_is_not_started_again(table: str) ->
             Training.objects.update(state=TrainingState.SUCCEEDED, finished_at=timezone.now())
         check.result()
     assert Training.objects.count() == 1
-
-
-def test_positions_follow_the_order_of_claims() -> None:
-    old, new, urgent = (
-        make_training(make_symbol(ticker), reason=reason)
-        for ticker, reason in [
-            ("SAMPLE1", TrainingReason.TOO_OLD),
-            ("SAMPLE2", TrainingReason.TOO_OLD),
-            ("SAMPLE3", TrainingReason.REQUESTED),
-        ]
-    )
-    assert training_queue.positions([None, old]) == {urgent.pk: 1, old.pk: 2, new.pk: 3}
-
-
-def test_positions_are_no_query_where_nothing_waits(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    training = make_claimed(make_symbol())
-    with django_assert_num_queries(0):
-        assert training_queue.positions([None, training]) == {}

@@ -1,7 +1,8 @@
-"""The worker with its real clusters and trainers: trainings get done, kills are survived, a stop gives everything back."""
+"""The worker with its real clusters and trainers: trainings get done, and what works is left alone. See also the fault suite."""
 
 import os
 import signal
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,15 +29,6 @@ def in_state(training: Training, *states: TrainingState) -> bool:
     return training.state in states
 
 
-def is_being_fitted(training: Training) -> bool:
-    return in_state(training, TrainingState.RUNNING) and training.stage not in ("", "starting", "prices")
-
-
-def says_why(training: Training) -> bool:
-    training.refresh_from_db()
-    return training.error != ""
-
-
 def leaders(folder: Path) -> list[int]:
     """The main processes of the clusters."""
     return [pid for pid in process_ids(folder, command="cluster") if os.getpgid(pid) == pid]
@@ -58,48 +50,33 @@ def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -
     assert artifacts.read(models_root() / version.folder, version.artifact_files)
     assert (training.attempts, training.progress, version.data_end) == (1, 1.0, last)
     assert JobRun.objects.get().date == timezone.localdate()
-    assert {"daily job", "rescue of trainings"} <= set(Schedule.objects.values_list("name", flat=True))
+    assert {"daily job", "daily job again, where it failed"} == set(Schedule.objects.values_list("name", flat=True))
     assert process_ids(tmp_path) == []
 
 
-def test_a_killed_trainer_costs_one_attempt_and_is_visible(tmp_path: Path) -> None:
-    training = training_queue.request_one("SAMPLE2")
-    with started("worker", tmp_path):
-        assert wait_for(lambda: is_being_fitted(training), seconds=60)
-        (trainer,) = process_ids(tmp_path, command="trainer")
-        os.kill(trainer, signal.SIGKILL)
-        assert wait_for(lambda: says_why(training), seconds=5)
-        assert training.error == "The trainer process ended: killed by SIGKILL."
-        assert wait_for(lambda: is_being_fitted(training), seconds=90), training.error
-        assert training.attempts == 2
-
-
-def test_a_stopped_worker_puts_its_training_back_uncounted(tmp_path: Path) -> None:
-    training = training_queue.request_one("SAMPLE3")
-    with started("worker", tmp_path) as worker:
-        assert wait_for(lambda: is_being_fitted(training), seconds=60)
-        worker.ask_to_stop()
-        assert wait_for(lambda: worker.ended() is not None, seconds=30)
-        assert worker.ended() == 0
-    assert in_state(training, TrainingState.QUEUED)
-    assert training.attempts == 0
-    assert process_ids(tmp_path) == []
-
-
-def test_a_killed_worker_takes_its_clusters_and_trainer_along(tmp_path: Path) -> None:
-    training = training_queue.request_one("SAMPLE4")
-    with started("worker", tmp_path) as worker:
-        assert wait_for(lambda: is_being_fitted(training), seconds=60)
-        os.kill(worker.pid, signal.SIGKILL)
-        assert wait_for(lambda: process_ids(tmp_path) == [], seconds=45)
-    assert in_state(training, TrainingState.QUEUED)
-
-
-def test_a_cluster_that_ends_is_started_again(tmp_path: Path) -> None:
-    with started("worker", tmp_path) as worker:
+def test_clusters_that_answer_are_left_alone_and_a_second_worker_is_refused(tmp_path: Path) -> None:
+    with started("worker", tmp_path, HEARTBEAT_SECONDS="1", HANG_SECONDS="10"):
         assert wait_for(lambda: len(leaders(tmp_path)) == 2, seconds=60)
-        killed, other = leaders(tmp_path)
-        os.kill(killed, signal.SIGKILL)
-        assert wait_for(lambda: killed not in leaders(tmp_path) and len(leaders(tmp_path)) == 2, seconds=60)
-        assert other in leaders(tmp_path)
+        clusters = leaders(tmp_path)
+        with started("worker", tmp_path) as second:
+            assert wait_for(lambda: second.ended() is not None, seconds=60)
+            assert second.ended() == 1
+        assert "already; stop it" in (tmp_path / "worker.log").read_text()
+        assert leaders(tmp_path) == clusters
+    assert process_ids(tmp_path) == []
+
+
+def test_a_cluster_that_ends_again_and_again_is_started_less_and_less_often(tmp_path: Path) -> None:
+    ends: list[float] = []
+
+    def fall_again() -> bool:
+        for pid in leaders(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+            ends.append(time.monotonic())
+        return len(ends) >= 6  # both clusters, three times
+
+    with started("worker", tmp_path) as worker:
+        assert wait_for(fall_again, seconds=60)
+        assert ends[-1] - ends[0] > 1 + 3  # pauses of a second, then of three
         assert worker.ended() is None
+    assert process_ids(tmp_path) == []

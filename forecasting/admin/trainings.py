@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from forecasting import training_queue
+from forecasting import queue_places, training_queue
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
@@ -29,9 +29,12 @@ class TrainingAdmin(ReadOnlyAdmin):
     actions = ("cancel",)
     fieldsets = (
         (None, {"fields": ("symbol_link", "state_badge", "reason", "priority", "published")}),
-        ("Progress", {"fields": ("how_far", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")}),
+        (
+            "Progress",
+            {"fields": ("how_far", "place", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")},
+        ),
         ("Error", {"fields": ("error",)}),
-        ("Claim", {"fields": ("fence", "lease_expires_at"), "classes": ("collapse",)}),
+        ("Claim", {"fields": ("claimed_by", "fence", "lease_expires_at"), "classes": ("collapse",)}),
     )
 
     @admin.display(description="symbol", ordering="symbol__ticker")
@@ -51,10 +54,20 @@ class TrainingAdmin(ReadOnlyAdmin):
 
     @admin.display(description="progress", ordering="progress")
     def how_far(self, training: Training) -> str:
-        """Percent done, and the stage."""
+        """Percent done, and the stage with its epoch."""
         if training.state == TrainingState.QUEUED:
             return display.NOTHING
-        return f"{display.percent(100 * training.progress, places=0)} {training.stage}"
+        epoch = f", epoch {training.epoch}" if training.epoch is not None else ""
+        return f"{display.percent(100 * training.progress, places=0)} {training.stage}{epoch}"
+
+    @admin.display(description="place")
+    def place(self, training: Training) -> str:
+        """The place in the queue of one that waits, and when an active one will probably have ended."""
+        if not training.is_active:
+            return display.NOTHING
+        place = queue_places.places([training])[training.pk]
+        wait = "" if place.expected_wait_s is None else f"about {display.span(timedelta(seconds=place.expected_wait_s))}"
+        return ", ".join(filter(None, [f"place {place.position}" if place.position else "", wait])) or display.NOTHING
 
     @admin.display(description="attempts")
     def attempts_of(self, training: Training) -> str:

@@ -14,11 +14,22 @@ WAITING: dict[str, Any] = {
     "state": "queued",
     "reason": "never_trained",
     "position": 1,
+    "expected_wait": 6,
     "stage": "",
+    "epoch": None,
+    "epochs": None,
     "progress": 0.0,
     "created_at": "2025-06-02T03:00:00Z",
 }
-RUNNING = WAITING | {"state": "running", "position": 0, "stage": "fitting", "progress": 0.45}
+RUNNING = WAITING | {
+    "state": "running",
+    "position": 0,
+    "expected_wait": 3,
+    "stage": "fitting",
+    "epoch": 18,
+    "epochs": 20,
+    "progress": 0.45,
+}
 
 # Of `check` and `metrics`: what they say of one symbol.
 MODEL_AVAILABLE = {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, "version": 3, "training": None}
@@ -153,13 +164,15 @@ TRAINING_ROW = {
     "priority": 10,
     "attempts": 1,
     "stage": "trained",
+    "epoch": None,
+    "epochs": None,
     "progress": 1.0,
     "error": "",
     "created_at": "2025-06-01T03:00:00Z",
     "started_at": "2025-06-01T03:04:00Z",
     "finished_at": "2025-06-01T03:04:05Z",
 }
-CANCELLED = TRAINING_ROW | {"state": "cancelled", "stage": "fitting", "progress": 0.45}
+CANCELLED = TRAINING_ROW | {"state": "cancelled", "stage": "fitting", "epoch": 18, "epochs": 20, "progress": 0.45}
 FORECAST_ROW = {
     "id": 99,
     "symbol": "BBAS3.SA",

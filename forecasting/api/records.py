@@ -85,8 +85,8 @@ class TrainingSerializer(serializers.ModelSerializer[Training]):
     class Meta:
         model = Training
         fields = (
-            "id", "symbol", "state", "reason", "priority", "attempts", "stage", "progress", "error", "created_at", "started_at",
-            "finished_at",
+            "id", "symbol", "state", "reason", "priority", "attempts", "stage", "epoch", "epochs", "progress", "error",
+            "created_at", "started_at", "finished_at",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -12,6 +12,7 @@ from forecasting.api.shapes import CLASSICAL_METRICS
 from forecasting.ledger import Prediction, Scorecard
 from forecasting.models import Forecast, Training
 from forecasting.models.symbols import ticker_problem
+from forecasting.queue_places import Place
 from forecasting.training_queue import ModelStatus
 
 MAX_SYMBOLS = 50
@@ -21,6 +22,7 @@ STARTED = "Model for this stock code has not been trained yet. Starting training
 IN_PROGRESS = "Training already in progress. The model will be available soon."
 NOT_STARTED = "Training not started: {reason}."
 NO_METRICS = "Metrics for this model are not available."
+NOWHERE = Place()
 
 
 @extend_schema_field({"type": "string", "pattern": r"^\s*[A-Za-z0-9^][A-Za-z0-9.^=&_-]{0,23}\s*$", "example": "PETR4.SA"})
@@ -80,20 +82,24 @@ def simulated() -> bool:
     return bool(settings.PRICE_SOURCE == "sample")
 
 
-def training_json(training: Training, positions: Mapping[int, int]) -> dict[str, Any]:
+def training_json(training: Training, places: Mapping[int, Place]) -> dict[str, Any]:
     """An active training; `position` counts from 1 in the queue and is 0 while it runs."""
+    place = places.get(training.pk, NOWHERE)
     return {
         "id": training.pk,
         "state": training.state,
         "reason": training.reason,
-        "position": positions.get(training.pk, 0),
+        "position": place.position,
+        "expected_wait": place.expected_wait_s,
         "stage": training.stage,
+        "epoch": training.epoch,
+        "epochs": training.epochs,
         "progress": round(training.progress, 3),
         "created_at": utc(training.created_at),
     }
 
 
-def check_json(status: ModelStatus, positions: Mapping[int, int]) -> dict[str, Any]:
+def check_json(status: ModelStatus, places: Mapping[int, Place]) -> dict[str, Any]:
     """The answer of `check` for one symbol."""
     if status.version:
         message = AVAILABLE
@@ -106,7 +112,7 @@ def check_json(status: ModelStatus, positions: Mapping[int, int]) -> dict[str, A
         "model_exists": status.version is not None,
         "message": message,
         "version": status.version.number if status.version else None,
-        "training": training_json(status.training, positions) if status.training else None,
+        "training": training_json(status.training, places) if status.training else None,
     }
 
 
@@ -150,7 +156,7 @@ def live_json(card: Scorecard) -> dict[str, Any]:
     }
 
 
-def prediction_json(prediction: Prediction, positions: Mapping[int, int]) -> dict[str, Any]:
+def prediction_json(prediction: Prediction, places: Mapping[int, Place]) -> dict[str, Any]:
     """The answer of `predict` for one symbol."""
     if prediction.forecast:
         return {"status": "success"} | forecast_json(prediction.forecast) | {"stale": prediction.stale, "simulated": simulated()}
@@ -158,7 +164,7 @@ def prediction_json(prediction: Prediction, positions: Mapping[int, int]) -> dic
         return {
             "status": "training",
             "message": STARTED if prediction.started else IN_PROGRESS,
-            "training": training_json(prediction.training, positions),
+            "training": training_json(prediction.training, places),
         }
     return {"status": "failed", "error": prediction.error}
 

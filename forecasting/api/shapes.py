@@ -27,7 +27,13 @@ class ActiveTraining(Shape):
     state = serializers.ChoiceField([(str(state), state.label) for state in ACTIVE_STATES])
     reason = serializers.ChoiceField(TrainingReason.choices)
     position = serializers.IntegerField(help_text="From 1 in the queue; 0 while it runs.")
+    expected_wait = serializers.IntegerField(
+        allow_null=True,
+        help_text="Seconds until it will probably have ended, by the median of the last ones; null before the first.",
+    )
     stage = serializers.CharField(help_text="What the trainer is doing; empty while the training waits.")
+    epoch = serializers.IntegerField(allow_null=True, help_text="Within the stage; null where it has none.")
+    epochs = serializers.IntegerField(allow_null=True, help_text="At most, within the stage.")
     progress = serializers.FloatField(min_value=0, max_value=1, help_text="Fraction done.")
     created_at = serializers.DateTimeField()
 

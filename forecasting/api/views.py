@@ -14,7 +14,7 @@ from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from forecasting import ledger, registry, training_queue
+from forecasting import ledger, queue_places, registry, training_queue
 from forecasting.api import documentation, filters, records, serializers
 from forecasting.api.credentials import STAFF_CREDENTIALS
 from forecasting.api.errors import TemporarilyUnavailable
@@ -54,8 +54,8 @@ class ModelViewSet(viewsets.ViewSet):
     def check(self, request: Request) -> Response:
         """Is there a model?"""
         statuses = training_queue.ensure_trained(requested_tickers(request), now=timezone.now())
-        positions = training_queue.positions(status.training for status in statuses)
-        return Response([serializers.check_json(status, positions) for status in statuses])
+        places = queue_places.places(status.training for status in statuses)
+        return Response([serializers.check_json(status, places) for status in statuses])
 
     @documentation.metrics
     @action(detail=False, methods=["post"])
@@ -71,8 +71,8 @@ class ModelViewSet(viewsets.ViewSet):
         """What will the next close be?"""
         tickers = requested_tickers(request)
         predictions = ledger.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
-        positions = training_queue.positions(prediction.training for prediction in predictions)
-        return Response({"predictions": {each.symbol.ticker: serializers.prediction_json(each, positions) for each in predictions}})
+        places = queue_places.places(prediction.training for prediction in predictions)
+        return Response({"predictions": {each.symbol.ticker: serializers.prediction_json(each, places) for each in predictions}})
 
     @documentation.retrain
     @action(detail=False, methods=["post"])
@@ -85,7 +85,7 @@ class ModelViewSet(viewsets.ViewSet):
             training = training_queue.request_one(ticker)
         except training_queue.QueueFullError as full:
             raise TemporarilyUnavailable(f"Training not started: {full}.") from full
-        answer = serializers.training_json(training, training_queue.positions([training]))
+        answer = serializers.training_json(training, queue_places.places([training]))
         message = f"Re-training initiated for model: {ticker}"
         return Response({"message": message, "training": answer}, status=status.HTTP_202_ACCEPTED)
 

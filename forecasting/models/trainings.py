@@ -1,5 +1,6 @@
 """Trainings: the queue's truth. The task queue only rings the doorbell."""
 
+import statistics
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -9,8 +10,8 @@ from django.db.models.functions import Now
 
 from forecasting.models.symbols import Symbol
 
-LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 3
+MEASURED = 20  # trainings whose median duration is expected of the next ones
 
 
 class TrainingState(models.TextChoices):
@@ -74,17 +75,28 @@ class TrainingQuerySet(models.QuerySet["Training"]):
         """The most urgent first; among equals the oldest."""
         return self.order_by("-priority", "created_at", "pk")
 
+    def running(self) -> "TrainingQuerySet":
+        """Being worked on, as far as anybody knows."""
+        return self.filter(state=TrainingState.RUNNING)
+
     def expired(self) -> "TrainingQuerySet":
         """Running, but nobody renewed the lease."""
-        return self.filter(state=TrainingState.RUNNING, lease_expires_at__lt=Now())
+        return self.running().filter(lease_expires_at__lt=Now())
 
     def held(self, *, training_id: int, fence: int) -> "TrainingQuerySet":
         """The training if this fence still owns it, else nothing: every write of a trainer goes through here."""
-        return self.filter(pk=training_id, fence=fence, state=TrainingState.RUNNING)
+        return self.running().filter(pk=training_id, fence=fence)
 
     def of(self, symbols: Iterable[Symbol]) -> "TrainingQuerySet":
         """Trainings of these symbols."""
         return self.filter(symbol__in=list(symbols))
+
+    def typical_seconds(self) -> float | None:
+        """How long a training takes: the median of the last ones that succeeded at once; None where there was none."""
+        undisturbed = self.filter(state=TrainingState.SUCCEEDED, attempts=1).order_by("-finished_at")
+        ends = undisturbed.values_list("started_at", "finished_at")[:MEASURED]
+        durations = [(finished - started).total_seconds() for started, finished in ends if started and finished]
+        return statistics.median(durations) if durations else None
 
     def newest_per_symbol(self) -> "TrainingQuerySet":
         """One row a symbol: its latest training."""
@@ -101,9 +113,12 @@ class Training(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     fence = models.PositiveIntegerField(default=0, help_text="Raised at every claim; a trainer with an older one is refused.")
     lease_expires_at = models.DateTimeField(null=True, blank=True)
+    claimed_by = models.CharField(max_length=100, blank=True, help_text="The task cluster, or the terminal, that works on it.")
     not_before = models.DateTimeField(db_default=Now(), help_text="No trainer takes it earlier.")
     stage = models.CharField(max_length=20, blank=True)
     progress = models.FloatField(default=0.0, help_text="Fraction done, 0 to 1.")
+    epoch = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Within the stage; empty where it has none.")
+    epochs = models.PositiveSmallIntegerField(null=True, blank=True, help_text="At most, within the stage.")
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
@@ -140,6 +155,10 @@ class Training(models.Model):
                 name="training_claim_order",
             ),
             models.Index(F("symbol"), F("created_at").desc(), name="training_newest"),
+            models.Index(F("lease_expires_at"), condition=Q(state=TrainingState.RUNNING), name="training_lease"),
+            models.Index(
+                F("finished_at").desc(), condition=Q(state=TrainingState.SUCCEEDED, attempts=1), name="training_durations"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -26,9 +26,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else it says at every sta
 import keras
 import tensorflow as tf
 
-# One thread: these matrices are too small to gain from a second one, and sums then have one order.
-tf.config.threading.set_intra_op_parallelism_threads(1)
-tf.config.threading.set_inter_op_parallelism_threads(1)
+# One thread, unless told otherwise: these matrices are too small to gain from a second one, and sums then have one order.
+THREADS = int(os.environ.get("TRAIN_THREADS", "1"))
+tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 tf.config.experimental.enable_op_determinism()
 
 XLA = sys.platform == "linux"  # a third less time per epoch for a second of compiling; not part of every other TensorFlow

@@ -126,6 +126,8 @@ def test_trainings_show_why_they_failed(get: Send) -> None:
         "priority": 50,
         "attempts": 1,
         "stage": "prices",
+        "epoch": None,
+        "epochs": None,
         "progress": 0.25,
         "error": "It has 10 bars.",
     }

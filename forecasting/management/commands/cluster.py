@@ -4,9 +4,10 @@ import os
 import signal
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django_q.cluster import Cluster
 
+from stockpred import pulse
 from stockpred.processes import parent_is_gone
 
 GRACE_SECONDS = 15  # for running tasks, after the worker has died without a word
@@ -18,11 +19,18 @@ class Command(BaseCommand):
     help = "One task cluster, as `manage.py worker` starts it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Runs until SIGTERM, or until the worker is gone and its grace is over."""
+        """Runs until SIGTERM, or until the worker is gone and its grace is over; CommandError when the cluster ends by itself."""
+        pulse.announce_tasks()
         cluster = Cluster()
         cluster.start()
         while cluster.sentinel.is_alive() and not parent_is_gone(wait_s=1.0):
             pass
+        if not parent_is_gone():
+            raise CommandError(f"The sentinel of cluster {os.environ.get('Q_CLUSTER_NAME')} ended.")
+        # From here on SIGTERM waits: its handler would wait for the lock of the event for ever if it came while we set it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        if stop := cluster.stop_event:  # None once the handler is through
+            stop.set()
         cluster.sentinel.join(GRACE_SECONDS)
         if cluster.sentinel.is_alive():
             os.killpg(os.getpgrp(), signal.SIGKILL)

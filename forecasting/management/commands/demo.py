@@ -90,8 +90,7 @@ class Story:
                 answers = service.post("check", symbols=self._tickers)
                 for answer in answers:
                     if training := answer["training"]:
-                        stage = training["stage"] or training["state"]
-                        bars.update(answer["symbol"], stage=stage, fraction=training["progress"])
+                        bars.update(answer["symbol"], stage=terminal.where_it_stands(training), fraction=training["progress"])
                     elif answer["model_exists"]:
                         bars.update(answer["symbol"], stage="done", fraction=1.0)
                     else:

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
-from forecasting import ledger, terminal
+from forecasting import ledger, queue_places, terminal
 from forecasting.api.serializers import SymbolsRequest, prediction_json
 
 
@@ -41,5 +41,6 @@ class Command(BaseCommand):
         """Prints a table."""
         tickers = valid_tickers(options["symbols"])
         predictions = ledger.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
-        answers = {each.symbol.ticker: prediction_json(each, {}) for each in predictions}
+        places = queue_places.places(each.training for each in predictions)
+        answers = {each.symbol.ticker: prediction_json(each, places) for each in predictions}
         terminal.show_forecasts(terminal.console(), answers, simulated=settings.PRICE_SOURCE == "sample")

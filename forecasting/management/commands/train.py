@@ -1,14 +1,13 @@
 """`manage.py train SYMBOL...`: trainings at the terminal."""
 
 import time
-from collections.abc import Collection
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from forecasting import ledger, terminal, trainer_process, training_queue
-from forecasting.api.serializers import metrics_json
+from forecasting import ledger, queue_places, terminal, trainer_process, training_queue
+from forecasting.api.serializers import metrics_json, training_json
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
@@ -42,7 +41,7 @@ class Command(BaseCommand):
         if reasons := [f"{training.subject}: {training.error or training.state}" for training in unsuccessful]:
             raise CommandError("Not trained:\n" + "\n".join(reasons))
 
-    def _work(self, keys: Collection[int], bars: terminal.TrainingProgress) -> None:
+    def _work(self, keys: list[int], bars: terminal.TrainingProgress) -> None:
         """Takes the trainings one by one until all have ended."""
 
         def show(training: Training, stage: str, fraction: float) -> None:
@@ -51,10 +50,16 @@ class Command(BaseCommand):
         mine = Training.objects.filter(pk__in=keys).select_related("symbol")
         with trainer_process.TrainerProcess(watch=show) as trainer:
             while any(training.is_active for training in mine.all()):
-                if training := training_queue.claim(among=keys):
+                if training := trainer_process.claim(among=keys):
                     trainer_process.train(training, trainer)
                 else:  # another process works on it, or has died over it
                     training_queue.rescue()
                     time.sleep(POLL_SECONDS)
-                for training in mine.all():
-                    show(training, training.stage or training.state, training.progress)
+                self._show(list(mine.all()), bars)
+
+    def _show(self, trainings: list[Training], bars: terminal.TrainingProgress) -> None:
+        """How far each is, those of other processes too."""
+        places = queue_places.places(trainings)
+        for training in trainings:
+            text = terminal.where_it_stands(training_json(training, places)) if training.is_active else training.state
+            bars.update(training.subject, stage=text, fraction=training.progress)

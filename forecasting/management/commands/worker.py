@@ -1,25 +1,29 @@
 """`manage.py worker`: the background work of the service."""
 
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from forecasting import tasks
-from forecasting.worker import RestartLimitError, Worker
+from forecasting.worker import Worker
 from stockpred.processes import StopSignal
+from stockpred.sole import AnotherWorkerError, sole_worker
+
+PATIENCE_SECONDS = 5  # for a worker that is ending
+ORPHAN_SECONDS = 20  # for the clusters of one that was killed, which end by themselves
 
 
 class Command(BaseCommand):
-    """Both clusters, the schedules, and today's daily job."""
+    """Both clusters, the schedules, today's daily job and the rescue of trainings."""
 
     help = "Runs trainings and the daily job until SIGTERM or Ctrl-C."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Returns after a clean stop; CommandError when a cluster cannot be kept running."""
-        stop = StopSignal()
-        tasks.ensure_schedules()
-        tasks.request_daily_job()
+        """Returns after a clean stop; CommandError where another worker runs here."""
         try:
-            Worker().run(stop)
-        except RestartLimitError as error:
+            with sole_worker(Path(settings.STATE_DIR), patience_s=PATIENCE_SECONDS, grace_s=ORPHAN_SECONDS) as sole:
+                stop = StopSignal()  # until now the signal just ends it: nothing runs yet
+                Worker(sole).run(stop)
+        except AnotherWorkerError as error:
             raise CommandError(str(error)) from error

@@ -1,0 +1,58 @@
+"""Where trainings stand: their places in the queue and how long they will probably take, from the durations that were measured."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+
+from forecasting.models import Training
+from forecasting.models.trainings import TrainingState
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an active training stands: in the queue from 1, 0 while it runs, and when it will probably have ended."""
+
+    position: int = 0
+    expected_wait_s: int | None = None  # None before any training has been measured
+
+
+def places(trainings: Iterable[Training | None]) -> dict[int, Place]:
+    """Where the active ones among these stand, by primary key. Two queries, none where nothing is active."""
+    active = [training for training in trainings if training and training.is_active]
+    if not active:
+        return {}
+    positions = _positions([training.pk for training in active if training.state == TrainingState.QUEUED])
+    typical = Training.objects.all().typical_seconds()
+    return {
+        training.pk: Place(position, None if typical is None else _expected_wait(training, position, typical))
+        for training in active
+        for position in [positions.get(training.pk, 0)]
+    }
+
+
+def _positions(keys: list[int]) -> dict[int, int]:
+    """The places of these waiting trainings, in the order of TrainingQuerySet.in_claim_order."""
+    query = """
+        SELECT id, place FROM (
+            SELECT id, row_number() OVER (ORDER BY priority DESC, created_at, id) AS place
+            FROM forecasting_training WHERE state = 'queued'
+        ) AS waiting
+        WHERE id = ANY (%s)
+    """
+    if not keys:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(query, [keys])
+        return dict(cursor.fetchall())
+
+
+def _expected_wait(training: Training, position: int, typical_s: float) -> int:
+    """Seconds until it ends: its own rest, or the rounds that TRAIN_WORKERS trainers need for it and those before it.
+
+    Those that are being trained now count as half done.
+    """
+    rounds = math.ceil(position / settings.TRAIN_WORKERS) + 0.5 if position else 1 - training.progress
+    return round(typical_s * rounds)

@@ -1,0 +1,216 @@
+"""What a fault is tried on: workers and a web server of their own, on a database and a folder that belong to this case alone."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from forecasting import training_queue
+from forecasting.models import Symbol, Training
+from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.pipeline.calendars import last_completed_session
+from forecasting.pipeline.simulation import Simulation
+from stockpred.processes import ProcessGroup, wait_for
+from tests.chaos.processes import descendants, group_of, variable
+from tests.running import process_ids, started
+
+BARS = 560  # sessions: little more than a training needs
+TICKERS = tuple(f"CHAOS{number}" for number in range(1, 101))
+LOOK_SECONDS = 0.02
+SETTLE_SECONDS = 240.0
+
+# Failures are noticed sooner than by default, where a case is repeated many times.
+FAST = {"LEASE_SECONDS": "8", "HEARTBEAT_SECONDS": "1", "HANG_SECONDS": "15"}
+
+FAULTY = {"PYTHONPATH": str(Path(__file__).resolve().parent / "faults")}  # see there
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How long something took, and how long it may take, in seconds."""
+
+    what: str
+    seconds: float
+    limit: float
+
+
+@dataclass
+class Site:
+    """The service under test. What is noted here ends up in the table."""
+
+    folder: Path
+    variables: dict[str, str]
+    measured: list[Measured] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    accepted: set[int] = field(default_factory=set)
+    samples: int = 0  # that the oracle took
+    watched_s: float = 0.0
+
+    @contextmanager
+    def worker(self, name: str = "worker", *, within: Sequence[str] = (), **variables: str) -> Iterator[ProcessGroup]:
+        """A worker in a folder of its own, as on a machine of its own; `within` is a command that runs it."""
+        (self.folder / name).mkdir(exist_ok=True)
+        with started("worker", self.folder / name, within=within, **(self.variables | variables)) as group:
+            yield group
+
+    @contextmanager
+    def web(self) -> Iterator["Web"]:
+        """A web server that answers."""
+        (self.folder / "web").mkdir(exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        variables = self.variables | {"PORT": str(port), "DEBUG": "False"}
+        with started("web", self.folder / "web", **variables):
+            web = Web(port)
+            assert wait_for(lambda: web.status("GET", "/health") == http.client.OK, seconds=60)
+            yield web
+
+    def request(self, tickers: Iterable[str]) -> list[Training]:
+        """A person asks for trainings, which count as accepted."""
+        symbols = Symbol.objects.all().ensure(list(tickers))
+        trainings = list(training_queue.request(symbols, reason=TrainingReason.REQUESTED).values())
+        self.accepted |= {training.pk for training in trainings}
+        return trainings
+
+    def within(self, limit: float, what: str, condition: Callable[[], object]) -> None:
+        """Waits for the condition and notes how long that took; a problem where it took longer than `limit` seconds."""
+        began = time.monotonic()
+        came = wait_for(lambda: bool(condition()), seconds=2 * limit, every_s=LOOK_SECONDS)
+        self.note(what if came else f"{what} (in vain)", time.monotonic() - began, limit)
+
+    def note(self, what: str, seconds: float, limit: float) -> None:
+        """Notes how long something took; a problem where that was longer than `limit` seconds."""
+        self.measured.append(Measured(what, round(seconds, 2), limit))
+        if seconds > limit:
+            self.problems.append(f"{what}: {seconds:.1f} s, allowed are {limit:.0f}")
+
+    def expect(self, true: object, problem: str) -> None:
+        """Notes a problem where it is not true."""
+        if not true:
+            self.problems.append(problem)
+
+    def settle(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Waits until every accepted training has ended."""
+        if not wait_for(lambda: not self.rows().active().exists(), seconds=seconds):
+            self.problems.append(f"after {seconds:.0f} s {self.rows().active().count()} trainings have not ended")
+
+    def rows(self) -> Any:
+        """The accepted trainings."""
+        return Training.objects.filter(pk__in=self.accepted)
+
+    def report(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        noted = {"measured": [asdict(each) for each in self.measured], "problems": self.problems}
+        return noted | {"trainings": len(self.accepted), "samples": self.samples, "watched_s": self.watched_s}
+
+    def pids(self, command: str, *, name: str = "worker") -> list[int]:
+        """The living processes of one worker that run a command."""
+        return process_ids(self.folder / name, command=command)
+
+    def trainer(self, *, name: str = "worker", seconds: float = 120.0) -> int:
+        """The trainer's process, once there is one."""
+        found: list[int] = []
+
+        def look() -> bool:
+            found[:] = self.pids("trainer", name=name)
+            return bool(found)
+
+        assert wait_for(look, seconds=seconds, every_s=LOOK_SECONDS), f"no trainer within {seconds:.0f} s"
+        return found[0]
+
+    def clusters(self, *, name: str = "worker") -> dict[str, int]:
+        """The main process of each cluster, which leads its process group, by the cluster's name."""
+        leaders = [pid for pid in self.pids("cluster", name=name) if group_of(pid) == pid]
+        return {variable(pid, "Q_CLUSTER_NAME"): pid for pid in leaders}
+
+    def until_clusters_run(self, *, name: str = "worker") -> dict[str, int]:
+        """Both clusters, once each has all of its processes."""
+
+        def run() -> bool:
+            return {cluster: len(descendants(pid)) for cluster, pid in self.clusters(name=name).items()} == {
+                "short": 5,
+                "training": 4,
+            }
+
+        assert wait_for(run, seconds=90), f"the clusters do not run: {self.clusters(name=name)}"
+        return self.clusters(name=name)
+
+
+class Web:
+    """A client of the web server."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def ask(self, method: str, path: str, **body: Any) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and JSON of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            response = connection.getresponse()
+            return response.status, dict(response.headers), json.loads(response.read())
+        finally:
+            connection.close()
+
+    def status(self, method: str, path: str, **body: Any) -> int:
+        """The status of an answer, 0 where there is none."""
+        try:
+            return self.ask(method, path, **body)[0]
+        except OSError:
+            return 0
+
+
+def write_prices(folder: Path, tickers: Sequence[str] = TICKERS, *, sessions: int = BARS) -> None:
+    """Simulated bars as a folder of CSV files, up to the last completed session."""
+    folder.mkdir(parents=True, exist_ok=True)
+    through = last_completed_session("XNYS", now=timezone.now())
+    for number, ticker in enumerate(tickers):
+        history = Simulation(seed=number).fetch("SAMPLE1", since=None, through=through)
+        history.bars[-sessions:].assign(adj_close="").to_csv(folder / f"{ticker}.csv", date_format="%Y-%m-%d")
+
+
+def is_running(training: Training, *, after_fence: int = 0) -> bool:
+    """Whether somebody trains it, by a later fence."""
+    training.refresh_from_db()
+    return training.state == TrainingState.RUNNING and training.fence > after_fence
+
+
+def is_being_fitted(training: Training) -> bool:
+    """Whether a trainer works on it."""
+    return is_running(training) and training.stage not in ("", "starting", "prices", "features")
+
+
+def is_unfinished(training: Training) -> bool:
+    """Whether it waits or runs."""
+    training.refresh_from_db()
+    return training.is_active
+
+
+def is_in_first_half(training: Training) -> bool:
+    """Whether a trainer fits it and is far from its publication."""
+    return is_being_fitted(training) and training.progress < 0.5
+
+
+def has_moved_on(training: Training, *, fence: int) -> bool:
+    """Whether it has ended, waits, or is being trained by a later fence."""
+    training.refresh_from_db()
+    return training.state != TrainingState.RUNNING or training.fence > fence
+
+
+def is_past(moment: float) -> bool:
+    """Whether it is later than this moment of the monotonic clock."""
+    return time.monotonic() > moment
+
+
+def media() -> Path:
+    """The folder of all versions' folders."""
+    return Path(settings.MEDIA_ROOT) / "models"

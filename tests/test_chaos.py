@@ -1,0 +1,17 @@
+"""The short form of the fault suite: every fault that does not need minutes, once or twice, on services of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+
+@pytest.mark.timeout(600)
+def test_nothing_is_lost_or_doubled_when_the_service_is_broken_on_purpose() -> None:
+    command = [sys.executable, "-m", "tests.chaos", "--short", "--jobs", "4"]
+    suite = subprocess.run(
+        command, cwd=settings.BASE_DIR, env=os.environ | {"COLUMNS": "150"}, check=False, capture_output=True, text=True
+    )
+    assert suite.returncode == 0, suite.stdout + suite.stderr
