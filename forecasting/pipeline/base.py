@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.artifacts import BaseModel, Fit, ServingModel
-from forecasting.pipeline.calibration import UNCALIBRATED, ValidationRows, fit_calibration
+from forecasting.pipeline.calibration import UNCALIBRATED
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.conformal import ValidationRows, fit_calibration
 from forecasting.pipeline.evaluation import directional_accuracy, improvement_p, measure, price_errors
 from forecasting.pipeline.features import FeatureTable, compute_features
 from forecasting.pipeline.fitting import require_finite, scaler_of, start_from_nothing

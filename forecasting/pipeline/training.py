@@ -12,8 +12,9 @@ import pandas as pd
 
 from forecasting.pipeline.adaptation import adapted, stretched
 from forecasting.pipeline.artifacts import BaseModel, ServingModel, TrainedModel
-from forecasting.pipeline.calibration import UNCALIBRATED, ValidationRows, fit_calibration
+from forecasting.pipeline.calibration import UNCALIBRATED
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.conformal import ValidationRows, fit_calibration
 from forecasting.pipeline.evaluation import measure, quantile_column
 from forecasting.pipeline.features import FeatureTable, compute_features
 from forecasting.pipeline.fitting import begin, fit_until_no_better, learning_rate, require_finite

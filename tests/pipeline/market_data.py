@@ -84,7 +84,7 @@ def linear_network(config: ForecastConfig = TINY, *, seed: int = 3) -> bytes:
     """An ONNX model of random weights, input (n, window, features), output (n, levels) around the standard normal's quantiles."""
     rng = np.random.default_rng(seed)
     inputs, outputs = config.window * len(config.features), len(config.quantile_levels)
-    weights = {"kernel": 0.02 * rng.standard_normal((inputs, outputs)), "bias": np.linspace(-1.6, 1.6, outputs)}
+    weights = {"kernel": 0.002 * rng.standard_normal((inputs, outputs)), "bias": np.linspace(-1.6, 1.6, outputs)}
     graph = helper.make_graph(
         [helper.make_node("Flatten", ["windows"], ["flat"]), helper.make_node("Gemm", ["flat", *weights], ["quantiles"])],
         "linear",

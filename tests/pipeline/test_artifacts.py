@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import date
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from forecasting.pipeline import artifacts
-from forecasting.pipeline.artifacts import FILES, ArtifactError, ArtifactFile, ServingModel, TrainedModel
-from tests.pipeline.market_data import serving_model
+from forecasting.pipeline.artifacts import ArtifactError, ArtifactFile, BaseModel, Fit, ServingModel, TrainedModel
+from forecasting.pipeline.windows import Scaler, Seen
+from tests.pipeline.market_data import TINY, serving_model
 
 Files = dict[str, ArtifactFile]
 
@@ -31,6 +32,7 @@ def trained_model(**changes: object) -> TrainedModel:
         "weights": b"weights",
         "metrics": {"MAE": 0.1, "R²": 0.9},
         "backtest": pd.DataFrame(backtest),
+        "from_base": True,
         "data_start": date(2015, 1, 2),
         "data_end": date(2024, 1, 4),
         "bar_count": 2_000,
@@ -41,13 +43,31 @@ def trained_model(**changes: object) -> TrainedModel:
     return TrainedModel(**(values | changes))  # type: ignore[arg-type]  # one dictionary for fields of many types
 
 
+def base_model() -> BaseModel:
+    columns = len(TINY.features)
+    return BaseModel(
+        **{field.name: getattr(serving_model(), field.name) for field in fields(ServingModel)},
+        weights=b"weights",
+        earlier=Fit(b"earlier weights", Scaler(mean=(0.1,) * columns, spread=(1 / 3,) * columns)),
+        seen=Seen(date(2022, 6, 30), date(2023, 6, 30)),
+        symbols=("KO", "PEP"),
+        metrics={"mase": 0.1 + 0.2, "symbols": 2},
+        data_start=date(2015, 1, 2),
+        data_end=date(2024, 1, 4),
+        bar_count=4_000,
+        duration_s=3.21,
+        versions={"keras": "3"},
+    )
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
     return artifacts.write(tmp_path, trained_model())
 
 
 def test_it_writes_exactly_the_files_that_it_records(tmp_path: Path, files: Files) -> None:
-    assert {path.name for path in tmp_path.iterdir()} == {*files} == {*FILES}
+    assert {path.name for path in tmp_path.iterdir()} == {*files}
+    assert {*files} == {"model.onnx", "model.weights.h5", "meta.json", "backtest.csv"}
     assert all((tmp_path / name).stat().st_size == file.size for name, file in files.items())
 
 
@@ -93,6 +113,51 @@ def test_serving_needs_neither_weights_nor_backtest(tmp_path: Path, files: Files
     assert artifacts.read(tmp_path, files) == serving_model()
 
 
+@pytest.fixture
+def base_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    artifacts.write(folder, base_model())
+    return folder
+
+
+def test_the_base_that_is_read_is_the_one_that_was_written(base_folder: Path) -> None:
+    read, written = artifacts.read_base(base_folder, artifacts.recorded(base_folder)), base_model()
+
+    assert {field.name: getattr(read, field.name) for field in fields(BaseModel)} == {
+        field.name: getattr(written, field.name) for field in fields(BaseModel)
+    }
+
+
+def test_a_base_serves_like_a_symbols_version(base_folder: Path) -> None:
+    assert artifacts.read(base_folder, artifacts.recorded(base_folder)) == serving_model()
+
+
+def test_a_folder_that_no_database_knows_is_recorded_as_it_was_written(tmp_path: Path) -> None:
+    written = artifacts.write(tmp_path, base_model())
+
+    assert artifacts.recorded(tmp_path) == written
+    assert {*written} == {"model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5"}
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5"])
+def test_a_base_folder_that_lacks_a_file_names_it(base_folder: Path, name: str) -> None:
+    (base_folder / name).unlink()
+
+    with pytest.raises(ArtifactError, match=f"{name} is missing"):
+        artifacts.recorded(base_folder)
+
+
+def test_a_symbols_version_is_no_base(tmp_path: Path, files: Files) -> None:
+    with pytest.raises(ArtifactError, match=r"earlier\.weights\.h5 is missing"):
+        artifacts.recorded(tmp_path)
+
+
+@pytest.mark.parametrize(("change", "fits"), [({"seed": 7}, True), ({"units": 5}, False), ({"window": 11}, False)])
+def test_a_training_starts_from_a_base_of_the_same_config_whatever_the_seed(change: dict[str, int], *, fits: bool) -> None:
+    assert base_model().fits(replace(TINY, **change)) is fits  # type: ignore[arg-type]  # whole numbers, all of them
+
+
 def remove(path: Path) -> None:
     path.unlink()
 
@@ -135,6 +200,16 @@ def test_a_damaged_file_does_not_serve(
     with pytest.raises(ArtifactError, match=f"{name} .*{reason}") as caught:
         artifacts.read(tmp_path, files)
     assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5"])
+@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
+def test_a_damaged_file_of_a_base_is_named(base_folder: Path, name: str, damage: Callable[[Path], None], reason: str) -> None:
+    written = artifacts.recorded(base_folder)
+    damage(base_folder / name)
+
+    with pytest.raises(ArtifactError, match=f"{name} .*{reason}"):
+        artifacts.read_base(base_folder, written)
 
 
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE)

@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 
 from forecasting.pipeline.calibration import (
-    SPREAD_BOUNDS,
     UNCALIBRATED,
     Calibration,
-    fit_calibration,
-    fit_median_weight,
-    fit_spread,
     probability_up,
 )
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.conformal import SPREAD_BOUNDS
 from forecasting.pipeline.features import Array
 
 CONFIG = ForecastConfig()
@@ -68,61 +65,6 @@ def test_applying_it_leaves_its_input_alone(rng: np.random.Generator) -> None:
     Calibration(median_weight=0.0, spread=2.0).apply(quantiles)
 
     np.testing.assert_array_equal(quantiles, before)
-
-
-def test_the_median_weight_gives_the_least_absolute_error(rng: np.random.Generator) -> None:
-    median, volatility = rng.standard_normal(301), rng.uniform(0.01, 0.03, 301)
-    target = 0.4 * median + rng.standard_normal(301)
-
-    weight = fit_median_weight(target, median, volatility)
-
-    grid = np.linspace(0, 1, 1_001)
-    errors = [(volatility * np.abs(target - candidate * median)).sum() for candidate in grid]
-    assert weight == pytest.approx(grid[np.argmin(errors)], abs=0.002)
-
-
-def test_a_median_of_the_wrong_sign_gets_no_weight(rng: np.random.Generator) -> None:
-    median = rng.standard_normal(300)
-
-    assert fit_median_weight(-median, median, np.ones(300)) == 0.0
-
-
-def test_a_median_that_is_too_timid_gets_no_more_than_its_own_weight(rng: np.random.Generator) -> None:
-    median = rng.standard_normal(300)
-
-    assert fit_median_weight(3 * median, median, np.ones(300)) == 1.0
-
-
-def test_a_median_at_the_last_close_gets_no_weight() -> None:
-    assert fit_median_weight(np.ones(3), np.zeros(3), np.ones(3)) == 0.0
-
-
-def test_the_spread_brings_new_outcomes_to_the_promised_coverage(rng: np.random.Generator) -> None:
-    learnt = rng.standard_t(4, 4_000)
-    low, high = np.full(4_000, 0.7), np.full(4_000, 0.9)
-
-    spread = fit_spread(learnt, low, high, level=0.8)
-
-    new = rng.standard_t(4, 4_000)
-    assert ((new >= -spread * 0.7) & (new <= spread * 0.9)).mean() == pytest.approx(0.8, abs=0.02)
-
-
-def test_the_spread_stays_within_bounds_on_odd_rows() -> None:
-    ones = np.ones(100)
-
-    assert fit_spread(np.zeros(100), ones, ones, level=0.8) == SPREAD_BOUNDS[0]
-    assert fit_spread(np.full(100, 50.0), ones, 0 * ones, level=0.8) == SPREAD_BOUNDS[1]
-
-
-def test_a_network_that_is_right_is_left_nearly_alone(rng: np.random.Generator) -> None:
-    quantiles = forecasts(rng, 4_000)
-    width = (quantiles[:, -1] - quantiles[:, 0]) / (NORMAL[-1] - NORMAL[0])
-    target = quantiles[:, 3] + width * rng.standard_normal(4_000)
-
-    calibration = fit_calibration(target, quantiles, np.ones(4_000), CONFIG)
-
-    assert calibration.median_weight > 0.8
-    assert calibration.spread == pytest.approx(1, abs=0.06)
 
 
 def test_a_rise_is_as_likely_as_a_fall_around_zero() -> None:

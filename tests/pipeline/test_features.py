@@ -4,14 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline.config import FEATURES
 from forecasting.pipeline.features import (
+    LARGEST_GAP,
+    SIZE_FLOOR,
+    USUAL_MOVE,
     VOLATILITY_FLOOR,
     FeatureTable,
     compute_features,
     ewma_volatility,
     parkinson_volatility,
     relative_volume,
+    trailing_means,
 )
 from tests.pipeline.market_data import TINY, flat_bars, simulated_bars
 
@@ -27,7 +30,7 @@ def table(bars: pd.DataFrame) -> FeatureTable:
 
 
 def column(table: FeatureTable, name: str) -> np.ndarray:
-    return table.features[:, FEATURES.index(name)]
+    return table.features[:, TINY.features.index(name)]
 
 
 def test_the_first_row_is_the_first_session_with_a_whole_look_back(bars: pd.DataFrame, table: FeatureTable) -> None:
@@ -38,7 +41,7 @@ def test_the_first_row_is_the_first_session_with_a_whole_look_back(bars: pd.Data
 def test_every_array_has_one_entry_per_row(table: FeatureTable) -> None:
     rows = len(table.dates)
 
-    assert table.features.shape == (rows, len(FEATURES))
+    assert table.features.shape == (rows, len(TINY.features))
     assert table.volatility.shape == table.target.shape == table.close.shape == (rows,)
 
 
@@ -49,6 +52,42 @@ def test_the_price_features_are_log_ratios_of_their_session(bars: pd.DataFrame, 
     assert column(table, "overnight_gap")[-1] == pytest.approx(np.log(today.open / yesterday.close))
     assert column(table, "high_low_range")[-1] == pytest.approx(np.log(today.high / today.low))
     assert column(table, "open_close_move")[-1] == pytest.approx(np.log(today.close / today.open))
+
+
+@pytest.mark.parametrize("sessions", TINY.horizons)
+def test_the_sizes_of_past_moves_are_measured_by_todays_volatility(bars: pd.DataFrame, table: FeatureTable, sessions: int) -> None:
+    logs, yesterday = np.log(bars[["open", "high", "low", "close"]]), np.log(bars.close).shift(1)
+    returns = logs.close - yesterday
+    rogers_satchell = (logs.high - logs.close) * (logs.high - logs.open) + (logs.low - logs.close) * (logs.low - logs.open)
+    daily = {
+        "range": (logs.high - logs.low) ** 2,
+        "swing": rogers_satchell + (logs.open - yesterday) ** 2,
+        "return": returns**2,
+    }
+
+    for size, variance in daily.items():
+        root = np.sqrt(variance.rolling(sessions).mean()).clip(lower=SIZE_FLOOR).loc[table.dates]
+        np.testing.assert_allclose(column(table, f"{size}_{sessions}"), np.log(root / table.volatility), atol=1e-9)
+    move = returns.abs().rolling(sessions).mean().loc[table.dates]
+    np.testing.assert_allclose(column(table, f"move_{sessions}"), move / table.volatility)
+
+
+def test_a_fall_and_a_gap_are_signs_of_stress(bars: pd.DataFrame, table: FeatureTable) -> None:
+    yesterday = bars.close.shift(1)
+    returns, gaps = (np.log(bars[name] / yesterday).loc[table.dates] for name in ("close", "open"))
+
+    np.testing.assert_allclose(column(table, "fall"), returns.clip(upper=0) / USUAL_MOVE)
+    np.testing.assert_allclose(column(table, "gap"), gaps.abs().clip(upper=LARGEST_GAP) / USUAL_MOVE)
+
+
+def test_the_mean_of_each_horizon_is_that_of_its_last_values() -> None:
+    values = np.random.default_rng(7).standard_normal((2, 30))
+
+    means = trailing_means(values, (1, 4, 9))
+
+    assert [*means] == [1, 4, 9]
+    for sessions, mean in means.items():
+        np.testing.assert_allclose(mean, pd.DataFrame(values.T).rolling(sessions).mean().to_numpy().T[:, 8:])
 
 
 def test_the_target_is_the_next_return_in_units_of_todays_volatility(bars: pd.DataFrame, table: FeatureTable) -> None:

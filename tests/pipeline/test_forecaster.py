@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.pipeline.adaptation import RECENT, next_factor
 from forecasting.pipeline.artifacts import ArtifactError
+from forecasting.pipeline.evaluation import quantile_column
 from forecasting.pipeline.features import compute_features
 from forecasting.pipeline.forecaster import Forecaster
+from forecasting.pipeline.training import make_backtest
 from forecasting.pipeline.windows import TooFewBarsError
 from tests.pipeline.market_data import TINY, flat_bars, serving_model, simulated_bars
 
@@ -68,13 +72,25 @@ def test_one_bar_too_few_is_refused(forecaster: Forecaster, bars: pd.DataFrame) 
 
 def test_a_backtest_row_is_the_forecast_that_was_served_that_day(forecaster: Forecaster, bars: pd.DataFrame) -> None:
     table = compute_features(bars, TINY)
-    rows = range(100, 120)
 
-    quantiles = table.close[100:120, None] * np.exp(forecaster.forecast_rows(table, rows))
+    backtest, _ = make_backtest(serving_model(), table, range(100, 140))
 
-    for row, expected in zip(rows, quantiles.tolist(), strict=True):
-        served = forecaster.forecast(bars.loc[: table.dates[row]])
-        assert [*served.quantiles.values()] == expected
+    columns = [quantile_column(level) for level in TINY.quantile_levels]
+    recent: deque[bool] = deque(maxlen=RECENT)
+    factor = forecaster.first_factor
+    for row in backtest.itertuples():
+        served = forecaster.forecast(bars.loc[: row.as_of], factor=factor)  # type: ignore[misc]  # a label, as pandas takes it
+        assert [*served.quantiles.values()] == [getattr(row, name) for name in columns]
+        recent.append(served.interval_low <= row.actual_close <= served.interval_high)  # type: ignore[operator]
+        factor = next_factor(factor, recent, level=TINY.interval_level)
+
+
+def test_a_factor_stretches_the_distances_from_the_median(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    usual, wide = forecaster.forecast(bars), forecaster.forecast(bars, factor=1.5)
+
+    assert wide.price == usual.price
+    for level, price in usual.quantiles.items():
+        assert np.log(wide.quantiles[level] / wide.price) == pytest.approx(1.5 * np.log(price / usual.price))
 
 
 def test_a_price_that_never_moves_gives_a_narrow_finite_forecast(forecaster: Forecaster) -> None:

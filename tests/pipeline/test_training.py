@@ -12,8 +12,9 @@ import pytest
 
 from forecasting.pipeline.artifacts import TrainedModel
 from forecasting.pipeline.features import compute_features
+from forecasting.pipeline.fitting import fit_scaler
 from forecasting.pipeline.forecaster import Forecaster
-from forecasting.pipeline.training import Progress, fit_scaler, train
+from forecasting.pipeline.training import Progress, train
 from forecasting.pipeline.windows import TooFewBarsError, UntrainableError, split_rows
 from tests.pipeline.market_data import TINY, simulated_bars
 
