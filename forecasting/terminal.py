@@ -65,7 +65,7 @@ class TrainingProgress:
 def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], *, simulated: bool) -> None:
     """The answers of `predict`: a table of the forecasts, and a line for each symbol without one."""
     table = _table("Forecasts of the next session's close", simulated=simulated)
-    for heading in ("symbol", "last close", "forecast", "80 % interval", "for session", "P(up)"):
+    for heading in ("symbol", "last close", "forecast", "80 % interval", "for session", "P(up)", "by"):
         table.add_column(heading, justify="left" if heading == "symbol" else "right")
     forecasts = {symbol: answer for symbol, answer in predictions.items() if answer["status"] == "success"}
     for symbol, answer in forecasts.items():
@@ -77,6 +77,7 @@ def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], 
             f"{interval['low']} to {interval['high']}",
             answer["target_date"],
             f"{answer['probability_up']:.0%}",
+            "the base model" if answer["model"]["kind"] == "base" else f"version {answer['model']['version']}",
         )
     if forecasts:
         page.print(table)

@@ -58,6 +58,8 @@ class Story:
         self.step("POST /models/check: is there a model?")
         for answer in service.post("check", symbols=self._tickers):
             self._console.print(f"  {answer['symbol']}: {answer['message']}")
+        self.step("POST /models/predict: until there is, the base model of all symbols forecasts")
+        self._predict(service, enough=("success", "training"))
         self.step("Waiting for the trainings")
         self._await_trainings(service)
         self.step("POST /models/metrics: how good are they?")
@@ -76,10 +78,10 @@ class Story:
         """A heading with the time since the start."""
         self._console.print(f"\n[bold]{time.monotonic() - self._started:5.1f} s  {title}[/bold]")
 
-    def _predict(self, service: PrivateService) -> None:
+    def _predict(self, service: PrivateService, *, enough: tuple[str, ...] = ("success",)) -> None:
         predictions = service.post("predict", symbols=self._tickers)["predictions"]
         terminal.show_forecasts(self._console, predictions, simulated=service.simulated)
-        if failed := [ticker for ticker, answer in predictions.items() if answer["status"] != "success"]:
+        if failed := [ticker for ticker, answer in predictions.items() if answer["status"] not in enough]:
             raise service.error(f"There is no forecast for {', '.join(failed)}.")
 
     def _await_trainings(self, service: PrivateService) -> None:
