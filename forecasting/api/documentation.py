@@ -92,8 +92,8 @@ predict = extend_schema(
     operation_id="predict",
     tags=[MODELS],
     summary="What will the next session's close be?",
-    description="Median, interval and quantiles of the next session's close. The training of a missing model is started; until it is "
-    "done, the base model of all symbols forecasts (`model.kind` is `base`) as soon as there are prices enough.\n\n"
+    description="Median, interval and quantiles of the next session's close. The training of a missing model is started; until it "
+    "is done, the base model of all symbols forecasts (`model.kind` is `base`) as soon as there are prices enough.\n\n"
     "A forecast is made once for each version and session, and kept: whoever asks again gets the same one. Where newer prices "
     "cannot be had in time, the last known ones serve, with `as_of` and `stale`. One symbol's failure does not spoil the others.",
     request=serializers.SymbolsRequest,
