@@ -47,7 +47,8 @@ class ForecastConfig:
     batch_size: int = 128  # windows
     learning_rate: float = 2e-3  # of a network that starts from nothing
     fine_tune_rate: float = 3e-4  # of one that starts from the base
-    max_epochs: int = 20
+    max_epochs: int = 20  # of a network that starts from nothing
+    fine_tune_epochs: int = 8  # of one that starts from the base, at most
     patience: int = 3  # epochs without a better validation loss before fitting stops
     validation_share: float = 0.15  # of all windows: early stopping and calibration
     test_share: float = 0.15  # of all windows: metrics only

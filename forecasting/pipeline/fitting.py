@@ -50,6 +50,11 @@ def learning_rate(config: ForecastConfig, *, from_base: bool) -> float:
     return config.fine_tune_rate if from_base else config.learning_rate
 
 
+def most_epochs(config: ForecastConfig, *, from_base: bool) -> int:
+    """Of a fit that starts from a base, or from nothing."""
+    return config.fine_tune_epochs if from_base else config.max_epochs
+
+
 def fit_until_no_better(
     network: QuantileNetwork,
     examples: Examples,
@@ -67,7 +72,7 @@ def fit_until_no_better(
     best_epoch, best_weights = 0, network.weights
     lowest = _loss(network, unseen, config) if from_base else np.inf
     epochs = network.epochs(examples, learning_rate=learning_rate(config, from_base=from_base))
-    for epoch in islice(epochs, config.max_epochs):
+    for epoch in islice(epochs, most_epochs(config, from_base=from_base)):
         progress(epoch)
         if (now := _loss(network, unseen, config)) < lowest:
             lowest, best_epoch, best_weights = now, epoch, network.weights

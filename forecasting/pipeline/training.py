@@ -17,7 +17,7 @@ from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.conformal import ValidationRows, fit_calibration
 from forecasting.pipeline.evaluation import measure, quantile_column
 from forecasting.pipeline.features import FeatureTable, compute_features
-from forecasting.pipeline.fitting import begin, fit_until_no_better, learning_rate, require_finite
+from forecasting.pipeline.fitting import begin, fit_until_no_better, learning_rate, most_epochs, require_finite
 from forecasting.pipeline.forecaster import Forecaster
 from forecasting.pipeline.network import NETWORK_VERSIONS, network_for
 from forecasting.pipeline.onnx_graph import to_onnx
@@ -128,10 +128,10 @@ def evaluate(
     network = network_for(config, config.batch_size)
     scaler, examples = begin(network, table, split.train, config, base.earlier if base else None)
     unseen = make_examples(table, split.validation, scaler, config)
+    at_most = most_epochs(config, from_base=base is not None)
 
     def report(epoch: int) -> None:
-        share = epoch / config.max_epochs
-        progress(Progress(stage="fitting", fraction=0.5 * share, epoch=epoch, epochs=config.max_epochs))
+        progress(Progress(stage="fitting", fraction=0.5 * epoch / at_most, epoch=epoch, epochs=at_most))
 
     epochs = fit_until_no_better(network, examples, unseen, config, from_base=base is not None, progress=report)
     model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
