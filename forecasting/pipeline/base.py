@@ -55,7 +55,7 @@ def train_base(histories: Iterable[History], config: ForecastConfig, *, progress
     network = network_for(config, config.base_batch)
     try:
         evaluated, earlier = _evaluate(network, members, splits, config, progress)
-        progress(Progress(stage="measuring", fraction=0.5))
+        progress(Progress(stage="measuring", fraction=0.55))
         metrics = _measure(evaluated, members, splits, config)
         scaler = _fit(network, members, [split.everything for split in splits], config, _stage("refitting", 0.6, config, progress))
         require_finite(network)
@@ -124,6 +124,7 @@ def _evaluate(
 ) -> tuple[ServingModel, Fit]:
     """The model fitted on training rows and calibrated on the validation rows of all symbols, and its fit."""
     scaler = _fit(network, members, [split.train for split in splits], config, _stage("fitting", 0.1, config, progress))
+    require_finite(network)
     model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
     parts = [
         validation_rows(model, member.table, split.validation)

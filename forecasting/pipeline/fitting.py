@@ -92,4 +92,4 @@ def _loss(network: QuantileNetwork, unseen: Examples, config: ForecastConfig) ->
 def require_finite(network: QuantileNetwork) -> None:
     """Raises FloatingPointError where a fit has diverged."""
     if not all(np.isfinite(values).all() for values in network.weights.values()):
-        raise FloatingPointError("weights are no longer finite numbers after the refit on all rows")
+        raise FloatingPointError("weights are no longer finite numbers")
