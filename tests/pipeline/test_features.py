@@ -56,7 +56,8 @@ def test_the_price_features_are_log_ratios_of_their_session(bars: pd.DataFrame, 
 
 @pytest.mark.parametrize("sessions", TINY.horizons)
 def test_the_sizes_of_past_moves_are_measured_by_todays_volatility(bars: pd.DataFrame, table: FeatureTable, sessions: int) -> None:
-    logs, yesterday = np.log(bars[["open", "high", "low", "close"]]), np.log(bars.close).shift(1)
+    logs = bars[["open", "high", "low", "close"]].apply(np.log)
+    yesterday = logs.close.shift(1)
     returns = logs.close - yesterday
     rogers_satchell = (logs.high - logs.close) * (logs.high - logs.open) + (logs.low - logs.close) * (logs.low - logs.open)
     daily = {
@@ -74,7 +75,8 @@ def test_the_sizes_of_past_moves_are_measured_by_todays_volatility(bars: pd.Data
 
 def test_a_fall_and_a_gap_are_signs_of_stress(bars: pd.DataFrame, table: FeatureTable) -> None:
     yesterday = bars.close.shift(1)
-    returns, gaps = (np.log(bars[name] / yesterday).loc[table.dates] for name in ("close", "open"))
+    logs = bars.loc[table.dates, ["open", "close"]].apply(np.log)
+    returns, gaps = (logs[name] - np.log(yesterday[table.dates]) for name in ("close", "open"))
 
     np.testing.assert_allclose(column(table, "fall"), returns.clip(upper=0) / USUAL_MOVE)
     np.testing.assert_allclose(column(table, "gap"), gaps.abs().clip(upper=LARGEST_GAP) / USUAL_MOVE)

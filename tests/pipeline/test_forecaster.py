@@ -78,10 +78,10 @@ def test_a_backtest_row_is_the_forecast_that_was_served_that_day(forecaster: For
     columns = [quantile_column(level) for level in TINY.quantile_levels]
     recent: deque[bool] = deque(maxlen=RECENT)
     factor = forecaster.first_factor
-    for row in backtest.itertuples():
-        served = forecaster.forecast(bars.loc[: row.as_of], factor=factor)  # type: ignore[misc]  # a label, as pandas takes it
-        assert [*served.quantiles.values()] == [getattr(row, name) for name in columns]
-        recent.append(served.interval_low <= row.actual_close <= served.interval_high)  # type: ignore[operator]
+    for as_of, actual, *expected in backtest[["as_of", "actual_close", *columns]].to_numpy().tolist():
+        served = forecaster.forecast(bars.loc[:as_of], factor=factor)
+        assert [*served.quantiles.values()] == expected
+        recent.append(served.interval_low <= actual <= served.interval_high)
         factor = next_factor(factor, recent, level=TINY.interval_level)
 
 

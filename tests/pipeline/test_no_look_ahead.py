@@ -1,26 +1,49 @@
-"""Proofs that nothing uses what was not known at the time: later bars are changed, and what came before must not move a bit."""
+"""Proofs that nothing uses what was not known at the time: later bars are changed or cut, and what came before may not move.
+
+Not by a bit: every comparison here is exact.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.pipeline.artifacts import BaseModel
+from forecasting.pipeline.backtest import Period, backtest, in_one
+from forecasting.pipeline.bars import between
+from forecasting.pipeline.base import train_base
 from forecasting.pipeline.features import compute_features
-from forecasting.pipeline.training import evaluate, fit_scaler, make_backtest
+from forecasting.pipeline.fitting import fit_scaler
+from forecasting.pipeline.training import evaluate, make_backtest, refit, train
 from forecasting.pipeline.windows import Split, make_windows, split_rows
 from tests.pipeline.market_data import TINY, simulated_bars
 
 BARS = simulated_bars(200)
+SYMBOLS = {f"S{seed}": simulated_bars(260, seed=seed) for seed in range(3)}
+DAYS = SYMBOLS["S0"].index
+THROUGH = DAYS[199].date()
+FORECASTS = ["as_of", "last_close", "q05", "q10", "q25", "q50", "q75", "q90", "q95"]
 
 
-def changed_after(session: pd.Timestamp) -> pd.DataFrame:
+def changed_after(session: pd.Timestamp, bars: pd.DataFrame = BARS) -> pd.DataFrame:
     """The bars, with other prices and volumes in every session after `session`."""
-    other = simulated_bars(200, seed=77, volatility=0.2)
-    return pd.concat([BARS[BARS.index <= session], other[other.index > session]])
+    other = simulated_bars(len(bars), seed=77, volatility=0.2)
+    return pd.concat([bars[bars.index <= session], other[other.index > session]])
 
 
 @pytest.fixture(scope="module")
 def split() -> Split:
     return split_rows(compute_features(BARS, TINY), TINY)
+
+
+@pytest.fixture(scope="module")
+def base() -> BaseModel:
+    return base_of({symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()})
+
+
+def base_of(symbols: dict[str, pd.DataFrame]) -> BaseModel:
+    return train_base(symbols.items(), TINY)
 
 
 @pytest.mark.parametrize("position", [25, 100, 198])
@@ -31,6 +54,7 @@ def test_features_do_not_know_later_bars(position: int) -> None:
 
     np.testing.assert_array_equal(changed.features[known], original.features[known])
     np.testing.assert_array_equal(changed.volatility[known], original.volatility[known])
+    np.testing.assert_array_equal(changed.target[known][:-1], original.target[known][:-1])
 
 
 @pytest.mark.parametrize("position", [25, 100, 198])
@@ -64,17 +88,159 @@ def test_windows_know_nothing_after_their_row(split: Split) -> None:
     )
 
 
-def test_a_test_forecast_does_not_know_later_bars(split: Split) -> None:
-    middle = split.test.start + len(split.test) // 2
+@pytest.mark.parametrize("from_base", [False, True])
+def test_fit_and_calibration_do_not_know_the_test_sessions(split: Split, base: BaseModel, *, from_base: bool) -> None:
+    start = base if from_base else None
     original = compute_features(BARS, TINY)
-    session = original.dates[middle]
+    first_test_session = original.dates[split.test.start]  # on which the last validation target is known
+    changed = compute_features(changed_after(first_test_session), TINY)
+
+    (expected, epochs), (model, other_epochs) = (evaluate(table, split, TINY, start) for table in (original, changed))
+
+    assert (model, other_epochs) == (expected, epochs)
+
+
+@pytest.mark.parametrize("from_base", [False, True])
+def test_a_test_forecast_does_not_know_later_bars(split: Split, base: BaseModel, *, from_base: bool) -> None:
+    start = base if from_base else None
+    original = compute_features(BARS, TINY)
+    session = original.dates[split.test.start + len(split.test) // 2]
     changed = compute_features(changed_after(session), TINY)
+    model, _ = evaluate(original, split, TINY, start)
 
-    (expected, expected_epochs), (model, epochs) = (evaluate(table, split, TINY) for table in (original, changed))
-    before, after = make_backtest(expected, original, split.test), make_backtest(model, changed, split.test)
+    (before, _), (after, _) = (make_backtest(model, table, split.test) for table in (original, changed))
 
-    assert (model.scaler, model.calibration, epochs) == (expected.scaler, expected.calibration, expected_epochs)
     known = before["as_of"] <= session
-    forecasts = ["as_of", "last_close", "q05", "q10", "q25", "q50", "q75", "q90", "q95"]
-    pd.testing.assert_frame_equal(after.loc[known, forecasts], before.loc[known, forecasts], check_exact=True)
-    assert not (after["q50"] == before["q50"])[~known].any()
+    pd.testing.assert_frame_equal(after.loc[known, FORECASTS], before.loc[known, FORECASTS], check_exact=True)
+    assert not (after["q10"] == before["q10"])[~known].any()
+
+
+def test_the_refit_does_not_know_bars_after_its_last_target(split: Split) -> None:
+    # One session longer than the split: the last one's bar is nobody's target.
+    longer = simulated_bars(201)
+    original, changed = (compute_features(bars, TINY) for bars in (longer, changed_after(longer.index[199], longer)))
+    assert original.dates[split.everything.stop] == longer.index[199]
+    evaluated, epochs = evaluate(original, split, TINY)
+
+    expected, model = (refit(evaluated, table, split, epochs) for table in (original, changed))
+
+    assert model == expected
+
+
+def test_the_bases_earlier_fit_does_not_know_later_days(base: BaseModel) -> None:
+    known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
+    fitted = pd.Timestamp(base.seen.fitted_through)
+
+    other = base_of({symbol: changed_after(fitted, bars) for symbol, bars in known.items()})
+
+    assert (other.seen, other.earlier) == (base.seen, base.earlier)
+    assert other.calibration != base.calibration
+    assert other.weights != base.weights
+
+
+def test_the_bases_calibration_does_not_know_later_days(base: BaseModel) -> None:
+    known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
+    calibrated = pd.Timestamp(base.seen.calibrated_through)
+
+    other = base_of({symbol: changed_after(calibrated, bars) for symbol, bars in known.items()})
+
+    assert (other.earlier, other.calibration) == (base.earlier, base.calibration)
+    assert other.weights != base.weights
+
+
+def test_a_day_on_which_one_exchange_is_closed_tells_the_base_nothing_of_the_next(base: BaseModel) -> None:
+    known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
+    fitted = pd.Timestamp(base.seen.fitted_through)
+    closed = known["S1"].drop(fitted)  # whose target of the session before is of a day that others are validated on
+
+    original = base_of(known | {"S1": closed})
+    other = base_of(known | {"S1": changed_after(fitted, closed)})
+
+    assert (other.seen, other.earlier) == (original.seen, original.earlier)
+
+
+def test_a_versions_metrics_are_of_rows_that_its_base_has_not_seen(base: BaseModel) -> None:
+    later = {symbol: train(bars, TINY, symbol=symbol, base=base) for symbol, bars in SYMBOLS.items()}
+
+    for symbol, model in later.items():
+        assert model.from_base
+        assert (model.backtest["as_of"] >= pd.Timestamp(base.seen.calibrated_through)).all()
+        validation = model.metrics["validation_data_size"]
+        first_test = SYMBOLS[symbol].index.get_loc(model.backtest["as_of"].iloc[0])
+        assert SYMBOLS[symbol].index[first_test - validation] >= pd.Timestamp(base.seen.fitted_through)
+
+
+def test_a_versions_metrics_do_not_know_the_days_that_its_base_was_refitted_on(base: BaseModel) -> None:
+    known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
+    calibrated = pd.Timestamp(base.seen.calibrated_through)
+    other = base_of({symbol: changed_after(calibrated, bars) for symbol, bars in known.items()})
+
+    model, same = (train(known["S0"], TINY, symbol="S0", base=start) for start in (base, other))
+
+    pd.testing.assert_frame_equal(same.backtest, model.backtest, check_exact=True)
+    assert same.onnx != model.onnx
+
+
+def test_a_history_that_the_base_knows_whole_is_fitted_from_nothing(base: BaseModel) -> None:
+    old = SYMBOLS["S0"].iloc[:190]
+
+    model, alone = (train(old, TINY, symbol="S0", base=start) for start in (base, None))
+
+    assert not model.from_base
+    assert model.weights == alone.weights
+    pd.testing.assert_frame_equal(model.backtest, alone.backtest, check_exact=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """One way to backtest, and what it gives for the bars as they are."""
+
+    base: BaseModel | None
+    fine_tune: bool
+    whole: pd.DataFrame
+
+
+def forecasts(symbols: dict[str, pd.DataFrame], base: BaseModel | None, *, fine_tune: bool, last: int = -1) -> pd.DataFrame:
+    period = Period(through=THROUGH, first=DAYS[203].date(), last=DAYS[last].date())
+    reasons: dict[str, str] = {}
+    frames = [*backtest(symbols.items(), period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)]
+    assert not reasons
+    return in_one(frames)
+
+
+def up_to(frame: pd.DataFrame, session: pd.Timestamp) -> pd.DataFrame:
+    return frame[frame["as_of"] <= session].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module", params=["fine-tuned", "the base alone", "from nothing"])
+def way(request: pytest.FixtureRequest, base: BaseModel) -> Way:
+    start, fine_tune = None if request.param == "from nothing" else base, request.param != "the base alone"
+    return Way(start, fine_tune, forecasts(SYMBOLS, start, fine_tune=fine_tune))
+
+
+@pytest.mark.parametrize("position", [205, 240, 258])
+def test_a_backtest_does_not_know_whether_there_are_later_bars(way: Way, position: int) -> None:
+    session = DAYS[position]
+    cut = {symbol: bars[bars.index <= session] for symbol, bars in SYMBOLS.items()}
+
+    known = forecasts(cut, way.base, fine_tune=way.fine_tune)
+
+    assert known["as_of"].max() == session
+    pd.testing.assert_frame_equal(known, up_to(way.whole, session), check_exact=True)
+
+
+@pytest.mark.parametrize("position", [205, 240, 258])
+def test_a_backtest_does_not_know_what_later_bars_say(way: Way, position: int) -> None:
+    session = DAYS[position]
+    changed = {symbol: changed_after(session, bars) for symbol, bars in SYMBOLS.items()}
+
+    other = forecasts(changed, way.base, fine_tune=way.fine_tune)
+
+    pd.testing.assert_frame_equal(up_to(other, session), up_to(way.whole, session), check_exact=True)
+    assert not (other["q10"] == way.whole["q10"])[way.whole["as_of"] > session].any()
+
+
+def test_a_backtest_does_not_know_how_far_it_goes(way: Way) -> None:
+    short = forecasts(SYMBOLS, way.base, fine_tune=way.fine_tune, last=230)
+
+    pd.testing.assert_frame_equal(short, up_to(way.whole, DAYS[230]), check_exact=True)

@@ -1,0 +1,157 @@
+"""The base model: one network of many symbols, which knows nothing of later days and does not grow with their number."""
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.pipeline.artifacts import BaseModel
+from forecasting.pipeline.base import train_base
+from forecasting.pipeline.forecaster import Forecaster
+from forecasting.pipeline.training import Progress, train
+from forecasting.pipeline.windows import UntrainableError
+from tests.pipeline.market_data import TINY, simulated_bars
+
+CAPPED = replace(TINY, base_bars=1_000, base_epochs=1)
+HISTORIES = [(f"S{seed}", simulated_bars(240, seed=seed)) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[Progress]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def base(steps: list[Progress]) -> BaseModel:
+    return train_base(HISTORIES, TINY, progress=steps.append)
+
+
+def test_it_says_what_it_was_made_of(base: BaseModel) -> None:
+    bars = HISTORIES[0][1]
+
+    assert (base.symbols, base.bar_count) == (("S0", "S1", "S2"), 720)
+    assert (base.data_start, base.data_end) == (bars.index[0].date(), bars.index[-1].date())
+    assert base.data_start < base.seen.fitted_through < base.seen.calibrated_through < base.data_end
+
+
+def test_its_scores_are_finite_and_of_all_symbols(base: BaseModel) -> None:
+    metrics = base.metrics
+
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    assert metrics["symbols"] == 3
+    sizes = [metrics[name] for name in ("training_data_size", "validation_data_size", "test_size")]
+    assert sum(sizes) == 3 * (240 - TINY.look_back - TINY.window)
+
+
+def test_it_serves(base: BaseModel) -> None:
+    forecast = Forecaster(base).forecast(HISTORIES[0][1])
+
+    assert forecast.interval_low < forecast.last_close < forecast.interval_high
+
+
+def test_progress_rises_from_nothing_to_done(base: BaseModel, steps: list[Progress]) -> None:
+    fractions = [step.fraction for step in steps]
+
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert [step.epoch for step in steps if step.stage == "refitting"] == [*range(1, TINY.base_epochs + 1)]
+
+
+def test_the_same_seed_gives_the_same_base_to_the_last_bit(base: BaseModel) -> None:
+    train(simulated_bars(180, seed=9), TINY, symbol="PEP")  # whatever was fitted before leaves nothing behind
+
+    again = train_base(iter(HISTORIES), TINY)
+
+    assert (again.onnx, again.weights, again.earlier) == (base.onnx, base.weights, base.earlier)
+    assert (again.scaler, again.calibration) == (base.scaler, base.calibration)
+
+
+def test_the_earlier_fit_is_another_one(base: BaseModel) -> None:
+    assert base.earlier.weights != base.weights
+    assert base.earlier.scaler != base.scaler
+
+
+def test_a_history_that_is_too_short_is_left_out(base: BaseModel) -> None:
+    short = ("SHORT", simulated_bars(TINY.minimum_bars - 1, seed=8))
+
+    again = train_base([HISTORIES[0], short, *HISTORIES[1:]], TINY)
+
+    assert (again.symbols, again.weights) == (base.symbols, base.weights)
+
+
+def test_no_history_that_is_long_enough_is_refused_with_the_number_needed() -> None:
+    with pytest.raises(UntrainableError, match="needs a symbol with at least 130 bars; there is none"):
+        train_base([("SHORT", simulated_bars(129))], TINY)
+
+
+def test_too_few_windows_to_fit_on_are_refused_with_the_number_needed() -> None:
+    with pytest.raises(UntrainableError, match="has 60 windows to fit on; 100000 are needed"):
+        train_base([("KO", simulated_bars(130))], replace(TINY, base_batch=100_000))
+
+
+def test_a_fit_that_diverges_is_a_failure_with_a_reason() -> None:
+    with pytest.raises(UntrainableError, match="The base model cannot be fitted: "), np.errstate(all="ignore"):
+        train_base(HISTORIES, replace(TINY, base_rate=1e38))
+
+
+def test_a_symbol_that_stands_still_is_learnt_from_but_not_measured() -> None:
+    still = simulated_bars(240, seed=9)
+    still.iloc[-80:, :4] = 10.0
+
+    base = train_base([*HISTORIES, ("STILL", still)], TINY)
+
+    assert base.symbols[-1] == "STILL"
+    assert base.metrics["symbols"] == 3
+    json.dumps(base.metrics, allow_nan=False)
+
+
+def test_nothing_to_measure_on_is_refused() -> None:
+    still = simulated_bars(200)
+    still.iloc[-80:, :4] = 10.0
+
+    with pytest.raises(UntrainableError, match="no symbol with enough sessions to be measured on"):
+        train_base([("STILL", still)], TINY)
+
+
+def test_symbols_of_other_dates_share_the_days_of_the_split() -> None:
+    listed, delisted = simulated_bars(340, seed=5).iloc[140:], simulated_bars(340, seed=6).iloc[:240]
+
+    base = train_base([("OLD", simulated_bars(340, seed=4)), ("NEW", listed), ("GONE", delisted)], TINY)
+
+    assert base.metrics["symbols"] == 2
+    assert base.symbols == ("OLD", "NEW", "GONE")
+
+
+def read_counting(bars: pd.DataFrame, count: int, read: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    for number in range(count):
+        read.append(f"S{number}")
+        yield f"S{number}", bars.copy()
+
+
+def test_histories_beyond_the_most_bars_are_not_read() -> None:
+    read: list[str] = []
+
+    base = train_base(read_counting(simulated_bars(200), 1_000, read), CAPPED)
+
+    assert base.symbols == tuple(f"S{number}" for number in range(5))
+    assert len(read) == 6  # the last one shows that it does not fit
+
+
+def peak_bytes(symbols: int) -> int:
+    histories = read_counting(simulated_bars(200), symbols, [])
+    tracemalloc.start()
+    try:
+        train_base(histories, CAPPED)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_symbols_beyond_the_most_bars() -> None:
+    peak_bytes(10)  # builds and compiles the network
+
+    assert peak_bytes(400) < 1.1 * peak_bytes(10)
