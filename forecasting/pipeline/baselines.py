@@ -29,6 +29,8 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
     """
     rows, gains = [], []
     for symbol, mine in forecasts.groupby("symbol", sort=False):
+        if len(mine) < 2:  # its only session may not have happened yet
+            continue
         scores, gain = _scores(mine.set_index("as_of"), histories[str(symbol)], config)
         rows += scores
         gains.append(gain)
