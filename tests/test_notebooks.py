@@ -20,7 +20,7 @@ def test_there_are_notebooks() -> None:
 
 @each_notebook
 def test_it_runs_on_simulated_prices_from_any_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NOTEBOOK_SYMBOL", "NOTEBOOK_PRICES", "NOTEBOOK_SEED"):
+    for name in ("NOTEBOOK_SYMBOL", "NOTEBOOK_SYMBOLS", "NOTEBOOK_PRICES", "NOTEBOOK_SEED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))  # by which Jupyter tells a kernel its notebook
 
