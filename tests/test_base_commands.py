@@ -1,0 +1,127 @@
+"""`manage.py train_base` and `manage.py backtest`: price files or stored bars to a base that serves, and to a scored backtest."""
+
+from datetime import date
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from django.core.management import CommandError, call_command
+
+from forecasting import registry, training_queue
+from forecasting.models import ModelVersion, PriceBar, Training
+from forecasting.models.trainings import Outcome, TrainingReason
+from forecasting.models.versions import VersionState
+from forecasting.pipeline import artifacts
+from forecasting.pipeline.bars import COLUMNS as COLUMNS_OF_BARS
+from forecasting.pipeline.simulation import Simulation
+from forecasting.trainer import work
+from tests.factories import make_symbol
+
+THROUGH = date(2018, 12, 31)
+COLUMNS = ["symbol", "as_of", "q05", "q10", "q25", "q50", "q75", "q90", "q95"]
+
+
+def simulated(symbol: str, *, last: date = date(2019, 3, 29)) -> pd.DataFrame:
+    return Simulation(seed=3).fetch(symbol, since=None, through=last).bars
+
+
+@pytest.fixture(scope="module")
+def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with price files of three symbols, one of them too young to train on."""
+    folder = tmp_path_factory.mktemp("prices")
+    for symbol in ("SAMPLE1", "SAMPLE2"):
+        simulated(symbol).to_csv(folder / f"{symbol}.csv")
+    simulated("SAMPLE3").tail(100).to_csv(folder / "SAMPLE3.csv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base of the files, in a folder."""
+    folder = tmp_path_factory.mktemp("base") / "made"
+    call_command("train_base", prices=prices, through=THROUGH, out=folder, stdout=StringIO())
+    return folder
+
+
+def run_backtest(prices: Path, out: Path, **options: object) -> pd.DataFrame:
+    call_command("backtest", prices=prices, out=out, **({"through": THROUGH} | options))
+    return pd.read_csv(out, parse_dates=["as_of"])
+
+
+def test_a_base_is_written_to_a_folder_and_says_how_it_was_made(base: Path) -> None:
+    made = artifacts.read_base(base, artifacts.recorded(base))
+    assert made.symbols == ("SAMPLE1", "SAMPLE2")
+    assert made.data_end == THROUGH
+    assert made.command == "python manage.py train_base --prices DIR --through 2018-12-31 --out DIR"
+
+
+def test_a_folder_that_is_not_empty_is_not_written_to(prices: Path, base: Path) -> None:
+    with pytest.raises(CommandError, match="is not empty"):
+        call_command("train_base", prices=prices, out=base)
+
+
+def test_a_symbol_without_a_file_is_named(prices: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no price file of NOPE"):
+        call_command("train_base", prices=prices, symbols=["NOPE"], out=tmp_path)
+
+
+def test_a_backtest_forecasts_every_later_session(
+    prices: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forecasts = run_backtest(prices, tmp_path / "f.csv", base=str(base), no_fine_tune=True, symbols=["SAMPLE1", "SAMPLE2"])
+    assert list(forecasts) == COLUMNS
+    sessions = simulated("SAMPLE1").loc["2019":].index
+    for symbol in ("SAMPLE1", "SAMPLE2"):
+        assert forecasts[forecasts["symbol"] == symbol]["as_of"].tolist() == sessions.tolist()
+    assert (forecasts[COLUMNS[2:]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert "EWMA volatility" in capsys.readouterr().out
+
+
+def test_a_backtest_of_some_dates_is_that_part_of_the_whole(prices: Path, base: Path, tmp_path: Path) -> None:
+    options = {"base": str(base), "symbols": ["SAMPLE1"]}
+    whole = run_backtest(prices, tmp_path / "whole.csv", **options)
+    part = run_backtest(prices, tmp_path / "part.csv", first=date(2019, 2, 1), last=date(2019, 2, 28), **options)
+    wanted = whole[whole["as_of"].between("2019-02-01", "2019-02-28")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(part, wanted, check_exact=True)
+
+
+def test_a_base_that_knows_later_bars_is_refused(prices: Path, base: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="has seen bars up to 2018-12-31, later than 2018-06-29"):
+        run_backtest(prices, tmp_path / "f.csv", base=str(base), through=date(2018, 6, 29))
+    with pytest.raises(CommandError, match="has seen bars up to 2024-12-31"):
+        run_backtest(prices, tmp_path / "f.csv", base="shipped")
+    assert not (tmp_path / "f.csv").exists()
+
+
+@pytest.mark.django_db
+def test_the_stored_bars_give_a_base_that_serves() -> None:
+    for ticker in ("SAMPLE1", "SAMPLE2"):
+        store(ticker)
+    shipped = registry.base_version()
+    call_command("train_base", stdout=StringIO())
+    version = registry.base_version()
+    assert shipped
+    assert version
+    assert (version.number, version.data_end) == (2, date(2019, 3, 29))
+    assert ModelVersion.objects.get(pk=shipped.pk).state == VersionState.RETIRED
+
+
+@pytest.mark.django_db
+def test_the_queue_trains_the_base_like_a_symbol() -> None:
+    store("SAMPLE1")
+    training_queue.request_base(reason=TrainingReason.TOO_OLD)
+    claimed = training_queue.claim()
+    assert claimed
+    assert work(claimed.pk, fence=claimed.fence, progress=lambda now: None) == (Outcome.PUBLISHED, "")
+    assert ModelVersion.objects.active().get().training == Training.objects.get()
+
+
+def store(ticker: str) -> None:
+    """The simulation's bars of a symbol."""
+    symbol = make_symbol(ticker)
+    bars = simulated(ticker)
+    rows = zip(bars.index.date, bars.to_numpy().tolist(), strict=True)
+    PriceBar.objects.bulk_create(
+        PriceBar(symbol=symbol, date=day, **dict(zip(COLUMNS_OF_BARS, row, strict=True))) for day, row in rows
+    )

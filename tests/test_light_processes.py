@@ -1,0 +1,26 @@
+"""TensorFlow lives in the trainer alone: no process of the web server or of the task clusters loads it, whatever it runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+LOADED = """
+import importlib, sys
+import django
+django.setup()
+for name in {modules}:
+    importlib.import_module(name)
+print(sorted({{"keras", "tensorflow", "sklearn"}} & {{*sys.modules}}))
+"""
+
+WEB = ("stockpred.wsgi", "stockpred.urls", "forecasting.admin", "forecasting.ledger", "forecasting.registry")
+CLUSTERS = ("forecasting.management.commands.cluster", "forecasting.tasks", "forecasting.trainer_process", "django_q.cluster")
+WORKER = ("forecasting.management.commands.worker", "forecasting.worker")
+
+
+@pytest.mark.parametrize("modules", [WEB, CLUSTERS, WORKER], ids=["web server", "task clusters", "worker"])
+def test_it_loads_no_tensorflow(modules: tuple[str, ...]) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", LOADED.format(modules=modules)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.stdout.splitlines()[-1:] == ["[]"], finished.stdout + finished.stderr
