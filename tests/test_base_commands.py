@@ -121,7 +121,7 @@ def store(ticker: str) -> None:
     """The simulation's bars of a symbol."""
     symbol = make_symbol(ticker)
     bars = simulated(ticker)
-    rows = zip(bars.index.date, bars.to_numpy().tolist(), strict=True)
+    rows = zip(pd.DatetimeIndex(bars.index).date, bars.to_numpy().tolist(), strict=True)
     PriceBar.objects.bulk_create(
         PriceBar(symbol=symbol, date=day, **dict(zip(COLUMNS_OF_BARS, row, strict=True))) for day, row in rows
     )
