@@ -1,6 +1,5 @@
 """The ledger: forecasts are issued once, kept for ever, scored when their session has happened."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +15,6 @@ from forecasting.pipeline.calendars import next_session
 from forecasting.pipeline.forecaster import Forecaster, QuantileForecast
 from forecasting.pipeline.windows import TooFewBarsError
 from forecasting.training_queue import ModelStatus
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,14 @@ class Scorecard:
     mae: float = 0.0
     naive_mae: float = 0.0
     coverage: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A version whose files cannot be used, and why."""
+
+    version: ModelVersion
+    problem: str
 
 
 def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
@@ -69,15 +74,22 @@ def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
 def issue(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
     """Each symbol's forecast by its version from its newest bar, made now or earlier, and the errors, both by symbol.
 
-    One forecast per version, symbol and session, ever: of two callers at the same moment both get the row of the first.
+    One forecast per version, symbol and session, ever: of two callers at the same moment both get the row of the first. Where a
+    version's files turn out to be damaged, the previous good one forecasts instead, or the base.
     """
     forecasts = _newest(serving)
     if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
         return forecasts, {}
     score_due(missing)  # their outcomes decide how wide the new ones are
-    rows, errors = _compute(missing)
+    models, unusable = _load(missing)
+    rows, errors = _compute(models, missing)
     Forecast.objects.bulk_create(rows, ignore_conflicts=True)
-    return forecasts | _stored(rows), errors
+    forecasts |= _stored(rows)
+    instead, unserved = _replaced(unusable)
+    if instead:
+        by_others, more_errors = issue(instead)
+        return forecasts | by_others, errors | unserved | more_errors
+    return forecasts, errors | unserved
 
 
 def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, ModelVersion]:
@@ -149,9 +161,11 @@ def _stored(rows: Sequence[Forecast]) -> dict[Symbol, Forecast]:
     return {forecast.symbol: forecast for forecast in mine}
 
 
-def _compute(serving: Mapping[Symbol, ModelVersion]) -> tuple[list[Forecast], dict[Symbol, str]]:
+def _compute(
+    models: Mapping[Symbol, Forecaster], serving: Mapping[Symbol, ModelVersion]
+) -> tuple[list[Forecast], dict[Symbol, str]]:
     """New forecasts, unsaved, in the order of their symbols' keys, and why there is none for the others."""
-    models, errors = _load(serving)
+    errors = {}
     bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
     factors = _factors({symbol: serving[symbol] for symbol in models}, models)
     rows = []
@@ -191,17 +205,29 @@ def _factor(scored: Sequence[tuple[float, bool]], model: Forecaster) -> float:
     return next_factor(scored[-1][0], [inside for _, inside in scored], level=model.interval_level)
 
 
-def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, str]]:
-    """The models, and the errors of those whose files cannot be used."""
+def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, Damaged]]:
+    """The models, and the versions whose files cannot be used."""
     models: dict[Symbol, Forecaster] = {}
-    errors: dict[Symbol, str] = {}
+    unusable: dict[Symbol, Damaged] = {}
     for symbol, version in serving.items():
         try:
             models[symbol] = registry.load_forecaster(version)
         except ArtifactError as error:
-            errors[symbol] = f"The model's files cannot be used: {error}"
-            logger.error("version %d cannot be loaded: %s", version.number, error, extra={"symbol": symbol.ticker})
-    return models, errors
+            unusable[symbol] = Damaged(version, str(error))
+    return models, unusable
+
+
+def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVersion], dict[Symbol, str]]:
+    """What serves each symbol instead, and the errors of those for which nothing is left; each version is replaced once."""
+    first_of = {damaged.version: damaged for damaged in unusable.values()}
+    instead = {version: registry.replace_damaged(version, problem=damaged.problem) for version, damaged in first_of.items()}
+    replaced = {symbol: other for symbol, damaged in unusable.items() if (other := instead[damaged.version])}
+    errors = {
+        symbol: f"The model's files cannot be used: {damaged.problem}"
+        for symbol, damaged in unusable.items()
+        if symbol not in replaced
+    }
+    return replaced, errors
 
 
 def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast, *, factor: float) -> Forecast:

@@ -79,8 +79,10 @@ def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tup
 def _base() -> tuple[ModelVersion | None, BaseModel | None]:
     """The base to start from; none where its files cannot be used: the training then starts from nothing."""
     version = registry.base_version()
-    try:
-        return version, registry.load_base(version) if version else None
-    except ArtifactError as error:
-        logger.error("the base model cannot be used: %s", error)
-        return None, None
+    while version is not None:
+        try:
+            return version, registry.load_base(version)
+        except ArtifactError as error:
+            version = registry.replace_damaged(version, problem=str(error))
+    logger.error("no base model can be used: the training starts from nothing")
+    return None, None

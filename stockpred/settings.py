@@ -12,6 +12,7 @@ environment.load_env_file(Path(environment.text("ENV_FILE", str(BASE_DIR / ".env
 SEED = environment.integer("SEED", 42, minimum=0, maximum=2**31 - 1)
 DAILY_TASK_HOUR = environment.integer("DAILY_TASK_HOUR", 3, minimum=0, maximum=23)
 MODEL_MAX_AGE_DAYS = environment.integer("MODEL_MAX_AGE_DAYS", 15, minimum=1, maximum=3650)
+KEEP_VERSIONS = environment.integer("KEEP_VERSIONS", 5, minimum=1, maximum=10_000)  # of a symbol, whose files stay
 BASE_MAX_AGE_DAYS = environment.integer("BASE_MAX_AGE_DAYS", 90, minimum=1, maximum=3650)
 BASE_MIN_SYMBOLS = environment.integer("BASE_MIN_SYMBOLS", 30, minimum=1, maximum=1_000_000)
 TRAIN_WORKERS = environment.integer("TRAIN_WORKERS", 1, minimum=1, maximum=64)

@@ -152,12 +152,30 @@ def test_a_bar_that_comes_while_a_forecast_is_made_does_not_lose_it() -> None:
     assert issued(version).as_of == FRIDAY
 
 
-def test_a_damaged_model_does_not_keep_the_others_from_forecasting() -> None:
+def test_a_damaged_model_gives_way_to_the_base_and_the_others_forecast_as_ever() -> None:
     good, damaged = served("SAMPLE1"), served("SAMPLE2")
     (registry.models_root() / damaged.folder / "meta.json").write_text("{}")
     forecasts, errors = issue(good, damaged)
-    assert list(forecasts) == [good.symbol]
-    assert errors[damaged.symbol].startswith("The model's files cannot be used: meta.json")  # type: ignore[index] # not the base
+    assert errors == {}
+    assert {symbol.ticker: each.version.kind for symbol, each in forecasts.items()} == {"SAMPLE1": "symbol", "SAMPLE2": "base"}
+
+
+def test_a_damaged_model_gives_way_to_the_version_before_it() -> None:
+    first = served("SAMPLE1")
+    second = publish_model(first.symbol)
+    (registry.models_root() / second.folder / "model.onnx").unlink()
+    forecasts, errors = issue(second)
+    assert errors == {}
+    assert [each.version for each in forecasts.values()] == [first]
+
+
+def test_where_nothing_is_left_that_serves_the_error_says_why(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = served("SAMPLE1")
+    (registry.models_root() / damaged.folder / "model.onnx").unlink()
+    monkeypatch.setattr("forecasting.registry.base.SHIPPED_BASE", settings.MEDIA_ROOT / "nowhere")
+    forecasts, errors = issue(damaged)
+    assert forecasts == {}
+    assert list(errors.values()) == ["The model's files cannot be used: model.onnx is missing."]
 
 
 def test_too_few_bars_do_not_keep_the_others_from_forecasting() -> None:
@@ -297,12 +315,13 @@ def test_a_symbol_whose_training_failed_is_told_why() -> None:
     assert prediction.error == "Training not started: SAMPLE1 has 3 bars."
 
 
-def test_a_damaged_model_is_an_error_of_its_symbol_alone() -> None:
+def test_a_symbol_whose_model_is_damaged_is_forecast_by_the_base() -> None:
     served("SAMPLE1")
     make_version(followed("SAMPLE2"))
     first, second = predict("SAMPLE1", "SAMPLE2")
     assert first.forecast
-    assert second.error == "The model's files cannot be used: model.onnx is missing."
+    assert second.forecast
+    assert second.forecast.version.kind == "base"
 
 
 def test_a_symbol_of_too_few_bars_is_told_so() -> None:

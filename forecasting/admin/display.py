@@ -136,3 +136,19 @@ def verbatim(text: str) -> SafeString:
 def pretty_json(value: Mapping[str, Any]) -> SafeString:
     """Indented JSON."""
     return verbatim(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def ratio(numerator: float, denominator: float) -> str:
+    """Of two errors."""
+    return f"{numerator / denominator:.3f}" if denominator else NOTHING
+
+
+def live_record(record: Mapping[str, Any], *, currency: str) -> SafeString:
+    """A track record beside that of the naive forecast; see `ForecastQuerySet.track_record`."""
+    rows = (
+        ("Forecasts whose session has happened", str(record["forecasts"]), ""),
+        ("Mean absolute error (MAE)", *(price(record[name], currency=currency) for name in ("mae", "naive_mae"))),
+        ("Error over the naive forecast's (MASE)", ratio(record["mae"], record["naive_mae"]), "1"),
+        ("Closes inside the interval", percent(100 * record["coverage"]), ""),
+    )
+    return table(("", "model", "naive"), rows)

@@ -49,7 +49,7 @@ class SymbolAdmin(ReadOnlyAdmin):
     actions = ("retrain",)
     fieldsets = (
         (None, {"fields": ("ticker", "exchange", "currency", "created_at", "related_rows")}),
-        ("Model", {"fields": ("active_version", "newest_forecast")}),
+        ("Model", {"fields": ("active_version", "newest_forecast", "live")}),
         ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "recent_bars")}),
         ("Quality of the prices", {"fields": ("quality",)}),
         ("Restatements", {"fields": ("restatements",)}),
@@ -82,6 +82,12 @@ class SymbolAdmin(ReadOnlyAdmin):
         change = display.percent(symbol.forecast_change, places=2, signed=True)
         text = f"{display.price(symbol.forecast_price, currency=symbol.currency)} ({change})"
         return display.with_note(display.link(Forecast, symbol.forecast_id, text), display.day(symbol.forecast_target))
+
+    @admin.display(description="live record")
+    def live(self, symbol: Symbol) -> str:
+        """How all forecasts that were really served for it have turned out, whichever version made them."""
+        record = Forecast.objects.of([symbol]).track_record().first()
+        return display.live_record(record, currency=symbol.currency) if record else display.NOTHING
 
     @admin.display(description="upstream", ordering="upstream_state")
     def upstream(self, symbol: Symbol) -> SafeString:

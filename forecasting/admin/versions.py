@@ -20,11 +20,12 @@ from forecasting import registry
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
-from forecasting.models import Forecast, ModelVersion, Symbol
-from forecasting.models.versions import VersionState
+from forecasting.models import ModelVersion, Symbol
+from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.artifacts import ArtifactError
 
 STATE_TONES = {VersionState.ACTIVE: Tone.GOOD, VersionState.CANDIDATE: Tone.BUSY, VersionState.REJECTED: Tone.BAD}
+FILES_TONES = {FilesState.KEPT: Tone.GOOD, FilesState.DAMAGED: Tone.BAD}
 HASH_SHOWN = 12  # hexadecimal digits
 
 
@@ -37,18 +38,25 @@ class RevisableVersion(Protocol):
     data_revised: bool
 
 
+class RecordedVersion(Protocol):
+    """Likewise, with its live record."""
+
+    symbol: Symbol | None
+    live: dict[str, float] | None
+
+
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
     """Every version that was ever published."""
 
-    list_display = ("__str__", "state_badge", "mae", "mase", "p_value", "coverage", "direction", "newest_bar", "trained")
-    list_filter = ("state", "trained_at", "symbol__exchange")
+    list_display = ("__str__", "state_badge", "mae", "mase", "p_value", "coverage", "live_errors", "newest_bar", "trained")
+    list_filter = ("state", "files_state", "trained_at", "symbol__exchange")
     search_fields = ("symbol__ticker",)
     fieldsets = (
         (None, {"fields": ("symbol_link", "number", "state_badge", "decision", "trained", "origin")}),
         ("Out of sample, beside the naive forecast", {"fields": ("errors", "skill", "live")}),
         ("Data", {"fields": ("data_window", "samples")}),
-        ("Files", {"fields": ("folder", "artifacts")}),
+        ("Files", {"fields": ("folder", "files_badge", "artifacts")}),
         ("Configuration", {"fields": ("pretty_config",), "classes": ("collapse",)}),
     )
 
@@ -59,13 +67,17 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
         """With the training and the parent, whose names the details show, and whether the bars are still those of the training."""
-        return ModelVersion.objects.select_related("symbol", "training__symbol", "parent__symbol").with_data_revised()
+        return (
+            ModelVersion.objects.select_related("symbol", "training__symbol", "parent__symbol")
+            .with_data_revised()
+            .with_live_record()
+        )
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The details, with the button for those who may press it."""
-        context = (extra_context or {}) | {"can_activate": self.has_act_permission(request)}
+        context = (extra_context or {}) | {"can_activate": self.has_act_permission(request), "removed": FilesState.REMOVED}
         return super().change_view(request, object_id, form_url, context)
 
     def activate(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -125,10 +137,15 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         """Share of the closes inside the 80 % interval."""
         return display.percent(100 * version.metrics["coverage_80"])
 
-    @admin.display(description="direction", ordering="metrics__directional_accuracy")
-    def direction(self, version: ModelVersion) -> str:
-        """Share of the moves whose direction was forecast."""
-        return display.percent(100 * version.metrics["directional_accuracy"])
+    @admin.display(description="live MASE")
+    def live_errors(self, version: "RecordedVersion") -> str:
+        """Error over the naive forecast's, and coverage, of what it really served."""
+        if not version.live:
+            return display.NOTHING
+        return display.with_note(
+            display.ratio(version.live["mae"], version.live["naive_mae"]),
+            f"{display.percent(100 * version.live['coverage'])} of {version.live['forecasts']} inside",
+        )
 
     @admin.display(description="errors")
     def errors(self, version: ModelVersion) -> SafeString:
@@ -160,20 +177,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         return display.table(("", "model", "how to read it"), rows)
 
     @admin.display(description="live record")
-    def live(self, version: ModelVersion) -> str:
+    def live(self, version: "RecordedVersion") -> str:
         """How the forecasts that this version really served have turned out; a base model's are in many currencies."""
         if version.symbol is None:
             return display.NOTHING
-        record = Forecast.objects.filter(version=version).track_record().first()
-        if record is None:
+        if not version.live:
             return "None of its forecasts has met its session yet."
-        prices = (display.price(record[name], currency=version.symbol.currency) for name in ("mae", "naive_mae"))
-        rows = (
-            ("Forecasts whose session has happened", str(record["forecasts"]), ""),
-            ("Mean absolute error (MAE)", *prices),
-            ("Closes inside the interval", display.percent(100 * record["coverage"]), ""),
-        )
-        return display.table(("", "model", "naive"), rows)
+        return display.live_record(version.live, currency=version.symbol.currency)
 
     @admin.display(description="bars")
     def data_window(self, version: "RevisableVersion") -> str:
@@ -201,6 +211,11 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             ("Duration of the training", display.span(timedelta(seconds=metrics["training_duration"]))),
         )
         return display.table(("", "size"), rows)
+
+    @admin.display(description="state of the files")
+    def files_badge(self, version: ModelVersion) -> SafeString:
+        """Whether they are kept."""
+        return display.badge(version.files_state, FILES_TONES.get(FilesState(version.files_state), Tone.QUIET))
 
     @admin.display(description="artifacts")
     def artifacts(self, version: ModelVersion) -> SafeString:

@@ -1,9 +1,11 @@
 """The rows of the read-only lists, unrounded."""
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from forecasting.api.shapes import ArtifactFile, OutOfSampleMetrics
+from forecasting.api.shapes import ArtifactFile, LiveRecord, OutOfSampleMetrics
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Symbol, Training
 
 RESTATEMENTS_SHOWN = 5
@@ -55,6 +57,18 @@ class SymbolSerializer(serializers.ModelSerializer[Symbol]):
         read_only_fields = fields
 
 
+def live_record(record: dict[str, Any] | None) -> dict[str, Any]:
+    """The track record of one version; empty until the first target session has happened."""
+    if record is None:
+        return {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None}
+    return {
+        "forecasts": record["forecasts"],
+        "mae": record["mae"],
+        "mase": record["mae"] / record["naive_mae"] if record["naive_mae"] else None,
+        "coverage_80": record["coverage"],
+    }
+
+
 class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     """A model version with its metrics, unrounded."""
 
@@ -63,6 +77,9 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     config = serializers.DictField(read_only=True, help_text="Every knob of the training.")
     metrics = MetricsField(read_only=True, help_text="Out of sample, beside the naive forecast's.")
     files = FilesField(read_only=True, help_text="By name.")
+    live = serializers.SerializerMethodField(
+        help_text="What became of the forecasts that this version served; null for a base, which serves many currencies."
+    )
     data_revised = serializers.BooleanField(
         read_only=True,
         help_text="Whether bars that it was trained on have been restated since, by a split, dividend or correction.",
@@ -72,9 +89,14 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
         model = ModelVersion
         fields = (
             "id", "symbol", "kind", "number", "state", "decision", "metrics", "config", "data_start", "data_end", "bar_count",
-            "files", "trained_at", "data_revised",
+            "files", "files_state", "trained_at", "data_revised", "live",
         )  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(LiveRecord(allow_null=True))
+    def get_live(self, version: ModelVersion) -> dict[str, Any] | None:
+        """Unrounded, as the rest of the row; `live` is annotated by the queryset."""
+        return live_record(version.live) if version.kind == "symbol" else None  # type: ignore[attr-defined]
 
 
 class TrainingSerializer(serializers.ModelSerializer[Training]):

@@ -118,7 +118,7 @@ class SymbolViewSet(RecordViewSet[Symbol]):
 class VersionViewSet(RecordViewSet[ModelVersion]):
     """Every version that was ever published, with its metrics."""
 
-    queryset = ModelVersion.objects.select_related("symbol").with_data_revised()
+    queryset = ModelVersion.objects.select_related("symbol").with_data_revised().with_live_record()
     serializer_class = records.VersionSerializer
     filterset_class = filters.VersionFilter
 

@@ -32,6 +32,7 @@ class TrainingReason(models.TextChoices):
 
     REQUESTED = "requested", "asked by a person"
     NEVER_TRAINED = "never_trained", "never trained"
+    FILES_DAMAGED = "files_damaged", "model files missing or damaged"
     PERFORMANCE_LOST = "performance_lost", "performance lost"
     DATA_REVISED = "data_revised", "data revised"
     TOO_OLD = "too_old", "too old"
@@ -50,6 +51,7 @@ class Outcome(models.TextChoices):
 PRIORITIES = {
     TrainingReason.REQUESTED: 50,
     TrainingReason.NEVER_TRAINED: 40,
+    TrainingReason.FILES_DAMAGED: 35,
     TrainingReason.PERFORMANCE_LOST: 30,
     TrainingReason.DATA_REVISED: 20,
     TrainingReason.TOO_OLD: 10,

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from django.apps import apps
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import JSONObject, Now, RowNumber
 
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import Symbol
@@ -23,6 +24,14 @@ class VersionState(models.TextChoices):
     REJECTED = "rejected"
 
 
+class FilesState(models.TextChoices):
+    """What is known of a version's files."""
+
+    KEPT = "kept"
+    REMOVED = "removed"
+    DAMAGED = "damaged"
+
+
 class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     """Reads of versions."""
 
@@ -33,6 +42,23 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def of(self, symbols: Iterable[Symbol]) -> "ModelVersionQuerySet":
         """Versions of these symbols."""
         return self.filter(symbol__in=list(symbols))
+
+    def newest_per_symbol(self) -> "ModelVersionQuerySet":
+        """The last one trained of each symbol, whether it serves or not."""
+        return self.filter(pk__in=self.order_by("symbol", "-number").distinct("symbol").values("pk"))
+
+    def beyond_newest(self, count: int) -> "ModelVersionQuerySet":
+        """Those whose files are kept though they neither serve nor are among the last `count` of their symbol."""
+        place = models.Window(RowNumber(), partition_by=[F("symbol")], order_by=F("number").desc())
+        old = self.annotate(place=place).filter(place__gt=count).values("pk")
+        return self.filter(pk__in=old).exclude(state=VersionState.ACTIVE).exclude(files_state=FilesState.REMOVED)
+
+    def with_live_record(self) -> "ModelVersionQuerySet":
+        """Adds `live`: forecasts, mae, naive_mae, coverage of what a symbol's version served; None before the first outcome."""
+        forecasts = apps.get_model("forecasting.Forecast").objects
+        record = forecasts.filter(version=models.OuterRef("pk"), symbol=models.OuterRef("symbol")).track_record()
+        names = ("forecasts", "mae", "naive_mae", "coverage")
+        return self.annotate(live=models.Subquery(record.values(record=JSONObject(**{name: name for name in names}))))
 
     def older_than(self, age: timedelta) -> "ModelVersionQuerySet":
         """Trained longer ago than `age`."""
@@ -69,6 +95,7 @@ class ModelVersion(models.Model):
     bar_count = models.PositiveIntegerField()
     folder = models.CharField(max_length=100, unique=True, help_text="Below MEDIA_ROOT/models.")
     files = models.JSONField(help_text="Name to SHA-256 and size in bytes.")
+    files_state = models.CharField(max_length=10, choices=FilesState, default=FilesState.KEPT, db_default=FilesState.KEPT)
     trained_at = models.DateTimeField(db_default=Now())
 
     objects = ModelVersionQuerySet.as_manager()
@@ -84,6 +111,10 @@ class ModelVersion(models.Model):
                 name="version_one_active_per_symbol",
             ),
             models.CheckConstraint(condition=Q(state__in=VersionState.values), name="version_state_known"),
+            models.CheckConstraint(condition=Q(files_state__in=FilesState.values), name="version_files_state_known"),
+            models.CheckConstraint(
+                condition=~Q(state=VersionState.ACTIVE) | Q(files_state=FilesState.KEPT), name="version_active_has_files"
+            ),
             models.CheckConstraint(condition=Q(number__gte=1), name="version_number_positive"),
             models.CheckConstraint(condition=Q(data_end__gte=F("data_start")), name="version_data_window_ordered"),
         ]

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from forecasting.models import Forecast
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
+from forecasting.models.versions import VersionState
 from tests.api.conftest import Count, Send
 from tests.api.rows import LISTS, make_rows
 from tests.factories import METRICS, add_bars, make_forecast, make_restatement, make_symbol, make_training, make_version
@@ -70,6 +71,23 @@ def test_symbols_show_their_newest_bar(get: Send) -> None:
     ]
 
 
+def test_each_version_has_a_live_record_of_its_own(get: Send) -> None:
+    old = make_version(symbol := make_symbol(), state=VersionState.RETIRED)
+    new = make_version(symbol, number=2)
+    base = make_version(None)
+    make_forecast(old, date(2025, 6, 2), actual_close=103.0)  # 2 off, naive 3
+    make_forecast(new, date(2025, 6, 3), actual_close=100.5)  # 0.5 off, naive 0.5
+    make_forecast(new, date(2025, 6, 4), actual_close=104.5)  # 3.5 off, naive 4.5, outside
+    make_forecast(new, date(2025, 6, 5))
+    make_forecast(base, date(2025, 6, 2), symbol=symbol, actual_close=103.0)
+    live = {row["id"]: row["live"] for row in get("/models/versions")["results"]}
+    assert live == {
+        old.pk: {"forecasts": 1, "mae": 2.0, "mase": 2 / 3, "coverage_80": 1.0},
+        new.pk: {"forecasts": 2, "mae": 2.0, "mase": 0.8, "coverage_80": 0.5},
+        base.pk: None,
+    }
+
+
 def test_versions_show_their_metrics_unrounded(get: Send) -> None:
     version = make_version(make_symbol(), trained_at=datetime(2025, 6, 1, 3, 4, 5, tzinfo=UTC))
     (row,) = get("/models/versions")["results"]
@@ -87,7 +105,9 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "bar_count": 1360,
         "files": version.files,
         "trained_at": "2025-06-01T03:04:05Z",
+        "files_state": "kept",
         "data_revised": False,
+        "live": {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None},
     }
 
 

@@ -1,0 +1,59 @@
+"""The files of versions: written below one folder, loaded once by a process."""
+
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from forecasting.models import ModelVersion
+from forecasting.pipeline import artifacts
+from forecasting.pipeline.artifacts import ArtifactFile, BaseModel, TrainedModel
+from forecasting.pipeline.forecaster import Forecaster
+
+LOADED_MODELS = 256  # kept in memory by one process, some 100 kB each
+
+
+def models_root() -> Path:
+    """The folder of all versions' folders."""
+    return Path(settings.MEDIA_ROOT) / "models"
+
+
+def write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, ArtifactFile], str]:
+    """The version's key, its files, and their folder's name below `models_root`; on an error nothing of them stays."""
+    version_id = _next_version_id()
+    root = models_root()
+    root.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
+    try:
+        files = artifacts.write(folder, model)
+        folder.chmod(0o755)  # mkdtemp makes it private; another user's web server must be able to read it
+        folder = folder.rename(root / f"{version_id}-{files['model.onnx'].sha256[:12]}")
+        artifacts.flush_folder(root)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return version_id, files, folder.name
+
+
+def load_forecaster(version: ModelVersion) -> Forecaster:
+    """The version's model, from memory where this process has used it before.
+
+    Raises ArtifactError where a file is missing or is not the one that was published.
+    """
+    return _load(version.folder, tuple(sorted(version.artifact_files.items())))
+
+
+@functools.lru_cache(maxsize=LOADED_MODELS)
+def _load(folder: str, files: tuple[tuple[str, ArtifactFile], ...]) -> Forecaster:
+    return Forecaster.load(models_root() / folder, dict(files))
+
+
+def _next_version_id() -> int:
+    """Drawn ahead of the insert, because the folder's name contains it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [ModelVersion._meta.db_table])
+        (number,) = cursor.fetchone()
+    return int(number)

@@ -1,0 +1,114 @@
+"""Publishing: files first, then one transaction with version, promotion decision and the training's end."""
+
+import shutil
+from dataclasses import asdict
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models.trainings import TrainingState
+from forecasting.models.versions import ModelVersionQuerySet, VersionState
+from forecasting.pipeline.artifacts import ArtifactFile, BaseModel, TrainedModel
+from forecasting.registry import promotion
+from forecasting.registry.files import models_root, write_files
+
+
+class FenceLostError(Exception):
+    """The training was given to another trainer, cancelled or ended: this result must not be published."""
+
+
+def publish(trained: TrainedModel | BaseModel, *, training_id: int, fence: int, parent: ModelVersion | None = None) -> ModelVersion:
+    """Files first (scratch folder, flushed, hashed, renamed), then one transaction: version, whether it serves, the training's end.
+
+    `parent`: the version that the fit started from. Raises FenceLostError where the training is no longer this trainer's, OSError
+    where the files cannot be written. In both cases, as in any other failure, the database is as before and the files are removed;
+    only where the database went away in between they stay, because the transaction may have been committed.
+    """
+    version_id, files, folder = write_files(trained)
+    try:
+        return _register(trained, files, version_id=version_id, folder=folder, training_id=training_id, fence=fence, parent=parent)
+    except (OperationalError, InterfaceError):
+        raise
+    except BaseException:
+        shutil.rmtree(models_root() / folder, ignore_errors=True)
+        raise
+
+
+@transaction.atomic
+def _register(
+    trained: TrainedModel | BaseModel,
+    files: dict[str, ArtifactFile],
+    *,
+    version_id: int,
+    folder: str,
+    training_id: int,
+    fence: int,
+    parent: ModelVersion | None,
+) -> ModelVersion:
+    training = Training.objects.held(training_id=training_id, fence=fence).select_for_update(of=("self",)).first()
+    if training is None:
+        raise FenceLostError(f"Training {training_id} is no longer this trainer's; its result is discarded.")
+    siblings = locked_versions(training.symbol)
+    verdict = promotion.judge(trained, beside=siblings.active().first())
+    if verdict.promoted:
+        siblings.active().update(state=VersionState.RETIRED)
+    version = create(
+        trained,
+        files,
+        version_id=version_id,
+        symbol=training.symbol,
+        folder=folder,
+        decision=verdict.reason,
+        state=VersionState.ACTIVE if verdict.promoted else VersionState.REJECTED,
+        training=training,
+        parent=parent,
+    )
+    Training.objects.filter(pk=training.pk).update(
+        state=TrainingState.SUCCEEDED,
+        stage="published",
+        progress=1.0,
+        error="",
+        finished_at=Now(),
+        lease_expires_at=None,
+    )
+    return version
+
+
+def create(
+    model: TrainedModel | BaseModel,
+    files: dict[str, ArtifactFile],
+    *,
+    version_id: int,
+    symbol: Symbol | None,
+    folder: str,
+    decision: str,
+    state: VersionState = VersionState.ACTIVE,
+    **origin: Any,
+) -> ModelVersion:
+    """The row of a new version, whose siblings are locked."""
+    last = ModelVersion.objects.filter(symbol=symbol).aggregate(last=Max("number"))["last"]
+    return ModelVersion.objects.create(
+        pk=version_id,
+        symbol=symbol,
+        number=(last or 0) + 1,
+        state=state,
+        decision=decision,
+        config=model.config.to_dict(),
+        metrics=model.metrics,
+        data_start=model.data_start,
+        data_end=model.data_end,
+        bar_count=model.bar_count,
+        folder=folder,
+        files={name: asdict(file) for name, file in files.items()},
+        **origin,
+    )
+
+
+def locked_versions(symbol: Symbol | None) -> ModelVersionQuerySet:
+    """The versions of a symbol, all rows locked: of two transactions that choose which one serves, the second waits."""
+    versions = ModelVersion.objects.filter(symbol=symbol)
+    list(versions.select_for_update().order_by("pk").values_list("pk"))
+    return versions

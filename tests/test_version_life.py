@@ -1,0 +1,202 @@
+"""A version's life after its training: promoted or rejected, replaced where it is damaged, without files when it is old."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pytest_django import Settings
+
+from forecasting import registry
+from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models.trainings import TrainingReason
+from forecasting.models.versions import FilesState, VersionState
+from forecasting.pipeline.artifacts import BACKTEST, META, ONNX, ArtifactError
+from tests.factories import make_symbol, make_version
+from tests.small_model import publish_model
+
+pytestmark = pytest.mark.django_db
+
+LEVELS = {"q05": -1.645, "q10": -1.282, "q25": -0.674, "q50": 0.0, "q75": 0.674, "q90": 1.282, "q95": 1.645}
+
+
+def backtest(*, spread: float = 1.0, sessions: int = 200, price: float = 100.0) -> pd.DataFrame:
+    """Forecasts of a random walk of 1 % a session, its true quantiles times `spread`."""
+    closes = price * np.exp(np.cumsum(np.random.default_rng(5).normal(0, 0.01, sessions + 1)))
+    days = pd.bdate_range("2024-01-02", periods=sessions + 1)
+    frame = pd.DataFrame({"as_of": days[:-1], "target_date": days[1:], "last_close": closes[:-1], "actual_close": closes[1:]})
+    return frame.assign(**{name: closes[:-1] * np.exp(0.01 * spread * z) for name, z in LEVELS.items()})
+
+
+def published(symbol: Symbol | None, **values: Any) -> ModelVersion:
+    return publish_model(symbol, **({"backtest": backtest()} | values))
+
+
+def states() -> dict[int, str]:
+    return dict(ModelVersion.objects.exclude(symbol=None).order_by("number").values_list("number", "state"))
+
+
+def damaged(version: ModelVersion, name: str, how: str) -> None:
+    file = registry.models_root() / version.folder / name
+    content = bytearray(file.read_bytes())
+    if how == "deleted":
+        file.unlink()
+        return
+    if how == "truncated":
+        del content[len(content) // 2 :]
+    else:
+        content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+# Promotion
+
+
+def test_a_significantly_worse_version_is_rejected_and_says_by_how_much() -> None:
+    symbol = make_symbol()
+    published(symbol)
+    worse = published(symbol, backtest=backtest(spread=2.0))
+    assert states() == {1: VersionState.ACTIVE, 2: VersionState.REJECTED}
+    assert worse.decision.startswith(
+        "Significantly worse than version 1, which stays: on 200 sessions that both forecast out of sample, its quantile loss is"
+    )
+    assert "% larger (p = 0.000" in worse.decision
+
+
+def test_a_better_version_replaces_the_active_one() -> None:
+    symbol = make_symbol()
+    published(symbol, backtest=backtest(spread=2.0))
+    better = published(symbol)
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
+    assert better.decision.startswith("Replaces version 1: not significantly worse; on 200 sessions")
+    assert "% smaller" in better.decision
+
+
+def test_versions_are_compared_across_a_split() -> None:
+    symbol = make_symbol()
+    published(symbol)
+    assert "0.00% smaller" in published(symbol, backtest=backtest(price=50.0)).decision
+
+
+def test_only_sessions_of_both_count_and_too_few_decide_nothing() -> None:
+    symbol = make_symbol()
+    published(symbol, backtest=backtest()[:100])
+    published(symbol, backtest=backtest(spread=3.0)[71:])
+    assert ModelVersion.objects.active().get().decision == (
+        "Replaces version 1: 29 common out-of-sample sessions are too few to compare."
+    )
+
+
+@pytest.mark.parametrize("name", [ONNX, BACKTEST])
+def test_a_worse_version_replaces_one_whose_files_cannot_be_used(name: str) -> None:
+    symbol = make_symbol()
+    damaged(published(symbol), name, "deleted")
+    assert published(symbol, backtest=backtest(spread=3.0)).decision == (
+        f"Replaces version 1, whose files cannot be used: {name} is missing."
+    )
+
+
+def test_a_rejected_version_can_be_activated() -> None:
+    symbol = make_symbol()
+    published(symbol)
+    rejected = published(symbol, backtest=backtest(spread=2.0))
+    registry.activate(rejected, by="admin")
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
+
+
+# Damage
+
+
+@pytest.mark.parametrize("name", [ONNX, META])
+@pytest.mark.parametrize("how", ["deleted", "truncated", "bit flipped"])
+def test_the_newest_good_version_serves_instead_of_a_damaged_one_and_a_retraining_is_requested(name: str, how: str) -> None:
+    symbol = make_symbol()
+    first, second, third = (published(symbol) for _ in range(3))
+    damaged(second, name, how)
+    assert registry.replace_damaged(third, problem="model.onnx is missing.") == first
+    third.refresh_from_db()
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED, 3: VersionState.RETIRED}
+    assert [each.files_state for each in (first, second, third)] == [FilesState.KEPT, FilesState.DAMAGED, FilesState.DAMAGED]
+    assert third.decision == "Its files cannot be used, so it serves no longer: model.onnx is missing."
+    assert first.decision == "Serves again: the files of version 3 cannot be used."
+    assert Training.objects.active().get().reason == TrainingReason.FILES_DAMAGED
+
+
+def test_damage_that_several_processes_find_is_dealt_with_once() -> None:
+    symbol = make_symbol()
+    first, second = published(symbol), published(symbol)
+    assert [registry.replace_damaged(second, problem="gone") for _ in range(2)] == [first, first]
+    assert Training.objects.active().count() == 1
+
+
+def test_a_rejected_version_does_not_serve_by_itself() -> None:
+    symbol = make_symbol()
+    active = published(symbol)
+    published(symbol, backtest=backtest(spread=2.0))
+    serving = registry.replace_damaged(active, problem="gone")
+    assert serving
+    assert serving.kind == "base"
+
+
+def test_a_damaged_base_that_ships_is_copied_again() -> None:
+    base = registry.base_version()
+    assert base
+    serving = registry.replace_damaged(base, problem="gone")
+    assert serving
+    assert (serving.number, serving.symbol, Training.objects.count()) == (2, None, 0)
+
+
+def test_a_repaired_version_can_be_activated_again() -> None:
+    symbol = make_symbol()
+    _, second = published(symbol), published(symbol)
+    registry.replace_damaged(second, problem="gone")
+    registry.activate(second, by="admin")
+    second.refresh_from_db()
+    assert (second.state, second.files_state) == (VersionState.ACTIVE, FilesState.KEPT)
+
+
+# Retention
+
+
+def aged(versions: list[ModelVersion]) -> list[Path]:
+    """The folders, as old as those that a sweep looks at."""
+    folders = [registry.models_root() / version.folder for version in versions]
+    for folder in folders:
+        os.utime(folder, (time.time() - registry.UNPUBLISHED_SECONDS - 60,) * 2)
+    return folders
+
+
+def test_the_last_versions_of_a_symbol_and_the_active_one_keep_their_files(settings: Settings) -> None:
+    settings.KEEP_VERSIONS = 2
+    symbol = make_symbol()
+    versions = [published(symbol) for _ in range(4)]
+    registry.activate(versions[0], by="admin")
+    folders = aged([*versions, published(make_symbol("SAMPLE2"))])
+    assert registry.expire_files() == 1
+    assert registry.sweep() == 1
+    assert [folder.exists() for folder in folders] == [True, False, True, True, True]
+    assert (registry.expire_files(), registry.sweep()) == (0, 0)
+
+
+def test_a_version_without_files_is_not_activated(settings: Settings) -> None:
+    settings.KEEP_VERSIONS = 1
+    symbol = make_symbol()
+    first, _ = published(symbol), published(symbol)
+    registry.expire_files()
+    with pytest.raises(ArtifactError, match="They were removed: only the last 1 versions of a symbol keep theirs"):
+        registry.activate(first, by="admin")
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
+
+
+def test_the_files_of_old_bases_are_removed_too(settings: Settings) -> None:
+    settings.KEEP_VERSIONS = 1
+    old = make_version(None, state=VersionState.RETIRED)
+    make_version(None, number=2)
+    registry.expire_files()
+    old.refresh_from_db()
+    assert old.files_state == FilesState.REMOVED
