@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
-from forecasting import ledger, market, registry, trainer_process, training_queue
+from forecasting import ledger, market, monitoring, registry, trainer_process, training_queue
 from forecasting.models import JobRun, ModelVersion, Symbol
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingReason
@@ -83,6 +83,7 @@ def work_on(run: JobRun, *, now: datetime) -> bool:
     run.report["forecasts"], run.report["not_forecast"] = _forecast_all()
     run.report["retrainings"] = _request_retrainings(now=now)
     run.report["base_retraining"] = refresh_base()
+    run.report["files_expired"] = registry.expire_files()
     run.report["folders_removed"] = registry.sweep()
     return True
 
@@ -152,11 +153,18 @@ def _may_sync_the_rest(run: JobRun) -> bool:
 
 
 def _request_retrainings(*, now: datetime) -> int:
-    """Of models whose bars were revised since their training, and of old ones; returns how many."""
-    followed, active = Symbol.objects.followed(), ModelVersion.objects.active()
-    revised = followed.filter(versions__in=active.on_revised_bars())
-    old = followed.filter(versions__in=active.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS)))
-    requested = training_queue.request_unless_resting(revised, reason=TrainingReason.DATA_REVISED, now=now)
+    """Of models that have lost performance, whose bars were revised since their training, and of old ones; returns how many.
+
+    Age and bars are those of the newest version, which may have been rejected: another one like it would be, too.
+    """
+    followed, newest = Symbol.objects.followed(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
+    revised = followed.filter(versions__in=newest.on_revised_bars())
+    old = followed.filter(versions__in=newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS)))
+    requested = {}
+    for batch in _batches():
+        lost = monitoring.lost_performance(batch)
+        requested |= training_queue.request_unless_resting(lost, reason=TrainingReason.PERFORMANCE_LOST, now=now)
+    requested |= training_queue.request_unless_resting(revised, reason=TrainingReason.DATA_REVISED, now=now)
     return len(requested | training_queue.request(old, reason=TrainingReason.TOO_OLD))
 
 

@@ -18,6 +18,7 @@ from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol,
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
+from forecasting.models.versions import VersionState
 from tests.factories import make_forecast, make_restatement, make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, generated_bars, rate_limited
 from tests.racing import at_once
@@ -127,9 +128,10 @@ def test_a_failing_symbol_does_not_keep_the_others(folder: Path) -> None:
     missing = make_symbol("AAA")
     broken = make_version(listed(folder, "CCC"))
     report = daily()
-    assert (report["symbols"], report["forecasts"]) == (3, 1)
+    assert (report["symbols"], report["forecasts"]) == (3, 2)
     assert report["not_synced"] == {missing.ticker: "no file for AAA in the price folder; add AAA.csv or check the symbol"}
-    assert report["not_forecast"] == {"CCC": "The model's files cannot be used: model.onnx is missing."}
+    assert report["not_forecast"] == {}
+    assert Forecast.objects.get(symbol=broken.symbol).version.kind == "base"
     assert broken.symbol
     assert market.bars(broken.symbol).index[-1].date() == FRIDAY
 
@@ -327,6 +329,12 @@ def test_models_on_revised_bars_are_retrained(folder: Path) -> None:
     assert daily()["retrainings"] == 1
     training = Training.objects.active().get()
     assert (training.symbol, training.reason) == (symbol, TrainingReason.DATA_REVISED)
+
+
+def test_a_model_whose_retraining_was_rejected_is_not_retrained_every_day(folder: Path) -> None:
+    modelled(symbol := listed(folder, "AAA"), trained_days_ago=16)
+    make_version(symbol, number=2, state=VersionState.REJECTED)
+    assert daily()["retrainings"] == 0
 
 
 def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:

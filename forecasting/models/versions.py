@@ -45,7 +45,7 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
     def newest_per_symbol(self) -> "ModelVersionQuerySet":
         """The last one trained of each symbol, whether it serves or not."""
-        return self.filter(pk__in=self.order_by("symbol", "-number").distinct("symbol").values("pk"))
+        return self.filter(pk__in=self.order_by("symbol_id", "-number").distinct("symbol_id").values("pk"))
 
     def beyond_newest(self, count: int) -> "ModelVersionQuerySet":
         """Those whose files are kept though they neither serve nor are among the last `count` of their symbol."""

@@ -21,19 +21,18 @@ SMALLEST = 1e-6  # loss and volatility that count, as log returns: prices may st
 FEWEST_BACKTEST = 100  # sessions; fewer say too little of what is usual
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Watch:
-    """The state of the watch over one version: `level` above `limit` means that it has lost performance."""
+    """The watch over one version: its level after each live session, and the limit above which it has lost performance."""
 
-    level: float
+    levels: Array
     limit: float
-    sessions: int  # live
     ratio: float  # typical live loss over the backtest's, both in units of volatility (geometric means)
 
     @property
     def lost(self) -> bool:
         """Whether the live losses are beyond what the version's own backtest makes plausible."""
-        return self.level > self.limit
+        return bool(self.levels[-1] > self.limit)
 
 
 def losses(forecasts: pd.DataFrame) -> Array:
@@ -69,9 +68,9 @@ def watch(backtest: pd.DataFrame, live: pd.DataFrame, *, seed: int) -> Watch | N
         return None
     scaled = np.log(_in_units_of_volatility(pd.concat([backtest, live], ignore_index=True)))
     usual, now = scaled[WARM_UP : len(backtest)], scaled[len(backtest) :]
-    level = _levels((now - usual.mean())[:, None])[-1, 0]
+    levels = _levels((now - usual.mean())[:, None])[:, 0]
     ratio = np.exp(now.mean() - usual.mean())
-    return Watch(level=float(level), limit=_limit(usual - usual.mean(), seed=seed), sessions=len(now), ratio=float(ratio))
+    return Watch(levels=levels, limit=_limit(usual - usual.mean(), seed=seed), ratio=float(ratio))
 
 
 def _in_units_of_volatility(forecasts: pd.DataFrame) -> Array:

@@ -1,7 +1,7 @@
 """Model versions: published in one transaction, promoted or rejected, activated, loaded for serving, replaced where damaged."""
 
 from forecasting.registry.base import SHIPPED_BASE, base_version, forecast_config, load_base, register_base
-from forecasting.registry.files import load_forecaster, models_root
+from forecasting.registry.files import load_backtest, load_forecaster, models_root
 from forecasting.registry.publishing import FenceLostError, publish
 from forecasting.registry.retention import UNPUBLISHED_SECONDS, expire_files, orphans, sweep
 from forecasting.registry.serving import activate, replace_damaged
@@ -14,6 +14,7 @@ __all__ = [
     "base_version",
     "expire_files",
     "forecast_config",
+    "load_backtest",
     "load_base",
     "load_forecaster",
     "models_root",

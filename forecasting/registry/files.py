@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 from django.conf import settings
 from django.db import connection
 
@@ -44,6 +45,11 @@ def load_forecaster(version: ModelVersion) -> Forecaster:
     Raises ArtifactError where a file is missing or is not the one that was published.
     """
     return _load(version.folder, tuple(sorted(version.artifact_files.items())))
+
+
+def load_backtest(version: ModelVersion) -> pd.DataFrame:
+    """The version's out-of-sample forecasts, session by session. Raises ArtifactError."""
+    return artifacts.read_backtest(models_root() / version.folder, version.artifact_files)
 
 
 @functools.lru_cache(maxsize=LOADED_MODELS)

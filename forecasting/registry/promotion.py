@@ -9,7 +9,7 @@ from forecasting.pipeline import artifacts
 from forecasting.pipeline.artifacts import ArtifactError, BaseModel, TrainedModel
 from forecasting.pipeline.drift import paired_losses
 from forecasting.pipeline.evaluation import improvement_p
-from forecasting.registry.files import models_root
+from forecasting.registry.files import load_backtest, models_root
 
 SIGNIFICANT = 0.05  # below it, the new version is significantly worse
 FEWEST_SESSIONS = 30  # with fewer in common, no test says anything
@@ -36,7 +36,7 @@ def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> Ve
         return Verdict(True, f"{replaces}: a new base always does.")
     try:
         artifacts.read(models_root() / beside.folder, beside.artifact_files)
-        earlier = artifacts.read_backtest(models_root() / beside.folder, beside.artifact_files)
+        earlier = load_backtest(beside)
     except ArtifactError as error:
         return Verdict(True, f"{replaces}, whose files cannot be used: {error}")
     return _compared(model.backtest, earlier, number=beside.number)

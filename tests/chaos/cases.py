@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos import clusters, crowds, surroundings, trainers
+from tests.chaos import clusters, crowds, damages, surroundings, trainers
 from tests.chaos.site import Site
 
 
@@ -34,6 +34,7 @@ CASES = (
     Case(10, "crash before and after the commit", trainers.crash_during_publication, long=5, short=0, real_times=False),
     Case(11, "clocks an hour off", clusters.wrong_clocks, short=0, long=3),
     Case(12, "worker off for five days", clusters.off_for_days, short=0, long=1, real_times=False),
+    Case(13, "an artifact deleted, truncated, changed", damages.damaged_artifact, long=6, short=0, real_times=False),
     Case(14, "64 clients, 20 symbols", crowds.same_symbols, long=5, real_times=False),
     Case(15, "two workers share the trainings", crowds.shared_queue, long=100, short=6, shard=100, real_times=False),
 )

@@ -1,0 +1,58 @@
+"""Live quality: which models have lost performance beside their own backtest."""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pandas as pd
+from django.conf import settings
+from django.db.models.functions import Now
+
+from forecasting import registry
+from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models.trainings import TrainingReason
+from forecasting.pipeline.artifacts import ArtifactError
+from forecasting.pipeline.drift import watch
+from forecasting.pipeline.evaluation import quantile_column
+
+COOL_DOWN = timedelta(days=14)  # after a training for this reason, which need not have helped
+WATCHED_SESSIONS = timedelta(days=365)  # of live forecasts
+
+logger = logging.getLogger(__name__)
+
+
+def lost_performance(symbols: Sequence[Symbol]) -> list[Symbol]:
+    """Those of these symbols whose model errs more, live, than its own backtest makes plausible. Two queries.
+
+    Symbols that were trained for this reason less than COOL_DOWN ago are left alone.
+    """
+    resting = Training.objects.of(symbols).filter(reason=TrainingReason.PERFORMANCE_LOST, created_at__gt=Now() - COOL_DOWN)
+    watched = ModelVersion.objects.active().of(symbols).exclude(symbol__in=resting.values("symbol")).select_related("symbol")
+    versions = list(watched)
+    live = _live_forecasts(versions)
+    return [version.symbol for version in versions if version.symbol and _has_lost(version, live.get(version.pk))]
+
+
+def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]:
+    """The scored forecasts of each version for its own symbol, oldest first, as a backtest shows them; by the version's key."""
+    scored = Forecast.objects.scored().filter(version__in=versions, issued_at__gt=Now() - WATCHED_SESSIONS).order_by("as_of")
+    rows: dict[int, list[dict[str, object]]] = {}
+    for forecast in scored.values("version_id", "last_close", "actual_close", "quantiles").iterator():
+        quantiles = {quantile_column(float(level)): price for level, price in forecast.pop("quantiles").items()}
+        rows.setdefault(forecast.pop("version_id"), []).append(forecast | quantiles)
+    return {key: pd.DataFrame(each) for key, each in rows.items()}
+
+
+def _has_lost(version: ModelVersion, live: pd.DataFrame | None) -> bool:
+    if live is None:
+        return False
+    try:
+        found = watch(registry.load_backtest(version), live, seed=settings.SEED)
+    except ArtifactError as error:
+        logger.warning("version %d is not watched: %s", version.number, error, extra={"symbol": str(version.symbol)})
+        return False
+    if found is None or not found.lost:
+        return False
+    told = "version %d has lost performance: in %d sessions its loss was %.2f times that of its backtest"
+    logger.info(told, version.number, len(found.levels), found.ratio, extra={"symbol": str(version.symbol)})
+    return True
