@@ -37,9 +37,9 @@ def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]
     """The scored forecasts of each version for its own symbol, oldest first, as a backtest shows them; by the version's key."""
     scored = Forecast.objects.scored().filter(version__in=versions, issued_at__gt=Now() - WATCHED_SESSIONS).order_by("as_of")
     rows: dict[int, list[dict[str, object]]] = {}
-    for forecast in scored.values("version_id", "last_close", "actual_close", "quantiles").iterator():
-        quantiles = {quantile_column(float(level)): price for level, price in forecast.pop("quantiles").items()}
-        rows.setdefault(forecast.pop("version_id"), []).append(forecast | quantiles)
+    for version, last, actual, quantiles in scored.values_list("version_id", "last_close", "actual_close", "quantiles").iterator():
+        named = {quantile_column(float(level)): price for level, price in quantiles.items()}
+        rows.setdefault(version, []).append({"last_close": last, "actual_close": actual} | named)
     return {key: pd.DataFrame(each) for key, each in rows.items()}
 
 

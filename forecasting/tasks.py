@@ -14,7 +14,7 @@ from django_q.models import Schedule
 from django_q.tasks import async_task
 
 from forecasting import ledger, market, monitoring, registry, trainer_process, training_queue
-from forecasting.models import JobRun, ModelVersion, Symbol
+from forecasting.models import JobRun, ModelVersion, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingReason
 from forecasting.pipeline.config import ForecastConfig
@@ -160,7 +160,7 @@ def _request_retrainings(*, now: datetime) -> int:
     followed, newest = Symbol.objects.followed(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
     revised = followed.filter(versions__in=newest.on_revised_bars())
     old = followed.filter(versions__in=newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS)))
-    requested = {}
+    requested: dict[int, Training] = {}
     for batch in _batches():
         lost = monitoring.lost_performance(batch)
         requested |= training_queue.request_unless_resting(lost, reason=TrainingReason.PERFORMANCE_LOST, now=now)
