@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -41,13 +41,14 @@ def sync_symbols(symbol_ids: list[int]) -> int:
     return len(synced) - sum(error is not None for error in synced)
 
 
-def daily_job() -> str:
-    """The daily job of today, a slice of it at a time: nothing where it is done or under way, else on from where it stopped."""
+def daily_job(day: date | None = None) -> str:
+    """The daily job of a date, today's by default, a slice of it at a time: nothing where it is done or under way, else on from
+    where it stopped. Whatever the date, it brings prices, scores and forecasts up to now."""
     now = timezone.now()
     with _only_one(DAILY_LOCK) as mine:
         if not mine:
             return "under way elsewhere"
-        run, _ = JobRun.objects.get_or_create(job=DAILY_JOB, date=timezone.localdate(now))
+        run, _ = JobRun.objects.get_or_create(job=DAILY_JOB, date=day or timezone.localdate(now))
         if run.state == JobState.SUCCEEDED and not _may_sync_the_rest(run):
             return "done already"
         _note(run, JobState.RUNNING)
@@ -59,7 +60,7 @@ def daily_job() -> str:
             raise
         _note(run, JobState.SUCCEEDED if done else JobState.RUNNING)
     if not done:
-        request_daily_job()
+        request_daily_job(day)
         return "goes on"
     logger.info("daily job done: %s", run.report)
     return "done"
@@ -113,9 +114,9 @@ def ensure_schedules() -> None:
                 Schedule.objects.create(name=name, **values)
 
 
-def request_daily_job() -> None:
-    """Asks for today's job, as a worker does when it starts."""
-    async_task("forecasting.tasks.daily_job")
+def request_daily_job(day: date | None = None) -> None:
+    """Asks for the job of a date, by default of the day when it is done, as a worker does when it starts."""
+    async_task("forecasting.tasks.daily_job", *([day] if day else []))
 
 
 def _sync_slice(report: dict[str, Any], *, now: datetime) -> bool:
@@ -152,20 +153,27 @@ def _may_sync_the_rest(run: JobRun) -> bool:
     return "sync_ended" in run.report and not market.is_paused()
 
 
-def _request_retrainings(*, now: datetime) -> int:
-    """Of models that have lost performance, whose bars were revised since their training, and of old ones; returns how many.
+def retrainings() -> dict[TrainingReason, list[Symbol]]:
+    """The symbols whose models have lost performance, whose bars were revised since their training, and that are old.
 
     Age and bars are those of the newest version, which may have been rejected: another one like it would be, too.
     """
     followed, newest = Symbol.objects.followed(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
-    revised = followed.filter(versions__in=newest.on_revised_bars())
-    old = followed.filter(versions__in=newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS)))
+    old = newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
+    return {
+        TrainingReason.PERFORMANCE_LOST: [symbol for batch in _batches() for symbol in monitoring.lost_performance(batch)],
+        TrainingReason.DATA_REVISED: list(followed.filter(versions__in=newest.on_revised_bars())),
+        TrainingReason.TOO_OLD: list(followed.filter(versions__in=old)),
+    }
+
+
+def _request_retrainings(*, now: datetime) -> int:
+    """Returns how many symbols are retrained; the first reason counts."""
     requested: dict[int, Training] = {}
-    for batch in _batches():
-        lost = monitoring.lost_performance(batch)
-        requested |= training_queue.request_unless_resting(lost, reason=TrainingReason.PERFORMANCE_LOST, now=now)
-    requested |= training_queue.request_unless_resting(revised, reason=TrainingReason.DATA_REVISED, now=now)
-    return len(requested | training_queue.request(old, reason=TrainingReason.TOO_OLD))
+    for reason, symbols in retrainings().items():
+        new = [symbol for symbol in symbols if symbol.pk not in requested]
+        requested |= training_queue.request_unless_resting(new, reason=reason, now=now)
+    return len(requested)
 
 
 def refresh_base() -> bool:

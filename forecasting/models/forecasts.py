@@ -36,6 +36,11 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         """Those whose target session has happened."""
         return self.filter(scored_at__isnull=False)
 
+    def due(self) -> "ForecastQuerySet":
+        """Those whose target session has a bar by now, but no score."""
+        bar = PriceBar.objects.filter(symbol=models.OuterRef("symbol"), date=models.OuterRef("target_date"))
+        return self.filter(models.Exists(bar), scored_at__isnull=True)
+
     def of(self, symbols: Iterable[Symbol]) -> "ForecastQuerySet":
         """Forecasts of these symbols."""
         return self.filter(symbol__in=list(symbols))
