@@ -13,7 +13,6 @@ from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.pipeline.artifacts import ArtifactError
 from forecasting.pipeline.drift import watch
-from forecasting.pipeline.evaluation import quantile_column
 
 COOL_DOWN = timedelta(days=14)  # after a training for this reason, which need not have helped
 WATCHED_SESSIONS = timedelta(days=365)  # of live forecasts
@@ -38,7 +37,8 @@ def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]
     scored = Forecast.objects.scored().filter(version__in=versions, issued_at__gt=Now() - WATCHED_SESSIONS).order_by("as_of")
     rows: dict[int, list[dict[str, object]]] = {}
     for version, last, actual, quantiles in scored.values_list("version_id", "last_close", "actual_close", "quantiles").iterator():
-        named = {quantile_column(float(level)): price for level, price in quantiles.items()}
+        # Named as evaluation.quantile_column does, which would load scikit-learn.
+        named = {f"q{round(100 * float(level)):02d}": price for level, price in quantiles.items()}
         rows.setdefault(version, []).append({"last_close": last, "actual_close": actual} | named)
     return {key: pd.DataFrame(each) for key, each in rows.items()}
 

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from forecasting import registry, training_queue
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingState
-from forecasting.models.versions import VersionState
+from forecasting.models.versions import FilesState, VersionState
 from tests.admin_pages import MODELS, Rows, act, one_of_each, page, post, text_of
 from tests.factories import make_symbol, make_training, make_version
 from tests.small_model import trained_model
@@ -104,6 +104,22 @@ def test_a_version_with_damaged_files_is_not_activated(admin_client: Client) -> 
     assert answer == ["SAMPLE1 v1 was not activated, its files cannot be used: model.onnx is missing."]
     new.refresh_from_db()
     assert new.state == VersionState.ACTIVE
+
+
+def test_a_version_whose_files_were_removed_says_so_and_has_no_button(admin_client: Client) -> None:
+    symbol = make_symbol()
+    old, _ = published(symbol), published(symbol)
+    ModelVersion.objects.filter(pk=old.pk).update(files_state=FilesState.REMOVED)
+
+    shown = admin_client.get(page(ModelVersion, "change", old.pk)).content.decode()
+    answer = post(admin_client, page(ModelVersion, "activate", old.pk))
+
+    assert "removed</span>" in shown
+    assert "Activate this version" not in shown
+    assert answer == [
+        "SAMPLE1 v1 was not activated, its files cannot be used: "
+        "They were removed: only the last 5 versions of a symbol keep theirs."
+    ]
 
 
 def test_activation_is_not_done_by_a_link(admin_client: Client) -> None:

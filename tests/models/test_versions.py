@@ -38,6 +38,8 @@ def test_a_version_number_is_used_once(ticker: str | None) -> None:
     ("wrong", "constraint"),
     [
         ({"state": "best"}, "version_state_known"),
+        ({"files_state": "lost", "state": "retired"}, "version_files_state_known"),
+        ({"files_state": "removed"}, "version_active_has_files"),
         ({"number": 0}, "version_number_positive"),
         ({"data_start": MONDAY, "data_end": MONDAY - timedelta(days=1)}, "version_data_window_ordered"),
     ],
