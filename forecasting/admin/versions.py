@@ -149,18 +149,19 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="errors")
     def errors(self, version: ModelVersion) -> SafeString:
-        """The price errors of the model and of the naive forecast, side by side."""
+        """The price errors of the model and of the naive forecast, side by side; a base's are shares of the last close."""
+        unit = "" if version.symbol else ", share of the last close"
         model, naive, currency = version.metrics, version.metrics["naive"], display.currency_of(version.symbol)
         kinds = {
-            "Mean absolute error (MAE)": ("MAE", partial(display.price, currency=currency)),
-            "Root mean squared error (RMSE)": ("RMSE", partial(display.price, currency=currency)),
+            f"Mean absolute error (MAE){unit}": ("MAE", partial(display.price, currency=currency)),
+            f"Root mean squared error (RMSE){unit}": ("RMSE", partial(display.price, currency=currency)),
             "Mean absolute percentage error (MAPE)": ("MAPE", partial(display.percent, places=3)),
         }
         rows = [
             (title, shown(model[name]), shown(naive[name]), _difference(model[name], naive[name]))
             for title, (name, shown) in kinds.items()
         ]
-        fit = ("R² of the price level", f"{model['R²']:.4f}", f"{naive['R²']:.4f}", "")
+        fit = (f"R² of the {'price level' if version.symbol else 'move'}", f"{model['R²']:.4f}", f"{naive['R²']:.4f}", "")
         return display.table(("", "model", "naive", "difference"), [*rows, fit])
 
     @admin.display(description="skill")
