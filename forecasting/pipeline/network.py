@@ -68,7 +68,7 @@ class QuantileNetwork:
         self._fresh = [(variable, variable.numpy()) for variable in self._optimizer.variables]
         self._levels = tf.constant(config.quantile_levels, dtype=tf.float32)
         self._fit_batch = tf.function(self._descend, jit_compile=XLA)
-        self._forward = tf.function(functools.partial(self._model, training=False), jit_compile=XLA)
+        self._forward = tf.function(functools.partial(self._model, training=False))
 
     def start_from_nothing(self, examples: Examples, regression: VolatilityRegression) -> None:
         """The seeded weights, with the unconditional quantiles of the examples as the LSTM's first answer."""
