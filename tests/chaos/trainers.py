@@ -42,6 +42,8 @@ def killed_trainer(site: Site, count: int) -> None:
                 wait_for(lambda: site.rows().running().filter(progress__gt=0).exists(), seconds=60, every_s=LOOK_SECONDS)
             time.sleep(moment.uniform(0, 2.5))  # the moment is what is tried here
             victims = {training: training.fence for training in site.rows().running()}
+            if site.trainer() != trainer:  # it had no more work and ended; the running training is its successor's
+                continue
             kill(trainer)
             for victim, fence in victims.items():
                 site.within(5, "back in the queue", partial(has_moved_on, victim, fence=fence))
