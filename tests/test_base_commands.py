@@ -86,6 +86,22 @@ def test_a_backtest_of_some_dates_is_that_part_of_the_whole(prices: Path, base: 
     pd.testing.assert_frame_equal(part, wanted, check_exact=True)
 
 
+def test_a_backtest_of_nothing_says_so(prices: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandError, match="Nothing could be forecast"):
+        run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE3"], no_fine_tune=True)
+    assert "SAMPLE3 has 100 bars" in capsys.readouterr().out
+    assert not (tmp_path / "f.csv").exists()
+
+
+def test_a_session_that_has_not_happened_is_forecast_and_not_scored(
+    prices: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = simulated("SAMPLE1").index[-1]
+    forecasts = run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE1"], first=last.date(), no_fine_tune=True)
+    assert forecasts["as_of"].tolist() == [last]
+    assert "nothing to score" in capsys.readouterr().out
+
+
 def test_a_base_that_knows_later_bars_is_refused(prices: Path, base: Path, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="has seen bars up to 2018-12-31, later than 2018-06-29"):
         run_backtest(prices, tmp_path / "f.csv", base=str(base), through=date(2018, 6, 29))

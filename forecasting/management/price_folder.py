@@ -44,6 +44,6 @@ def day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2021-06-30") from None
 
 
-def tickers(text: str) -> str:
+def ticker(text: str) -> str:
     """A symbol on the command line."""
     return text.strip().upper()

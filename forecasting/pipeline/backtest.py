@@ -105,5 +105,5 @@ def _factors(forecaster: Forecaster, quantiles: Array, table: FeatureTable, rows
 
 
 def in_one(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All symbols' forecasts, one after the other."""
-    return pd.concat(frames, ignore_index=True)
+    """All symbols' forecasts, one after the other; without rows where there are none."""
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

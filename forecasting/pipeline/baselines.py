@@ -26,6 +26,7 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
     interval (mean, least, most over symbols), p-value of beating the naive forecast (averaged per date, as symbols share days).
 
     `forecasts` as `backtest` gives them; the last forecast of each symbol, whose session has not happened, does not count.
+    Without rows where no forecast's session has happened.
     """
     rows, gains = [], []
     for symbol, mine in forecasts.groupby("symbol", sort=False):
@@ -34,6 +35,8 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
         scores, gain = _scores(mine.set_index("as_of"), histories[str(symbol)], config)
         rows += scores
         gains.append(gain)
+    if not rows:
+        return pd.DataFrame()
     table = pd.DataFrame(rows)
     by_method = table.groupby("method", sort=False)
     summary = pd.DataFrame(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting import registry, terminal
-from forecasting.management.price_folder import PriceFolder, day, tickers
+from forecasting.management.price_folder import PriceFolder, day, ticker
 from forecasting.pipeline import artifacts, baselines
 from forecasting.pipeline.artifacts import ArtifactError, BaseModel
 from forecasting.pipeline.backtest import BaseKnowsTooMuchError, Period, backtest, in_one, require_ignorance
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--from", dest="first", type=day, metavar="DATE", help="the first session to forecast from")
         parser.add_argument("--to", dest="last", type=day, default=date.max, metavar="DATE", help="the last one")
         parser.add_argument("--base", metavar="DIR|shipped", help="a base to start from; without it, one is trained on the symbols")
-        parser.add_argument("--symbols", nargs="+", type=tickers, metavar="SYMBOL", help="without it, all in the folder")
+        parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="without it, all in the folder")
         parser.add_argument("--no-fine-tune", action="store_true", help="forecast every symbol by the base as it is")
         parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the forecasts, as CSV")
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         except (BaseKnowsTooMuchError, UntrainableError, ArtifactError, ValueError) as error:
             raise CommandError(str(error)) from error
         if forecasts.empty:
-            raise CommandError(f"There is no session to forecast from between {period.first} and {period.last}.")
+            raise CommandError(f"Nothing could be forecast from sessions between {period.first} and {period.last}; see above.")
         forecasts.to_csv(options["out"], index=False, date_format="%Y-%m-%d")
         console.print(f"{len(forecasts):,} forecasts written to {options['out']}")
         console.print(_beside_baselines(forecasts, folder))
@@ -87,10 +87,13 @@ def _forecasts(folder: PriceFolder, period: Period, base: BaseModel, console: Co
     return in_one(frames)
 
 
-def _beside_baselines(forecasts: pd.DataFrame, folder: PriceFolder) -> Table:
+def _beside_baselines(forecasts: pd.DataFrame, folder: PriceFolder) -> Table | str:
+    """The table, or why there is none."""
     symbols = set(forecasts["symbol"])
     histories = {symbol: bars for symbol, bars in folder.histories(through=date.max) if symbol in symbols}
     summary = baselines.score_beside_baselines(forecasts, histories, registry.forecast_config())
+    if summary.empty:
+        return "None of their sessions has happened yet, so there is nothing to score."
     table = Table(title=f"{len(symbols)} symbols, out of sample, beside the baselines", title_justify="left")
     for heading in ("", *summary.columns):
         table.add_column(heading, justify="right" if heading else "left")

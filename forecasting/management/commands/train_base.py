@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
 from forecasting import registry, terminal
-from forecasting.management.price_folder import PriceFolder, day, tickers
+from forecasting.management.price_folder import PriceFolder, day, ticker
 from forecasting.pipeline import artifacts
 from forecasting.pipeline.artifacts import BaseModel
 from forecasting.pipeline.training import Progress
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Prices, symbols, the last session to know, and where the result goes."""
         parser.add_argument("--prices", type=Path, metavar="DIR", help="SYMBOL.csv files; without it, the bars in the database")
-        parser.add_argument("--symbols", nargs="+", type=tickers, metavar="SYMBOL", help="without it, all")
+        parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="without it, all")
         parser.add_argument("--through", type=day, default=date.max, metavar="DATE", help="the last session that it may know")
         parser.add_argument("--out", type=Path, metavar="DIR", help="write its files there instead of letting it serve")
 
