@@ -12,9 +12,9 @@ from forecasting.pipeline.features import Array
 
 EWMA_DECAY = 0.94  # RiskMetrics, Technical Document (1996)
 WARM_UP = 20  # sessions of the backtest whose returns start the volatility
-REFERENCE = 0.25  # of the loss's logarithm, which a doubling raises by 0.69: smaller changes are let pass
+REFERENCE = 0.2  # of the excess, which a doubling brings from 0 to about 0.5: smaller changes are let pass
 YEAR = 252  # sessions
-YEARLY_ALARMS = 0.4  # false ones, expected of an unchanged version
+YEARLY_ALARMS = 0.7  # false ones, expected of an unchanged version
 PATHS = 1000  # resampled years
 BLOCK = 10  # sessions resampled together, so that calm and rough times stay together
 SMALLEST = 1e-6  # loss and volatility that count, as log returns: prices may stand still
@@ -59,18 +59,21 @@ def paired_losses(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 def watch(backtest: pd.DataFrame, live: pd.DataFrame, *, seed: int) -> Watch | None:
     """The watch over a version after its `live` forecasts, oldest first; frames as in `losses`. None where there is too little.
 
-    Each loss is divided by the volatility before it (EWMA of the returns), so that rough times alone raise no alarm; its logarithm
-    tells a lasting change from a single shock. What it exceeds the backtest's mean by, less REFERENCE, is summed by Page's test
-    (Continuous inspection schemes, Biometrika 1954). The limit is what the backtest itself, resampled in blocks (Künsch, The
-    jackknife and the bootstrap for general stationary observations, 1989), exceeds YEARLY_ALARMS times a year.
+    Each loss is divided by the volatility before it (EWMA of the returns), so that rough times alone raise no alarm. Its excess is
+    1 - usual / loss, where the usual one is the backtest's geometric mean: however large, a single shock counts at most 1, which
+    tells it from a lasting change. What exceeds the backtest's mean excess, less REFERENCE, is summed by Page's test (Continuous
+    inspection schemes, Biometrika 1954). The limit is what the backtest itself, resampled in blocks (Künsch, The jackknife and the
+    bootstrap for general stationary observations, 1989), exceeds YEARLY_ALARMS times a year.
     """
     if len(backtest) < FEWEST_BACKTEST or live.empty or not _quantile_columns(backtest):
         return None
-    scaled = np.log(_in_units_of_volatility(pd.concat([backtest, live], ignore_index=True)))
-    usual, now = scaled[WARM_UP : len(backtest)], scaled[len(backtest) :]
-    levels = _levels((now - usual.mean())[:, None])[:, 0]
-    ratio = np.exp(now.mean() - usual.mean())
-    return Watch(levels=levels, limit=_limit(usual - usual.mean(), seed=seed), ratio=float(ratio))
+    scaled = _in_units_of_volatility(pd.concat([backtest, live], ignore_index=True))
+    before, now = scaled[WARM_UP : len(backtest)], scaled[len(backtest) :]
+    usual = _geometric_mean(before)
+    mean_excess = (1 - usual / before).mean()
+    levels = _levels((1 - usual / now - mean_excess)[:, None])[:, 0]
+    limit = _limit(1 - usual / before - mean_excess, seed=seed)
+    return Watch(levels=levels, limit=limit, ratio=_geometric_mean(now) / usual)
 
 
 def _in_units_of_volatility(forecasts: pd.DataFrame) -> Array:
@@ -82,8 +85,12 @@ def _in_units_of_volatility(forecasts: pd.DataFrame) -> Array:
     return np.asarray(np.maximum(losses(forecasts), SMALLEST) / np.sqrt(np.maximum(variance, SMALLEST**2)))
 
 
+def _geometric_mean(values: Array) -> float:
+    return float(np.exp(np.log(values).mean()))
+
+
 def _levels(excesses: Array) -> Array:
-    """Page's sum after each session; excesses over the usual log loss and result (sessions, paths)."""
+    """Page's sum after each session; excesses and result (sessions, paths)."""
     level = np.zeros(excesses.shape[1])
     levels = np.empty_like(excesses)
     for session, row in enumerate(excesses):
