@@ -7,14 +7,14 @@ from datetime import datetime
 from django.db import connection
 from django_q.tasks import async_task
 
-from forecasting import market, registry, training_queue
+from forecasting import market, registry, training_requests
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.pipeline.adaptation import RECENT, next_factor
 from forecasting.pipeline.artifacts import ArtifactError
 from forecasting.pipeline.calendars import next_session
 from forecasting.pipeline.forecaster import Forecaster, QuantileForecast
 from forecasting.pipeline.windows import TooFewBarsError
-from forecasting.training_queue import ModelStatus
+from forecasting.training_requests import ModelStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Predictio
 
 def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float) -> dict[str, Prediction]:
     """By ticker: trainings requested, bars refreshed and forecasts issued where they are missing."""
-    statuses = training_queue.ensure_trained(tickers, now=now)
+    statuses = training_requests.ensure_trained(tickers, now=now)
     serving = serving_versions({status.symbol: status.version for status in statuses})
     if late := market.refresh(list(serving), now=now, budget_s=budget_s):
         async_task("forecasting.tasks.sync_symbols", [symbol.pk for symbol in late])

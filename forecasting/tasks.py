@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
-from forecasting import ledger, market, monitoring, registry, trainer_process, training_queue
+from forecasting import ledger, market, monitoring, registry, trainer_process, training_requests
 from forecasting.models import JobRun, ModelVersion, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingReason
@@ -172,7 +172,7 @@ def _request_retrainings(*, now: datetime) -> int:
     requested: dict[int, Training] = {}
     for reason, symbols in retrainings().items():
         new = [symbol for symbol in symbols if symbol.pk not in requested]
-        requested |= training_queue.request_unless_resting(new, reason=reason, now=now)
+        requested |= training_requests.request_unless_resting(new, reason=reason, now=now)
     return len(requested)
 
 
@@ -183,7 +183,7 @@ def refresh_base() -> bool:
     enough = Symbol.objects.with_history(ForecastConfig().minimum_bars)[: settings.BASE_MIN_SYMBOLS].count()
     if recent.exists() or enough < settings.BASE_MIN_SYMBOLS:
         return False
-    training_queue.request_base(reason=TrainingReason.TOO_OLD)
+    training_requests.request_base(reason=TrainingReason.TOO_OLD)
     return True
 
 

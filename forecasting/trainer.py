@@ -47,7 +47,7 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
     An error that nobody foresaw ends the process; the parent sees that and counts the attempt.
     """
     training = Training.objects.select_related("symbol").get(pk=training_id)
-    about: dict[str, object] = {"training": training_id, "symbol": training.subject}
+    about = training.log_fields
     try:
         trained, parent = _trained(training.symbol, progress)
         version = registry.publish(trained, training_id=training_id, fence=fence, parent=parent)

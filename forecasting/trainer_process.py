@@ -79,7 +79,7 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
         training_queue.release(training)
         raise
     except TrainingTakenError:
-        logger.warning("given up: cancelled, or taken by another", extra={"symbol": training.subject, "training": training.pk})
+        logger.warning("given up: cancelled, or taken by another", extra=training.log_fields)
     except (UnknownSymbolError, BadDataError) as refused:
         _end(training, Outcome.FAILED, refused.reason)
     except PriceSourceError as unavailable:
@@ -127,7 +127,7 @@ def _bring_prices(training: Training) -> None:
     except PriceSourceError as error:
         if not PriceBar.objects.of(training.symbol).exists():
             raise
-        logger.warning("training on the stored bars: %s", error, extra={"symbol": training.subject, "training": training.pk})
+        logger.warning("training on the stored bars: %s", error, extra=training.log_fields)
 
 
 class TrainerProcess:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
 
-from forecasting import registry, training_queue
+from forecasting import registry, training_queue, training_requests
 from forecasting.models import ModelVersion, PriceBar, Training
 from forecasting.models.trainings import Outcome, TrainingReason
 from forecasting.models.versions import VersionState
@@ -126,7 +126,7 @@ def test_the_stored_bars_give_a_base_that_serves() -> None:
 @pytest.mark.django_db
 def test_the_queue_trains_the_base_like_a_symbol() -> None:
     store("SAMPLE1")
-    training_queue.request_base(reason=TrainingReason.TOO_OLD)
+    training_requests.request_base(reason=TrainingReason.TOO_OLD)
     claimed = training_queue.claim()
     assert claimed
     assert work(claimed.pk, fence=claimed.fence, progress=lambda now: None) == (Outcome.PUBLISHED, "")

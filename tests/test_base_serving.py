@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 from pytest_django import Settings
 
-from forecasting import ledger, market, queue_places, registry, tasks, training_queue
+from forecasting import ledger, market, queue_places, registry, tasks, training_queue, training_requests
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import VersionState
@@ -166,7 +166,7 @@ def test_the_daily_job_asks_for_a_new_base_where_it_is_old_and_enough_symbols_ha
 
 
 def test_a_person_sees_the_trainings_of_the_base_like_any_other() -> None:
-    training = training_queue.request_base(reason=TrainingReason.TOO_OLD)
+    training = training_requests.request_base(reason=TrainingReason.TOO_OLD)
     assert queue_places.places([training])[training.pk].position == 1
     claimed = training_queue.claim()
     assert claimed == training

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from forecasting import registry, training_queue
+from forecasting import registry, training_queue, training_requests
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingReason, TrainingState
 from tests.factories import make_symbol
@@ -61,7 +61,7 @@ class Queue(RuleBasedStateMachine):
     def request(self, which: int, reason: TrainingReason) -> None:
         """Everybody gets the one active training, at least as urgent as asked for while it waits."""
         symbol: Symbol = self.symbols[which]
-        training = training_queue.request([symbol], reason=reason)[symbol.pk]
+        training = training_requests.request([symbol], reason=reason)[symbol.pk]
         assert training == Training.objects.active().get(symbol=symbol)
 
     @rule(by=some.sampled_from(MACHINES))

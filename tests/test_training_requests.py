@@ -10,10 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from forecasting import training_queue
+from forecasting import training_queue, training_requests
 from forecasting.models import Symbol, Training
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
-from forecasting.training_queue import ModelStatus, QueueFullError
+from forecasting.training_requests import ModelStatus, QueueFullError
 from tests.factories import make_claimed, make_symbol, make_training, make_version
 from tests.racing import at_once, begin_behind_us, slow
 from tests.task_queue import queued_tasks
@@ -24,7 +24,7 @@ DRAIN = "forecasting.tasks.drain_training_queue"
 
 
 def request(*symbols: Symbol, reason: TrainingReason = TrainingReason.NEVER_TRAINED) -> dict[int, Training]:
-    return training_queue.request(symbols, reason=reason)
+    return training_requests.request(symbols, reason=reason)
 
 
 def test_a_request_queues_one_training_and_rings() -> None:
@@ -140,47 +140,47 @@ def test_requests_of_several_reasons_at_once_leave_the_most_urgent() -> None:
 
 def test_a_person_gets_the_training_under_way_even_when_the_queue_is_full(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
-    training = training_queue.request_one("SAMPLE1")
-    assert training_queue.request_one("SAMPLE1") == training
+    training = training_requests.request_one("SAMPLE1")
+    assert training_requests.request_one("SAMPLE1") == training
 
 
 def test_a_full_queue_refuses_a_person_with_the_limit(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
-    training_queue.request_one("SAMPLE1")
+    training_requests.request_one("SAMPLE1")
     with pytest.raises(QueueFullError, match=r"the queue is full \(1 waiting\); try again later"):
-        training_queue.request_one("SAMPLE2")
+        training_requests.request_one("SAMPLE2")
 
 
 def test_a_person_may_ask_again_right_after_a_failure() -> None:
     failed = make_training(make_symbol(), state=TrainingState.FAILED)
-    assert training_queue.request_one("SAMPLE1") != failed
+    assert training_requests.request_one("SAMPLE1") != failed
 
 
 # What stands between a symbol and its model
 
 
 def test_a_symbol_without_a_model_gets_a_training_that_this_call_started() -> None:
-    (status,) = training_queue.ensure_trained(["SAMPLE1"], now=timezone.now())
+    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
     assert status == ModelStatus(Symbol.objects.get(), version=None, training=Training.objects.get(), started=True)
 
 
 def test_a_second_call_starts_nothing() -> None:
-    training_queue.ensure_trained(["SAMPLE1"], now=timezone.now())
-    (status,) = training_queue.ensure_trained(["SAMPLE1"], now=timezone.now())
+    training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
+    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
     assert (status.training, status.started) == (Training.objects.get(), False)
     assert len(queued_tasks(training_queue.CLUSTER)) == 1
 
 
 def test_a_symbol_with_a_model_needs_no_training() -> None:
     version = make_version(make_symbol())
-    (status,) = training_queue.ensure_trained(["SAMPLE1"], now=timezone.now())
+    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
     assert (status.version, status.training) == (version, None)
 
 
 def test_a_model_that_is_trained_again_shows_its_training() -> None:
     version = make_version(make_symbol())
-    training = training_queue.request_one("SAMPLE1")
-    (status,) = training_queue.ensure_trained(["SAMPLE1"], now=timezone.now())
+    training = training_requests.request_one("SAMPLE1")
+    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
     assert (status.version, status.training, status.started) == (version, training, False)
 
 
@@ -188,7 +188,7 @@ def test_statuses_come_in_the_order_of_the_question() -> None:
     tickers = ["SAMPLE3", "SAMPLE1", "SAMPLE2"]
     make_version(make_symbol("SAMPLE1"))
     make_training(make_symbol("SAMPLE2"))
-    assert [status.symbol.ticker for status in training_queue.ensure_trained(tickers, now=timezone.now())] == tickers
+    assert [status.symbol.ticker for status in training_requests.ensure_trained(tickers, now=timezone.now())] == tickers
 
 
 @pytest.mark.parametrize(("minutes", "started"), [(59, False), (61, True)])
@@ -196,13 +196,13 @@ def test_a_failed_training_is_not_started_again_by_itself_for_an_hour(minutes: i
     now = timezone.now()
     failed_at = now - timedelta(minutes=minutes)
     make_training(make_symbol(), state=TrainingState.FAILED, error="It has 3 bars.", finished_at=failed_at)
-    (status,) = training_queue.ensure_trained(["SAMPLE1"], now=now)
+    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=now)
     assert (status.started, status.refusal) == (started, "" if started else "It has 3 bars")
 
 
 def test_a_full_queue_starts_what_it_has_room_for_and_says_why_not_the_rest(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 2
-    statuses = training_queue.ensure_trained(["SAMPLE1", "SAMPLE2", "SAMPLE3"], now=timezone.now())
+    statuses = training_requests.ensure_trained(["SAMPLE1", "SAMPLE2", "SAMPLE3"], now=timezone.now())
     assert [status.started for status in statuses] == [True, True, False]
     assert statuses[2].refusal == "the queue is full (2 waiting); try again later"
 
@@ -212,7 +212,7 @@ def test_requests_at_once_do_not_take_the_same_room(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 3
     tickers = [[f"SAMPLE{caller}", f"SAMPLE{caller + 10}"] for caller in range(10, 18)]
     with slow("INSERT", Training):
-        answers = at_once([partial(training_queue.ensure_trained, each, now=timezone.now()) for each in tickers])
+        answers = at_once([partial(training_requests.ensure_trained, each, now=timezone.now()) for each in tickers])
     assert sum(status.started for answer in answers for status in answer) == Training.objects.count() == 3
 
 
@@ -223,7 +223,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(known: b
         for ticker in tickers if known else []:
             make_version(make_symbol(ticker))
         with CaptureQueriesContext(connection) as queries:
-            training_queue.ensure_trained(tickers, now=timezone.now())
+            training_requests.ensure_trained(tickers, now=timezone.now())
         counts.append(len(queries))
     assert counts[0] == counts[1]
 
@@ -235,7 +235,7 @@ def test_a_training_that_publishes_meanwhile_is_not_started_again(table: str) ->
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            check = begin_behind_us(threads, lambda: training_queue.ensure_trained(["SAMPLE1"], now=timezone.now()))
+            check = begin_behind_us(threads, lambda: training_requests.ensure_trained(["SAMPLE1"], now=timezone.now()))
             make_version(training.symbol)
             Training.objects.update(state=TrainingState.SUCCEEDED, finished_at=timezone.now())
         check.result()

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule
 
-from forecasting import training_queue
+from forecasting import training_requests
 from forecasting.models import JobRun, ModelVersion, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
@@ -35,8 +35,8 @@ def leaders(folder: Path) -> list[int]:
 
 
 def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -> None:
-    training = training_queue.request_one("PETR4.SA")
-    mistyped = training_queue.request_one("PETR44.SA")
+    training = training_requests.request_one("PETR4.SA")
+    mistyped = training_requests.request_one("PETR44.SA")
     with FakeYahoo() as yahoo:
         yahoo.scenarios["PETR44.SA"] = unknown
         last = last_completed_session("BVMF", now=timezone.now())

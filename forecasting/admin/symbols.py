@@ -9,13 +9,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from forecasting import training_queue
+from forecasting import training_requests
 from forecasting.admin import display, upstream
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training
 from forecasting.models.symbols import UpstreamState
-from forecasting.training_queue import Requested
+from forecasting.training_requests import Requested
 
 SHOWN_BARS = 10
 SHOWN_RESTATEMENTS = 10
@@ -149,7 +149,7 @@ class SymbolAdmin(ReadOnlyAdmin):
     @admin.action(description="Retrain selected symbols", permissions=["act"])
     def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
         """Requests a training for each, as far as the queue has room; those that are under way become urgent."""
-        requested = training_queue.request_many(symbols)
+        requested = training_requests.request_many(symbols)
         for symbol in symbols:
             if symbol.pk in requested.trainings:
                 self.log_change(request, symbol, "Training requested.")
@@ -162,5 +162,5 @@ class SymbolAdmin(ReadOnlyAdmin):
             text += f", {display.count(requested.under_way, 'training')} under way already"
         self.message_user(request, f"{text}.", messages.SUCCESS if requested.trainings else messages.WARNING)
         if requested.refused:
-            limit = training_queue.FULL.format(limit=settings.TRAIN_QUEUE_LIMIT)
+            limit = training_requests.FULL.format(limit=settings.TRAIN_QUEUE_LIMIT)
             self.message_user(request, f"{display.count(requested.refused, 'training')} not started: {limit}.", messages.ERROR)

@@ -13,7 +13,7 @@ from forecasting.ledger import Prediction, Scorecard
 from forecasting.models import Forecast, Training
 from forecasting.models.symbols import ticker_problem
 from forecasting.queue_places import Place
-from forecasting.training_queue import ModelStatus
+from forecasting.training_requests import ModelStatus
 
 MAX_SYMBOLS = 50
 

@@ -14,7 +14,7 @@ from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from forecasting import ledger, queue_places, registry, training_queue
+from forecasting import ledger, queue_places, registry, training_queue, training_requests
 from forecasting.api import documentation, filters, records, serializers
 from forecasting.api.credentials import STAFF_CREDENTIALS
 from forecasting.api.errors import TemporarilyUnavailable
@@ -53,7 +53,7 @@ class ModelViewSet(viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def check(self, request: Request) -> Response:
         """Is there a model?"""
-        statuses = training_queue.ensure_trained(requested_tickers(request), now=timezone.now())
+        statuses = training_requests.ensure_trained(requested_tickers(request), now=timezone.now())
         places = queue_places.places(status.training for status in statuses)
         return Response([serializers.check_json(status, places) for status in statuses])
 
@@ -82,8 +82,8 @@ class ModelViewSet(viewsets.ViewSet):
         serializer.is_valid(raise_exception=True)
         ticker = serializer.validated_data["symbol"]
         try:
-            training = training_queue.request_one(ticker)
-        except training_queue.QueueFullError as full:
+            training = training_requests.request_one(ticker)
+        except training_requests.QueueFullError as full:
             raise TemporarilyUnavailable(f"Training not started: {full}.") from full
         answer = serializers.training_json(training, queue_places.places([training]))
         message = f"Re-training initiated for model: {ticker}"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 from django.db import connection, transaction
 
-from forecasting import training_queue
+from forecasting import training_requests
 from forecasting.market.gate import keep_refusal, passed
 from forecasting.market.locks import SYMBOL_LOCK
 from forecasting.market.stored import bars, last_date, stored_since
@@ -86,7 +86,7 @@ def _replace(symbol: Symbol, fresh: pd.DataFrame, restated: Change, *, now: date
     Restatement.objects.create(symbol=symbol, **values)
     logger.info("%d bars restated: %s of %s", restated.bars, restated.reason, restated.date, extra={"symbol": symbol.ticker})
     if ModelVersion.objects.active().of([symbol]).exists():
-        training_queue.request_unless_resting([symbol], reason=TrainingReason.DATA_REVISED, now=now)
+        training_requests.request_unless_resting([symbol], reason=TrainingReason.DATA_REVISED, now=now)
     return written
 
 

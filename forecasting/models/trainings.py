@@ -172,6 +172,11 @@ class Training(models.Model):
         return self.symbol.ticker if self.symbol else "base"
 
     @property
+    def log_fields(self) -> dict[str, object]:
+        """What a log line about it carries."""
+        return {"symbol": self.subject, "training": self.pk}
+
+    @property
     def is_active(self) -> bool:
         """Queued or running."""
         return self.state in ACTIVE_STATES

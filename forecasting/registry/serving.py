@@ -5,7 +5,7 @@ import logging
 from django.conf import settings
 from django.db import transaction
 
-from forecasting import training_queue
+from forecasting import training_requests
 from forecasting.models import ModelVersion
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
@@ -77,9 +77,9 @@ def _is_usable(version: ModelVersion) -> bool:
 def _request_retraining(version: ModelVersion) -> None:
     """Of the symbol, or of the base where it was trained here; the one that ships is simply copied again."""
     if version.symbol is not None:
-        training_queue.request([version.symbol], reason=TrainingReason.FILES_DAMAGED)
+        training_requests.request([version.symbol], reason=TrainingReason.FILES_DAMAGED)
     elif version.training_id is not None:
-        training_queue.request_base(reason=TrainingReason.FILES_DAMAGED)
+        training_requests.request_base(reason=TrainingReason.FILES_DAMAGED)
 
 
 def _let_serve(version: ModelVersion, *, decision: str) -> None:

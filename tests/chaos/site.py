@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from forecasting import training_queue
+from forecasting import training_requests
 from forecasting.models import Symbol, Training
 from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.pipeline.calendars import last_completed_session
@@ -76,7 +76,7 @@ class Site:
     def request(self, tickers: Iterable[str]) -> list[Training]:
         """A person asks for trainings, which count as accepted."""
         symbols = Symbol.objects.all().ensure(list(tickers))
-        trainings = list(training_queue.request(symbols, reason=TrainingReason.REQUESTED).values())
+        trainings = list(training_requests.request(symbols, reason=TrainingReason.REQUESTED).values())
         self.accepted |= {training.pk for training in trainings}
         return trainings
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from forecasting import market, trainer, trainer_process, training_queue
+from forecasting import market, trainer, trainer_process, training_requests
 from forecasting.api.serializers import check_json
 from forecasting.models import Finding, PriceBar, Symbol
 from forecasting.models.symbols import UpstreamState
@@ -185,7 +185,7 @@ def test_the_reason_reaches_the_clients(folder: Path) -> None:
         trainer_process.train(training, process)
     training.refresh_from_db()
     assert training.state == TrainingState.FAILED
-    (status,) = training_queue.ensure_trained(["AAA"], now=NOW)
+    (status,) = training_requests.ensure_trained(["AAA"], now=NOW)
     message = check_json(status, {})["message"]
     assert message.startswith("Training not started: close is ")
     assert message.endswith("about a hundred times: two units are mixed.")

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from forecasting import ledger, queue_places, terminal, trainer_process, training_queue
+from forecasting import ledger, queue_places, terminal, trainer_process, training_queue, training_requests
 from forecasting.api.serializers import metrics_json, training_json
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Training
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         """Prints the metrics; CommandError when a training did not succeed."""
         console = terminal.console()
         tickers = valid_tickers(options["symbols"])
-        keys = [training_queue.request_one(ticker).pk for ticker in tickers]
+        keys = [training_requests.request_one(ticker).pk for ticker in tickers]
         try:
             with terminal.TrainingProgress(console) as bars:
                 self._work(keys, bars)
