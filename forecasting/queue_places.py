@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
@@ -52,7 +53,9 @@ def _positions(keys: list[int]) -> dict[int, int]:
 def _expected_wait(training: Training, position: int, typical_s: float) -> int:
     """Seconds until it ends: its own rest, or the rounds that TRAIN_WORKERS trainers need for it and those before it.
 
-    Those that are being trained now count as half done.
+    Those that are being trained now count as half done. One that is not due yet waits for that first.
     """
-    rounds = math.ceil(position / settings.TRAIN_WORKERS) + 0.5 if position else 1 - training.progress
-    return round(typical_s * rounds)
+    if not position:
+        return round(typical_s * (1 - training.progress))
+    until_due = (training.not_before - timezone.now()).total_seconds()
+    return round(max(typical_s * (math.ceil(position / settings.TRAIN_WORKERS) + 0.5), typical_s + until_due))

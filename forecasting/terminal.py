@@ -16,7 +16,8 @@ def where_it_stands(training: Mapping[str, Any]) -> str:
     """An active training in a few words: its place in the queue, or its stage and epoch."""
     if training["state"] == "queued":
         wait = training["expected_wait"]
-        return f"queued, place {training['position']}" + (f", about {wait} s" if wait is not None else "")
+        why = f": {training['error']}" if training["error"] else ""
+        return f"queued, place {training['position']}" + (f", about {wait} s" if wait is not None else "") + why
     epoch = f" {training['epoch']} of at most {training['epochs']}" if training["epoch"] is not None else ""
     return f"{training['stage']}{epoch}"
 

@@ -22,7 +22,7 @@ from django.utils import timezone
 from forecasting import market, training_queue
 from forecasting.models import PriceBar, Training
 from forecasting.models.trainings import Outcome
-from forecasting.pipeline.sources import BadDataError, PriceSourceError, UnknownSymbolError
+from forecasting.pipeline.sources import BadDataError, PausedError, PriceSourceError, UnknownSymbolError
 from stockpred import pulse
 from stockpred.broker import LETTERBOX
 from stockpred.processes import lifeline, parent_is_gone
@@ -80,6 +80,8 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
         raise
     except TrainingTakenError:
         logger.warning("given up: cancelled, or taken by another", extra=training.log_fields)
+    except PausedError as paused:
+        _persist(partial(training_queue.postpone, training, until=paused.until, error=paused.reason))
     except (UnknownSymbolError, BadDataError) as refused:
         _end(training, Outcome.FAILED, refused.reason)
     except PriceSourceError as unavailable:
@@ -116,16 +118,14 @@ def _persist(write: Callable[[], Answer]) -> Answer | None:
 
 
 def _bring_prices(training: Training) -> None:
-    """The newest bars first; where the price source is only out of reach, the stored ones will do. Raises PriceSourceError."""
+    """The newest bars first; where they cannot be had or are refused, the stored ones will do. Raises PriceSourceError."""
     if training.symbol is None:
         return
     _keep(training_queue.report(training, stage="prices", fraction=0.0))
     try:
         market.sync(training.symbol, now=timezone.now())
-    except (UnknownSymbolError, BadDataError):
-        raise
     except PriceSourceError as error:
-        if not PriceBar.objects.of(training.symbol).exists():
+        if isinstance(error, UnknownSymbolError) or not PriceBar.objects.of(training.symbol).exists():
             raise
         logger.warning("training on the stored bars: %s", error, extra=training.log_fields)
 

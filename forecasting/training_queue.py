@@ -6,7 +6,7 @@ holds its `fence`; every later write asks for that fence, so that a process that
 
 import logging
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -85,6 +85,12 @@ def retry(training: Training, *, error: str) -> None:
             return
         ring()
     logger.warning("attempt %d failed, trying again: %s", training.attempts, error, extra=training.log_fields)
+
+
+def postpone(training: Training, *, until: datetime, error: str) -> None:
+    """Back to the queue until what it needs can be had, `error` says why; the attempt is not counted."""
+    if _requeue(training, not_before=until, error=error, attempts=F("attempts") - 1):
+        logger.warning("training waits until %s: %s", until.isoformat(timespec="seconds"), error, extra=training.log_fields)
 
 
 def fail(training: Training, *, error: str) -> None:

@@ -41,6 +41,13 @@ def test_a_training_that_runs_has_no_position() -> None:
     assert positions(training) == {training.pk: 0}
 
 
+def test_one_that_is_not_due_yet_waits_for_that_first() -> None:
+    lasted(8)
+    training = make_training(make_symbol("SAMPLE2"), not_before=timezone.now() + timedelta(minutes=15))
+    wait = queue_places.places([training])[training.pk].expected_wait_s
+    assert wait == pytest.approx(15 * 60 + 8, abs=5)
+
+
 def test_places_are_no_query_where_nothing_is_active(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     training = make_training(make_symbol(), state=TrainingState.SUCCEEDED)
     with django_assert_num_queries(0):

@@ -190,6 +190,7 @@ WRITES: dict[str, Callable[[Training], object]] = {
     "retry": lambda training: training_queue.retry(training, error="The network is down."),
     "fail": lambda training: training_queue.fail(training, error="SAMPLE1 has 3 bars."),
     "release": training_queue.release,
+    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is left alone."),
 }
 
 

@@ -1,5 +1,6 @@
 """The training queue under any order of events: random stories of requests, claims, renewals, deaths, publications, cancels."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,12 +22,13 @@ from tests.task_queue import queued_tasks
 
 STORIES = settings(max_examples=12, stateful_step_count=40, deadline=None, database=None)
 
-WRITES = {
+WRITES: dict[str, Callable[[Training], object]] = {
     "renew": training_queue.renew,
     "report": lambda training: training_queue.report(training, stage="fit", fraction=0.5),
     "retry": lambda training: training_queue.retry(training, error="The network is down."),
     "fail": lambda training: training_queue.fail(training, error="Too few bars."),
     "release": training_queue.release,
+    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is left alone."),
 }
 
 

@@ -19,6 +19,7 @@ WAITING: dict[str, Any] = {
     "epoch": None,
     "epochs": None,
     "progress": 0.0,
+    "error": "",
     "created_at": "2025-06-02T03:00:00Z",
 }
 RUNNING = WAITING | {
@@ -29,6 +30,7 @@ RUNNING = WAITING | {
     "epoch": 18,
     "epochs": 20,
     "progress": 0.45,
+    "error": "",
 }
 
 # Of `check` and `metrics`: what they say of one symbol.

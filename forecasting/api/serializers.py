@@ -95,6 +95,7 @@ def training_json(training: Training, places: Mapping[int, Place]) -> dict[str, 
         "epoch": training.epoch,
         "epochs": training.epochs,
         "progress": round(training.progress, 3),
+        "error": training.error,
         "created_at": utc(training.created_at),
     }
 

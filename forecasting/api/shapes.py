@@ -35,6 +35,7 @@ class ActiveTraining(Shape):
     epoch = serializers.IntegerField(allow_null=True, help_text="Within the stage; null where it has none.")
     epochs = serializers.IntegerField(allow_null=True, help_text="At most, within the stage.")
     progress = serializers.FloatField(min_value=0, max_value=1, help_text="Fraction done.")
+    error = serializers.CharField(help_text="Why the last attempt failed, or what it waits for; empty where neither is so.")
     created_at = serializers.DateTimeField()
 
 

@@ -113,7 +113,7 @@ def obstacle(source: str, *, ticker: str) -> PausedError | float:
     open_until, reason, next_request_at, now = row
     if open_until and open_until > now:
         until = f"{open_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        return PausedError(ticker, f"prices are not asked for until {until}, because {reason}")
+        return PausedError(ticker, f"prices are not asked for until {until}, because {reason}", open_until)
     return max(0.0, (next_request_at - now).total_seconds()) or POLL_SECONDS
 
 

@@ -104,7 +104,7 @@ def _start(
 def _refused(questions: deque[Question], error: PausedError) -> Iterator[tuple[Question, Outcome]]:
     while questions:
         question = questions.popleft()
-        yield question, PausedError(question.symbol.ticker, error.reason)
+        yield question, PausedError(question.symbol.ticker, error.reason, error.until)
 
 
 def _wait(under_way: dict[Future[Outcome], Any], *, seconds: float) -> None:

@@ -4,7 +4,7 @@ The others are yahoo.py and simulation.py.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -38,7 +38,12 @@ class UpstreamUnavailableError(PriceSourceError):
 
 
 class PausedError(UpstreamUnavailableError):
-    """The source was not asked: after a refusal or several failures it is left alone for a while."""
+    """The source was not asked: after a refusal or several failures it is left alone, until the moment `until`."""
+
+    def __init__(self, symbol: str, reason: str, until: datetime) -> None:
+        super().__init__(symbol, reason)
+        self.args = (symbol, reason, until)  # with which a copy in another process is made
+        self.until = until
 
 
 class RateLimitedError(PriceSourceError):

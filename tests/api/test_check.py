@@ -43,6 +43,7 @@ def test_a_symbol_without_a_model_starts_its_training(post: Send) -> None:
             "epoch": None,
             "epochs": None,
             "progress": 0.0,
+            "error": "",
             "created_at": training.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
     }
@@ -76,6 +77,7 @@ def test_an_available_model_shows_the_training_of_its_successor(post: Send) -> N
         "epoch": None,
         "epochs": None,
         "progress": 0.123,
+        "error": "",
         "created_at": "",
     }
 

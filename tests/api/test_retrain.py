@@ -31,6 +31,7 @@ def test_a_retraining_is_initiated(post: Send) -> None:
             "epoch": None,
             "epochs": None,
             "progress": 0.0,
+            "error": "",
             "created_at": training.created_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
     }

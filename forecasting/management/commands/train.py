@@ -1,10 +1,12 @@
 """`manage.py train SYMBOL...`: trainings at the terminal."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from forecasting import ledger, queue_places, terminal, trainer_process, training_queue, training_requests
 from forecasting.api.serializers import metrics_json, training_json
@@ -13,6 +15,7 @@ from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
 
 POLL_SECONDS = 0.5
+PATIENCE = timedelta(minutes=1)  # with a training that waits for prices; a worker takes it up when they may be asked for
 
 
 class Command(BaseCommand):
@@ -42,14 +45,14 @@ class Command(BaseCommand):
             raise CommandError("Not trained:\n" + "\n".join(reasons))
 
     def _work(self, keys: list[int], bars: terminal.TrainingProgress) -> None:
-        """Takes the trainings one by one until all have ended."""
+        """Takes the trainings one by one until all have ended, or those that have not wait for longer than PATIENCE."""
 
         def show(training: Training, stage: str, fraction: float) -> None:
             bars.update(training.subject, stage=stage, fraction=fraction)
 
         mine = Training.objects.filter(pk__in=keys).select_related("symbol")
         with trainer_process.TrainerProcess(watch=show) as trainer:
-            while any(training.is_active for training in mine.all()):
+            while any(training.is_active and not _waits_long(training) for training in mine.all()):
                 if training := trainer_process.claim(among=keys):
                     trainer_process.train(training, trainer)
                 else:  # another process works on it, or has died over it
@@ -63,3 +66,7 @@ class Command(BaseCommand):
         for training in trainings:
             text = terminal.where_it_stands(training_json(training, places)) if training.is_active else training.state
             bars.update(training.subject, stage=text, fraction=training.progress)
+
+
+def _waits_long(training: Training) -> bool:
+    return training.state == TrainingState.QUEUED and training.not_before > timezone.now() + PATIENCE

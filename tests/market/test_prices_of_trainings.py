@@ -1,0 +1,66 @@
+"""Trainings whose newest prices cannot be had: what waits, what is trained on stored bars, what fails."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from pytest_django import Settings
+
+from forecasting import trainer_process
+from forecasting.models import Training, Upstream
+from forecasting.models.trainings import TrainingState
+from forecasting.models.upstream import BreakerState
+from forecasting.pipeline.calendars import last_completed_session
+from forecasting.trainer_process import TrainerProcess
+from tests.factories import add_bars, make_claimed, make_symbol, make_upstream
+from tests.fake_yahoo import FakeYahoo
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def attempted(training: Training) -> Training:
+    """The training after one attempt by a real trainer."""
+    with TrainerProcess() as trainer:
+        assert trainer_process.train(training, trainer)
+    training.refresh_from_db()
+    return training
+
+
+@pytest.fixture
+def paused(yahoo: FakeYahoo) -> Upstream:
+    """Yahoo, which is left alone now."""
+    return make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
+
+
+def test_a_training_without_any_bars_waits_until_the_source_may_be_asked(paused: Upstream, yahoo: FakeYahoo) -> None:
+    training = attempted(make_claimed(make_symbol("AAA")))
+    assert (training.state, training.attempts, training.not_before) == (TrainingState.QUEUED, 0, paused.open_until)
+    assert training.error.startswith("prices are not asked for until 20")
+    assert not yahoo.requests
+
+
+@pytest.mark.usefixtures("paused")
+def test_at_the_terminal_it_is_told_at_once_and_stays_in_the_queue() -> None:
+    with pytest.raises(CommandError, match=r"Not trained:\nAAA: prices are not asked for until .* refuses more requests"):
+        call_command("train", "AAA")
+    training = Training.objects.get()
+    assert (training.state, training.attempts) == (TrainingState.QUEUED, 0)
+
+
+def test_refused_prices_do_not_keep_it_from_the_stored_ones(folder: Path, settings: Settings) -> None:
+    settings.TRAIN_MEMORY_MB = 20  # so that the trainer is seen to start, and ends at once
+    symbol = make_symbol("AAA")
+    long_ago = last_completed_session(symbol.exchange, now=timezone.now() - timedelta(days=9))
+    add_bars(symbol, count=30, end=long_ago)
+    (folder / "AAA.csv").write_bytes(b"\xff\xfe no text")
+    training = attempted(make_claimed(symbol))
+    assert training.error == "The trainer needed more than 20 MB of memory."
+
+
+def test_refused_prices_without_stored_ones_are_a_failure_with_that_reason(folder: Path) -> None:
+    (folder / "AAA.csv").write_bytes(b"\xff\xfe no text")
+    training = attempted(make_claimed(make_symbol("AAA")))
+    assert (training.state, training.attempts) == (TrainingState.FAILED, 1)
+    assert training.error.startswith("its price file is not CSV text")
