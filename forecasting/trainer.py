@@ -17,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
 from forecasting import base_training, market, registry
-from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import Outcome
 from forecasting.pipeline.artifacts import ArtifactError, BaseModel, TrainedModel
 from forecasting.pipeline.sources import BadDataError
@@ -49,8 +49,10 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
     training = Training.objects.select_related("symbol").get(pk=training_id)
     about = training.log_fields
     try:
+        # Looked up before the bars are read: of two mistakes, a version that is trained once more is the better one.
+        restatement = Restatement.objects.last_of(training.symbol) if training.symbol else None
         trained, parent = _trained(training.symbol, progress)
-        version = registry.publish(trained, training_id=training_id, fence=fence, parent=parent)
+        version = registry.publish(trained, training_id=training_id, fence=fence, parent=parent, restatement=restatement)
     except BadDataError as error:
         return Outcome.FAILED, error.reason
     except UntrainableError as error:

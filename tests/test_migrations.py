@@ -1,7 +1,7 @@
 """Migrations: in step with the models, and back and forth without a trace."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from django.core.management import call_command
@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
 from forecasting.models import Forecast
-from tests.factories import make_forecast, make_symbol, make_version
+from tests.factories import make_forecast, make_restatement, make_symbol, make_version
 
 APP = "forecasting"
 SCHEMA = """
@@ -64,3 +64,15 @@ def test_the_ledger_is_append_only_from_its_own_migration_on() -> None:
     forecast = make_forecast(make_version(make_symbol()), date(2025, 6, 2))
     migrate_to("0001")
     assert Forecast.objects.filter(pk=forecast.pk).update(price=1.0) == 1
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_versions_of_an_earlier_release_know_the_restatements_before_them() -> None:
+    symbol = make_symbol()
+    before = make_restatement(symbol, restated_at=datetime(2025, 6, 1, tzinfo=UTC))
+    version = make_version(symbol, trained_at=datetime(2025, 6, 2, tzinfo=UTC))
+    make_restatement(symbol, restated_at=datetime(2025, 6, 3, tzinfo=UTC))
+    migrate_to("0008")
+    migrate_to("0010")
+    version.refresh_from_db()
+    assert version.restatement == before

@@ -46,10 +46,10 @@ def listed(folder: Path, ticker: str) -> Symbol:
     return make_symbol(ticker)
 
 
-def modelled(symbol: Symbol, *, trained_days_ago: int = 1) -> ModelVersion:
+def modelled(symbol: Symbol, *, trained_days_ago: int = 1, **values: Any) -> ModelVersion:
     """An active version of the small model, its files in place."""
     version = publish_model(symbol)
-    ModelVersion.objects.filter(pk=version.pk).update(trained_at=timezone.now() - timedelta(days=trained_days_ago))
+    ModelVersion.objects.filter(pk=version.pk).update(trained_at=timezone.now() - timedelta(days=trained_days_ago), **values)
     OrmQ.objects.all().delete()
     return version
 
@@ -322,10 +322,9 @@ def test_a_sync_that_the_price_source_ended_goes_on_once_it_may_be_asked_again(s
 
 
 def test_models_on_revised_bars_are_retrained(folder: Path) -> None:
-    version = modelled(symbol := listed(folder, "AAA"))
-    make_restatement(symbol, restated_at=version.trained_at + timedelta(days=1))
-    modelled(other := listed(folder, "BBB"))
-    make_restatement(other, restated_at=timezone.now() - timedelta(days=2))
+    modelled(symbol := listed(folder, "AAA"))
+    make_restatement(symbol)
+    modelled(other := listed(folder, "BBB"), restatement=make_restatement(other))
     assert daily()["retrainings"] == 1
     training = Training.objects.active().get()
     assert (training.symbol, training.reason) == (symbol, TrainingReason.DATA_REVISED)

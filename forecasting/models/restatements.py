@@ -16,6 +16,14 @@ class RestatementReason(models.TextChoices):
     CORRECTION = Reason.CORRECTION.value
 
 
+class RestatementQuerySet(models.QuerySet["Restatement"]):
+    """Reads of restatements. Those of one symbol commit in the order of their keys: its histories are written one at a time."""
+
+    def last_of(self, symbol: Symbol) -> "Restatement | None":
+        """The newest of the symbol's bars."""
+        return self.filter(symbol=symbol).order_by("-pk").first()
+
+
 class Restatement(models.Model):
     """One replacement of a symbol's whole history."""
 
@@ -29,6 +37,8 @@ class Restatement(models.Model):
     )
     bars_changed = models.PositiveIntegerField(help_text="Of those that were stored.")
     restated_at = models.DateTimeField(db_default=Now())
+
+    objects = RestatementQuerySet.as_manager()
 
     class Meta:
         ordering = ["-restated_at", "-pk"]

@@ -7,7 +7,7 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import JSONObject, Now, RowNumber
+from django.db.models.functions import Coalesce, JSONObject, Now, RowNumber
 
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import Symbol
@@ -74,9 +74,9 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
 
 def _restated_since() -> models.Exists:
-    """Whether a version's symbol was restated after the version's training."""
-    later = Restatement.objects.filter(symbol=models.OuterRef("symbol"), restated_at__gt=models.OuterRef("trained_at"))
-    return models.Exists(later)
+    """Whether a version's symbol was restated after the version's bars were read."""
+    known = Coalesce(models.OuterRef("restatement"), 0)
+    return models.Exists(Restatement.objects.filter(symbol=models.OuterRef("symbol"), pk__gt=known))
 
 
 class ModelVersion(models.Model):
@@ -88,6 +88,14 @@ class ModelVersion(models.Model):
     decision = models.TextField(blank=True, help_text="Why it was promoted or rejected.")
     training = models.OneToOneField(Training, null=True, blank=True, on_delete=models.SET_NULL, related_name="version")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
+    restatement = models.ForeignKey(
+        Restatement,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The last one of its bars when they were read.",
+    )
     config = models.JSONField()
     metrics = models.JSONField(help_text="Out of sample, beside the naive forecast's.")
     data_start = models.DateField()

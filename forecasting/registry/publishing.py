@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import ModelVersionQuerySet, VersionState
 from forecasting.pipeline.artifacts import ArtifactFile, BaseModel, TrainedModel
@@ -20,16 +20,33 @@ class FenceLostError(Exception):
     """The training was given to another trainer, cancelled or ended: this result must not be published."""
 
 
-def publish(trained: TrainedModel | BaseModel, *, training_id: int, fence: int, parent: ModelVersion | None = None) -> ModelVersion:
+def publish(
+    trained: TrainedModel | BaseModel,
+    *,
+    training_id: int,
+    fence: int,
+    parent: ModelVersion | None = None,
+    restatement: Restatement | None = None,
+) -> ModelVersion:
     """Files first (scratch folder, flushed, hashed, renamed), then one transaction: version, whether it serves, the training's end.
 
-    `parent`: the version that the fit started from. Raises FenceLostError where the training is no longer this trainer's, OSError
-    where the files cannot be written. In both cases, as in any other failure, the database is as before and the files are removed;
-    only where the database went away in between they stay, because the transaction may have been committed.
+    `parent`: the version that the fit started from; `restatement`: the last one of its bars before they were read. Raises
+    FenceLostError where the training is no longer this trainer's, OSError where the files cannot be written. In both cases, as in
+    any other failure, the database is as before and the files are removed; only where the database went away in between they stay,
+    because the transaction may have been committed.
     """
     version_id, files, folder = write_files(trained)
     try:
-        return _register(trained, files, version_id=version_id, folder=folder, training_id=training_id, fence=fence, parent=parent)
+        return _register(
+            trained,
+            files,
+            version_id=version_id,
+            folder=folder,
+            training_id=training_id,
+            fence=fence,
+            parent=parent,
+            restatement=restatement,
+        )
     except (OperationalError, InterfaceError):
         raise
     except BaseException:
@@ -46,7 +63,7 @@ def _register(
     folder: str,
     training_id: int,
     fence: int,
-    parent: ModelVersion | None,
+    **origin: Any,
 ) -> ModelVersion:
     training = Training.objects.held(training_id=training_id, fence=fence).select_for_update(of=("self",)).first()
     if training is None:
@@ -64,7 +81,7 @@ def _register(
         decision=verdict.reason,
         state=VersionState.ACTIVE if verdict.promoted else VersionState.REJECTED,
         training=training,
-        parent=parent,
+        **origin,
     )
     Training.objects.filter(pk=training.pk).update(
         state=TrainingState.SUCCEEDED,

@@ -6,21 +6,21 @@ from datetime import date, datetime, time, timedelta
 
 import pandas as pd
 import pytest
-from django.db.models.functions import Now
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as some
 
-from forecasting import market
+from forecasting import market, trainer
 from forecasting.models import ModelVersion, Restatement, Symbol, Training, Upstream
-from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.models.trainings import Outcome, TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.bars import PRICES
 from forecasting.pipeline.calendars import sessions
 from forecasting.pipeline.sources import BadDataError, PriceSourceError
+from forecasting.pipeline.training import Progress
 from tests import fake_yahoo
-from tests.factories import make_restatement, make_symbol, make_training, make_version
+from tests.factories import add_bars, make_claimed, make_restatement, make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, Scenario, as_yahoo_adjusts, generated_bars
 from tests.market.histories import FRIDAY, HISTORY, NOW, THURSDAY, WEDNESDAY, WEDNESDAY_EVENING, assert_stored
 from tests.pipeline.market_data import rescaled
@@ -90,7 +90,7 @@ def test_the_model_is_trained_again_and_marked(yahoo: FakeYahoo, symbol: Symbol)
     restated(yahoo, symbol, SPLIT)
     training = Training.objects.active().get()
     assert (training.symbol, training.reason) == (symbol, TrainingReason.DATA_REVISED)
-    make_version(symbol, number=2, state=VersionState.CANDIDATE, trained_at=Now() + timedelta(seconds=1))
+    make_version(symbol, number=2, state=VersionState.CANDIDATE, restatement=Restatement.objects.get())
     assert [version.number for version in ModelVersion.objects.on_revised_bars()] == [1]
 
 
@@ -118,6 +118,20 @@ def test_it_is_not_trained_soon_after_a_failure(yahoo: FakeYahoo, symbol: Symbol
     restated(yahoo, symbol, SPLIT)
     assert not Training.objects.active().exists()
     assert ModelVersion.objects.on_revised_bars().exists()
+
+
+def test_bars_that_are_restated_during_a_training_mark_its_version() -> None:
+    add_bars(symbol := make_symbol(), count=600)
+    before = make_restatement(symbol)
+    training = make_claimed(symbol)
+
+    def restate(progress: Progress) -> None:
+        make_restatement(symbol)
+
+    outcome = trainer.work(training.pk, fence=training.fence, progress=restate)
+    assert outcome == (Outcome.PUBLISHED, "")
+    version = ModelVersion.objects.on_revised_bars().get()
+    assert (version.training, version.restatement) == (training, before)
 
 
 # Any sequence of events
