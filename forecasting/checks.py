@@ -25,11 +25,19 @@ def queue_timeouts(**_: Any) -> list[CheckMessage]:
 
 @register()
 def media_writable(**_: Any) -> list[CheckMessage]:
-    """Trainings publish their files below MEDIA_ROOT."""
+    """Trainings publish their files below MEDIA_ROOT. A disk that went read-only stops only them: whatever restarts serves on."""
     root = settings.MEDIA_ROOT
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
         return []
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        return [
+            Warning(
+                f"MEDIA_ROOT {root} is on a file system that takes no writing: forecasts are served, no training can be published.",
+                hint="Make the file system writable, or set MEDIA_ROOT.",
+                id="forecasting.W002",
+            )
+        ]
     return [
         Error(
             f"MEDIA_ROOT {root} cannot be written.",

@@ -1,5 +1,6 @@
 """The system checks: each speaks up for the mistake that it is there for, and is silent otherwise."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ def test_media_that_cannot_be_written_is_an_error(settings: Settings, tmp_path: 
     settings.MEDIA_ROOT = blocked / below
     assert found() == ["forecasting.E002"]
     assert f"MEDIA_ROOT {settings.MEDIA_ROOT} cannot be written." in message("forecasting.E002")
+
+
+def test_a_disk_that_takes_no_writing_any_more_stops_no_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.MEDIA_ROOT.mkdir()
+    read_only = os.statvfs_result((*os.statvfs(settings.MEDIA_ROOT)[:8], os.ST_RDONLY, 255))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    assert found() == ["forecasting.W002"]
 
 
 def test_media_that_can_be_made_is_fine(settings: Settings, tmp_path: Path) -> None:

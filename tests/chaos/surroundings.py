@@ -19,7 +19,7 @@ from forecasting.models import Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
 from stockpred.embedded_postgres.server import EmbeddedPostgres
 from stockpred.processes import wait_for
-from tests.chaos.site import LOOK_SECONDS, TICKERS, Site, Web, is_being_fitted, is_running, is_unfinished
+from tests.chaos.site import LOOK_SECONDS, TICKERS, Site, Web, is_being_fitted, is_past, is_running, is_unfinished
 
 AWAY_SECONDS = 10.0
 RESUMED_SECONDS = 30.0
@@ -106,6 +106,8 @@ def refusing_disk(site: Site, count: int) -> None:
             _refused(site, web, TICKERS[number + 1], *(FULL, READ_ONLY)[number % 2])
 
 
+REFUSED_SECONDS = 300  # for all attempts of a training, with their pauses
+
 # A shell command that runs another one, which finds no room in the folder $MEDIA_ROOT; the reason that it then meets.
 FULL = ('mount -t tmpfs -o size=16k none "$MEDIA_ROOT" && exec "$0" "$@"', "No space left on device")
 READ_ONLY = (
@@ -122,7 +124,8 @@ def _refused(site: Site, web: Web, ticker: str, script: str, reason: str) -> Non
         script, reason = LIMITED
     with site.worker("refused", within=[*inside, "sh", "-c", script], ENABLE_LOGS="False"):
         (training,) = site.request([ticker])
-        while is_unfinished(training):
+        ends = time.monotonic() + REFUSED_SECONDS
+        while is_unfinished(training) and not is_past(ends):
             status, _, answer = web.ask("POST", "/models/predict", symbols=TICKERS[:1])
             served = status == http.client.OK and answer["predictions"][TICKERS[0]]["status"] == "success"
             site.expect(served, f"predict answered {status}: {answer}")
