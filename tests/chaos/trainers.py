@@ -35,16 +35,18 @@ def killed_trainer(site: Site, count: int) -> None:
     """Case 1: kill -9 at a random moment, from the trainer's start to the middle of a publication."""
     moment = random.Random(len(site.variables))
     with site.worker():
-        for number in range(count):
+        kills = 0
+        while kills < count:
             _keep_busy(site, moment)
             trainer = site.trainer()
-            if number % 2:  # among the trainings; otherwise also while it starts
+            if kills % 2:  # among the trainings; otherwise also while it starts
                 wait_for(lambda: site.rows().running().filter(progress__gt=0).exists(), seconds=60, every_s=LOOK_SECONDS)
             time.sleep(moment.uniform(0, 2.5))  # the moment is what is tried here
             victims = {training: training.fence for training in site.rows().running()}
-            if site.trainer() != trainer:  # it had no more work and ended; the running training is its successor's
+            if not victims or site.trainer() != trainer:  # it had no more work and ended; the running training is its successor's
                 continue
             kill(trainer)
+            kills += 1
             for victim, fence in victims.items():
                 site.within(5, "back in the queue", partial(has_moved_on, victim, fence=fence))
         site.settle()
