@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ def start(folder: Path, *arguments: str, **variables: str) -> "subprocess.Popen[
     """`manage.py ARGUMENTS` against the test database, its output in pipes."""
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
     env = os.environ | environment(folder) | variables
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
