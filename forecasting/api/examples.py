@@ -30,7 +30,6 @@ RUNNING = WAITING | {
     "epoch": 18,
     "epochs": 20,
     "progress": 0.45,
-    "error": "",
 }
 
 # Of `check` and `metrics`: what they say of one symbol.
