@@ -9,6 +9,9 @@ import pandas as pd
 from django.core.management.base import CommandError
 from rich.console import Console
 
+from forecasting.pipeline.bars import BadBarsError
+from forecasting.pipeline.calendars import exchange_of
+from forecasting.pipeline.quality import check_bars
 from forecasting.pipeline.sources import CsvFolder, PriceSourceError
 
 
@@ -28,11 +31,12 @@ class PriceFolder:
         self._source, self._console = CsvFolder(folder), console
 
     def histories(self, *, through: date) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Symbol and bars up to `through`."""
+        """Symbol and bars up to `through`, as the quality gate leaves them."""
         for symbol in self.symbols:
             try:
-                yield symbol, self._source.fetch(symbol, since=None, through=through).bars
-            except PriceSourceError as error:
+                bars = self._source.fetch(symbol, since=None, through=through).bars
+                yield symbol, check_bars(bars, symbol=symbol, exchange=exchange_of(symbol)).bars
+            except (PriceSourceError, BadBarsError) as error:
                 self._console.print(f"  left out: {error}")
 
 

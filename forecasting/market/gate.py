@@ -1,7 +1,7 @@
 """The quality gate in front of the tables: bars that pass, and what is kept of what it found."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 
 import pandas as pd
 from django.db import transaction
@@ -13,17 +13,17 @@ from forecasting.pipeline import findings as gate
 from forecasting.pipeline.bars import BadBarsError
 from forecasting.pipeline.calendars import last_completed_session
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.quality import check_bars
+from forecasting.pipeline.quality import Checked, check_bars
 from forecasting.pipeline.sources import BadDataError
 
 
-def passed(symbol: Symbol, frame: pd.DataFrame, *, whole: bool, now: datetime) -> pd.DataFrame:
-    """The frame's bars, repaired; what was found is kept. Raises BadDataError where the gate refuses them, and keeps nothing.
+def judged(symbol: Symbol, frame: pd.DataFrame, *, whole: bool, now: datetime) -> Checked:
+    """What the gate says of the frame. Raises BadDataError if it refuses it.
 
     `whole`: the frame is the symbol's whole history, not its newest bars after some older ones.
     """
     try:
-        checked = check_bars(
+        return check_bars(
             frame,
             symbol=symbol.ticker,
             exchange=symbol.exchange,
@@ -32,9 +32,15 @@ def passed(symbol: Symbol, frame: pd.DataFrame, *, whole: bool, now: datetime) -
         )
     except BadBarsError as error:
         raise BadDataError(symbol.ticker, error.reason, error.findings) from error
-    outdated = Q() if whole else Q(verdict=gate.Verdict.REFUSED.value) | Q(rule=gate.Rule.OLD.value)
-    _keep(symbol, checked.findings, instead_of=outdated)
-    return checked.bars
+
+
+def keep_findings(symbol: Symbol, found: Iterable[gate.Finding], *, since: date | None) -> None:
+    """What was found in the bars from session `since` on (None: in all), in place of what was known of them."""
+    if since is None:
+        _keep(symbol, found, instead_of=Q())
+    else:
+        outdated = Q(date__gte=since) | Q(verdict=gate.Verdict.REFUSED.value) | Q(rule=gate.Rule.OLD.value)
+        _keep(symbol, (each for each in found if each.date is None or each.date >= since), instead_of=outdated)
 
 
 def keep_refusal(symbol: Symbol, error: BadDataError) -> None:
@@ -48,10 +54,11 @@ def training_bars(symbol: Symbol, *, now: datetime) -> pd.DataFrame:
     Raises BadDataError, after keeping why.
     """
     try:
-        return passed(symbol, bars(symbol), whole=True, now=now)
+        checked = judged(symbol, bars(symbol), whole=True, now=now)
     except BadDataError as error:
         keep_refusal(symbol, error)
         raise
+    return checked.bars
 
 
 def _keep(symbol: Symbol, found: Iterable[gate.Finding], *, instead_of: Q) -> None:
@@ -62,4 +69,4 @@ def _keep(symbol: Symbol, found: Iterable[gate.Finding], *, instead_of: Q) -> No
     ]
     with transaction.atomic(savepoint=False):
         Finding.objects.of(symbol).filter(instead_of).delete()
-        Finding.objects.bulk_create(rows, ignore_conflicts=True)  # an increment looks at some bars a second time
+        Finding.objects.bulk_create(rows, ignore_conflicts=True)

@@ -103,4 +103,4 @@ def _store(ticker: str, bars: pd.DataFrame, file: PriceFile, *, now: datetime) -
         written = store(symbol, PriceHistory(bars=bars, currency=symbol.currency), whole=True, now=now)
     except BadDataError as error:
         raise ImportRefusedError(f"{file.path.name}: {ticker}: {error.reason}") from error
-    return Imported(ticker, len(bars), written, bars.index[0].date(), bars.index[-1].date())
+    return Imported(ticker, len(bars), written.written, bars.index[0].date(), bars.index[-1].date())

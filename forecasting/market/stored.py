@@ -22,12 +22,6 @@ def bars(symbol: Symbol) -> pd.DataFrame:
     return _frame(PriceBar.objects.of(symbol).values_list("date", *contract.COLUMNS))
 
 
-def stored_since(symbol: Symbol, first: date | None) -> pd.DataFrame:
-    """One symbol's bars from session `first` on; none where there is no such session."""
-    since = PriceBar.objects.of(symbol).filter(date__gte=first) if first else PriceBar.objects.none()
-    return _frame(since.values_list("date", *contract.COLUMNS))
-
-
 def recent_bars(symbols: Iterable[Symbol], *, count: int) -> dict[int, pd.DataFrame]:
     """The last `count` bars of each symbol, by its primary key. One query, an index scan a symbol."""
     ids = [symbol.pk for symbol in symbols]

@@ -1,22 +1,24 @@
 """What a sync writes: new bars, restated histories, and what the price source said of a symbol."""
 
 import logging
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 from django.db import connection, transaction
 
 from forecasting import training_requests
-from forecasting.market.gate import keep_refusal, passed
+from forecasting.market.gate import judged, keep_findings, keep_refusal
 from forecasting.market.locks import SYMBOL_LOCK
-from forecasting.market.stored import bars, last_date, stored_since
+from forecasting.market.stored import bars, last_date, recent_bars
 from forecasting.market.upstream import price_source
 from forecasting.models import ModelVersion, PriceBar, Restatement, Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
 from forecasting.pipeline import bars as contract
-from forecasting.pipeline.restatements import Change, change, recounted
+from forecasting.pipeline.quality import CONTEXT, Checked
+from forecasting.pipeline.restatements import RESCALING, Change, Reason, changes, differing
 from forecasting.pipeline.sources import (
     BadDataError,
     PausedError,
@@ -32,22 +34,32 @@ UNKNOWN_FOR = timedelta(days=1), timedelta(days=7)  # the first answer that ther
 logger = logging.getLogger(__name__)
 
 
-def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) -> int:
-    """Writes an answer in one transaction; returns how many bars it wrote. Every bar that is ever stored comes through here.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How many bars were written, and why the newest ones were not; empty if they were."""
+
+    written: int
+    held: str = ""
+
+
+def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) -> Stored:
+    """Writes what of an answer the quality gate lets through, in one transaction. Every bar that is ever stored comes through here.
 
     `whole`: it is the symbol's whole history, which replaces the stored one where they differ; otherwise it begins with stored
-    bars, which it repeats. Raises BadDataError where the quality gate refuses it, or it cannot take the place of what is stored.
+    bars, which it repeats but for the newest ones. Raises BadDataError if the gate refuses it, or it cannot take the place of
+    what is stored.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [SYMBOL_LOCK, symbol.pk])
-        history = replace(history, bars=passed(symbol, history.bars, whole=whole, now=now))
-        restated = _restated(symbol, history) if whole else None
-        written = _replace(symbol, history.bars, restated, now=now) if restated else _append(symbol, history.bars)
+        written, checked = (_store_whole if whole else _store_newest)(symbol, history, now)
         symbol.currency = history.currency or symbol.currency
-        symbol.synced_at = now
-        _note(symbol, state=UpstreamState.OK, reason="", now=now)
-    return written
+        if checked.held:
+            _note(symbol, state=UpstreamState.BAD_DATA, reason=checked.held, now=now)
+        else:
+            symbol.synced_at = now
+            _note(symbol, state=UpstreamState.OK, reason="", now=now)
+    return Stored(written, checked.held)
 
 
 def note_failure(symbol: Symbol, error: PriceSourceError, *, now: datetime) -> None:
@@ -58,56 +70,98 @@ def note_failure(symbol: Symbol, error: PriceSourceError, *, now: datetime) -> N
         _note(symbol, state=_state_of(error), reason=error.reason, now=now)
 
 
-def _restated(symbol: Symbol, history: PriceHistory) -> Change | None:
-    """How a whole history differs from the stored one; raises BadDataError where it is not fit to replace it."""
+def _store_whole(symbol: Symbol, history: PriceHistory, now: datetime) -> tuple[int, Checked]:
+    checked = judged(symbol, history.bars, whole=True, now=now)
+    keep_findings(symbol, checked.findings, since=None)
     stored = bars(symbol)
-    if stored.empty:
-        return None
     _refuse_incomplete(symbol, stored, history.bars)
-    restated = change(stored, history.bars, exchange=symbol.exchange)
-    if restated and restated.is_other_unit and history.currency == symbol.currency:
-        found = f"all prices are {restated.ratio:g} times the stored ones, still in {history.currency}: a wrong unit"
-        raise BadDataError(symbol.ticker, f"{found}; the stored bars are kept, try again later")
-    return restated
+    found = changes(stored, checked.bars, exchange=symbol.exchange)
+    _refuse_other_unit(symbol, stored, history, found)
+    _note_restatements(symbol, found, now=now)
+    if any(change.reason in RESCALING for change in found):
+        PriceBar.objects.of(symbol).delete()
+        return _insert(symbol, checked.bars), checked
+    return _write(symbol, stored, checked.bars), checked
+
+
+def _store_newest(symbol: Symbol, history: PriceHistory, now: datetime) -> tuple[int, Checked]:
+    """Judges new bars together with the stored ones that a verdict on them may depend on, or with all if one on those changes."""
+    first = history.bars.index[0] if len(history.bars) else None
+    context = recent_bars([symbol], count=CONTEXT)[symbol.pk]
+    if first is None:
+        return 0, Checked(context, [])
+    checked = judged(symbol, _continued(context, history.bars), whole=False, now=now)
+    before = context[context.index < first]
+    if not checked.bars[checked.bars.index < first].index.equals(before.index):
+        context = bars(symbol)
+        checked = judged(symbol, _continued(context, history.bars), whole=True, now=now)
+        keep_findings(symbol, checked.findings, since=None)
+        return _write(symbol, context, checked.bars), checked
+    keep_findings(symbol, checked.findings, since=first.date())
+    return _write(symbol, context[context.index >= first], checked.bars[checked.bars.index >= first]), checked
+
+
+def _continued(stored: pd.DataFrame, sent: pd.DataFrame) -> pd.DataFrame:
+    """The stored bars up to those that were sent again."""
+    continued: pd.DataFrame = pd.concat([stored[stored.index < sent.index[0]], sent])
+    return continued
 
 
 def _refuse_incomplete(symbol: Symbol, stored: pd.DataFrame, sent: pd.DataFrame) -> None:
-    if len(sent) >= KEPT_SHARE * len(stored) and sent.index[-1] >= stored.index[-1]:
+    if stored.empty or (len(sent) >= KEPT_SHARE * len(stored) and sent.index.max() >= stored.index[-1]):
         return
     found = f"{len(sent)} bars where {len(stored)} up to {last_date(stored)} are stored"
     raise BadDataError(symbol.ticker, f"the price source sent only {found}; the stored ones are kept, try again later")
 
 
-def _replace(symbol: Symbol, fresh: pd.DataFrame, restated: Change, *, now: datetime) -> int:
-    """The whole history anew, so that no two adjustments are ever mixed; what changed is kept, and the model trained again."""
-    PriceBar.objects.of(symbol).delete()
-    written = _insert(symbol, fresh)
-    values = {"reason": restated.reason.value, "date": restated.date, "ratio": restated.ratio, "bars_changed": restated.bars}
-    Restatement.objects.create(symbol=symbol, **values)
-    logger.info("%d bars restated: %s of %s", restated.bars, restated.reason, restated.date, extra={"symbol": symbol.ticker})
-    if ModelVersion.objects.active().of([symbol]).exists():
+def _refuse_other_unit(symbol: Symbol, stored: pd.DataFrame, history: PriceHistory, found: Sequence[Change]) -> None:
+    """Refuses prices all of which are a hundred times as large or small as before, unless the source names another currency."""
+    if history.currency != symbol.currency or not found or found[0].reason != Reason.UNIT or found[0].bars < len(stored):
+        return
+    text = f"all prices are {found[0].ratio:.6g} times the stored ones, still in {history.currency}: a wrong unit"
+    raise BadDataError(symbol.ticker, f"{text}; the stored bars are kept, try again later")
+
+
+def _note_restatements(symbol: Symbol, found: Sequence[Change], *, now: datetime) -> None:
+    """Keeps what changed, and has the model trained again if that matters to it."""
+    Restatement.objects.bulk_create(
+        Restatement(
+            symbol=symbol,
+            reason=each.reason.value,
+            date=each.date,
+            ratio=each.ratio,
+            bars_changed=each.bars,
+            matters=each.matters,
+        )
+        for each in found
+    )
+    for each in found:
+        logger.info("%d bars restated: %s of %s", each.bars, each.reason, each.date, extra={"symbol": symbol.ticker})
+    if any(each.matters for each in found) and ModelVersion.objects.active().of([symbol]).exists():
         training_requests.request_unless_resting([symbol], reason=TrainingReason.DATA_REVISED, now=now)
-    return written
 
 
-def _append(symbol: Symbol, sent: pd.DataFrame) -> int:
-    """The bars of sessions that are not stored, and the volumes that are counted anew of those that are."""
-    stored = stored_since(symbol, sent.index[0].date() if len(sent) else None)
-    volumes = recounted(stored, sent)
-    for session, volume in zip(volumes.index, volumes.tolist(), strict=True):
-        PriceBar.objects.filter(symbol=symbol, date=session.date()).update(volume=volume)
-    return _insert(symbol, sent[~sent.index.isin(stored.index)])
+def _write(symbol: Symbol, stored: pd.DataFrame, fresh: pd.DataFrame) -> int:
+    """Makes stored bars those of `fresh` where they differ; returns how many it wrote."""
+    added = fresh.index.difference(stored.index)
+    changed = differing(stored, fresh)
+    outdated = stored.index.difference(fresh.index).union(changed)
+    if len(outdated):
+        PriceBar.objects.of(symbol).filter(date__in=[session.date() for session in outdated]).delete()
+    return _insert(symbol, fresh.loc[added.union(changed)])
 
 
 def _insert(symbol: Symbol, fresh: pd.DataFrame) -> int:
     """One COPY, ten times as fast as INSERT for a whole history, and without a row object for each bar."""
+    if fresh.empty:
+        return 0
     columns = list(contract.COLUMNS)
     statement = f"COPY forecasting_pricebar (symbol_id, date, {', '.join(columns)}) FROM STDIN"
+    days: list[date] = [session.date() for session in pd.DatetimeIndex(fresh.index)]
     with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for session, *values in fresh[columns].itertuples(name=None):
-            copy.write_row((symbol.pk, session.date(), *values))
-    if len(fresh):
-        logger.info("%d bars stored, to %s", len(fresh), last_date(fresh), extra={"symbol": symbol.ticker})
+        for day, values in zip(days, fresh[columns].to_numpy().tolist(), strict=True):
+            copy.write_row((symbol.pk, day, *values))
+    logger.info("%d bars stored, to %s", len(fresh), last_date(fresh), extra={"symbol": symbol.ticker})
     return len(fresh)
 
 

@@ -18,8 +18,9 @@ from forecasting.market.storing import note_failure, store
 from forecasting.market.upstream import Outcome, Question
 from forecasting.models import Symbol
 from forecasting.pipeline.calendars import last_completed_session
-from forecasting.pipeline.restatements import agree
+from forecasting.pipeline.restatements import continues
 from forecasting.pipeline.sources import (
+    BadDataError,
     PausedError,
     PriceHistory,
     PriceSourceError,
@@ -148,15 +149,17 @@ def _is_restated(symbol: Symbol, stored: pd.DataFrame, outcome: Outcome) -> bool
     if not isinstance(outcome, PriceHistory):
         return False
     other_unit = symbol.synced_at is not None and outcome.currency != symbol.currency
-    return other_unit or not agree(stored, outcome.bars, exchange=symbol.exchange)
+    return other_unit or not continues(stored, outcome.bars)
 
 
 def _kept(question: Question, outcome: Outcome, *, now: datetime) -> int | PriceSourceError:
     """Stores an answer, or notes its error."""
     if isinstance(outcome, PriceHistory):
         try:
-            return store(question.symbol, outcome, whole=question.since is None, now=now)
+            stored = store(question.symbol, outcome, whole=question.since is None, now=now)
         except PriceSourceError as error:
             outcome = error
+        else:
+            return BadDataError(question.symbol.ticker, stored.held) if stored.held else stored.written
     note_failure(question.symbol, outcome, now=now)
     return outcome

@@ -13,6 +13,7 @@ class RestatementReason(models.TextChoices):
 
     SPLIT = Reason.SPLIT.value
     DIVIDEND = Reason.DIVIDEND.value
+    UNIT = Reason.UNIT.value
     CORRECTION = Reason.CORRECTION.value
 
 
@@ -25,7 +26,7 @@ class RestatementQuerySet(models.QuerySet["Restatement"]):
 
 
 class Restatement(models.Model):
-    """One replacement of a symbol's whole history."""
+    """One change of bars that were stored: a rescaling of all before a session, or a correction of some."""
 
     symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="restatements")
     reason = models.CharField(max_length=12, choices=RestatementReason)
@@ -36,6 +37,9 @@ class Restatement(models.Model):
         null=True, blank=True, help_text="New price divided by the old one; empty where a session came or went."
     )
     bars_changed = models.PositiveIntegerField(help_text="Of those that were stored.")
+    matters = models.BooleanField(
+        default=True, db_default=True, help_text="Whether models that were trained on the bars before are trained again."
+    )
     restated_at = models.DateTimeField(db_default=Now())
 
     objects = RestatementQuerySet.as_manager()

@@ -74,9 +74,9 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
 
 def _restated_since() -> models.Exists:
-    """Whether a version's symbol was restated after the version's bars were read."""
+    """Whether a version's symbol was restated, in a way that matters, after the version's bars were read."""
     known = Coalesce(models.OuterRef("restatement"), 0)
-    return models.Exists(Restatement.objects.filter(symbol=models.OuterRef("symbol"), pk__gt=known))
+    return models.Exists(Restatement.objects.filter(symbol=models.OuterRef("symbol"), pk__gt=known, matters=True))
 
 
 class ModelVersion(models.Model):

@@ -1,6 +1,6 @@
-"""The bars contract: what a frame of daily prices is everywhere in the pipeline, and the check that a frame keeps it.
+"""The bars contract: what a frame of daily prices is everywhere behind the quality gate.
 
-Whether prices that keep it can be true is for quality.py to say.
+Sources send frames of the same shape whose values may be wrong; quality.py makes frames that keep the contract of them.
 
 A contract frame has one row per session and the float64 columns of `COLUMNS`, indexed by a tz-naive, normalised,
 strictly ascending DatetimeIndex named "date". Prices are adjusted for splits and dividends, finite and above zero;
@@ -9,21 +9,14 @@ high >= max(open, close), low <= min(open, close); volume is finite and not nega
 
 from datetime import date
 
-import numpy as np
 import pandas as pd
 
-from forecasting.pipeline.findings import Finding, Rule, Verdict, listed, reason
+from forecasting.pipeline.findings import Finding, Rule, Verdict
 
 COLUMNS: tuple[str, ...] = ("open", "high", "low", "close", "volume")
 PRICES: tuple[str, ...] = ("open", "high", "low", "close")
 
-# A high or low may miss the open or close by this share of the price and is then widened to contain it. Adjusting by a
-# rounded factor costs 1e-7; feeds that leave the auctions out of the day's range reach 0.3 %; real mistakes are larger.
-RANGE_TOLERANCE = 0.005
-
 FLOAT_NOISE = 1e-6  # relative; what adjusting and storing prices costs them
-
-REMEDY = "correct or remove that bar where the prices come from"
 
 
 class BadBarsError(ValueError):
@@ -39,21 +32,10 @@ class BadBarsError(ValueError):
         return f"{self.symbol}: {self.reason}"
 
 
-def validated(bars: pd.DataFrame, *, symbol: str) -> pd.DataFrame:
-    """A new frame that keeps the contract, with other columns dropped and the range repaired within `RANGE_TOLERANCE`.
-
-    Raises BadBarsError for anything else that breaks the contract; nothing is sorted, filled or dropped.
-    """
-    frame = shaped(bars, symbol=symbol)
-    if found := breaches(frame):
-        raise BadBarsError(symbol, reason(found), tuple(found))
-    return widened(frame)
-
-
 def shaped(bars: pd.DataFrame, *, symbol: str) -> pd.DataFrame:
-    """A new frame with the contract's columns and kind of index, whatever its dates and values.
+    """A new frame with the contract's columns and kind of index, whatever its values and the order of its dates.
 
-    Raises BadBarsError where that cannot be had.
+    Raises BadBarsError if that cannot be had.
     """
     if found := _missing_columns(bars) or _misfit_of_index(bars.index):
         raise _shapeless(symbol, found)
@@ -65,28 +47,6 @@ def shaped(bars: pd.DataFrame, *, symbol: str) -> pd.DataFrame:
     frame.index = pd.DatetimeIndex(bars.index.to_numpy(), name="date").as_unit("us")
     frame.columns.name = None
     return frame
-
-
-def breaches(frame: pd.DataFrame) -> list[Finding]:
-    """Everything in a shaped frame that breaks the contract and cannot be repaired."""
-    return [*_date_breaches(frame.index), *_value_breaches(frame), *_range_breaches(frame)]
-
-
-def widened(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with each high and low made to contain open and close."""
-    top, bottom = _body(frame)
-    return frame.assign(high=frame["high"].clip(lower=top), low=frame["low"].clip(upper=bottom))
-
-
-def range_misses(frame: pd.DataFrame) -> pd.DataFrame:
-    """The shares of the price by which `high` and `low` fail to contain open and close, of each bar; not above zero if they do."""
-    top, bottom = _body(frame)
-    return pd.DataFrame({"high": (top - frame["high"]) / top, "low": (frame["low"] - bottom) / bottom})
-
-
-def _body(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """The higher and the lower of open and close."""
-    return frame["open"].clip(lower=frame["close"]), frame["open"].clip(upper=frame["close"])
 
 
 def empty() -> pd.DataFrame:
@@ -119,67 +79,7 @@ def _misfit_of_index(index: pd.Index) -> str:
     if index.tz is not None:
         return f"the session dates carry the time zone {index.tz}; use the exchange's local dates"
     if index.hasnans:
-        return f"bar number {index.isna().argmax() + 1} has no date; {REMEDY}"
+        return f"bar number {index.isna().argmax() + 1} has no date; correct or remove it where the prices come from"
     if (timed := index != index.normalize()).any():
         return f"{index[int(timed.argmax())]} has a time of day; use session dates"
     return ""
-
-
-def _date_breaches(index: pd.Index) -> list[Finding]:
-    days = pd.DatetimeIndex(index)
-    repeated = listed(
-        np.flatnonzero(days.duplicated()), lambda row: _breach(Rule.DUPLICATE, days[row], None, _two_bars(days[row].date()))
-    )
-    if days.is_monotonic_increasing:
-        return repeated
-    row = int((days[1:] < days[:-1]).argmax())
-    dates = f"{days[row + 1].date()} follows {days[row].date()}"
-    text = f"the bars are out of order: {dates}; sort them by date, oldest first"
-    return [*repeated, _breach(Rule.ORDER, days[row + 1], None, text)]
-
-
-def _two_bars(day: date) -> str:
-    return f"there are two bars of {day}; remove one of them"
-
-
-def _value_breaches(frame: pd.DataFrame) -> list[Finding]:
-    return [finding for column in COLUMNS for finding in _column_breaches(frame[column], is_price=column in PRICES)]
-
-
-def _column_breaches(column: pd.Series, *, is_price: bool) -> list[Finding]:
-    values = column.to_numpy()
-    good = np.isfinite(values) & ((values > 0) if is_price else (values >= 0))
-    wanted = "a price must be a number above zero" if is_price else "volume must be zero or more"
-
-    def breach(row: int) -> Finding:
-        day, value = pd.DatetimeIndex(column.index)[row], float(values[row])
-        text = f"{column.name} is {value:g} on {day.date()}, but {wanted}; {REMEDY}"
-        return _breach(Rule.PRICE if is_price else Rule.VOLUME, day, value, text)
-
-    return listed(np.flatnonzero(~good), breach)
-
-
-def _range_breaches(frame: pd.DataFrame) -> list[Finding]:
-    """Of bars whose prices are numbers above zero; the others are breaches already."""
-    prices = frame[list(PRICES)].to_numpy()
-    numbers = (np.isfinite(prices) & (prices > 0)).all(axis=1)
-    misses, (top, bottom) = range_misses(frame), _body(frame)
-    return [
-        *_bound_breaches(frame["high"], misses["high"].where(numbers, 0.0), "below", top),
-        *_bound_breaches(frame["low"], misses["low"].where(numbers, 0.0), "above", bottom),
-    ]
-
-
-def _bound_breaches(bound: pd.Series, miss: pd.Series, side: str, extreme: pd.Series) -> list[Finding]:
-    """Where `bound` misses `extreme`, the open or close furthest out, by more than rounding."""
-
-    def breach(row: int) -> Finding:
-        day, value = pd.DatetimeIndex(bound.index)[row], float(bound.iloc[row])
-        found = f"{bound.name} {value:g} on {day.date()} is {side} the open or close, {extreme.iloc[row]:g}"
-        return _breach(Rule.RANGE, day, value, f"{found}; {REMEDY}")
-
-    return listed(np.flatnonzero(miss.to_numpy() > RANGE_TOLERANCE), breach)
-
-
-def _breach(rule: Rule, day: pd.Timestamp, value: float | None, text: str) -> Finding:
-    return Finding(rule, Verdict.REFUSED, day.date(), value if value is not None and np.isfinite(value) else None, text)

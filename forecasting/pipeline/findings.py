@@ -34,9 +34,14 @@ class Rule(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of it: `repaired` where that is certain, `refused` where it would poison a model, else `noted`."""
+    """What became of it.
+
+    `repaired` if the right value is certain, `left out` if it is not (a bar, or all bars before a session), `refused` if no good
+    bars remain or the newest ones must wait, else `noted`.
+    """
 
     REPAIRED = "repaired"
+    LEFT_OUT = "left out"
     REFUSED = "refused"
     NOTED = "noted"
 

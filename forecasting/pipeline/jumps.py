@@ -1,202 +1,218 @@
-"""Jumps that no market makes: mixed units, steps of a wrong adjustment, spikes that revert. A part of the quality gate.
+"""Jumps of the close that no market makes: excursions to a wrong level and back, and steps of a wrong factor. A part of the
+quality gate.
 
-A crash and a wrong split factor look alike in the price alone. They differ in what is around them: a session that truly
-halves a price trades many times the usual volume and is followed by restless ones; a wrong factor appears overnight, in a
-session like any other. A jump is refused only where all of that speaks against it, and noted where volume cannot speak.
+A crash and a wrong split factor look alike in the price alone. They differ in what is around them: a session that truly moves
+a price so far trades several times its usual volume and is followed by restless ones; a wrong factor appears overnight, in a
+session like any other. All sizes are relative to what the series did before. The limits come from some 650 moves of more than
+14 usual ones in 240 real histories: the honest ones had 3.2 times their usual volume or more, the wrong factors 2.2 or less.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from forecasting.pipeline.findings import Finding, Rule, Verdict, listed
+from forecasting.pipeline.draft import FEWEST, USUAL_BARS, Array, Break, Draft, Mask, Rows, activity, usual_before
+from forecasting.pipeline.findings import Finding, Rule, Verdict
 
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
-IMPOSSIBLE = np.log(20)  # of a log return, and of the distance between prices of one bar; no session moves a price so far
+IMPOSSIBLE = np.log(20)  # of a log return: no session moves a price so far, but a bankruptcy down on high volume
 HUNDRED = (np.log(50), np.log(200))  # the log returns that are taken for a hundredth or a hundredfold
-STEP = np.log(1.45)  # the smallest log return that is taken for a wrong factor; 3:2 is the smallest common split
-SPIKE, REFUSED_SPIKE = 0.15, 0.30  # the smallest log return of a spike, and of one that is refused
-SPIKE_SESSIONS = 3  # within which a spike is back
-REVERTED = 0.2  # of a spike: as far as this it may miss the level before
-CALM_MOVE, CALM_RANGE = 4.0, 3.0  # times what is usual: at most so far a step's own session goes from open to close, low to high
-DWARFED, OUTDONE = 14.0, 5.0  # times the median and the largest absolute log return, before and after
-USUAL_VOLUME_SESSIONS = 20
-BEFORE, AFTER = 60, 10  # sessions that a jump is compared with
-FEWEST = 5  # sessions that say what is usual
-LIVELY = 0.8  # share of the sessions before that must have traded, for volume to be evidence
-LOUD = 2.0  # times the usual volume and turnover, from which on the market is taken to have moved the price
+FAR, STEP_FAR = 14.0, 10.0  # times the usual move before and after, from which on one may be an excursion, or a step
+LEAST = 0.01  # log return; smaller moves are never suspicious
+STEP = np.log(1.24)  # the smallest log return that is taken for a wrong factor; 5:4 is the smallest common split
+OUTDOES, STEP_OUTDOES = 3.0, 1.5  # times the largest other move before, and after a step; a step's session must be calm, too
+LARGE, SHORT, LARGE_FAR, LARGE_OUTDOES = 0.25, 3, 7.0, 1.5  # log return and bars of excursions that need to stand out less
+EXCURSION_BARS = 20  # within which an excursion is back, about a month
+RETURNED = 0.2  # of an excursion: as far as this it may miss the level before
+# Times the usual volume and turnover, and 1 + the log return, from which on the market has moved the price; less is enough if
+# the session itself was restless, as on 19 October 1987.
+LOUD, RESTLESS_LOUD = 2.5, 1.5
+# At most so far a step's own session goes from open to close and from low to high: times the usual, or this share of the step.
+CALM_MOVE, CALM_RANGE, CALM_SHARE = 4.0, 3.0, 1 / 6
+GAP_DAYS = 10  # between two bars, over which a price may move as far as it likes
+AFTER = 10  # bars after a move that it is compared with, and until which a step stays undecided
 
 
 @dataclass(frozen=True, slots=True)
-class _Moves:
-    """One value a bar; the first bar has no move."""
+class _Series:
+    """The kept bars of a draft, as arrays (bars,), and their rows there."""
 
-    size: Array  # |log return|
-    change: Array  # log return
-    calm: Mask  # whether the session itself went as usual from its open on
-    dwarfs_before: Mask
-    dwarfs_after: Mask  # also true where too few sessions follow to tell
-    has_volume: Mask  # whether volume is evidence
-    loud: Mask  # whether volume speaks for the move
+    rows: Rows
+    price: Array  # log close
+    size: Array  # |log return|; 0 of the first
+    usual: Array  # move before each
+    suspects: Rows
 
 
-def jump_findings(bars: pd.DataFrame) -> list[Finding]:
-    """The jumps in bars that keep the contract."""
-    if len(bars) < 2:
-        return _unit_mixes(bars)
-    moves = _moves(bars)
-    impossible = (moves.size >= IMPOSSIBLE) & ~(moves.loud & (moves.change < 0))  # a bankruptcy trades
-    spikes = _spikes(bars, moves) & ~impossible
-    edges = spikes | _just_after(spikes)
-    return [
-        *_unit_mixes(bars),
-        *_impossible(bars, moves, impossible),
-        *_spike_findings(bars, moves, spikes),
-        *_step_findings(bars, moves, ~impossible & ~edges),
-    ]
+def judge_jumps(draft: Draft) -> None:
+    """Leaves out excursions, breaks the history at steps, and holds the newest bars back while a jump may be either."""
+    series = _series(draft)
+    away = _excursions(draft, series)
+    if away.any():
+
+        def text(first: int, last: int) -> str:
+            return f"{_from_to(draft, first)} and back after {draft.span(first, last)}, without more volume: left out"
+
+        draft.leave_out(series.rows[away], Rule.SPIKE, text)
+        series = _series(draft)
+    _judge_steps(draft, series)
 
 
-def _moves(bars: pd.DataFrame) -> _Moves:
-    price, volume = np.log(bars["close"].to_numpy()), bars["volume"].to_numpy()
-    change = np.diff(price, prepend=price[0])
-    size = np.abs(change)
-    before = _usual_before(size)
-    inside, reach = np.abs(price - np.log(bars["open"].to_numpy())), np.log((bars["high"] / bars["low"]).to_numpy())
-    lively = _mean_before((volume > 0).astype(float)) >= LIVELY
-    activity = np.minimum(_over_usual(volume), _over_usual(volume * bars["close"].to_numpy()))
-    return _Moves(
-        size=size,
-        change=change,
-        calm=(inside <= CALM_MOVE * before) & (reach <= CALM_RANGE * _usual_before(reach)),
-        dwarfs_before=(before > 0) & (size >= np.maximum(DWARFED * before, OUTDONE * _largest_before(size))),
-        dwarfs_after=~(size < np.maximum(DWARFED * _usual_after(size), OUTDONE * _largest_after(size))),
-        has_volume=lively,
-        loud=lively & (activity >= LOUD),
-    )
+def _series(draft: Draft) -> _Series:
+    rows = np.flatnonzero(draft.kept)
+    price = np.log(draft.close[rows])
+    size = np.abs(np.diff(price, prepend=price[:1]))
+    usual = usual_before(size)
+    days = draft.days.to_numpy()[rows].astype("datetime64[D]")
+    overnight = np.diff(days, prepend=days[:1]) <= np.timedelta64(GAP_DAYS, "D")
+    far = (size >= np.fmax(LEAST, STEP_FAR * usual)) & (overnight | (size >= IMPOSSIBLE))
+    return _Series(rows, price, size, usual, np.flatnonzero(far))
 
 
-def _usual_before(size: Array) -> Array:
-    """The median size of the moves before each; that of the first ones where too few are before."""
-    moves = pd.Series(size[1:])
-    median = moves.rolling(BEFORE, min_periods=FEWEST).median().shift(1)
-    return np.concatenate([[np.nan], median.fillna(moves[:BEFORE].median()).to_numpy()])
+def _excursions(draft: Draft, series: _Series) -> Mask:
+    """Which bars lie at a wrong level that is left again within `EXCURSION_BARS`."""
+    away = np.zeros(len(series.price), dtype=bool)
+    for start in map(int, series.suspects):
+        far = FAR if series.size[start] < LARGE else STEP_FAR
+        if series.size[start] < far * series.usual[start] or away[start - 1]:
+            continue
+        if end := _end_of_excursion(draft, series, start, away):
+            away[start:end] = True
+    return away
 
 
-def _usual_after(size: Array) -> Array:
-    """The median size of the moves after each, NaN where too few are."""
-    backwards = pd.Series(size[::-1]).rolling(AFTER, min_periods=FEWEST).median().shift(1)
-    return backwards.to_numpy()[::-1]
+def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> int:
+    """The place at which the price is back at the level before `start`; 0 if it is not, or if the market may have moved it."""
+    level, leap = series.price[start - 1], series.price[start] - series.price[start - 1]
+    distance = (series.price[start : start + EXCURSION_BARS + 1] - level) / leap
+    back = np.flatnonzero(np.abs(distance) <= RETURNED)
+    if not len(back) or (distance[: back[0]] < 0.5).any():  # drifting back is no return
+        return 0
+    end = start + int(back[0])
+    inside = series.size[start + 1 : end]
+    before = _moves_before(series, start, away)
+    outdone = max(inside.max(initial=0.0), before.max(initial=0.0))
+    is_clear = abs(leap) >= LARGE and end - start <= SHORT
+    far, outdoes = (LARGE_FAR, LARGE_OUTDOES) if is_clear else (FAR, OUTDOES)
+    if abs(leap) < max(outdoes * outdone, far * _median(series.size[end + 1 : end + 1 + AFTER])):
+        return 0
+    enough = LOUD if _is_calm(draft, series, start) else RESTLESS_LOUD
+    loud = _activity(draft, series, start) >= enough * (1 + abs(leap))
+    return 0 if loud and abs(leap) < IMPOSSIBLE else end
 
 
-def _largest_before(size: Array) -> Array:
-    """The largest move before each; zero where none is."""
-    return pd.Series(size).rolling(BEFORE, min_periods=1).max().shift(1, fill_value=0.0).to_numpy()
+def _judge_steps(draft: Draft, series: _Series) -> None:
+    steps: list[int] = []
+    for place in series.suspects:
+        if _is_step(draft, series, int(place), steps):
+            steps.append(int(place))
+            if len(series.rows) - place <= AFTER:
+                _hold_back(draft, series, int(place))
+                return
+            _break(draft, series, int(place))
+    _hold_back_newest(draft, series)
 
 
-def _largest_after(size: Array) -> Array:
-    """The largest move after each, NaN where too few are."""
-    backwards = pd.Series(size[::-1]).rolling(AFTER, min_periods=FEWEST).max().shift(1)
-    return backwards.to_numpy()[::-1]
+def _is_step(draft: Draft, series: _Series, place: int, steps: list[int]) -> bool:
+    """Whether the price came to its level of `place` by a wrong factor, as far as the bars around it tell."""
+    size, change = series.size[place], series.price[place] - series.price[place - 1]
+    loud = _is_loud(draft, series, place)
+    if size >= IMPOSSIBLE:
+        return not (loud and change < 0)
+    if size < STEP or loud or not _is_calm(draft, series, place):
+        return False
+    others = np.zeros(len(series.size), dtype=bool)
+    others[steps] = True
+    before, after = _moves_before(series, place, others), series.size[place + 1 : place + 1 + AFTER]
+    if size < STEP_OUTDOES * before.max(initial=0.0):
+        return False
+    return len(after) < FEWEST or size >= max(STEP_FAR * _median(after), STEP_OUTDOES * after.max())
 
 
-def _mean_before(values: Array) -> Array:
-    return pd.Series(values).rolling(USUAL_VOLUME_SESSIONS, min_periods=FEWEST).mean().shift(1).to_numpy()
+def _break(draft: Draft, series: _Series, place: int) -> None:
+    """Breaks the history at a step, if volume tells that it was one; without volume it is only noted."""
+    row, size = int(series.rows[place]), series.size[place]
+    unit = HUNDRED[0] <= size <= HUNDRED[1]
+    what = f"{_from_to(draft, row)}, {_times(series, place)}"
+    if size < IMPOSSIBLE and np.isnan(_activity(draft, series, place)):
+        text = f"{what} overnight; without volume nothing tells whether that is true"
+        draft.findings.append(Finding(Rule.STEP, Verdict.NOTED, draft.day(row), float(draft.close[row]), text))
+        return
+    why = f"{what}: two units are mixed" if unit else f"{what} overnight on usual volume: a split or a wrong factor, not a move"
+    draft.breaks.append(Break(row, Rule.UNIT if unit else Rule.STEP, why, hard=True))
 
 
-def _over_usual(values: Array) -> Array:
-    usual = pd.Series(values).rolling(USUAL_VOLUME_SESSIONS, min_periods=FEWEST).median().shift(1).to_numpy()
-    over: Array = np.divide(values, usual, out=np.full(len(values), np.inf), where=usual > 0)
-    return over
+def _hold_back(draft: Draft, series: _Series, place: int) -> None:
+    """Keeps the bars from `place` on waiting: a later session, or a correction, shows which side is right."""
+    row, size = int(series.rows[place]), series.size[place]
+    if size < IMPOSSIBLE and np.isnan(_activity(draft, series, place)):
+        _hold_back_newest(draft, series)  # only volume can tell a factor from a move; a spike shows by tomorrow
+        return
+    rule = Rule.UNIT if HUNDRED[0] <= size <= HUNDRED[1] else Rule.STEP if size >= STEP else Rule.SPIKE
+    why = "two units are mixed" if rule == Rule.UNIT else "a wrong price or a wrong factor"
+    text = f"{_from_to(draft, row)}, {_times(series, place)} on usual volume: {why}; bars from there on wait until that is clear"
+    draft.held_from = row
+    draft.findings.append(Finding(rule, Verdict.REFUSED, draft.day(row), float(draft.close[row]), text))
 
 
-def _unit_mixes(bars: pd.DataFrame) -> list[Finding]:
-    """Bars whose own prices lie impossibly far apart."""
-    close, high, low = (bars[column].to_numpy() for column in ("close", "high", "low"))
-    apart = np.maximum(np.log(high / close), np.log(close / low)) >= IMPOSSIBLE
-
-    def finding(row: int) -> Finding:
-        far = high[row] if high[row] / close[row] > close[row] / low[row] else low[row]
-        text = f"a price of {far:g} and a close of {close[row]:g} in one bar of {_day(bars, row)}: two units are mixed"
-        return Finding(Rule.UNIT, Verdict.REFUSED, _day(bars, row), float(far), text)
-
-    return listed(np.flatnonzero(apart), finding)
-
-
-def _impossible(bars: pd.DataFrame, moves: _Moves, impossible: Mask) -> list[Finding]:
-    hundred = (HUNDRED[0] <= moves.size) & (moves.size <= HUNDRED[1])
-
-    def unit(row: int) -> Finding:
-        share = "a hundredth" if moves.change[row] < 0 else "a hundred times"
-        text = f"{_from_to(bars, row)}, about {share}: two units are mixed"
-        return Finding(Rule.UNIT, Verdict.REFUSED, _day(bars, row), _close(bars, row), text)
-
-    def step(row: int) -> Finding:
-        text = f"{_from_to(bars, row)}, {np.exp(moves.change[row]):.3g} times that: no session moves a price so far"
-        return Finding(Rule.STEP, Verdict.REFUSED, _day(bars, row), _close(bars, row), text)
-
-    return listed(np.flatnonzero(impossible & hundred), unit) + listed(np.flatnonzero(impossible & ~hundred), step)
+def _hold_back_newest(draft: Draft, series: _Series) -> None:
+    """Keeps the newest bar waiting for the next one, if it leaps out of what is usual and no volume speaks for it."""
+    last = len(series.rows) - 1
+    if last not in series.suspects[-1:] or series.size[last] < FAR * series.usual[last] or _is_loud(draft, series, last):
+        return
+    if series.size[last] < OUTDOES * _moves_before(series, last, np.zeros(len(series.rows), dtype=bool)).max(initial=0.0):
+        return
+    row = int(series.rows[last])
+    text = f"{_from_to(draft, row)}, {_times(series, last)} without more volume; it waits for the next session to confirm it"
+    draft.held_from = row
+    draft.findings.append(Finding(Rule.SPIKE, Verdict.REFUSED, draft.day(row), float(draft.close[row]), text))
 
 
-def _spikes(bars: pd.DataFrame, moves: _Moves) -> Mask:
-    """The bars that leap away from a quiet level to which the price is back within `SPIKE_SESSIONS`."""
-    price = np.log(bars["close"].to_numpy())
-    found = np.zeros(len(price), dtype=bool)
-    for sessions in range(1, SPIKE_SESSIONS + 1):
-        back = np.arange(1, len(price) - sessions) + sessions
-        leap = back - sessions
-        returns = (moves.size[back] >= SPIKE) & (np.sign(moves.change[back]) != np.sign(moves.change[leap]))
-        reverts = np.abs(price[back] - price[leap - 1]) <= REVERTED * moves.size[leap]
-        alone = moves.dwarfs_before[leap] & moves.dwarfs_after[back]
-        found[leap] |= (moves.size[leap] >= SPIKE) & returns & reverts & alone & ~moves.loud[leap]
-    return found
+def _is_calm(draft: Draft, series: _Series, place: int) -> bool:
+    """Whether the session itself went as usual from its open on."""
+    rows = series.rows[max(0, place - USUAL_BARS) : place + 1]
+    reach = np.log(draft.high[rows] / draft.low[rows])
+    inside = abs(series.price[place] - np.log(draft.open[rows[-1]]))
+    usual, share = series.usual[place], CALM_SHARE * series.size[place]
+    usual_reach = max(np.median(reach[:-1]), usual)
+    return bool(inside <= max(CALM_MOVE * usual, share) and reach[-1] <= max(CALM_RANGE * usual_reach, share))
 
 
-def _just_after(spikes: Mask) -> Mask:
-    """The bars in which a spike comes back."""
-    after = np.zeros_like(spikes)
-    for sessions in range(1, SPIKE_SESSIONS + 1):
-        after[sessions:] |= spikes[:-sessions]
-    return after
+def _moves_before(series: _Series, place: int, others: Mask) -> Array:
+    """The sizes of the moves before a place, but for those into and out of `others`."""
+    first = max(1, place - USUAL_BARS)
+    wrong = others | np.concatenate([[False], others[:-1]])
+    sizes: Array = series.size[first:place][~wrong[first:place]]
+    return sizes
 
 
-def _spike_findings(bars: pd.DataFrame, moves: _Moves, spikes: Mask) -> list[Finding]:
-    def finding(row: int) -> Finding:
-        verdict = Verdict.REFUSED if moves.size[row] >= REFUSED_SPIKE else Verdict.NOTED
-        text = f"{_from_to(bars, row)}, and the price is back within {SPIKE_SESSIONS} sessions, without more volume: a wrong price"
-        return Finding(Rule.SPIKE, verdict, _day(bars, row), _close(bars, row), text)
-
-    large = spikes & (moves.size >= REFUSED_SPIKE)
-    return listed(np.flatnonzero(large), finding) + listed(np.flatnonzero(spikes & ~large), finding)
+def _median(sizes: Array) -> float:
+    """Of the moves that moved; 0 if too few bars tell."""
+    moved = sizes[sizes > 0]
+    return float(np.median(moved)) if len(sizes) >= FEWEST and len(moved) else 0.0
 
 
-def _step_findings(bars: pd.DataFrame, moves: _Moves, candidates: Mask) -> list[Finding]:
-    alone = moves.dwarfs_before & moves.dwarfs_after & moves.calm
-    steps = candidates & (moves.size >= STEP) & alone & ~moves.loud
-
-    def finding(row: int) -> Finding:
-        change = f"{100 * np.expm1(moves.change[row]):+.0f} %"
-        if not moves.has_volume[row]:
-            text = f"{_from_to(bars, row)}, {change} overnight; without volume nothing tells whether that is true"
-            return Finding(Rule.STEP, Verdict.NOTED, _day(bars, row), _close(bars, row), text)
-        text = f"{_from_to(bars, row)}, {change} overnight on usual volume: a split or a wrong factor, not a move"
-        return Finding(Rule.STEP, Verdict.REFUSED, _day(bars, row), _close(bars, row), text)
-
-    return listed(np.flatnonzero(steps), finding)
+def _is_loud(draft: Draft, series: _Series, place: int) -> bool:
+    """Whether volume speaks for a move: the further it goes, the more of it that takes."""
+    return bool(_activity(draft, series, place) >= LOUD * (1 + series.size[place]))
 
 
-def _from_to(bars: pd.DataFrame, row: int) -> str:
-    before = f"{_close(bars, row - 1):g} on {_day(bars, row - 1)}"
-    return f"close is {_close(bars, row):g} on {_day(bars, row)} after {before}"
+def _activity(draft: Draft, series: _Series, place: int) -> float:
+    rows = series.rows[max(0, place - USUAL_BARS) : place + 1]
+    return activity(draft.volume[rows], draft.close[rows], len(rows) - 1)
 
 
-def _close(bars: pd.DataFrame, row: int) -> float:
-    return float(bars["close"].iloc[row])
+def _times(series: _Series, place: int) -> str:
+    change = series.price[place] - series.price[place - 1]
+    if HUNDRED[0] <= abs(change) <= HUNDRED[1]:
+        return "about a hundredth" if change < 0 else "about a hundred times"
+    return f"{100 * np.expm1(change):+.3g} %" if abs(change) < np.log(10) else f"{np.exp(change):.3g} times that"
 
 
-def _day(bars: pd.DataFrame, row: int) -> date:
-    return pd.DatetimeIndex(bars.index)[row].date()
+def _from_to(draft: Draft, row: int) -> str:
+    before = next(_kept_before(draft, row))
+    return f"close is {draft.close[row]:g} on {draft.day(row)} after {draft.close[before]:g} on {draft.day(before)}"
+
+
+def _kept_before(draft: Draft, row: int) -> Iterator[int]:
+    return (before for before in range(row - 1, -1, -1) if draft.kept[before])

@@ -1,148 +1,152 @@
 """The quality gate: what stands between a frame of prices and the database, and between stored bars and a training.
 
-It repairs only what is certain: bars of days without a session that repeat the last close without volume are dropped, and
-highs and lows that miss open or close by rounding are widened. It refuses what would poison a model. The rest it notes.
+It judges bars, not symbols. What is certain is repaired; a bar that is wrong beyond repair is left out like a day without
+trading; after a stretch beyond repair the history begins anew, if enough bars follow. Newest bars that may be right or wrong
+wait until that is clear. Only if too little is left is everything refused. All of it is told, by date and value.
+
+A verdict on a bar depends on at most `CONTEXT` bars before it and a few after it, so that bars which are added can be judged
+with that context alone.
 """
 
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from forecasting.pipeline.bars import FLOAT_NOISE, PRICES, RANGE_TOLERANCE, BadBarsError, breaches, range_misses, shaped, widened
+from forecasting.pipeline.bars import BadBarsError, shaped
 from forecasting.pipeline.calendars import closed_days, sessions
-from forecasting.pipeline.findings import Finding, Rule, Verdict, listed, reason, refused
-from forecasting.pipeline.jumps import jump_findings
-from forecasting.pipeline.stillness import stillness_findings
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.draft import Break, Draft
+from forecasting.pipeline.findings import Finding, Rule, Verdict, listed, reason
+from forecasting.pipeline.jumps import judge_jumps
+from forecasting.pipeline.stillness import judge_gaps, judge_stillness
+from forecasting.pipeline.values import drop_phantoms, judge_dates, judge_ranges, judge_values
 
-Mask = npt.NDArray[np.bool_]
-
+ENOUGH = ForecastConfig().minimum_bars  # bars that must follow where the history cannot be continued: a training takes so many
+CONTEXT = 600  # bars before new ones: a year for stillness and trades, a quarter for what is usual, and room for bars left out
+MANY, MANY_AMONG, TOO_MANY = 6, 60, 20  # bars left out among so many: the stretch is beyond repair; no bar of it can be believed
 OFF_SESSION = (3, 0.10)  # bars, and share of all, from which on the dates are wrong and not the calendar; shifted ones: 20 %
-NOTED_GAP, REFUSED_GAP = 5, 250  # sessions in a row without a bar; after a year the symbol may be another company's
-DAILY = (20, 0.5)  # sessions, and share of them that must have bars, else the bars are not daily
 OLD = 5  # sessions without a bar since the last one
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Bars that passed, repaired, and what was found in them: nothing refused."""
+    """Bars that passed, and what was found. `held`: why the newest bars wait; empty if none does."""
 
     bars: pd.DataFrame
     findings: list[Finding]
+    held: str = ""
 
 
 def check_bars(frame: pd.DataFrame, *, symbol: str, exchange: str, last_session: date | None = None, needed: int = 0) -> Checked:
-    """The bars of `frame`, which has the columns and index of the contract, repaired.
+    """The usable bars of `frame`, which has the contract's columns and kind of index, repaired, in order.
 
     `last_session` is the last completed one and `needed` the bars that a training takes; both are only compared with.
-    Raises BadBarsError with every finding where any of them is refused. A whole history takes milliseconds.
+    Raises BadBarsError with every finding if too little is usable. A whole history of 13 years takes some milliseconds.
     """
-    raw = shaped(frame, symbol=symbol)
-    broken = breaches(raw)
-    sound = _without_breaches(raw) if broken else raw  # so that one defect does not hide another
-    bars, repairs = _repaired(sound, exchange)
-    findings = [
-        *broken,
-        *repairs,
-        *_session_findings(bars, exchange),
-        *jump_findings(bars),
-        *stillness_findings(bars, symbol=symbol),
-        *_gap_findings(bars, exchange),
-        *_extent_findings(bars, exchange, last_session=last_session, needed=needed),
-    ]
-    if refused(findings):
-        raise BadBarsError(symbol, reason(findings), tuple(findings))
-    return Checked(bars, findings)
+    if (given := shaped(frame, symbol=symbol)).empty:
+        return Checked(given, _extent_findings(given, exchange, last_session, needed))
+    draft = Draft.of(given)
+    judge_dates(draft)
+    judge_values(draft)
+    drop_phantoms(draft, exchange)
+    judge_ranges(draft)
+    judge_jumps(draft)
+    judge_stillness(draft)
+    _judge_density(draft)
+    judge_gaps(draft, exchange)
+    begin, end = _usable(draft, symbol)
+    bars = draft.frame(begin, end)
+    _require_most(bars, draft, symbol)
+    found = [each for each in draft.findings if each.date is None or begin == 0 or each.date >= bars.index[0].date()]
+    held = next((each.text for each in found if each.verdict == Verdict.REFUSED), "")
+    found += [*_session_findings(bars, exchange, symbol), *_extent_findings(bars, exchange, last_session, needed)]
+    return Checked(bars, found, held)
 
 
-def _without_breaches(raw: pd.DataFrame) -> pd.DataFrame:
-    """What of a frame keeps the contract."""
-    frame = raw[~raw.index.duplicated()].sort_index()
-    prices, volume = frame[list(PRICES)].to_numpy(), frame["volume"].to_numpy()
-    numbers = (np.isfinite(prices) & (prices > 0)).all(axis=1) & np.isfinite(volume) & (volume >= 0)
-    within = (range_misses(frame).to_numpy() <= RANGE_TOLERANCE).all(axis=1)
-    return frame.iloc[np.flatnonzero(numbers & within)]
+def _judge_density(draft: Draft) -> None:
+    """Breaks the history after stretches in which many bars had to be left out."""
+    counts = np.convolve(draft.wrong, np.ones(MANY_AMONG))[: len(draft.wrong)]  # among the last bars up to each
+    many = np.flatnonzero(counts > MANY)
+    if not len(many):
+        return
+    wrong = np.flatnonzero(draft.wrong)
+    last = int(wrong[np.searchsorted(wrong, many[-1], side="right") - 1])
+    why = f"{counts[many].max():.0f} of {MANY_AMONG} bars up to {draft.day(last)} are wrong"
+    draft.breaks.append(Break(last + 1, Rule.PRICE, why, hard=bool(counts.max() > TOO_MANY)))
 
 
-def _repaired(sound: pd.DataFrame, exchange: str) -> tuple[pd.DataFrame, list[Finding]]:
-    """Bars within their range and without phantoms. A bar's repair depends on itself and the sessions before it alone."""
-    misses = range_misses(sound).max(axis="columns").to_numpy()
-    phantom = _phantoms(sound, exchange)
+def _usable(draft: Draft, symbol: str) -> tuple[int, int]:
+    """First row, and the one after the last, of the stretch that is used; tells what lies before it.
 
-    def widening(row: int) -> Finding:
-        found = f"high or low of {_day(sound, row)} missed the open or close by {100 * misses[row]:.2g} % and was widened"
-        return Finding(Rule.RANGE, Verdict.REPAIRED, _day(sound, row), float(misses[row]), found)
-
-    def dropping(row: int) -> Finding:
-        close = float(sound["close"].iloc[row])
-        found = f"{_day(sound, row)} was no session; its bar, {close:g} again without volume, was dropped"
-        return Finding(Rule.PHANTOM, Verdict.REPAIRED, _day(sound, row), close, found)
-
-    repairs = listed(np.flatnonzero(~phantom & (misses > FLOAT_NOISE)), widening)  # float noise is not worth a word
-    return widened(sound)[~phantom], repairs + listed(np.flatnonzero(phantom), dropping)
-
-
-def _phantoms(bars: pd.DataFrame, exchange: str) -> Mask:
-    """Bars of days on which the exchange was closed, without volume, at the close of the last session."""
-    closed = closed_days(exchange, pd.DatetimeIndex(bars.index))
-    close = bars["close"]
-    last = close.mask(closed).ffill().shift(1)
-    unchanged = (close - last).abs() <= FLOAT_NOISE * last
-    return closed & (bars["volume"] == 0).to_numpy() & unchanged.to_numpy()
+    The stretch begins at the last break, if enough bars follow it. Over a soft break the history may go on if they do not.
+    """
+    end = len(draft.kept) if draft.held_from is None else draft.held_from
+    follow = np.concatenate([np.cumsum(draft.kept[:end][::-1])[::-1], [0] * (len(draft.kept) + 1 - end)])
+    breaks = sorted((each for each in draft.breaks if each.row <= end), key=lambda each: (each.row, each.hard))
+    for each in reversed(breaks):
+        if follow[each.row] >= ENOUGH:
+            _tell_beginning(draft, each)
+            return each.row, end
+        if each.hard:
+            raise _refusal(draft, symbol, each, int(follow[each.row]))
+    return 0, end
 
 
-def _session_findings(bars: pd.DataFrame, exchange: str) -> list[Finding]:
+def _tell_beginning(draft: Draft, last_break: Break) -> None:
+    row = int(np.flatnonzero(draft.kept[last_break.row :])[0]) + last_break.row
+    text = f"the history begins on {draft.day(row)}: {last_break.why}; the {row:,} bars before were left out"
+    draft.findings.append(Finding(last_break.rule, Verdict.LEFT_OUT, draft.day(row), float(row), text))
+
+
+def _refusal(draft: Draft, symbol: str, last_break: Break, follow: int) -> BadBarsError:
+    """Why nothing is used, and what would make it work."""
+    remedy = f"it works again when the price source corrects that, or after {ENOUGH - follow:,} more sessions"
+    text = f"{last_break.why}; only {follow:,} good bars follow and a training needs {ENOUGH}; {remedy}"
+    day = draft.day(min(last_break.row, len(draft.days) - 1))
+    found = (Finding(last_break.rule, Verdict.REFUSED, day, float(follow), text), *draft.findings)
+    return BadBarsError(symbol, reason(found), found)
+
+
+def _require_most(bars: pd.DataFrame, draft: Draft, symbol: str) -> None:
+    """Refuses what is left of bars most of which had to be left out, if it is too little to train on."""
+    out = int((~draft.kept).sum())
+    if len(bars) < ENOUGH and out > len(draft.kept) / 2:
+        worst = next(each for each in draft.findings if each.verdict in (Verdict.LEFT_OUT, Verdict.REPAIRED))
+        text = f"{out:,} of {len(draft.kept):,} bars cannot be used, for instance: {worst.text}"
+        found = (Finding(worst.rule, Verdict.REFUSED, worst.date, float(out), text), *draft.findings)
+        raise BadBarsError(symbol, reason(found), found)
+
+
+def _session_findings(bars: pd.DataFrame, exchange: str, symbol: str) -> list[Finding]:
     """Bars of days on which the exchange was closed. A few are special sessions that the calendar does not know."""
-    rows = np.flatnonzero(closed_days(exchange, pd.DatetimeIndex(bars.index)))
+    days = pd.DatetimeIndex(bars.index)
+    rows = np.flatnonzero(closed_days(exchange, days))
     fewest, share = OFF_SESSION
     if len(rows) >= fewest and len(rows) > share * len(bars):
-        days = f"{len(rows)} of {len(bars)} bars, the first of {_day(bars, rows[0])},"
-        text = f"{days} are of days on which {exchange} was closed; correct the dates or the symbol's suffix"
-        return [Finding(Rule.SESSION, Verdict.REFUSED, _day(bars, rows[0]), float(len(rows)), text)]
+        which = f"{len(rows)} of {len(bars)} bars, the first of {days[rows[0]].date()},"
+        text = f"{which} are of days on which {exchange} was closed; correct the dates or the symbol's suffix"
+        found = (Finding(Rule.SESSION, Verdict.REFUSED, days[rows[0]].date(), float(len(rows)), text),)
+        raise BadBarsError(symbol, text, found)
 
     def noted(row: int) -> Finding:
-        text = f"{_day(bars, row)} was no session of {exchange} as far as its calendar is known"
-        return Finding(Rule.SESSION, Verdict.NOTED, _day(bars, row), float(bars["close"].iloc[row]), text)
+        text = f"{days[row].date()} was no session of {exchange} as far as its calendar is known"
+        return Finding(Rule.SESSION, Verdict.NOTED, days[row].date(), float(bars["close"].iloc[row]), text)
 
     return listed(rows, noted)
 
 
-def _gap_findings(bars: pd.DataFrame, exchange: str) -> list[Finding]:
-    """Sessions without bars between the first bar and the last one."""
-    if bars.empty:
-        return []
-    expected = sessions(exchange, first=_day(bars, 0), last=_day(bars, -1)).to_numpy()
-    days = bars.index.to_numpy()
-    missing = np.searchsorted(expected, days[1:], side="left") - np.searchsorted(expected, days[:-1], side="right")
-    least, share = DAILY
-    if len(expected) >= least and missing.sum() > (1 - share) * len(expected):
-        text = f"{missing.sum():,} of {len(expected):,} sessions have no bar: these are not daily bars"
-        return [Finding(Rule.GAP, Verdict.REFUSED, _day(bars, 0), float(missing.sum()), text)]
-
-    def gap(row: int) -> Finding:
-        verdict = Verdict.REFUSED if missing[row] >= REFUSED_GAP else Verdict.NOTED
-        text = f"{missing[row]} sessions between {_day(bars, row)} and {_day(bars, row + 1)} have no bar"
-        return Finding(Rule.GAP, verdict, _day(bars, row + 1), float(missing[row]), text)
-
-    return listed(np.flatnonzero(missing >= NOTED_GAP), gap)
-
-
-def _extent_findings(bars: pd.DataFrame, exchange: str, *, last_session: date | None, needed: int) -> list[Finding]:
+def _extent_findings(bars: pd.DataFrame, exchange: str, last_session: date | None, needed: int) -> list[Finding]:
     """Too few bars, too old ones. Both keep the contract: forecasts say how old they are, and a training refuses too few."""
     found = []
     if len(bars) < needed:
         text = f"there are {len(bars)} bars; a training needs {needed}"
         found.append(Finding(Rule.FEW, Verdict.NOTED, None, float(len(bars)), text))
-    if last_session is None or bars.empty or _day(bars, -1) >= last_session:
+    if last_session is None or bars.empty or (last := bars.index[-1].date()) >= last_session:
         return found
-    behind = len(sessions(exchange, first=_day(bars, -1), last=last_session)) - 1
+    behind = len(sessions(exchange, first=last, last=last_session)) - 1
     if behind > OLD:
-        text = f"the last bar is of {_day(bars, -1)}, {behind:,} sessions before {last_session}"
+        text = f"the last bar is of {last}, {behind:,} sessions before {last_session}"
         found.append(Finding(Rule.OLD, Verdict.NOTED, None, float(behind), text))
     return found
-
-
-def _day(bars: pd.DataFrame, row: int) -> date:
-    return pd.DatetimeIndex(bars.index)[row].date()

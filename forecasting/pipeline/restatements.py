@@ -1,9 +1,11 @@
-"""What a price source changed in bars that it had sent before, and why: a split, a dividend or a correction.
+"""What a price source changed in bars that it had sent before: an adjustment, a correction, or the newest bars settling.
 
 Sources adjust prices backwards: a split or a dividend multiplies every bar before its session by one ratio. A history must
-therefore never be continued with bars of another adjustment; whoever stores bars compares first.
+therefore never be continued with bars of another adjustment; whoever stores bars compares first. A correction changes few bars.
+The newest bars settle: for some nights their high, low, close or volume still moves a little, in currency pairs every night.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -16,13 +18,21 @@ import pandas as pd
 from forecasting.pipeline.bars import PRICES
 from forecasting.pipeline.calendars import is_session
 
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
 # Relative. Yahoo's prices carry 7 digits (noise of 1e-7, 1e-6 where adjusted); the smallest dividends that are paid, such as
 # one cent on a share of 150, move prices by 7e-5.
 ROUNDING = 1e-5
-ONE_RATIO = 1e-3  # relative; sources that round prices to cents spread the ratio of one split this far
+NOISY = 6.0  # times the usual change of the ratio from bar to bar; sources that round prices to cents spread one ratio so far
+LEVEL_BARS = 5  # bars of one ratio that make an adjustment; fewer are corrections of single bars
+SETTLING_BARS, SETTLED_MOVE = 2, 0.02  # the newest stored bars, and the share of a price by which theirs may move
+ONE_RATIO = 1e-3  # relative; as near as this a ratio counts as one of whole numbers
 VOLUME_MOVED = 0.02  # a dividend leaves volumes alone, a split divides them
 SPLIT_TERM = 10  # where volumes tell nothing, a ratio of whole numbers up to this, far enough from 1, is taken for a split
 UNIT = 100.0  # pence in a pound
+# A correction matters to a model if it moves the return or range of more bars than this by more than this share of the usual.
+MATTERING_BARS, MATTERING_SHARE, NOTICEABLE = 5, 0.01, 0.1
 
 
 class Reason(StrEnum):
@@ -30,97 +40,115 @@ class Reason(StrEnum):
 
     SPLIT = "split"
     DIVIDEND = "dividend"
+    UNIT = "unit"
     CORRECTION = "correction"
+
+
+RESCALING = (Reason.SPLIT, Reason.DIVIDEND, Reason.UNIT)  # one ratio for all bars before a session
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """How a symbol's bars were restated.
 
-    `date`: of a split or dividend the first session after the bars that it rescaled, of a correction its first session.
-    `ratio`: new price over old, None where the session of a correction came or went. `bars`: how many differ.
+    `date`: of a rescaling the first session after the bars that it rescaled, of a correction its first session.
+    `ratio`: new price over old, None if the session of a correction came or went. `bars`: how many differ by it.
+    `matters`: whether a model that was trained on the bars before should be trained again.
     """
 
     reason: Reason
     date: date
     ratio: float | None
     bars: int
-
-    @property
-    def is_other_unit(self) -> bool:
-        """Whether all that happened is that prices are in a unit 100 times as large or small."""
-        return self.reason == Reason.CORRECTION and self.bars > 1 and self.ratio is not None and _is_unit(self.ratio)
+    matters: bool = True
 
 
-def agree(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> bool:
-    """Whether `fetched` repeats the bars of `stored` within rounding, so that what follows them continues the same adjustment.
+def continues(stored: pd.DataFrame, fetched: pd.DataFrame) -> bool:
+    """Whether `fetched` repeats the bars of `stored`, so that what follows them continues the same adjustment.
 
-    Volumes may differ: those of recent sessions are still being counted.
+    Volumes may differ, the newest bars may have settled, and sessions may have come that are not stored. Without an older bar
+    that agrees nothing shows that the adjustment is the same.
     """
-    return not _came_or_went(stored, fetched, exchange=exchange) and not _differs(*_shared(stored, fetched)).any()
+    if stored.empty or len(stored.index.difference(fetched.index)):
+        return stored.empty
+    moved = np.abs(_log_ratios(stored, fetched.loc[stored.index])).max(axis=1)
+    settling = min(SETTLING_BARS, len(moved) - 1)
+    older, newest = moved[: len(moved) - settling], moved[len(moved) - settling :]
+    return bool((older <= ROUNDING).all() and (newest <= SETTLED_MOVE).all())
 
 
-def recounted(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.Series:
-    """The volumes of `fetched` that are no longer those of `stored`, by session."""
-    old, new = _shared(stored, fetched)
-    moved = ~np.isclose(new["volume"], old["volume"], rtol=ROUNDING)
-    volumes: pd.Series = new["volume"][moved]
-    return volumes
+def changes(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> list[Change]:
+    """What turned the history `stored` into the whole history `fetched`, oldest first; nothing if the newest bars only settled.
+
+    Bars before the first one of `fetched` do not count.
+    """
+    stored = stored[stored.index >= fetched.index[0]] if len(fetched) else stored[:0]
+    shared = stored.index.intersection(fetched.index)
+    if not len(shared):
+        return []
+    old, new = stored.loc[shared], fetched.loc[shared]
+    ratios = _log_ratios(old, new)
+    noise = max(ROUNDING, NOISY * float(np.median(np.abs(np.diff(ratios[:, -1])))) if len(shared) > 1 else 0.0)
+    levels = _levels(ratios[:, -1], noise)
+    corrected = np.abs(ratios - levels[:, None]).max(axis=1) > noise
+    newest = slice(max(0, len(shared) - SETTLING_BARS), None)
+    corrected[newest] &= np.abs(ratios - levels[:, None])[newest].max(axis=1) > SETTLED_MOVE
+    moved = _came_or_went(stored, fetched, exchange)
+    found = [_rescaling(old, new, fetched, end, ratio) for end, ratio in _rescalings(levels)]
+    if corrected.any() or moved:
+        found.append(_correction(old, new, corrected, moved))
+    return found
 
 
-def change(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> Change | None:
-    """What turned the whole history `stored` into `fetched`; None where the two agree."""
-    old, new = _shared(stored, fetched)
-    differs = _differs(old, new)
-    moved = _came_or_went(stored, fetched, exchange=exchange)
-    if not moved and not differs.any():
-        return None
-    if not moved and _is_rescaled(old, new, differs):
-        reason, ratio = _cause(old[differs], new[differs])
-        return Change(reason, _first_after(fetched, old.index[differs][-1]), ratio, int(differs.sum()))
-    first = min([*old.index[differs], *moved])
-    largest = None if first in moved else _largest_move(old.loc[first], new.loc[first])
-    return Change(Reason.CORRECTION, first.date(), largest, int(differs.sum()) + len(moved))
+def differing(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DatetimeIndex:
+    """The sessions of both whose bars differ by more than rounding, volumes included."""
+    shared = stored.index.intersection(fetched.index)
+    old, new = stored.loc[shared].to_numpy(), fetched.loc[shared].to_numpy()
+    return pd.DatetimeIndex(shared[~np.isclose(new, old, rtol=ROUNDING, atol=0).all(axis=1)])
 
 
-def _shared(stored: pd.DataFrame, fetched: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The bars of the sessions that both have."""
-    sessions = stored.index.intersection(fetched.index)
-    return stored.loc[sessions], fetched.loc[sessions]
+def _log_ratios(old: pd.DataFrame, new: pd.DataFrame) -> Array:
+    """(bars, 4): the log of new price over old, the close's last."""
+    ratios: Array = np.log(new[list(PRICES)].to_numpy() / old[list(PRICES)].to_numpy())
+    return ratios
 
 
-def _differs(old: pd.DataFrame, new: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """(sessions,): whether any price is another."""
-    same = np.isclose(new[list(PRICES)].to_numpy(), old[list(PRICES)].to_numpy(), rtol=ROUNDING, atol=0)
-    differs: npt.NDArray[np.bool_] = ~same.all(axis=1)
-    return differs
+def _levels(ratio: Array, noise: float) -> Array:
+    """(bars,): the log ratio of the adjustment that each bar belongs to; a few bars of another one belong to those after them.
+
+    The newest bars need not be many: those of the last days are not adjusted yet when a dividend was paid.
+    """
+    starts = np.flatnonzero(np.concatenate([[True], np.abs(np.diff(ratio)) > noise]))
+    ends = np.append(starts[1:], len(ratio))
+    levels = np.full(len(ratio), np.nan)
+    for start, end in zip(starts, ends, strict=True):
+        level = float(np.median(ratio[start:end]))
+        if end - start >= min(LEVEL_BARS, len(ratio)) or (end == len(ratio) and abs(level) <= noise):
+            levels[start:end] = level
+    filled: Array = np.nan_to_num(pd.Series(levels).bfill().ffill().to_numpy())
+    return filled
 
 
-def _came_or_went(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> list[pd.Timestamp]:
-    """Sessions within the stored ones that only one of the two has. A bar that is new on a day without a session counts for
-    nothing: it may have been dropped when the others were stored."""
-    within = fetched.index[(fetched.index >= stored.index[0]) & (fetched.index <= stored.index[-1])]
-    came = [day for day in within.difference(stored.index) if is_session(exchange, day.date())]
-    return [*stored.index.difference(fetched.index), *came]
+def _rescalings(levels: Array) -> Iterator[tuple[int, float]]:
+    """For each adjustment the number of bars that it rescaled and its ratio, oldest first."""
+    steps = np.diff(np.append(levels, 0.0))
+    for place in np.flatnonzero(np.abs(steps) > ROUNDING):
+        yield int(place) + 1, float(np.exp(-steps[place]))
 
 
-def _is_rescaled(old: pd.DataFrame, new: pd.DataFrame, differs: npt.NDArray[np.bool_]) -> bool:
-    """Whether every bar up to some session, and none after it, was multiplied by one ratio."""
-    count = int(differs.sum())
-    if not differs[:count].all() or (count == 1 and len(old) > 1):
-        return False
-    ratios = (new[list(PRICES)] / old[list(PRICES)]).to_numpy()[differs]
-    return bool(np.allclose(ratios, np.median(ratios), rtol=ONE_RATIO, atol=0))
+def _rescaling(old: pd.DataFrame, new: pd.DataFrame, fetched: pd.DataFrame, end: int, ratio: float) -> Change:
+    later = fetched.index[fetched.index > old.index[end - 1]]
+    first = later[0] if len(later) else old.index[end - 1] + pd.Timedelta(days=1)
+    return Change(_cause(old[:end], new[:end], ratio), first.date(), ratio, end)
 
 
-def _cause(old: pd.DataFrame, new: pd.DataFrame) -> tuple[Reason, float]:
-    """Why these bars were rescaled, and the ratio of their prices."""
-    ratio = float((new["close"] / old["close"]).median())
+def _cause(old: pd.DataFrame, new: pd.DataFrame, ratio: float) -> Reason:
+    """Why these bars were rescaled."""
+    if min(abs(ratio / UNIT - 1), abs(ratio * UNIT - 1)) < VOLUME_MOVED:
+        return Reason.UNIT
     traded = old["volume"] > 0
     volumes = float((new["volume"][traded] / old["volume"][traded]).median()) if traded.any() else 1.0
-    if abs(volumes - 1) > VOLUME_MOVED or _looks_like_split(ratio):
-        return Reason.SPLIT, ratio
-    return (Reason.CORRECTION if ratio > 1 or _is_unit(ratio) else Reason.DIVIDEND), ratio
+    return Reason.SPLIT if abs(volumes - 1) > VOLUME_MOVED or _looks_like_split(ratio) else Reason.DIVIDEND
 
 
 def _looks_like_split(ratio: float) -> bool:
@@ -128,16 +156,38 @@ def _looks_like_split(ratio: float) -> bool:
     return smaller <= 0.8 and abs(smaller / float(Fraction(smaller).limit_denominator(SPLIT_TERM) or 1) - 1) < ONE_RATIO
 
 
-def _is_unit(ratio: float) -> bool:
-    return min(abs(ratio / UNIT - 1), abs(ratio * UNIT - 1)) < VOLUME_MOVED
+def _came_or_went(stored: pd.DataFrame, fetched: pd.DataFrame, exchange: str) -> list[pd.Timestamp]:
+    """Sessions within the stored ones that only one of the two has. A bar that is new on a day without a session counts for
+    nothing: it may have been dropped when the others were stored. So may a late one among the newest."""
+    within = fetched.index[(fetched.index >= stored.index[0]) & (fetched.index <= stored.index[-1])]
+    settled = stored.index[: max(1, len(stored) - SETTLING_BARS)][-1]
+    came = [day for day in within.difference(stored.index) if day <= settled and is_session(exchange, day.date())]
+    return [*stored.index.difference(fetched.index), *came]
+
+
+def _correction(old: pd.DataFrame, new: pd.DataFrame, corrected: Mask, moved: list[pd.Timestamp]) -> Change:
+    first = min([*old.index[corrected], *moved])
+    ratio = None if first in moved else _largest_move(old.loc[first], new.loc[first])
+    count = int(corrected.sum()) + len(moved)
+    needed = max(MATTERING_BARS, MATTERING_SHARE * len(old))
+    matters = _noticeable(old, new) + len(moved) > needed
+    return Change(Reason.CORRECTION, first.date(), ratio, count, matters)
+
+
+def _noticeable(old: pd.DataFrame, new: pd.DataFrame) -> int:
+    """Of how many bars the return or the range, which is what models learn from, is noticeably another one."""
+    moved = np.zeros(len(old) - 1, dtype=bool)
+    for before, after in zip(_returns_and_ranges(old), _returns_and_ranges(new), strict=True):
+        usual = np.median(np.abs(before)[before != 0]) if before.any() else 0.0
+        moved |= np.abs(after - before) > max(NOTICEABLE * usual, ROUNDING)
+    return int(moved.sum())
+
+
+def _returns_and_ranges(bars: pd.DataFrame) -> tuple[Array, Array]:
+    return np.diff(np.log(bars["close"].to_numpy())), np.log(bars["high"].to_numpy() / bars["low"].to_numpy())[1:]
 
 
 def _largest_move(old: pd.Series, new: pd.Series) -> float:
     """Of one bar's prices: the ratio that is farthest from 1."""
     ratios = (new[list(PRICES)] / old[list(PRICES)]).to_numpy(dtype=float)
     return float(ratios[np.abs(np.log(ratios)).argmax()])
-
-
-def _first_after(fetched: pd.DataFrame, session: pd.Timestamp) -> date:
-    later = fetched.index[fetched.index > session]
-    return (later[0] if len(later) else session).date()

@@ -10,11 +10,10 @@ from typing import ClassVar, Protocol
 
 import pandas as pd
 
-from forecasting.pipeline.bars import BadBarsError, between, validated
-from forecasting.pipeline.calendars import currency_of, exchange_of
+from forecasting.pipeline.bars import BadBarsError, between, shaped
+from forecasting.pipeline.calendars import currency_of
 from forecasting.pipeline.findings import Finding
 from forecasting.pipeline.price_files import PriceFileError, read_prices
-from forecasting.pipeline.quality import check_bars
 
 
 class PriceSourceError(Exception):
@@ -61,7 +60,10 @@ class BadDataError(PriceSourceError):
 
 @dataclass(frozen=True, slots=True)
 class PriceHistory:
-    """Bars that keep the contract of bars.py, none when nothing is newer, and the currency as the source writes it."""
+    """Bars in the shape of bars.py, as the source has them, none if nothing is newer, and the currency as the source writes it.
+
+    Their values are for quality.py to judge.
+    """
 
     bars: pd.DataFrame
     currency: str
@@ -90,22 +92,12 @@ class PriceSource(Protocol):
 
 
 def checked_history(bars: pd.DataFrame, *, symbol: str, currency: str, since: date | None, through: date) -> PriceHistory:
-    """What a source returns: `bars` within the dates asked for. Raises BadDataError where those break the contract."""
+    """What a source returns: `bars` within the dates asked for. Raises BadDataError if they are no table of daily bars."""
     try:
-        kept = between(validated(bars, symbol=symbol), first=since, last=through)
-    except BadBarsError as broken:
-        error = _with_every_finding(broken, bars)
-        raise BadDataError(symbol, error.reason, error.findings) from broken
-    return PriceHistory(bars=kept, currency=currency)
-
-
-def _with_every_finding(broken: BadBarsError, bars: pd.DataFrame) -> BadBarsError:
-    """The error that the whole quality gate raises: bars that break the contract often have more wrong with them."""
-    try:
-        check_bars(bars, symbol=broken.symbol, exchange=exchange_of(broken.symbol))
+        kept = between(shaped(bars, symbol=symbol), first=since, last=through)
     except BadBarsError as error:
-        return error
-    return broken
+        raise BadDataError(symbol, error.reason, error.findings) from error
+    return PriceHistory(bars=kept, currency=currency)
 
 
 @dataclass(frozen=True, slots=True)

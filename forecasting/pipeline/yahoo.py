@@ -77,7 +77,7 @@ class Yahoo:
         # because the answer carries its own.
         history = YahooHistory(data, symbol, tz="UTC", session=session)
         rows = between(_rows(history, session, symbol=symbol, since=since), first=since, last=through)
-        bars = rows.dropna()
+        bars = rows.dropna(subset=["close"])
         if bars.empty and not rows.empty:
             raise BadDataError(symbol, f"all {len(rows)} bars of Yahoo Finance are without prices; try again later")
         metadata = _metadata(history)
