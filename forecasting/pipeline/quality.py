@@ -73,7 +73,10 @@ def _judge_density(draft: Draft) -> None:
         return
     wrong = np.flatnonzero(draft.wrong)
     last = int(wrong[np.searchsorted(wrong, many[-1], side="right") - 1])
-    why = f"{counts[many].max():.0f} of {MANY_AMONG} bars up to {draft.day(last)} are wrong"
+    example = [
+        each.text for each in draft.findings if each.verdict == Verdict.LEFT_OUT and each.date and each.date <= draft.day(last)
+    ]
+    why = f"{counts[many].max():.0f} of {MANY_AMONG} bars up to {draft.day(last)} are wrong, for instance: {example[-1]}"
     draft.breaks.append(Break(last + 1, Rule.PRICE, why, hard=bool(counts.max() > TOO_MANY)))
 
 

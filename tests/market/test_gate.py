@@ -1,29 +1,35 @@
 """The quality gate in front of the tables: what it keeps out, what it keeps in mind, and what people are told."""
 
-from datetime import date
+from contextlib import suppress
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from django.db.models import F
 from pytest_django import DjangoAssertNumQueries
 
 from forecasting import market, trainer, trainer_process, training_requests
 from forecasting.api.serializers import check_json
-from forecasting.models import Finding, PriceBar, Symbol
+from forecasting.models import Finding, PriceBar, Restatement, Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import Outcome, TrainingState
 from forecasting.pipeline.findings import Rule, Verdict
 from forecasting.pipeline.sources import BadDataError
 from tests.factories import add_bars, make_claimed, make_finding, make_symbol
-from tests.fake_yahoo import FakeYahoo, in_pounds
+from tests.fake_yahoo import FakeYahoo, generated_bars, in_pounds
 from tests.market.histories import FRIDAY, HISTORY, NOW, THURSDAY, WEDNESDAY, WEDNESDAY_EVENING, assert_stored, synced, write
-from tests.pipeline.market_data import rescaled
+from tests.pipeline.defects import frozen
+from tests.pipeline.market_data import replaced, rescaled
 
 pytestmark = pytest.mark.django_db
 
 HOLIDAY = date(2024, 6, 19)  # Juneteenth
-PENCE = "close is {:g} on {} after {:g} on {}, about a hundred times: two units are mixed"
+MARCH = date(2024, 2, 29)
+THURSDAY_EVENING = datetime(2024, 6, 27, 22, tzinfo=UTC)
+PENCE = "close is {:g} on {} after {:g} on {}, about a hundred times on usual volume: two units are mixed"
+WAIT = "; bars from there on wait until that is clear"
 
 
 def with_phantom(bars: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +77,7 @@ def test_bars_that_are_refused_leave_the_good_ones(folder: Path) -> None:
     write(folder, in_pence(HISTORY, THURSDAY))
     error = refused_sync(symbol)
     before, after = HISTORY["close"].loc[pd.Timestamp(WEDNESDAY)], 100 * HISTORY["close"].loc[pd.Timestamp(THURSDAY)]
-    assert error.reason == PENCE.format(after, THURSDAY, before, WEDNESDAY)
+    assert error.reason == PENCE.format(after, THURSDAY, before, WEDNESDAY) + WAIT
     assert_stored(symbol, HISTORY[: pd.Timestamp(WEDNESDAY)])
     symbol.refresh_from_db()
     assert (symbol.upstream_state, symbol.upstream_reason) == (UpstreamState.BAD_DATA, error.reason)
@@ -106,12 +112,61 @@ def test_a_refusal_is_over_with_the_first_good_answer(folder: Path) -> None:
     assert_stored(symbol, HISTORY)
 
 
-def test_everything_that_a_broken_file_has_wrong_is_kept(folder: Path) -> None:
-    write(folder, in_pence(HISTORY, THURSDAY).iloc[::-1])
+def test_everything_that_a_refused_history_has_wrong_is_kept(folder: Path) -> None:
+    write(folder, replaced(in_pence(HISTORY, MARCH), slice(100, 101), close=-1.0))
     symbol = make_symbol("AAA")
     refused_sync(symbol)
-    assert {rule for _, rule, _ in verdicts(symbol)} == {Rule.UNIT, Rule.ORDER}
+    assert {(verdict, rule) for verdict, rule, _ in verdicts(symbol)} == {(Verdict.REFUSED, Rule.UNIT)}
     assert not PriceBar.objects.of(symbol).exists()
+
+
+def test_a_wrong_bar_among_the_newest_is_left_out_and_asked_for_again(folder: Path) -> None:
+    symbol = synced(folder)
+    write(folder, replaced(HISTORY, slice(-2, -1), close=-1.0)[:-1])
+    assert market.sync(symbol, now=THURSDAY_EVENING) == 0
+    assert_stored(symbol, HISTORY[:-2])
+    assert (Verdict.LEFT_OUT, Rule.PRICE, THURSDAY) in verdicts(symbol)
+    write(folder)
+    assert market.sync(symbol, now=NOW) == 2
+    assert_stored(symbol, HISTORY)
+    assert (Verdict.LEFT_OUT, Rule.PRICE, THURSDAY) not in verdicts(symbol)
+    assert not Restatement.objects.exists()
+
+
+def test_a_wrong_factor_that_stays_lets_the_history_begin_anew_once_enough_bars_follow(folder: Path) -> None:
+    long = generated_bars("AAA", first=date(2019, 1, 2), last=FRIDAY)
+    write(folder, rescaled(long, slice(0, 300), 100))
+    symbol = make_symbol("AAA")
+    market.sync(symbol, now=NOW)
+    assert_stored(symbol, long[300:])
+    (found,) = Finding.objects.of(symbol)
+    assert (found.verdict, found.rule, found.date, found.value) == (Verdict.LEFT_OUT, Rule.UNIT, long.index[300].date(), 300)
+    assert found.text.endswith("; the 300 bars before were left out")
+
+
+def test_a_wrong_factor_in_the_newest_bars_is_lived_with_once_enough_follow_it(folder: Path) -> None:
+    long = generated_bars("AAA", first=date(2019, 1, 2), last=FRIDAY)
+    start = len(long) - 600
+    write(folder, long[:start])
+    symbol = make_symbol("AAA")
+    market.sync(symbol, now=datetime.combine(long.index[start - 1], time(22), tzinfo=UTC))
+    jumped = rescaled(long, slice(start, None), 100)
+    for length, stored in ((5, long[:start]), (200, long[:start]), (600, jumped[start:])):
+        write(folder, jumped[: start + length])
+        with suppress(BadDataError):
+            market.sync(symbol, now=datetime.combine(long.index[start + length - 1], time(22), tzinfo=UTC))
+        assert_stored(symbol, stored)
+
+
+def test_bars_of_a_suspension_that_were_stored_day_by_day_go_once_it_is_known_as_one(folder: Path) -> None:
+    long = generated_bars("AAA", first=date(2022, 1, 3), last=FRIDAY)
+    still = frozen(25)(long, len(long) - 40)
+    symbol = make_symbol("AAA")
+    for length in range(len(long) - 40, len(long) - 10):
+        write(folder, still[:length])
+        market.sync(symbol, now=datetime.combine(long.index[length - 1], time(22), tzinfo=UTC))
+    assert_stored(symbol, still[: len(long) - 11].drop(still.index[len(long) - 40 : len(long) - 15]))
+    assert not Restatement.objects.exists()
 
 
 def test_the_findings_of_another_symbol_stay(folder: Path) -> None:
@@ -123,7 +178,7 @@ def test_the_findings_of_another_symbol_stay(folder: Path) -> None:
 def test_what_is_kept_costs_two_queries(folder: Path, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     symbol = make_symbol("AAA")
     with pytest.raises(BadDataError) as caught:
-        market.gate.passed(symbol, HISTORY.assign(close=0.0), whole=True, now=NOW)
+        market.gate.judged(symbol, HISTORY.assign(close=0.0), whole=True, now=NOW)
     with django_assert_num_queries(2):
         market.gate.keep_refusal(symbol, caught.value)
 
@@ -144,11 +199,11 @@ def test_old_bars_are_noted_until_there_are_new_ones(folder: Path) -> None:
     assert (Verdict.NOTED, Rule.OLD, None) not in verdicts(symbol)
 
 
-def test_the_unit_of_one_session_from_yahoo_is_refused(yahoo: FakeYahoo) -> None:
+def test_the_unit_of_one_session_from_yahoo_waits_until_it_is_clear(yahoo: FakeYahoo) -> None:
     yahoo.bars["AAA"] = in_pence(HISTORY, FRIDAY)
     symbol = make_symbol("AAA")
     assert "two units are mixed" in refused_sync(symbol).reason
-    assert not PriceBar.objects.of(symbol).exists()
+    assert_stored(symbol, HISTORY[:-1])
 
 
 # Trainings
@@ -157,15 +212,14 @@ def test_the_unit_of_one_session_from_yahoo_is_refused(yahoo: FakeYahoo) -> None
 def test_stored_bars_go_through_the_gate_before_a_training() -> None:
     symbol = make_symbol()
     add_bars(symbol, count=600)
-    first, *others = PriceBar.objects.of(symbol)[300:330]
-    still = dict.fromkeys(("open", "high", "low", "close"), first.close)
-    PriceBar.objects.filter(pk__in=[bar.pk for bar in (first, *others)]).update(**still, volume=0)
+    old = PriceBar.objects.of(symbol)[:300].values("pk")
+    PriceBar.objects.filter(pk__in=old).update(**{name: 100 * F(name) for name in ("open", "high", "low", "close")})
     training = make_claimed(symbol)
     outcome, reason = trainer.work(training.pk, fence=training.fence, progress=lambda now: None)
     assert outcome == Outcome.FAILED
-    assert reason.startswith("29 bars from ")
-    assert reason.endswith(f"repeat the prices before, close {first.close:g}")
-    assert Finding.objects.of(symbol).refused().get().rule == Rule.STALE
+    assert reason.startswith("close is ")
+    assert "two units are mixed; only 300 good bars follow and a training needs 496; it works again when" in reason
+    assert Finding.objects.of(symbol).refused().get().rule == Rule.UNIT
 
 
 def test_phantoms_that_were_stored_once_are_not_learnt_from() -> None:
@@ -179,7 +233,7 @@ def test_phantoms_that_were_stored_once_are_not_learnt_from() -> None:
 
 
 def test_the_reason_reaches_the_clients(folder: Path) -> None:
-    write(folder, in_pence(HISTORY, THURSDAY))
+    write(folder, in_pence(HISTORY, MARCH))
     training = make_claimed(make_symbol("AAA"))
     with trainer_process.TrainerProcess() as process:
         trainer_process.train(training, process)
@@ -188,7 +242,7 @@ def test_the_reason_reaches_the_clients(folder: Path) -> None:
     (status,) = training_requests.ensure_trained(["AAA"], now=NOW)
     message = check_json(status, {})["message"]
     assert message.startswith("Training not started: close is ")
-    assert message.endswith("about a hundred times: two units are mixed.")
+    assert "about a hundred times: two units are mixed; only 84 good bars follow and a training needs 496" in message
     assert np.isfinite(Finding.objects.refused().get().value or np.nan)
 
 

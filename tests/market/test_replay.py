@@ -25,6 +25,11 @@ SPLITS: dict[str, dict[date, float]] = {
     "AAPL": {date(2000, 6, 21): 2, date(2005, 2, 28): 2, date(2014, 6, 9): 7, date(2020, 8, 31): 4},
     "IBM": {},
 }
+# Sessions of which one price is wrong in these files, such as a low at a tenth of the open: the gate leaves them out.
+WRONG = {
+    "AAPL": [date(2009, 9, 21), date(2010, 8, 31), date(2011, 1, 3)],
+    "IBM": [date(2002, 12, 23)],
+}
 FIRST_SYNC = 100  # sessions before it
 STEP = int(os.environ.get("REPLAY_STEP", "60"))  # sessions from sync to sync; around a split, every session. 1: each, some minutes
 AROUND = timedelta(days=16)
@@ -41,7 +46,8 @@ def beside_the_checkout(file: Path) -> Path:
     return file
 
 
-def assert_equal(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+def assert_equal(found: pd.DataFrame, expected: pd.DataFrame, *, ticker: str) -> None:
+    expected = expected.drop([pd.Timestamp(day) for day in WRONG[ticker]], errors="ignore")[-len(found) :]
     pd.testing.assert_frame_equal(found, expected, check_freq=False, check_index_type=False, rtol=1e-12)
 
 
@@ -62,10 +68,10 @@ def test_bars_that_came_bit_by_bit_are_those_of_one_full_fetch(yahoo: FakeYahoo,
             adjusted = pd.concat([as_yahoo_adjusts(raw, through=day, splits=SPLITS[ticker]), raw[row + 1 :]])
         yahoo.bars[ticker] = adjusted[: row + 1]
         market.sync(symbol, now=datetime.combine(day, time(22), tzinfo=UTC))
-        assert_equal(market.recent_bars([symbol], count=12)[symbol.pk], adjusted[row - 11 : row + 1])
+        assert_equal(market.recent_bars([symbol], count=12)[symbol.pk], adjusted[row - 15 : row + 1], ticker=ticker)
         if number % WHOLE_EVERY == 0 or day in SPLITS[ticker]:
-            assert_equal(market.bars(symbol), adjusted[: row + 1])
-    assert_equal(market.bars(symbol), adjusted)
+            assert_equal(market.bars(symbol), adjusted[: row + 1], ticker=ticker)
+    assert_equal(market.bars(symbol), adjusted, ticker=ticker)
     found = [(each.reason, each.date, f"{each.ratio:.6f}") for each in Restatement.objects.order_by("date")]
     assert found == [("split", day, f"{1 / shares:.6f}") for day, shares in SPLITS[ticker].items()]
     assert len(yahoo.charts(ticker)) == len(rows) + len(found)

@@ -159,7 +159,7 @@ def spoil_file(folder: Path) -> None:
     [
         (remove_file, UnknownSymbolError, UpstreamState.UNKNOWN, "no file for AAA"),
         (remove_folder, UpstreamUnavailableError, UpstreamState.UNAVAILABLE, "the price folder cannot be read"),
-        (spoil_file, BadDataError, UpstreamState.BAD_DATA, "close is -1"),
+        (spoil_file, BadDataError, UpstreamState.BAD_DATA, "60 of 60 bars up to 2024-06-28 are wrong, for instance: close is -1"),
     ],
 )
 def test_a_failing_source_leaves_the_bars_and_its_reason(
