@@ -17,7 +17,7 @@ from django.utils.text import Truncator
 
 from forecasting.api.serializers import decimals
 from forecasting.models import Symbol
-from forecasting.pipeline.calendars import UNKNOWN_CURRENCY
+from forecasting.pipeline.markets import UNKNOWN_CURRENCY
 
 NOTHING = "-"
 
