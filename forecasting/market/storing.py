@@ -8,6 +8,7 @@ import pandas as pd
 from django.db import connection, transaction
 
 from forecasting import training_requests
+from forecasting.market.exchanges import exchange_of_answer
 from forecasting.market.gate import keep_refusal, passed
 from forecasting.market.locks import SYMBOL_LOCK
 from forecasting.market.stored import bars, last_date, stored_since
@@ -41,6 +42,7 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [SYMBOL_LOCK, symbol.pk])
+        symbol.exchange = exchange_of_answer(symbol, history, whole=whole)
         history = replace(history, bars=passed(symbol, history.bars, whole=whole, now=now))
         restated = _restated(symbol, history) if whole else None
         written = _replace(symbol, history.bars, restated, now=now) if restated else _append(symbol, history.bars)
@@ -64,7 +66,7 @@ def _restated(symbol: Symbol, history: PriceHistory) -> Change | None:
     if stored.empty:
         return None
     _refuse_incomplete(symbol, stored, history.bars)
-    restated = change(stored, history.bars, exchange=symbol.exchange)
+    restated = change(stored, history.bars, exchange=symbol.calendar)
     if restated and restated.is_other_unit and history.currency == symbol.currency:
         found = f"all prices are {restated.ratio:g} times the stored ones, still in {history.currency}: a wrong unit"
         raise BadDataError(symbol.ticker, f"{found}; the stored bars are kept, try again later")
@@ -121,7 +123,7 @@ def _state_of(error: PriceSourceError) -> UpstreamState:
 
 
 def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -> None:
-    """Keeps what the price source said. Currency and time of the sync change only with an answer: the object may be old."""
+    """Keeps what the price source said. Exchange, currency and time of the sync change only with bars: the object may be old."""
     symbol.upstream_state, symbol.upstream_reason, symbol.upstream_checked_at = state, reason, now
     fields = ["upstream_state", "upstream_reason", "upstream_checked_at"]
     if state == UpstreamState.UNKNOWN and price_source().remote:
@@ -130,5 +132,5 @@ def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -
         fields += ["unknown_until", "unknown_answers"]
     if state == UpstreamState.OK:
         symbol.unknown_until, symbol.unknown_answers = None, 0
-        fields += ["unknown_until", "unknown_answers", "currency", "synced_at"]
+        fields += ["unknown_until", "unknown_answers", "exchange", "currency", "synced_at"]
     symbol.save(update_fields=fields)

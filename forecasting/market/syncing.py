@@ -140,7 +140,7 @@ def _brought(
 
 def _first_question(symbol: Symbol, stored: pd.DataFrame, *, now: datetime) -> Question:
     since = stored.index[0].date() if len(stored) else None
-    return Question(symbol, since=since, through=last_completed_session(symbol.exchange, now=now))
+    return Question(symbol, since=since, through=last_completed_session(symbol.calendar, now=now))
 
 
 def _is_restated(symbol: Symbol, stored: pd.DataFrame, outcome: Outcome) -> bool:
@@ -148,7 +148,7 @@ def _is_restated(symbol: Symbol, stored: pd.DataFrame, outcome: Outcome) -> bool
     if not isinstance(outcome, PriceHistory):
         return False
     other_unit = symbol.synced_at is not None and outcome.currency != symbol.currency
-    return other_unit or not agree(stored, outcome.bars, exchange=symbol.exchange)
+    return other_unit or not agree(stored, outcome.bars, exchange=symbol.calendar)
 
 
 def _kept(question: Question, outcome: Outcome, *, now: datetime) -> int | PriceSourceError:

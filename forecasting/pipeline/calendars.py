@@ -12,6 +12,7 @@ from forecasting.pipeline.schedules import schedule_of
 from forecasting.pipeline.weeks import Mask
 
 BAR_SETTLES = timedelta(minutes=30)  # after the close: until then sources may still change the session's bar
+MISFITS = 0.1  # share of bars on closed days; those of another week are at least a seventh
 LOOKED_AT = 16  # days at a time in the search for a session: nearly always enough
 
 
@@ -64,6 +65,11 @@ def sessions(exchange: str, *, first: date, last: date) -> pd.DatetimeIndex:
 def closed_days(exchange: str, days: pd.DatetimeIndex) -> Mask:
     """Which of `days` the exchange is known not to have traded on; none where neither its week nor its holidays are known."""
     return schedule_of(exchange).is_closed(days.to_numpy().astype("datetime64[D]"))
+
+
+def may_be_of(exchange: str, days: pd.DatetimeIndex) -> bool:
+    """Whether bars of these days may be of the exchange: nearly all are of days on which it was not closed."""
+    return not len(days) or float(closed_days(exchange, days).mean()) <= MISFITS
 
 
 def _sessions_from(exchange: str, day: date, *, step: int) -> Iterator[date]:

@@ -61,10 +61,14 @@ class BadDataError(PriceSourceError):
 
 @dataclass(frozen=True, slots=True)
 class PriceHistory:
-    """Bars that keep the contract of bars.py, none when nothing is newer, and the currency as the source writes it."""
+    """Bars that keep the contract of bars.py, none when nothing is newer, and the currency as the source writes it.
+
+    `exchange`: its ISO 10383 code, "24/7" or "24/5"; "" where the source does not tell.
+    """
 
     bars: pd.DataFrame
     currency: str
+    exchange: str = ""
 
 
 class PriceSource(Protocol):
@@ -89,14 +93,16 @@ class PriceSource(Protocol):
         """
 
 
-def checked_history(bars: pd.DataFrame, *, symbol: str, currency: str, since: date | None, through: date) -> PriceHistory:
+def checked_history(
+    bars: pd.DataFrame, *, symbol: str, currency: str, exchange: str = "", since: date | None, through: date
+) -> PriceHistory:
     """What a source returns: `bars` within the dates asked for. Raises BadDataError where those break the contract."""
     try:
         kept = between(validated(bars, symbol=symbol), first=since, last=through)
     except BadBarsError as broken:
         error = _with_every_finding(broken, bars)
         raise BadDataError(symbol, error.reason, error.findings) from broken
-    return PriceHistory(bars=kept, currency=currency)
+    return PriceHistory(bars=kept, currency=currency, exchange=exchange)
 
 
 def _with_every_finding(broken: BadBarsError, bars: pd.DataFrame) -> BadBarsError:

@@ -17,6 +17,7 @@ Mask = npt.NDArray[np.bool_]
 
 LEARNED = "WEEK:"  # begins the code of an unknown market whose bars have shown another week, such as "WEEK:MTWT--S"
 WEEKDAY_LETTERS, MONDAY_TO_FRIDAY = "MTWTFSS", "MTWTF--"
+WEEKDAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LEARNED_FROM = 120  # newest bars that show a market's week: about half a year, so that a change is learned within months
 LEARNED_AT_LEAST = 60  # bars; with fewer a share that trades seldom may have missed a weekday by chance
 TRADED_SHARE = 0.25  # of the busiest weekday's bars; special sessions at weekends are fewer
@@ -67,10 +68,15 @@ def is_unknown(exchange: str) -> bool:
 def week_of(days: pd.DatetimeIndex) -> str:
     """The code of an unknown market whose bars are of these days, ascending: "WEEKDAYS" until they show another week."""
     newest = days[-LEARNED_FROM:]
-    counts = np.bincount(newest.dayofweek, minlength=7)
+    counts = np.bincount(newest.day_of_week, minlength=7)
     traded = counts >= TRADED_SHARE * counts.max()
     week = "".join(letter if each else "-" for letter, each in zip(WEEKDAY_LETTERS, traded, strict=True))
     return WEEKDAYS if len(newest) < LEARNED_AT_LEAST or week == MONDAY_TO_FRIDAY else LEARNED + week
+
+
+def trading_days(learned: str) -> str:
+    """The weekdays of a learned code, such as "Mon Tue Wed Thu Sun"."""
+    return " ".join(name for name, letter in zip(WEEKDAY_NAMES, learned.removeprefix(LEARNED), strict=True) if letter != "-")
 
 
 @cache
