@@ -70,8 +70,8 @@ def week_of(days: pd.DatetimeIndex) -> str:
     newest = days[-LEARNED_FROM:]
     counts = np.bincount(newest.day_of_week, minlength=7)
     traded = counts >= TRADED_SHARE * counts.max()
-    week = "".join(letter if each else "-" for letter, each in zip(WEEKDAY_LETTERS, traded, strict=True))
-    return WEEKDAYS if len(newest) < LEARNED_AT_LEAST or week == MONDAY_TO_FRIDAY else LEARNED + week
+    shown = "".join(letter if each else "-" for letter, each in zip(WEEKDAY_LETTERS, traded, strict=True))
+    return WEEKDAYS if len(newest) < LEARNED_AT_LEAST or shown == MONDAY_TO_FRIDAY else LEARNED + shown
 
 
 def trading_days(learned: str) -> str:
