@@ -46,8 +46,8 @@ def make_symbol(ticker: str = "SAMPLE1", **values: Any) -> Symbol:
 
 def add_bars(symbol: Symbol, *, count: int = 30, end: date | None = None, seed: int = 7) -> list[PriceBar]:
     """The last `count` sessions up to `end` (default: the last completed one): a random walk around 100, ascending."""
-    last = end or last_completed_session(symbol.exchange, now=timezone.now())
-    days = sessions(symbol.exchange, first=last - timedelta(days=2 * count + 30), last=last)[-count:]
+    last = end or last_completed_session(symbol.calendar, now=timezone.now())
+    days = sessions(symbol.calendar, first=last - timedelta(days=2 * count + 30), last=last)[-count:]
     closes = 100 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.01, count)))
     return PriceBar.objects.bulk_create(
         PriceBar(symbol=symbol, date=day.date(), open=close, high=1.01 * close, low=0.99 * close, close=close, volume=1e6)
@@ -131,7 +131,7 @@ def make_forecast(version: ModelVersion, as_of: date, **values: Any) -> Forecast
     """
     symbol = values.pop("symbol", version.symbol)
     defaults: dict[str, Any] = {
-        "target_date": next_session(symbol.exchange, after=as_of),
+        "target_date": next_session(symbol.calendar, after=as_of),
         "last_close": 100.0,
         "price": 101.0,
         "quantiles": {"0.05": 98.0, "0.1": 99.0, "0.25": 100.0, "0.5": 101.0, "0.75": 102.0, "0.9": 103.0, "0.95": 104.0},

@@ -98,6 +98,28 @@ def test_a_symbol_without_bars_or_model_is_listed(admin_client: Client) -> None:
     assert "NEW1" in text_of(admin_client, page(Symbol, "changelist"))
 
 
+@pytest.mark.parametrize(
+    ("exchange", "shown"),
+    [
+        ("XKUW", "Kuwait"),
+        ("WEEKDAYS", "unknown market"),
+        ("WEEK:MTWT--S", "learned: Mon Tue Wed Thu Sun"),
+        ("24/7", "24/7"),
+    ],
+)
+def test_a_symbol_shows_where_it_trades_or_that_this_is_not_known(admin_client: Client, exchange: str, shown: str) -> None:
+    symbol = make_symbol("AAA.XY", exchange=exchange)
+
+    assert shown in text_of(admin_client, page(Symbol, "changelist"))
+    assert shown in text_of(admin_client, page(Symbol, "change", symbol.pk))
+
+
+def test_a_symbol_that_no_source_knows_is_listed_without_an_exchange(admin_client: Client) -> None:
+    make_symbol("NOPE", exchange=None)
+
+    assert "XNYS" not in text_of(admin_client, page(Symbol, "changelist"))
+
+
 def test_the_newest_forecast_is_of_the_last_session(admin_client: Client) -> None:
     version = make_version(make_symbol())
     make_forecast(version, AS_OF, price=111.0)

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
-from forecasting.models import Forecast
-from tests.factories import make_forecast, make_restatement, make_symbol, make_version
+from forecasting.models import Forecast, Symbol
+from tests.factories import add_bars, make_forecast, make_restatement, make_symbol, make_version
 
 APP = "forecasting"
 SCHEMA = """
@@ -76,3 +76,14 @@ def test_versions_of_an_earlier_release_know_the_restatements_before_them() -> N
     migrate_to("0010")
     version.refresh_from_db()
     assert version.restatement == before
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_symbols_without_bars_lose_the_exchange_that_an_earlier_release_guessed() -> None:
+    make_symbol("NOPE", upstream_state="unknown")
+    known = make_symbol("SAMPLE1")
+    add_bars(known, count=1)
+    migrate_to("0010")
+    migrate_to("0011")
+    found = Symbol.objects.order_by("pk").values_list("exchange", "currency")
+    assert list(found) == [(None, ""), (known.exchange, known.currency)]

@@ -17,7 +17,8 @@ from django.utils.text import Truncator
 
 from forecasting.api.serializers import decimals
 from forecasting.models import Symbol
-from forecasting.pipeline.calendars import UNKNOWN_CURRENCY
+from forecasting.pipeline.markets import UNKNOWN_CURRENCY, WEEKDAYS, market_at
+from forecasting.pipeline.weeks import is_unknown, trading_days
 
 NOTHING = "-"
 
@@ -46,6 +47,17 @@ def link_to_list(model: type[Model], text: str, **filters: object) -> SafeString
     """A link to the rows that match the lookups."""
     address = reverse(admin_urlname(model._meta, SafeString("changelist")), query=filters)
     return format_html('<a href="{}">{}</a>', address, text)
+
+
+def market(exchange: str | None) -> str:
+    """An exchange's code and country, or that the market is not known and on which days it trades; a dash until bars have come."""
+    if exchange is None:
+        return NOTHING
+    if is_unknown(exchange):
+        week = "Mon to Fri, until its bars show another week" if exchange == WEEKDAYS else f"learned: {trading_days(exchange)}"
+        return with_note("unknown market", week)
+    country = market_at(exchange).country
+    return with_note(exchange, country) if country else exchange
 
 
 def joined(parts: Iterable[SafeString]) -> str:

@@ -43,12 +43,12 @@ class SymbolWithOverview(Protocol):
 class SymbolAdmin(ReadOnlyAdmin):
     """The symbols that somebody asked for."""
 
-    list_display = ("ticker", "exchange", "last_bar", "active_version", "newest_forecast", "upstream")
+    list_display = ("ticker", "market", "last_bar", "active_version", "newest_forecast", "upstream")
     list_filter = ("upstream_state", "exchange")
     search_fields = ("ticker",)
     actions = ("retrain",)
     fieldsets = (
-        (None, {"fields": ("ticker", "exchange", "currency", "created_at", "related_rows")}),
+        (None, {"fields": ("ticker", "market", "currency", "created_at", "related_rows")}),
         ("Model", {"fields": ("active_version", "newest_forecast", "live")}),
         ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "recent_bars")}),
         ("Quality of the prices", {"fields": ("quality",)}),
@@ -58,6 +58,11 @@ class SymbolAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
         """One query, however many symbols."""
         return Symbol.objects.all().with_last_bar().with_active_version().with_newest_forecast()
+
+    @admin.display(description="exchange", ordering="exchange")
+    def market(self, symbol: Symbol) -> str:
+        """The exchange and its country; of a market that is not known the week that its bars have shown."""
+        return display.market(symbol.exchange)
 
     @admin.display(description="last close", ordering="last_date")
     def last_bar(self, symbol: SymbolWithOverview) -> str:

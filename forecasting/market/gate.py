@@ -26,8 +26,8 @@ def judged(symbol: Symbol, frame: pd.DataFrame, *, whole: bool, now: datetime) -
         return check_bars(
             frame,
             symbol=symbol.ticker,
-            exchange=symbol.exchange,
-            last_session=last_completed_session(symbol.exchange, now=now),
+            exchange=symbol.calendar,
+            last_session=last_completed_session(symbol.calendar, now=now),
             needed=ForecastConfig().minimum_bars if whole else 0,
         )
     except BadBarsError as error:

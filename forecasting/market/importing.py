@@ -14,7 +14,7 @@ from forecasting.models import Symbol
 from forecasting.models.symbols import ticker_problem
 from forecasting.pipeline import findings as gate
 from forecasting.pipeline.bars import BadBarsError, between
-from forecasting.pipeline.calendars import exchange_of, last_completed_session
+from forecasting.pipeline.calendars import currency_of, exchange_of, last_completed_session
 from forecasting.pipeline.price_files import LINE, PriceFileError, read_prices
 from forecasting.pipeline.quality import check_bars
 from forecasting.pipeline.sources import BadDataError, PriceHistory
@@ -100,7 +100,7 @@ def _place(finding: gate.Finding, frame: pd.DataFrame, name: str) -> str:
 def _store(ticker: str, bars: pd.DataFrame, file: PriceFile, *, now: datetime) -> Imported:
     (symbol,) = Symbol.objects.all().ensure([ticker])
     try:
-        written = store(symbol, PriceHistory(bars=bars, currency=symbol.currency), whole=True, now=now)
+        written = store(symbol, PriceHistory(bars=bars, currency=symbol.currency or currency_of(ticker)), whole=True, now=now)
     except BadDataError as error:
         raise ImportRefusedError(f"{file.path.name}: {ticker}: {error.reason}") from error
     return Imported(ticker, len(bars), written.written, bars.index[0].date(), bars.index[-1].date())

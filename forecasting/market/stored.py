@@ -14,7 +14,7 @@ from forecasting.pipeline.calendars import last_completed_session
 
 def is_stale(symbol: Symbol, last_bar: date | None, *, now: datetime) -> bool:
     """Whether a completed session's bar is missing."""
-    return last_bar is None or last_bar < last_completed_session(symbol.exchange, now=now)
+    return last_bar is None or last_bar < last_completed_session(symbol.calendar, now=now)
 
 
 def bars(symbol: Symbol) -> pd.DataFrame:

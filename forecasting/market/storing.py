@@ -9,6 +9,7 @@ import pandas as pd
 from django.db import connection, transaction
 
 from forecasting import training_requests
+from forecasting.market.exchanges import exchange_of_answer
 from forecasting.market.gate import judged, keep_findings, keep_refusal
 from forecasting.market.locks import SYMBOL_LOCK
 from forecasting.market.stored import bars, last_date, recent_bars
@@ -52,6 +53,7 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [SYMBOL_LOCK, symbol.pk])
+        symbol.exchange = exchange_of_answer(symbol, history, whole=whole)
         written, checked = (_store_whole if whole else _store_newest)(symbol, history, now)
         symbol.currency = history.currency or symbol.currency
         if checked.held:
@@ -75,7 +77,7 @@ def _store_whole(symbol: Symbol, history: PriceHistory, now: datetime) -> tuple[
     keep_findings(symbol, checked.findings, since=None)
     stored = bars(symbol)
     _refuse_incomplete(symbol, stored, history.bars)
-    found = changes(stored, checked.bars, exchange=symbol.exchange)
+    found = changes(stored, checked.bars, exchange=symbol.calendar)
     _refuse_other_unit(symbol, stored, history, found)
     _note_restatements(symbol, found, now=now)
     if any(change.reason in RESCALING for change in found):
@@ -175,7 +177,7 @@ def _state_of(error: PriceSourceError) -> UpstreamState:
 
 
 def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -> None:
-    """Keeps what the price source said. Currency and time of the sync change only with an answer: the object may be old."""
+    """Keeps what the price source said. Exchange, currency and time of the sync change only with bars: the object may be old."""
     symbol.upstream_state, symbol.upstream_reason, symbol.upstream_checked_at = state, reason, now
     fields = ["upstream_state", "upstream_reason", "upstream_checked_at"]
     if state == UpstreamState.UNKNOWN and price_source().remote:
@@ -184,5 +186,5 @@ def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -
         fields += ["unknown_until", "unknown_answers"]
     if state == UpstreamState.OK:
         symbol.unknown_until, symbol.unknown_answers = None, 0
-        fields += ["unknown_until", "unknown_answers", "currency", "synced_at"]
+        fields += ["unknown_until", "unknown_answers", "exchange", "currency", "synced_at"]
     symbol.save(update_fields=fields)

@@ -141,7 +141,7 @@ def _brought(
 
 def _first_question(symbol: Symbol, stored: pd.DataFrame, *, now: datetime) -> Question:
     since = stored.index[0].date() if len(stored) else None
-    return Question(symbol, since=since, through=last_completed_session(symbol.exchange, now=now))
+    return Question(symbol, since=since, through=last_completed_session(symbol.calendar, now=now))
 
 
 def _is_restated(symbol: Symbol, stored: pd.DataFrame, outcome: Outcome) -> bool:

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Upper
 
-from forecasting.pipeline.calendars import currency_of, exchange_of
+from forecasting.pipeline.calendars import exchange_of
 
 TICKER_PATTERN = r"\A[A-Z0-9^][A-Z0-9.^=&_-]{0,23}\Z"
 _ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
@@ -96,8 +96,7 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         """The symbols of these tickers in the given order; missing ones are added. One query, three if any is missing."""
         known = {symbol.ticker: symbol for symbol in self.named(tickers)}
         if missing := sorted({*tickers} - {*known}):  # in one order everywhere, else two callers could wait for each other
-            rows = [Symbol(ticker=each, exchange=exchange_of(each), currency=currency_of(each)) for each in missing]
-            self.bulk_create(rows, ignore_conflicts=True)
+            self.bulk_create([Symbol(ticker=each) for each in missing], ignore_conflicts=True)
             known |= {symbol.ticker: symbol for symbol in self.named(missing)}
         return [known[ticker] for ticker in tickers]
 
@@ -106,7 +105,12 @@ class Symbol(models.Model):
     """A ticker that somebody asked for, where it trades, and what the price source said of it."""
 
     ticker = models.CharField("symbol", max_length=24, unique=True)
-    exchange = models.CharField(max_length=12, help_text="Market identifier code, 24/7 or 24/5.")
+    exchange = models.CharField(  # noqa: DJ001  # an empty text would be a code
+        max_length=12,
+        null=True,
+        blank=True,
+        help_text="Market identifier code, 24/7, 24/5, or the week of a market that is not known; null until bars have come.",
+    )
     currency = models.CharField(max_length=8, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     synced_at = models.DateTimeField(null=True, blank=True, help_text="When its bars were last brought up to date.")
@@ -130,6 +134,11 @@ class Symbol(models.Model):
 
     def __str__(self) -> str:
         return self.ticker
+
+    @property
+    def calendar(self) -> str:
+        """The exchange whose sessions it has: until bars have come the one that its ticker implies."""
+        return self.exchange or exchange_of(self.ticker)
 
     def is_unknown(self, *, now: datetime) -> bool:
         """Whether the price source's answer that it has no such symbol still stands."""

@@ -62,11 +62,12 @@ class BadDataError(PriceSourceError):
 class PriceHistory:
     """Bars in the shape of bars.py, as the source has them, none if nothing is newer, and the currency as the source writes it.
 
-    Their values are for quality.py to judge.
+    Their values are for quality.py to judge. `exchange`: its ISO 10383 code, "24/7" or "24/5"; "" if the source does not tell.
     """
 
     bars: pd.DataFrame
     currency: str
+    exchange: str = ""
 
 
 class PriceSource(Protocol):
@@ -91,13 +92,15 @@ class PriceSource(Protocol):
         """
 
 
-def checked_history(bars: pd.DataFrame, *, symbol: str, currency: str, since: date | None, through: date) -> PriceHistory:
+def checked_history(
+    bars: pd.DataFrame, *, symbol: str, currency: str, exchange: str = "", since: date | None, through: date
+) -> PriceHistory:
     """What a source returns: `bars` within the dates asked for. Raises BadDataError if they are no table of daily bars."""
     try:
         kept = between(shaped(bars, symbol=symbol), first=since, last=through)
     except BadBarsError as error:
         raise BadDataError(symbol, error.reason, error.findings) from error
-    return PriceHistory(bars=kept, currency=currency)
+    return PriceHistory(bars=kept, currency=currency, exchange=exchange)
 
 
 @dataclass(frozen=True, slots=True)

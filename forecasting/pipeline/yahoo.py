@@ -24,6 +24,7 @@ from yfinance.scrapers.history import PriceHistory as YahooHistory
 
 from forecasting.pipeline.bars import COLUMNS, between, empty
 from forecasting.pipeline.calendars import currency_of
+from forecasting.pipeline.markets import exchange_named
 from forecasting.pipeline.sources import (
     BadDataError,
     PriceHistory,
@@ -84,7 +85,8 @@ class Yahoo:
         if (answered_for := _word(metadata.get("symbol"), longest=24)) not in ("", symbol):
             raise UnknownSymbolError(symbol, f"Yahoo Finance answers with {answered_for} instead; use that symbol")
         currency = _word(metadata.get("currency"), longest=8) or currency_of(symbol)
-        return checked_history(bars, symbol=symbol, currency=currency, since=since, through=through)
+        exchange = exchange_named(_word(metadata.get("exchangeName"), longest=8))
+        return checked_history(bars, symbol=symbol, currency=currency, exchange=exchange, since=since, through=through)
 
     def _connection(self) -> "tuple[_Session, _Data]":
         """This thread's own."""
@@ -190,7 +192,7 @@ def _says_nothing_newer(error: Exception, history: YahooHistory, session: _Sessi
 
 
 def _word(value: Any, *, longest: int) -> str:
-    """A symbol or currency of an answer; nothing where it cannot be one."""
+    """A symbol, currency or exchange of an answer; nothing where it cannot be one."""
     return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
 
 

@@ -19,7 +19,7 @@ VOLATILITY = 0.01  # of `add_steady_bars`, log return per session
 
 def add_steady_bars(symbol: Symbol, *, end: date, last_close: float = 100.0, count: int = BARS_NEEDED) -> None:
     """Bars whose close goes up and down by 1 % (log) in turn, so that any volatility of them is 1 %."""
-    days = sessions(symbol.exchange, first=end - timedelta(days=2 * count), last=end)[-count:]
+    days = sessions(symbol.calendar, first=end - timedelta(days=2 * count), last=end)[-count:]
     closes = [last_close * (exp(-VOLATILITY) if lag % 2 else 1.0) for lag in reversed(range(count))]
     PriceBar.objects.bulk_create(
         PriceBar(symbol=symbol, date=day.date(), open=close, high=close, low=close, close=close, volume=1e6)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 from rest_framework.test import APIClient
 
-from forecasting.models import Forecast
+from forecasting.models import Forecast, Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
@@ -69,6 +69,12 @@ def test_symbols_show_their_newest_bar(get: Send) -> None:
             "restatements": [],
         }
     ]
+
+
+def test_a_symbol_that_no_source_knows_has_no_exchange(get: Send) -> None:
+    Symbol.objects.all().ensure(["NOPE"])
+    (row,) = get("/models/symbols")["results"]
+    assert (row["exchange"], row["currency"]) == (None, "")
 
 
 def test_each_version_has_a_live_record_of_its_own(get: Send) -> None:

@@ -150,6 +150,17 @@ def renamed(to: str) -> Scenario:
     return answer
 
 
+def listed_at(name: str) -> Scenario:
+    """The symbol's bars, of the exchange that Yahoo calls `name`."""
+
+    def answer(fake: FakeYahoo, request: Request) -> Answer:
+        result = fake.chart(request)
+        result["meta"]["exchangeName"] = name
+        return results(result)
+
+    return answer
+
+
 def in_pounds(fake: FakeYahoo, request: Request) -> Answer:
     """All prices a hundredth of what they are, in what is still called the same unit."""
     result = fake.chart(request)

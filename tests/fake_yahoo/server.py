@@ -28,15 +28,17 @@ class Listing:
     currency: str
     timezone: str
     opens: time
+    exchange: str = ""
 
 
 LISTINGS = {
-    "": Listing("USD", "America/New_York", time(9, 30)),
-    ".SA": Listing("BRL", "America/Sao_Paulo", time(10)),
-    ".L": Listing("GBp", "Europe/London", time(8)),
-    ".AX": Listing("AUD", "Australia/Sydney", time(10)),
-    ".T": Listing("JPY", "Asia/Tokyo", time(9)),
+    "": Listing("USD", "America/New_York", time(9, 30), "NYQ"),
+    ".SA": Listing("BRL", "America/Sao_Paulo", time(10), "SAO"),
+    ".L": Listing("GBp", "Europe/London", time(8), "LSE"),
+    ".AX": Listing("AUD", "Australia/Sydney", time(10), "ASX"),
+    ".T": Listing("JPY", "Asia/Tokyo", time(9), "JPX"),
 }
+UNLISTED = Listing("USD", "America/New_York", time(9, 30))  # an index, a currency pair or a coin
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
 def listing_of(symbol: str) -> Listing:
     """Of the exchange that the suffix names."""
     _, dot, suffix = symbol.rpartition(".")
+    if symbol.startswith("^") or {"=", "-"} & {*symbol}:
+        return UNLISTED
     return LISTINGS.get(dot + suffix if dot else "", LISTINGS[""])
 
 
@@ -167,6 +171,7 @@ def meta(symbol: str, listing: Listing) -> dict[str, Any]:
     return {
         "currency": listing.currency,
         "symbol": symbol,
+        "exchangeName": listing.exchange,
         "instrumentType": "EQUITY",
         "exchangeTimezoneName": listing.timezone,
         "priceHint": 2,

@@ -52,7 +52,7 @@ def test_at_the_terminal_it_is_told_at_once_and_stays_in_the_queue() -> None:
 def test_refused_prices_do_not_keep_it_from_the_stored_ones(folder: Path, settings: Settings) -> None:
     settings.TRAIN_MEMORY_MB = 20  # so that the trainer is seen to start, and ends at once
     symbol = make_symbol("AAA")
-    long_ago = last_completed_session(symbol.exchange, now=timezone.now() - timedelta(days=9))
+    long_ago = last_completed_session(symbol.calendar, now=timezone.now() - timedelta(days=9))
     add_bars(symbol, count=30, end=long_ago)
     (folder / "AAA.csv").write_bytes(b"\xff\xfe no text")
     training = attempted(make_claimed(symbol))

@@ -11,84 +11,16 @@ from hypothesis import strategies as st
 from forecasting.pipeline.calendars import (
     BAR_SETTLES,
     closed_days,
-    currency_of,
-    exchange_of,
+    is_provisional,
     is_session,
     last_completed_session,
+    may_be_of,
     next_session,
     sessions,
 )
+from forecasting.pipeline.markets import TABLES
 
-VENUES = [
-    ("PETR4.SA", "BVMF", "BRL"),
-    ("AAPL", "XNYS", "USD"),
-    ("BRK-B", "XNYS", "USD"),
-    ("SAMPLE1", "XNYS", "USD"),
-    ("BHP.L", "XLON", "GBP"),
-    ("RY.TO", "XTSE", "CAD"),
-    ("SAP.DE", "XETR", "EUR"),
-    ("AIR.PA", "XPAR", "EUR"),
-    ("ASML.AS", "XAMS", "EUR"),
-    ("ENI.MI", "XMIL", "EUR"),
-    ("SAN.MC", "XMAD", "EUR"),
-    ("EDP.LS", "XLIS", "EUR"),
-    ("NESN.SW", "XSWX", "CHF"),
-    ("VOLV-B.ST", "XSTO", "SEK"),
-    ("7267.T", "XTKS", "JPY"),
-    ("0700.HK", "XHKG", "HKD"),
-    ("600519.SS", "XSHG", "CNY"),
-    ("000001.SZ", "XSHG", "CNY"),
-    ("005930.KS", "XKRX", "KRW"),
-    ("2330.TW", "XTAI", "TWD"),
-    ("CBA.AX", "XASX", "AUD"),
-    ("M&M.NS", "XBOM", "INR"),
-    ("TCS.BO", "XBOM", "INR"),
-    ("AMXB.MX", "XMEX", "MXN"),
-    ("AAA.V", "XTSE", "CAD"),
-    ("AAA.F", "XFRA", "EUR"),
-    ("AAA.BR", "XBRU", "EUR"),
-    ("AAA.IR", "XDUB", "EUR"),
-    ("AAA.VI", "XWBO", "EUR"),
-    ("AAA.HE", "XHEL", "EUR"),
-    ("AAA.CO", "XCSE", "DKK"),
-    ("AAA.OL", "XOSL", "NOK"),
-    ("AAA.IC", "XICE", "ISK"),
-    ("AAA.TL", "XTAL", "EUR"),
-    ("AAA.WA", "XWAR", "PLN"),
-    ("AAA.PR", "XPRA", "CZK"),
-    ("AAA.BD", "XBUD", "HUF"),
-    ("AAA.IS", "XIST", "TRY"),
-    ("AAA.JO", "XJSE", "ZAR"),
-    ("AAA.SR", "XSAU", "SAR"),
-    ("AAA.KQ", "XKRX", "KRW"),
-    ("AAA.TWO", "XTAI", "TWD"),
-    ("AAA.SI", "XSES", "SGD"),
-    ("AAA.KL", "XKLS", "MYR"),
-    ("AAA.BK", "XBKK", "THB"),
-    ("AAA.JK", "XIDX", "IDR"),
-    ("AAA.PS", "XPHS", "PHP"),
-    ("AAA.NZ", "XNZE", "NZD"),
-    ("AAA.BA", "XBUE", "ARS"),
-    ("AAA.SN", "XSGO", "CLP"),
-    ("AAA.CL", "XBOG", "COP"),
-    ("AAA.LM", "XLIM", "PEN"),
-    ("BTC-USD", "24/7", "USD"),
-    ("ETH-BRL", "24/7", "BRL"),
-    ("EURUSD=X", "24/5", "USD"),
-    ("BRL=X", "24/5", "BRL"),
-    ("GC=F", "XNYS", "USD"),
-    ("^BVSP", "BVMF", "BRL"),
-    ("^GSPC", "XNYS", "USD"),
-    ("^UNHEARD", "WEEKDAYS", "XXX"),
-    ("ABC.XY", "WEEKDAYS", "XXX"),
-    ("A=X", "24/5", "XXX"),
-]
-EXCHANGES = sorted({exchange for _, exchange, _ in VENUES})
-
-
-@pytest.mark.parametrize(("symbol", "exchange", "currency"), VENUES)
-def test_a_symbol_tells_its_exchange_and_currency(symbol: str, exchange: str, currency: str) -> None:
-    assert (exchange_of(symbol), currency_of(symbol)) == (exchange, currency)
+EXCHANGES = ["24/7", "24/5", "WEEKDAYS", "WEEK:MTWT--S", *sorted({exchange for exchange, *_ in TABLES["suffixes"].values()})]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +30,12 @@ def test_a_symbol_tells_its_exchange_and_currency(symbol: str, exchange: str, cu
         ("BVMF", date(2024, 11, 20)),  # Black Awareness Day, closed since 2024
         ("BVMF", date(2024, 12, 24)),
         ("BVMF", date(2024, 12, 31)),
+        ("XNAS", date(2025, 11, 27)),  # Thanksgiving
+        ("ASEX", date(2025, 4, 21)),  # Orthodox Easter Monday
+        ("XBSE", date(2025, 6, 9)),  # Orthodox Whit Monday
+        ("XTAE", date(2025, 10, 1)),  # the eve of Yom Kippur
+        ("XTAE", date(2022, 9, 26)),  # Rosh Hashanah
+        ("XMUN", date(2025, 12, 25)),
         ("XNYS", date(2024, 7, 4)),
         ("XLON", date(2022, 9, 19)),  # the Queen's funeral
         ("XNYS", date(2024, 7, 6)),  # a Saturday
@@ -139,6 +77,27 @@ def test_the_next_session_is_later_than_a_session() -> None:
 @pytest.mark.parametrize("exchange", ["XSHG", "XBOM"])
 def test_the_next_session_is_found_beyond_the_years_of_known_holidays(exchange: str) -> None:
     assert next_session(exchange, after=date(2090, 6, 2)) == date(2090, 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "day", "provisional"),
+    [
+        ("XSHG", date(2026, 12, 31), False),
+        ("XSHG", date(2027, 1, 1), True),
+        ("XSHE", date(2027, 1, 4), True),
+        ("XSES", date(2027, 1, 4), True),
+        ("XNSE", date(2027, 1, 4), True),
+        ("XNYS", date(2027, 1, 1), False),
+        ("XTAE", date(2024, 1, 2), False),
+        ("XKUW", date(2025, 6, 15), True),
+        ("WEEKDAYS", date(2025, 6, 16), True),
+        ("WEEK:MTWT--S", date(2025, 6, 16), True),
+        ("24/7", date(2090, 6, 1), False),
+        ("24/5", date(2090, 6, 2), False),
+    ],
+)
+def test_a_session_is_provisional_where_the_holidays_are_not_known(exchange: str, day: date, provisional: bool) -> None:
+    assert is_provisional(exchange, day) is provisional
 
 
 def test_a_session_counts_once_it_has_closed_and_settled() -> None:
@@ -211,6 +170,15 @@ def test_no_day_is_closed_where_holidays_are_not_known() -> None:
     days = pd.date_range("2024-07-01", "2024-07-07")
     assert not closed_days("WEEKDAYS", days).any()
     assert not closed_days("XNYS", days - pd.DateOffset(years=90)).any()
+
+
+@pytest.mark.parametrize(
+    ("exchange", "weekdays", "fits"),
+    [("XNYS", 5, True), ("XNYS", 7, False), ("XKUW", 5, False), ("24/7", 7, True)],
+)
+def test_bars_of_another_week_cannot_be_of_an_exchange(exchange: str, weekdays: int, fits: bool) -> None:
+    days = pd.date_range("2025-02-03", "2025-06-01")
+    assert may_be_of(exchange, days[days.day_of_week < weekdays]) is fits
 
 
 def test_a_session_beyond_the_known_years_ends_at_midnight_utc() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from forecasting.pipeline.calendars import may_be_of
 from forecasting.pipeline.sources import (
     BadDataError,
     PriceHistory,
@@ -96,6 +97,17 @@ def test_it_adjusts_prices_for_dividends(fake: FakeYahoo, yahoo: Yahoo) -> None:
 def test_the_currency_is_what_yahoo_says(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.bars["OCDO.L"] = generated_bars("OCDO.L", first=FIRST, last=LAST)
     assert fetched(yahoo, "OCDO.L").currency == "GBp"
+
+
+def test_the_exchange_is_what_yahoo_names(fake: FakeYahoo, yahoo: Yahoo) -> None:
+    fake.bars["NVDA"], fake.scenarios["NVDA"] = generated_bars("NVDA", first=FIRST, last=LAST), fake_yahoo.listed_at("NMS")
+    assert fetched(yahoo, "NVDA").exchange == "XNAS"
+
+
+@pytest.mark.parametrize("name", [None, "", 7, {}, "x" * 400, "?"])
+def test_there_is_no_exchange_where_yahoos_name_tells_none(fake: FakeYahoo, yahoo: Yahoo, name: object) -> None:
+    altered(fake, exchangeName=name)
+    assert fetched(yahoo).exchange == ""
 
 
 @pytest.mark.parametrize("scenario", [fake_yahoo.no_rows, NOTHING_IN_RANGE])
@@ -294,3 +306,4 @@ def test_it_understands_what_the_real_service_once_answered(fake: FakeYahoo, yah
     fake.scenarios[symbol] = replayed(body)
     history = fetched(yahoo, symbol, through=date(2026, 1, 1))
     assert (len(history.bars), history.currency) == (len(result["timestamp"]), result["meta"]["currency"])
+    assert may_be_of(history.exchange, pd.DatetimeIndex(history.bars.index))
