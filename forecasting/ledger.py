@@ -8,7 +8,7 @@ from django.db import connection
 from django_q.tasks import async_task
 
 from forecasting import market, registry, training_requests
-from forecasting.models import Forecast, ModelVersion, Restatement, Symbol, Training
+from forecasting.models import Forecast, ModelVersion, Restatement, Score, Symbol, Training
 from forecasting.pipeline.adaptation import RECENT, next_factor
 from forecasting.pipeline.artifacts import ArtifactError
 from forecasting.pipeline.calendars import next_session
@@ -68,7 +68,7 @@ def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
     """The scorecard of each symbol that has a model, by ticker. Two queries."""
     versions = list(ModelVersion.objects.active().filter(symbol__ticker__in=tickers).select_related("symbol"))
     symbols = [version.symbol for version in versions if version.symbol]
-    records = {record.pop("symbol_id"): record for record in Forecast.objects.of(symbols).track_record()}
+    records = {record.pop("symbol_id"): record for record in Score.objects.of(symbols).track_record()}
     return {
         version.symbol.ticker: Scorecard(version, **records.get(version.symbol_id, {})) for version in versions if version.symbol
     }

@@ -13,17 +13,16 @@ ROUNDING = 1e-5  # relative; below it a close is the one that was scored
 # The same for a close that was rescaled since: a source that rounds prices to cents spreads one ratio that far. It does not grow
 # with their number: Yahoo's rounding is 1e-6, so that a hundred dividends stay below it.
 ROUNDING_OF_RATIOS = 1e-3
-UNDER_WAY = "1 hour"  # a restatement may commit so long after its `restated_at`, and have escaped a score in between
+COMMITS_WITHIN = "1 hour"  # of its `restated_at`: until then, a restatement may have escaped a score
 
 # One statement. `known` has each symbol's newest scored forecast: the run that scored it looked at the whole symbol. So what may
-# have changed `since` are newer bars, the bars that a sync repeats and settles, and sessions that were corrected after that run.
-# A run over all symbols also looks for every forecast without a score, however old, so that none stays open.
+# have changed since are newer bars, the bars that a sync repeats and settles, and sessions that were corrected after that run:
+# `changed` has the first of them, `candidate` the forecasts from there on. A run over all symbols looks for every forecast without
+# a score instead, however old, so that none stays open.
 #
 # A split or dividend multiplies all bars before its session. If it was restated after the forecast's bars were read, and its
 # session is later than `as_of`, it has rescaled the close of `as_of`. Its ratio, divided out, gives back the prices of the
 # forecast, whether or not it has rescaled the target as well.
-#
-# NOT MATERIALIZED: else the planner reads the whole ledger for a few symbols.
 STATEMENT = """
     WITH known AS (
         SELECT symbol.id AS symbol_id, newest.actual_date, newest.scored_at
@@ -36,7 +35,7 @@ STATEMENT = """
             ORDER BY forecast.as_of DESC LIMIT 1
         ) AS newest ON TRUE
         WHERE %(symbols)s::bigint[] IS NULL OR symbol.id = ANY(%(symbols)s)
-    ), changed AS NOT MATERIALIZED (
+    ), changed AS (
         SELECT known.symbol_id, LEAST(
             coalesce((
                 SELECT bar.date FROM forecasting_pricebar AS bar
@@ -46,7 +45,7 @@ STATEMENT = """
             (
                 SELECT min(corrected.date) FROM forecasting_restatement AS corrected
                 WHERE corrected.symbol_id = known.symbol_id AND corrected.reason = 'correction'
-                    AND corrected.restated_at > known.scored_at - %(under_way)s::interval
+                    AND corrected.restated_at > known.scored_at - %(commits_within)s::interval
             )
         ) AS since
         FROM known
@@ -58,11 +57,10 @@ STATEMENT = """
         JOIN forecasting_forecast AS forecast
             ON forecast.symbol_id = changed.symbol_id AND forecast.target_date >= changed.since
         LEFT JOIN forecasting_score AS score ON score.forecast_id = forecast.id AND score.latest
+        WHERE %(symbols)s::bigint[] IS NOT NULL OR score.id IS NOT NULL
         UNION ALL
         SELECT forecast.*, NULL, NULL, NULL, NULL
-        FROM changed
-        JOIN forecasting_forecast AS forecast
-            ON forecast.symbol_id = changed.symbol_id AND forecast.target_date < changed.since
+        FROM forecasting_forecast AS forecast
         WHERE %(symbols)s::bigint[] IS NULL
             AND NOT EXISTS (SELECT FROM forecasting_score AS score WHERE score.forecast_id = forecast.id AND score.latest)
     ), found AS (
@@ -97,10 +95,11 @@ STATEMENT = """
         RETURNING score.id
     )
     INSERT INTO forecasting_score (
-        forecast_id, actual_date, actual_close, absolute_error, naive_absolute_error, inside_interval, reason, scored_at, latest
+        forecast_id, symbol_id, version_id, actual_date, actual_close, absolute_error, naive_absolute_error, inside_interval,
+        reason, scored_at, latest
     )
     SELECT
-        due.id, actual_date, actual_close, abs(actual_close - price), abs(actual_close - last_close),
+        due.id, symbol_id, version_id, actual_date, actual_close, abs(actual_close - price), abs(actual_close - last_close),
         actual_close BETWEEN interval_low AND interval_high,
         CASE WHEN score_id IS NOT NULL THEN 'corrected' WHEN actual_date = target_date THEN 'first' ELSE 'session_moved' END,
         statement_timestamp(), TRUE
@@ -120,7 +119,7 @@ def score_due(symbols: Iterable[Symbol] | None = None) -> int:
     parameters = {
         "symbols": None if symbols is None else [symbol.pk for symbol in symbols],
         "overlap": OVERLAP_BARS,
-        "under_way": UNDER_WAY,
+        "commits_within": COMMITS_WITHIN,
         "waited": BARS_WITHOUT_TARGET,
         "of_ratios": ROUNDING_OF_RATIOS,
         "rounding": ROUNDING,

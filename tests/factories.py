@@ -156,6 +156,8 @@ def make_forecast(version: ModelVersion, as_of: date, **values: Any) -> Forecast
 def make_score(forecast: Forecast, actual_close: float, **values: Any) -> Score:
     """The first score of a forecast, made when its session had closed."""
     defaults: dict[str, Any] = {
+        "symbol": forecast.symbol,
+        "version": forecast.version,
         "actual_date": forecast.target_date,
         "absolute_error": abs(actual_close - forecast.price),
         "naive_absolute_error": abs(actual_close - forecast.last_close),

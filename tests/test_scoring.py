@@ -68,6 +68,7 @@ def test_a_forecast_is_scored_against_the_close_of_its_session(actual: float, in
     add_bar(forecast.symbol, MONDAY, actual)
     assert ledger.score_due() == 1
     score = forecast.scores.get()
+    assert (score.symbol, score.version) == (forecast.symbol, forecast.version)
     assert (score.reason, score.actual_date, score.latest) == (ScoreReason.FIRST, MONDAY, True)
     assert (score.actual_close, score.inside_interval) == (actual, inside)
     assert score.absolute_error == pytest.approx(abs(actual - 101))

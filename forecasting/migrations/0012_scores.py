@@ -13,9 +13,12 @@ scored_once = import_module("forecasting.migrations.0002_ledger_is_append_only")
 
 MOVE = """
     INSERT INTO forecasting_score (
-        forecast_id, actual_date, actual_close, absolute_error, naive_absolute_error, inside_interval, reason, scored_at, latest
+        forecast_id, symbol_id, version_id, actual_date, actual_close, absolute_error, naive_absolute_error, inside_interval,
+        reason, scored_at, latest
     )
-    SELECT id, target_date, actual_close, absolute_error, naive_absolute_error, inside_interval, 'first', scored_at, TRUE
+    SELECT
+        id, symbol_id, version_id, target_date, actual_close, absolute_error, naive_absolute_error, inside_interval,
+        'first', scored_at, TRUE
     FROM forecasting_forecast WHERE scored_at IS NOT NULL ORDER BY scored_at, id
 """
 MOVE_BACK = """
@@ -79,9 +82,12 @@ class Migration(migrations.Migration):
                 ('scored_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('latest', models.BooleanField(default=True, help_text='Whether it counts; a later one takes its place.')),
                 ('forecast', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='scores', to='forecasting.forecast')),
+                ('symbol', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='forecasting.symbol')),
+                ('version', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='forecasting.modelversion')),
             ],
             options={
                 'ordering': ['-pk'],
+                'indexes': [models.Index(condition=models.Q(('latest', True)), fields=['symbol', 'version'], include=('absolute_error', 'naive_absolute_error', 'inside_interval'), name='score_record')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('latest', True)), fields=('forecast',), name='score_one_latest'), models.CheckConstraint(condition=models.Q(('reason__in', ['first', 'session_moved', 'corrected'])), name='score_reason_known'), models.CheckConstraint(condition=models.Q(('actual_close__gt', 0), ('actual_close__lt', float("inf"))), name='score_close_positive'), models.CheckConstraint(condition=models.Q(('absolute_error__gte', 0), ('absolute_error__lt', float("inf")), ('naive_absolute_error__gte', 0), ('naive_absolute_error__lt', float("inf"))), name='score_errors_not_negative')],
             },
         ),

@@ -1,10 +1,10 @@
 """The ledger: every forecast ever served, and what became of it."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Avg, Case, Count, F, FilteredRelation, Q, Value, When
+from django.db.models import Case, F, FilteredRelation, Q, When
 
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import PriceBar, Symbol
@@ -56,7 +56,9 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         happened = models.Exists(bars.filter(date=models.OuterRef("target_date")))
         later = bars.filter(date__gt=models.OuterRef("target_date")).order_by("date").values("pk")
         passed_over = models.Exists(later[BARS_WITHOUT_TARGET - 1 : BARS_WITHOUT_TARGET])
-        return self.with_score().filter(happened | passed_over, Q(score__isnull=True))
+        # Within a CASE, else the planner looks for the bars of every forecast before it leaves out those with a score.
+        only_then = Case(When(Q(score__isnull=True), then=happened | passed_over), output_field=models.BooleanField())
+        return self.with_score().filter(Q(score__isnull=True), only_then)
 
     def of(self, symbols: Iterable[Symbol]) -> "ForecastQuerySet":
         """Forecasts of these symbols."""
@@ -74,21 +76,6 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
     def with_what_is_shown(self) -> "ForecastQuerySet":
         """With symbol and version, and of all three only the columns that an answer needs: a third faster than all columns."""
         return self.select_related("symbol", "version").only(*SHOWN)
-
-    def track_record(self) -> "models.QuerySet[Any, Any]":
-        """One row a symbol over its scored forecasts: `forecasts`, `mae` (price), `naive_mae`, `coverage` (share inside)."""
-        inside = Case(When(score__inside_interval=True, then=Value(1.0)), default=Value(0.0))
-        return (
-            self.scored()
-            .order_by("symbol_id")
-            .values("symbol_id")
-            .annotate(
-                forecasts=Count("pk"),
-                mae=Avg("score__absolute_error"),
-                naive_mae=Avg("score__naive_absolute_error"),
-                coverage=Avg(inside),
-            )
-        )
 
 
 class Forecast(models.Model):

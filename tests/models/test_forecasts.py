@@ -1,4 +1,4 @@
-"""The ledger's rows: never changed, never contradicting themselves, summed up by their latest scores."""
+"""The ledger's rows: never changed and never contradicting themselves."""
 
 import math
 from datetime import date, timedelta
@@ -10,8 +10,7 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from forecasting.models import Forecast
-from forecasting.models.scores import ScoreReason
-from tests.factories import make_forecast, make_score, make_symbol, make_version
+from tests.factories import make_forecast, make_symbol, make_version
 from tests.models.refusals import refused_by
 
 pytestmark = pytest.mark.django_db
@@ -72,17 +71,6 @@ def test_a_version_that_has_forecast_cannot_be_deleted() -> None:
     make_forecast(version, MONDAY)
     with pytest.raises(ProtectedError):
         version.delete()
-
-
-def test_the_track_record_counts_the_latest_score_of_each_scored_forecast() -> None:
-    version = make_version(make_symbol())
-    make_forecast(version, date(2025, 6, 2), actual_close=102.0)
-    corrected = make_forecast(version, date(2025, 6, 3), actual_close=109.0)
-    corrected.scores.update(latest=False)
-    make_forecast(version, date(2025, 6, 4))
-    make_score(corrected, 105.0, reason=ScoreReason.CORRECTED)
-    record = {"symbol_id": version.symbol_id, "forecasts": 2, "mae": 2.5, "naive_mae": 3.5, "coverage": 0.5}
-    assert list(Forecast.objects.track_record()) == [record]
 
 
 def test_the_change_is_in_percent_of_the_last_close() -> None:

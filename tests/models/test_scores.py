@@ -1,4 +1,4 @@
-"""Scores: appended, never changed, one of each forecast counts."""
+"""Scores: appended, never changed; of each forecast one counts, and is summed up."""
 
 import math
 from datetime import date
@@ -84,3 +84,14 @@ def test_a_score_that_cannot_be_is_refused(wrong: dict[str, Any], constraint: st
     forecast = make_forecast(make_version(make_symbol()), MONDAY)
     with refused_by(constraint):
         make_score(forecast, **({"actual_close": 102.0, "absolute_error": 1.0} | wrong))
+
+
+def test_the_track_record_counts_the_latest_score_of_each_scored_forecast() -> None:
+    version = make_version(make_symbol())
+    make_forecast(version, date(2025, 6, 2), actual_close=102.0)
+    corrected = make_forecast(version, date(2025, 6, 3), actual_close=109.0)
+    corrected.scores.update(latest=False)
+    make_forecast(version, date(2025, 6, 4))
+    make_score(corrected, 105.0, reason=ScoreReason.CORRECTED)
+    record = {"symbol_id": version.symbol_id, "forecasts": 2, "mae": 2.5, "naive_mae": 3.5, "coverage": 0.5}
+    assert list(Score.objects.track_record()) == [record]
