@@ -61,8 +61,9 @@ STATEMENT = """
         UNION ALL
         SELECT forecast.*, NULL, NULL, NULL, NULL
         FROM forecasting_forecast AS forecast
-        WHERE %(symbols)s::bigint[] IS NULL
-            AND NOT EXISTS (SELECT FROM forecasting_score AS score WHERE score.forecast_id = forecast.id AND score.latest)
+        WHERE %(symbols)s::bigint[] IS NULL AND forecast.id IN (
+            SELECT id FROM forecasting_forecast EXCEPT SELECT forecast_id FROM forecasting_score WHERE latest
+        )
     ), found AS (
         SELECT candidate.*, bar.date AS actual_date, bar.close / adjusted.ratio AS actual_close, adjusted.anew
         FROM candidate
