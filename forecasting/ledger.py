@@ -1,6 +1,6 @@
 """The ledger: forecasts are issued once, kept for ever, scored when their session has happened."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,13 +8,16 @@ from django.db import connection
 from django_q.tasks import async_task
 
 from forecasting import market, registry, training_requests
-from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models import Forecast, ModelVersion, Restatement, Score, Symbol, Training
 from forecasting.pipeline.adaptation import RECENT, next_factor
 from forecasting.pipeline.artifacts import ArtifactError
 from forecasting.pipeline.calendars import next_session
 from forecasting.pipeline.forecaster import Forecaster, QuantileForecast
 from forecasting.pipeline.windows import TooFewBarsError
+from forecasting.scoring import score_due
 from forecasting.training_requests import ModelStatus
+
+__all__ = ["Prediction", "Scorecard", "issue", "predict", "score_due", "scorecards", "serving_versions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
     """The scorecard of each symbol that has a model, by ticker. Two queries."""
     versions = list(ModelVersion.objects.active().filter(symbol__ticker__in=tickers).select_related("symbol"))
     symbols = [version.symbol for version in versions if version.symbol]
-    records = {record.pop("symbol_id"): record for record in Forecast.objects.of(symbols).track_record()}
+    records = {record.pop("symbol_id"): record for record in Score.objects.of(symbols).track_record()}
     return {
         version.symbol.ticker: Scorecard(version, **records.get(version.symbol_id, {})) for version in versions if version.symbol
     }
@@ -96,34 +99,6 @@ def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, 
     """What serves each symbol: its own version, else the base, where there is one."""
     base = registry.base_version() if not all(own.values()) else None
     return {symbol: version for symbol, mine in own.items() if (version := mine or base)}
-
-
-def score_due(symbols: Iterable[Symbol] | None = None) -> int:
-    """Scores every forecast, of all symbols or of these, whose target session has a bar by now; returns how many. One statement.
-
-    A split or dividend since the forecast rescales stored bars, not forecasts: the actual close is brought back to the forecast's
-    units by the ratio of the close it knew to the same session's close of today.
-    """
-    query = """
-        UPDATE forecasting_forecast AS forecast
-        SET actual_close = now.actual,
-            absolute_error = abs(now.actual - forecast.price),
-            naive_absolute_error = abs(now.actual - forecast.last_close),
-            inside_interval = now.actual BETWEEN forecast.interval_low AND forecast.interval_high,
-            scored_at = statement_timestamp()
-        FROM (
-            SELECT due.id, target.close * due.last_close / base.close AS actual
-            FROM forecasting_forecast AS due
-            JOIN forecasting_pricebar AS target ON target.symbol_id = due.symbol_id AND target.date = due.target_date
-            JOIN forecasting_pricebar AS base ON base.symbol_id = due.symbol_id AND base.date = due.as_of
-            WHERE due.scored_at IS NULL AND (%s::bigint[] IS NULL OR due.symbol_id = ANY(%s))
-        ) AS now
-        WHERE forecast.id = now.id AND forecast.scored_at IS NULL -- asked again of a row that another process scores meanwhile
-    """
-    ids = None if symbols is None else [symbol.pk for symbol in symbols]
-    with connection.cursor() as cursor:
-        cursor.execute(query, [ids, ids])
-        return int(cursor.rowcount)
 
 
 def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
@@ -166,13 +141,18 @@ def _compute(
 ) -> tuple[list[Forecast], dict[Symbol, str]]:
     """New forecasts, unsaved, in the order of their symbols' keys, and why there is none for the others."""
     errors = {}
+    # Looked up before the bars are read: one that commits in between is dated by a bar that was then read, so that it is not later
+    # than `as_of`, and scoring leaves it out. After the bars, it would be taken for known although they are not rescaled by it.
+    restatements = Restatement.objects.last_by_symbol(models)
     bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
     factors = _factors({symbol: serving[symbol] for symbol in models}, models)
     rows = []
     for symbol in sorted(models, key=lambda symbol: symbol.pk):  # in one order, else two callers could wait for each other
         try:
             computed = models[symbol].forecast(bars[symbol.pk], factor=factors[symbol])
-            rows.append(_forecast(symbol, serving[symbol], computed, factor=factors[symbol]))
+            row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol])
+            row.restatement_id = restatements.get(symbol.pk)
+            rows.append(row)
         except TooFewBarsError as error:
             errors[symbol] = f"No forecast: {error}"
     return rows, errors
@@ -185,9 +165,11 @@ def _factors(serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, For
         SELECT wanted.symbol, wanted.version, recent.spread_factor, recent.inside_interval
         FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (symbol, version)
         CROSS JOIN LATERAL (
-            SELECT * FROM forecasting_forecast
-            WHERE symbol_id = wanted.symbol AND version_id = wanted.version AND scored_at IS NOT NULL
-            ORDER BY as_of DESC LIMIT %s
+            SELECT forecast.as_of, forecast.spread_factor, score.inside_interval
+            FROM forecasting_forecast AS forecast
+            JOIN forecasting_score AS score ON score.forecast_id = forecast.id AND score.latest
+            WHERE forecast.symbol_id = wanted.symbol AND forecast.version_id = wanted.version
+            ORDER BY forecast.as_of DESC LIMIT %s
         ) AS recent
         ORDER BY recent.as_of
     """

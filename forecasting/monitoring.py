@@ -36,7 +36,8 @@ def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]
     """The scored forecasts of each version for its own symbol, oldest first, as a backtest shows them; by the version's key."""
     scored = Forecast.objects.scored().filter(version__in=versions, issued_at__gt=Now() - WATCHED_SESSIONS).order_by("as_of")
     rows: dict[int, list[dict[str, object]]] = {}
-    for version, last, actual, quantiles in scored.values_list("version_id", "last_close", "actual_close", "quantiles").iterator():
+    columns = ("version_id", "last_close", "score__actual_close", "quantiles")
+    for version, last, actual, quantiles in scored.values_list(*columns).iterator():
         # Named as evaluation.quantile_column does, which would load scikit-learn.
         named = {f"q{round(100 * float(level)):02d}": price for level, price in quantiles.items()}
         rows.setdefault(version, []).append({"last_close": last, "actual_close": actual} | named)

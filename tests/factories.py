@@ -9,8 +9,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from forecasting import training_queue
-from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training, Upstream
+from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Score, Symbol, Training, Upstream
 from forecasting.models.restatements import RestatementReason
+from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
 from forecasting.models.upstream import BreakerState
 from forecasting.models.versions import VersionState
@@ -53,6 +54,11 @@ def add_bars(symbol: Symbol, *, count: int = 30, end: date | None = None, seed: 
         PriceBar(symbol=symbol, date=day.date(), open=close, high=1.01 * close, low=0.99 * close, close=close, volume=1e6)
         for day, close in zip(days, closes.tolist(), strict=True)
     )
+
+
+def add_bar(symbol: Symbol, day: date, close: float) -> PriceBar:
+    """One bar that stood still at its close."""
+    return PriceBar.objects.create(symbol=symbol, date=day, open=close, high=close, low=close, close=close, volume=1e6)
 
 
 def make_restatement(symbol: Symbol, **values: Any) -> Restatement:
@@ -140,11 +146,23 @@ def make_forecast(version: ModelVersion, as_of: date, **values: Any) -> Forecast
         "interval_high": 103.0,
         "probability_up": 0.75,
     }
-    row = Forecast(symbol=symbol, version=version, as_of=as_of, **(defaults | values))
-    if row.actual_close is not None:
-        row.absolute_error = abs(row.actual_close - row.price)
-        row.naive_absolute_error = abs(row.actual_close - row.last_close)
-        row.inside_interval = row.interval_low <= row.actual_close <= row.interval_high
-        row.scored_at = datetime.combine(row.target_date, datetime.min.time(), tzinfo=UTC) + timedelta(days=1)
-    row.save()
-    return row
+    actual = values.pop("actual_close", None)
+    forecast = Forecast.objects.create(symbol=symbol, version=version, as_of=as_of, **(defaults | values))
+    if actual is not None:
+        make_score(forecast, actual)
+    return forecast
+
+
+def make_score(forecast: Forecast, actual_close: float, **values: Any) -> Score:
+    """The first score of a forecast, made when its session had closed."""
+    defaults: dict[str, Any] = {
+        "symbol": forecast.symbol,
+        "version": forecast.version,
+        "actual_date": forecast.target_date,
+        "absolute_error": abs(actual_close - forecast.price),
+        "naive_absolute_error": abs(actual_close - forecast.last_close),
+        "inside_interval": forecast.interval_low <= actual_close <= forecast.interval_high,
+        "reason": ScoreReason.FIRST,
+        "scored_at": datetime.combine(forecast.target_date, datetime.min.time(), tzinfo=UTC) + timedelta(days=1),
+    }
+    return Score.objects.create(forecast=forecast, actual_close=actual_close, **(defaults | values))

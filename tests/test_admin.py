@@ -1,7 +1,7 @@
 """The admin's pages: every list and detail shows its rows, in a fixed number of queries."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,9 +16,10 @@ from django_q.models import Failure, OrmQ, Success
 from pytest_django import Settings
 
 from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
+from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import TrainingState
 from tests.admin_pages import AS_OF, MODELS, Rows, add_task, one_of_each, page, text_of
-from tests.factories import add_bars, make_forecast, make_restatement, make_symbol, make_training, make_version
+from tests.factories import add_bars, make_forecast, make_restatement, make_score, make_symbol, make_training, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -191,6 +192,31 @@ def test_a_forecast_is_listed_beside_what_happened(admin_client: Client, rows: R
     text = text_of(admin_client, page(Forecast, "changelist"))
 
     assert [each in text for each in ("104.50 BRL", "3.50", "4.50", "outside")] == [True] * 4
+
+
+def test_a_forecasts_page_shows_all_its_scores(admin_client: Client, rows: Rows) -> None:
+    forecast = Forecast.objects.get()
+    forecast.scores.update(latest=False)
+    make_score(forecast, 98.0, actual_date=date(2025, 6, 4), reason=ScoreReason.CORRECTED)
+
+    text = text_of(admin_client, page(Forecast, "change", forecast.pk))
+
+    assert [each in text for each in ("104.50 BRL", "98.00 BRL", "corrected", "June 4, 2025")] == [True] * 4
+
+
+@pytest.mark.parametrize(("choice", "shown"), [("yes", "AAA"), ("no", "BBB"), ("unknown", "CCC")])
+def test_forecasts_are_chosen_by_what_became_of_them(admin_client: Client, choice: str, shown: str) -> None:
+    for ticker, actual in (("AAA", 101.0), ("BBB", 110.0), ("CCC", None)):
+        make_forecast(make_version(make_symbol(ticker)), AS_OF, actual_close=actual)
+
+    text = text_of(admin_client, page(Forecast, "changelist"), inside=choice)
+
+    assert [ticker for ticker in ("AAA", "BBB", "CCC") if f">{ticker}</a>" in text] == [shown]
+
+
+@pytest.mark.parametrize("column", range(1, 11))
+def test_forecasts_are_sorted_by_any_column(admin_client: Client, rows: Rows, column: int) -> None:
+    assert "BBAS3.SA" in text_of(admin_client, page(Forecast, "changelist"), o=str(column))
 
 
 def test_a_trainings_error_is_listed(admin_client: Client, rows: Rows) -> None:

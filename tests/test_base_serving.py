@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from django.db.models import F
 from pytest_django import Settings
 
 from forecasting import ledger, market, queue_places, registry, tasks, training_queue, training_requests
@@ -15,7 +14,7 @@ from forecasting.models.versions import VersionState
 from forecasting.pipeline import artifacts
 from forecasting.pipeline.adaptation import next_factor
 from forecasting.pipeline.artifacts import ArtifactError
-from tests.factories import add_bars, make_symbol
+from tests.factories import add_bars, make_score, make_symbol
 from tests.small_model import BARS_NEEDED, trained_model
 
 pytestmark = pytest.mark.django_db
@@ -139,13 +138,12 @@ def test_each_outcome_moves_the_spread_of_the_next_forecast() -> None:
 def test_forecasts_of_another_version_do_not_move_the_spread() -> None:
     symbol = followed()
     predict()
-    Forecast.objects.update(
-        actual_close=F("last_close") * 2, absolute_error=1, naive_absolute_error=1, inside_interval=False, scored_at=NOW
-    )
+    forecast = Forecast.objects.get()
+    make_score(forecast, 2 * forecast.last_close)
     published(symbol)
-    forecast = predict().forecast
-    assert forecast
-    assert forecast.spread_factor == 1.0
+    own = predict().forecast
+    assert own
+    assert own.spread_factor == 1.0
 
 
 def test_the_daily_job_asks_for_a_new_base_where_it_is_old_and_enough_symbols_have_bars(settings: Settings) -> None:

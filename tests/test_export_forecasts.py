@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import DjangoAssertNumQueries
 
-from forecasting.models import Forecast
+from forecasting.models import Forecast, Score
 from tests.factories import make_forecast, make_symbol, make_version
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +36,7 @@ def test_a_row_has_everything_that_the_ledger_knows(forecasts: list[Forecast]) -
     row = exported()[1]
     assert row.pop("issued_at") == forecasts[0].issued_at.isoformat()
     assert row == {
+        "id": str(forecasts[0].pk),
         "symbol": "BBB",
         "kind": "symbol",
         "version": "2",
@@ -46,11 +47,15 @@ def test_a_row_has_everything_that_the_ledger_knows(forecasts: list[Forecast]) -
         "interval_level": "0.8",
         "interval_low": "99.0",
         "interval_high": "103.0",
+        "spread_factor": "1.0",
         "probability_up": "0.75",
+        "restatement": "",
+        "actual_date": "2025-06-03",
         "actual_close": "101.5",
         "absolute_error": "0.5",
         "naive_absolute_error": "1.5",
         "inside_interval": "true",
+        "reason": "first",
         "scored_at": "2025-06-04T00:00:00+00:00",
         "quantile_0.05": "98.0",
         "quantile_0.1": "99.0",
@@ -60,6 +65,12 @@ def test_a_row_has_everything_that_the_ledger_knows(forecasts: list[Forecast]) -
         "quantile_0.9": "103.0",
         "quantile_0.95": "104.0",
     }
+
+
+def test_no_column_of_a_forecast_or_score_is_left_out(forecasts: list[Forecast]) -> None:
+    stored = {field.name for model in (Forecast, Score) for field in model._meta.concrete_fields}
+    shown = {name.removesuffix("_0.5") for name in exported()[0]} | {"quantiles"}
+    assert stored - shown == {"forecast", "latest"}
 
 
 def test_what_is_not_known_yet_is_empty(forecasts: list[Forecast]) -> None:
@@ -109,7 +120,7 @@ def test_a_date_that_is_none_is_refused() -> None:
 def test_an_empty_ledger_is_a_header(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("export_forecasts")
     output, errors = capsys.readouterr()
-    assert output.startswith("symbol,kind,version,as_of,")
+    assert output.startswith("symbol,kind,version,id,as_of,")
     assert errors == "0 forecasts written.\n"
 
 

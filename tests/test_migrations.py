@@ -1,15 +1,17 @@
 """Migrations: in step with the models, and back and forth without a trace."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
 
-from forecasting.models import Forecast, Symbol
-from tests.factories import add_bars, make_forecast, make_restatement, make_symbol, make_version
+from forecasting.models import Forecast, Score, Symbol
+from forecasting.models.scores import ScoreReason
+from tests.factories import add_bars, make_forecast, make_restatement, make_score, make_symbol, make_version
 
 APP = "forecasting"
 SCHEMA = """
@@ -64,6 +66,28 @@ def test_the_ledger_is_append_only_from_its_own_migration_on() -> None:
     forecast = make_forecast(make_version(make_symbol()), date(2025, 6, 2))
     migrate_to("0001")
     assert Forecast.objects.filter(pk=forecast.pk).update(price=1.0) == 1
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_scores_of_an_earlier_release_are_moved_and_moved_back() -> None:
+    version = make_version(symbol := make_symbol())
+    known = make_restatement(symbol, restated_at=timezone.now() - timedelta(days=1))
+    scored = make_forecast(version, date(2025, 6, 2), actual_close=102.5)
+    scored.scores.update(latest=False)
+    corrected = make_score(scored, 103.5, reason=ScoreReason.CORRECTED)
+    make_forecast(version, date(2025, 6, 3))
+    make_restatement(symbol, restated_at=timezone.now() + timedelta(days=1))
+    migrate_to("0010")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT actual_close, absolute_error, naive_absolute_error, inside_interval FROM forecasting_forecast ORDER BY id"
+        )
+        assert cursor.fetchall() == [(103.5, 2.5, 3.5, False), (None, None, None, None)]
+    migrate_to("0012")
+    score = Score.objects.get()
+    assert (score.forecast, score.reason, score.actual_date) == (scored, ScoreReason.FIRST, scored.target_date)
+    assert (score.actual_close, score.scored_at, score.latest) == (103.5, corrected.scored_at, True)
+    assert [forecast.restatement for forecast in Forecast.objects.all()] == [known, known]
 
 
 @pytest.mark.usefixtures("migrated_back")

@@ -94,7 +94,7 @@ def test_it_scores_what_has_happened(folder: Path) -> None:
     symbol = listed(folder, "AAA")
     make_forecast(make_version(symbol), THURSDAY)
     assert daily()["scored"] == 1
-    assert Forecast.objects.get(as_of=THURSDAY).scored_at
+    assert Forecast.objects.scored().get().as_of == THURSDAY
 
 
 def test_it_requests_retraining_of_old_models_only(folder: Path) -> None:

@@ -156,7 +156,7 @@ def ratio(numerator: float, denominator: float) -> str:
 
 
 def live_record(record: Mapping[str, Any], *, currency: str) -> SafeString:
-    """A track record beside that of the naive forecast; see `ForecastQuerySet.track_record`."""
+    """A track record beside that of the naive forecast; see `ScoreQuerySet.track_record`."""
     rows = (
         ("Forecasts whose session has happened", str(record["forecasts"]), ""),
         ("Mean absolute error (MAE)", *(price(record[name], currency=currency) for name in ("mae", "naive_mae"))),

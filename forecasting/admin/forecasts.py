@@ -1,32 +1,58 @@
 """Forecasts: each beside what really happened."""
 
 from django.contrib import admin
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
-from forecasting.models import Forecast, ModelVersion, Symbol
+from forecasting.models import Forecast, ModelVersion, Score, Symbol
+
+
+class InsideFilter(admin.SimpleListFilter):
+    """By what became of the forecast."""
+
+    title = "inside interval"
+    parameter_name = "inside"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        """The choices."""
+        return [("yes", "yes"), ("no", "no"), ("unknown", "not scored yet")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Forecast]") -> "QuerySet[Forecast]":
+        """The forecasts of the choice."""
+        chosen = {
+            "yes": Q(score__inside_interval=True),
+            "no": Q(score__inside_interval=False),
+            "unknown": Q(score__isnull=True),
+        }
+        return queryset.filter(chosen.get(self.value() or "", Q()))
 
 
 @admin.register(Forecast)
 class ForecastAdmin(ReadOnlyAdmin):
-    """Every forecast ever served; only its score is written later, by the daily job."""
+    """Every forecast ever served, and its scores, which the daily job appends."""
 
     list_display = (
         "symbol", "target_date", "version_number", "last_price", "forecast_price", "interval", "actual", "error", "naive_error",
         "inside",
     )  # fmt: skip
-    list_filter = ("inside_interval", "symbol__exchange")
+    list_filter = (InsideFilter, "symbol__exchange")
     date_hierarchy = "target_date"
     search_fields = ("symbol__ticker",)
-    list_select_related = ("symbol", "version__symbol")
     fieldsets = (
         (None, {"fields": ("symbol_link", "version_link", "as_of", "target_date", "issued_at")}),
         ("Forecast", {"fields": ("last_price", "forecast_price", "interval", "spread", "probability", "quantile_table")}),
-        ("What happened", {"fields": ("actual", "error", "naive_error", "inside", "scored_at")}),
+        ("What happened", {"fields": ("actual", "error", "naive_error", "inside", "score_table")}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Forecast]":
+        """With the latest score."""
+        return Forecast.objects.with_score().select_related("symbol", "version__symbol")
 
     @admin.display(description="symbol")
     def symbol_link(self, forecast: Forecast) -> SafeString:
@@ -79,24 +105,46 @@ class ForecastAdmin(ReadOnlyAdmin):
         rows = ((display.percent(100 * float(level), places=0), display.price(price)) for level, price in levels)
         return display.table(("level", "price"), rows)
 
-    @admin.display(description="actual close", ordering="actual_close")
+    @admin.display(description="actual close", ordering="score__actual_close")
     def actual(self, forecast: Forecast) -> str:
-        """The target session's close, in the units of the forecast."""
-        return display.price(forecast.actual_close, reference=forecast.last_close, currency=forecast.symbol.currency)
+        """The target session's close, in the prices of the forecast; of the session after it if it did not take place."""
+        return _close(forecast.score, forecast)
 
-    @admin.display(description="error", ordering="absolute_error")
+    @admin.display(description="error", ordering="score__absolute_error")
     def error(self, forecast: Forecast) -> str:
         """How far the forecast was off."""
-        return display.price(forecast.absolute_error, reference=forecast.last_close)
+        return display.price(forecast.score.absolute_error if forecast.score else None, reference=forecast.last_close)
 
-    @admin.display(description="naive error", ordering="naive_absolute_error")
+    @admin.display(description="naive error", ordering="score__naive_absolute_error")
     def naive_error(self, forecast: Forecast) -> str:
         """How far the last close was off."""
-        return display.price(forecast.naive_absolute_error, reference=forecast.last_close)
+        return display.price(forecast.score.naive_absolute_error if forecast.score else None, reference=forecast.last_close)
 
-    @admin.display(description="inside", ordering="inside_interval")
+    @admin.display(description="inside", ordering="score__inside_interval")
     def inside(self, forecast: Forecast) -> str:
         """Whether the close fell into the interval."""
-        if forecast.inside_interval is None:
-            return display.NOTHING
-        return display.badge("inside", Tone.GOOD) if forecast.inside_interval else display.badge("outside", Tone.WARNING)
+        return _inside(forecast.score)
+
+    @admin.display(description="scores")
+    def score_table(self, forecast: Forecast) -> str:
+        """All of them, the newest first: it counts."""
+        rows = [
+            (date_format(timezone.localtime(score.scored_at), "DATETIME_FORMAT"), score.get_reason_display(),
+             display.day(score.actual_date), _close(score, forecast), _inside(score))
+            for score in forecast.scores.all()
+        ]  # fmt: skip
+        return display.table(("scored at", "reason", "session", "actual close", "inside"), rows) if rows else display.NOTHING
+
+
+def _close(score: Score | None, forecast: Forecast) -> str:
+    """The actual close, and its session if that is not the target."""
+    if score is None:
+        return display.NOTHING
+    close = display.price(score.actual_close, reference=forecast.last_close, currency=forecast.symbol.currency)
+    return close if score.actual_date == forecast.target_date else display.with_note(close, display.day(score.actual_date))
+
+
+def _inside(score: Score | None) -> str:
+    if score is None:
+        return display.NOTHING
+    return display.badge("inside", Tone.GOOD) if score.inside_interval else display.badge("outside", Tone.WARNING)

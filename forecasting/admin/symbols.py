@@ -13,7 +13,7 @@ from forecasting import training_requests
 from forecasting.admin import display, upstream
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
-from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Score, Symbol, Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.training_requests import Requested
 
@@ -91,7 +91,7 @@ class SymbolAdmin(ReadOnlyAdmin):
     @admin.display(description="live record")
     def live(self, symbol: Symbol) -> str:
         """How all forecasts that were really served for it have turned out, whichever version made them."""
-        record = Forecast.objects.of([symbol]).track_record().first()
+        record = Score.objects.of([symbol]).track_record().first()
         return display.live_record(record, currency=symbol.currency) if record else display.NOTHING
 
     @admin.display(description="upstream", ordering="upstream_state")

@@ -124,8 +124,14 @@ retrain = extend_schema(
 )
 
 
-def list_and_detail(one: str, many: str, *, serializer: Any, example: Any, description: str) -> Any:
-    """Documents a read-only list and its detail route; drf-spectacular puts the example of a row into a page by itself."""
+def list_and_detail(
+    one: str, many: str, *, serializer: Any, example: Any, description: str, detail: tuple[Any, Any] | None = None
+) -> Any:
+    """Documents a read-only list and its detail route; drf-spectacular puts the example of a row into a page by itself.
+
+    `detail`: serializer and example of the detail route, if it shows more than the list does.
+    """
+    detail_serializer, detail_example = detail or (serializer, example)
     return extend_schema_view(
         list=extend_schema(
             operation_id=f"list_{many}",
@@ -140,8 +146,8 @@ def list_and_detail(one: str, many: str, *, serializer: Any, example: Any, descr
             tags=[RECORDS],
             summary=f"Get one {one}",
             description=description,
-            responses={200: serializer, **errors(DETAIL_ERRORS)},
-            examples=[answer(f"A {one}", example)],
+            responses={200: detail_serializer, **errors(DETAIL_ERRORS)},
+            examples=[answer(f"A {one}", detail_example)],
         ),
     )
 
@@ -172,7 +178,9 @@ forecasts = list_and_detail(
     "forecasts",
     serializer=records.ForecastSerializer,
     example=examples.FORECAST_ROW,
-    description="Every forecast ever served, unrounded, newest target session first, with the actual close where it is known.",
+    detail=(records.ForecastDetailSerializer, examples.FORECAST_DETAIL),
+    description="Every forecast ever served, unrounded, newest target session first, with the actual close if it is known. If the "
+    "price source corrects that close later, a new score follows; the detail shows all of them.",
 )
 findings = list_and_detail(
     "finding",

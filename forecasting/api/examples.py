@@ -3,6 +3,7 @@
 from typing import Any
 
 from forecasting.api.errors import UNAVAILABLE, body
+from forecasting.api.records import SCORE_FIELDS
 from forecasting.api.serializers import AVAILABLE, IN_PROGRESS, NO_METRICS, NOT_STARTED, STARTED
 from forecasting.pipeline.config import ForecastConfig
 
@@ -176,7 +177,7 @@ TRAINING_ROW = {
     "finished_at": "2025-06-01T03:04:05Z",
 }
 CANCELLED = TRAINING_ROW | {"state": "cancelled", "stage": "fitting", "epoch": 18, "epochs": 20, "progress": 0.45}
-FORECAST_ROW = {
+FORECAST_ROW: dict[str, Any] = {
     "id": 99,
     "symbol": "BBAS3.SA",
     "version": 3,
@@ -192,12 +193,15 @@ FORECAST_ROW = {
     "spread_factor": 1.02,
     "probability_up": 0.354,
     "issued_at": "2025-06-03T03:05:00Z",
+    "actual_date": "2025-06-03",
     "actual_close": 16.1,
     "absolute_error": 0.06,
     "naive_absolute_error": 0.1,
     "inside_interval": True,
     "scored_at": "2025-06-04T03:05:00Z",
 }
+SCORE: dict[str, Any] = {name: FORECAST_ROW[name] for name in ("actual_date", *SCORE_FIELDS)}
+FORECAST_DETAIL = FORECAST_ROW | {"scores": [SCORE | {"reason": "first"}]}
 
 INVALID_SYMBOL = body(
     "The request is invalid.", {"symbols": {"1": ["This is an ISIN; give the exchange's symbol, such as PETR4.SA."]}}

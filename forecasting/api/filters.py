@@ -28,9 +28,7 @@ class ScoredFilter(filters.TypedChoiceFilter):
 
     def __init__(self) -> None:
         choices = (("true", "it has"), ("false", "it has not"))
-        super().__init__(
-            field_name="scored_at", lookup_expr="isnull", exclude=True, choices=choices, coerce=lambda text: text == "true"
-        )
+        super().__init__(field_name="score", lookup_expr="isnull", choices=choices, coerce=lambda text: text == "false")
 
 
 class SymbolFilter(filters.FilterSet):

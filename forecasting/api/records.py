@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from forecasting.api.shapes import ArtifactFile, LiveRecord, OutOfSampleMetrics
-from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Score, Symbol, Training
 
 RESTATEMENTS_SHOWN = 5
 
@@ -113,21 +113,58 @@ class TrainingSerializer(serializers.ModelSerializer[Training]):
         read_only_fields = fields
 
 
+SCORE_FIELDS = ("actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "scored_at")
+
+
+class ScoreSerializer(serializers.ModelSerializer[Score]):
+    """What became of a forecast."""
+
+    class Meta:
+        model = Score
+        fields = ("actual_date", *SCORE_FIELDS, "reason")
+        read_only_fields = fields
+
+
 class ForecastSerializer(serializers.ModelSerializer[Forecast]):
-    """A forecast of the ledger, unrounded, and what became of it."""
+    """A forecast of the ledger, unrounded, and what became of it by its latest score: null until its session has happened."""
 
     symbol = serializers.CharField(source="symbol.ticker", read_only=True)
     version = serializers.IntegerField(source="version.number", read_only=True)
     kind = serializers.ChoiceField(source="version.kind", choices=("symbol", "base"), read_only=True)
     quantiles = serializers.DictField(child=serializers.FloatField(), read_only=True, help_text="Probability level to price.")
+    actual_date = serializers.DateField(
+        source="score.actual_date",
+        allow_null=True,
+        read_only=True,
+        help_text="The session that it was scored against: later than `target_date` if that did not take place.",
+    )
+    actual_close = serializers.FloatField(
+        source="score.actual_close",
+        allow_null=True,
+        read_only=True,
+        help_text="In the prices of the forecast: a later split or dividend is taken out.",
+    )
+    absolute_error = serializers.FloatField(source="score.absolute_error", allow_null=True, read_only=True)
+    naive_absolute_error = serializers.FloatField(source="score.naive_absolute_error", allow_null=True, read_only=True)
+    inside_interval = serializers.BooleanField(source="score.inside_interval", allow_null=True, read_only=True)
+    scored_at = serializers.DateTimeField(source="score.scored_at", allow_null=True, read_only=True)
 
     class Meta:
         model = Forecast
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "symbol", "version", "kind", "as_of", "target_date", "last_close", "price", "quantiles", "interval_level",
-            "interval_low", "interval_high", "spread_factor", "probability_up", "issued_at", "actual_close", "absolute_error",
-            "naive_absolute_error", "inside_interval", "scored_at",
+            "interval_low", "interval_high", "spread_factor", "probability_up", "issued_at", "actual_date", *SCORE_FIELDS,
         )  # fmt: skip
+        read_only_fields = fields
+
+
+class ForecastDetailSerializer(ForecastSerializer):
+    """A forecast with every score that it ever had."""
+
+    scores = ScoreSerializer(many=True, read_only=True, help_text="The newest first: it counts.")
+
+    class Meta(ForecastSerializer.Meta):
+        fields = (*ForecastSerializer.Meta.fields, "scores")
         read_only_fields = fields
 
 

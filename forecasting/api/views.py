@@ -158,9 +158,13 @@ class TrainingViewSet(RecordViewSet[Training]):
 class ForecastViewSet(RecordViewSet[Forecast]):
     """Every forecast ever served, with the actual close where it is known."""
 
-    queryset = Forecast.objects.select_related("symbol", "version")
+    queryset = Forecast.objects.with_score().select_related("symbol", "version")
     serializer_class = records.ForecastSerializer
     filterset_class = filters.ForecastFilter
+
+    def get_serializer_class(self) -> type[records.ForecastSerializer]:
+        """One forecast comes with all its scores."""
+        return records.ForecastDetailSerializer if self.action == "retrieve" else records.ForecastSerializer
 
 
 @documentation.findings

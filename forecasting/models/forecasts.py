@@ -1,15 +1,24 @@
 """The ledger: every forecast ever served, and what became of it."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from django.db import models
-from django.db.models import Avg, Case, Count, F, Q, Value, When
+from django.db.models import Case, F, FilteredRelation, Q, When
 
+from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import PriceBar, Symbol
 from forecasting.models.versions import ModelVersion, VersionState
 
+if TYPE_CHECKING:
+    from forecasting.models.scores import Score
+
 INFINITY = float("inf")  # Postgres sorts NaN above it, so that "less than infinity" refuses both
+
+# A forecast whose target session has no bar is scored with the next bar once so many bars are later than the target. The quality
+# gate may leave out a bad newest bar, and the source is asked for it again at the next syncs: with three newer bars it has had its
+# chances on three evenings. If it comes even later, a corrected score follows.
+BARS_WITHOUT_TARGET = 3
 
 SHOWN = (
     *(
@@ -32,14 +41,24 @@ SHOWN = (
 class ForecastQuerySet(models.QuerySet["Forecast"]):
     """Reads of forecasts."""
 
+    def with_score(self) -> "ForecastQuerySet":
+        """With the latest one as `score`, None before the first."""
+        latest = FilteredRelation("scores", condition=Q(scores__latest=True))
+        return self.annotate(score=latest).select_related("score")  # type: ignore[misc, no-redef]  # the plugin knows no such relation
+
     def scored(self) -> "ForecastQuerySet":
-        """Those whose target session has happened."""
-        return self.filter(scored_at__isnull=False)
+        """Those whose target session has happened, with their score."""
+        return self.with_score().filter(Q(score__isnull=False))
 
     def due(self) -> "ForecastQuerySet":
-        """Those whose target session has a bar by now, but no score."""
-        bar = PriceBar.objects.filter(symbol=models.OuterRef("symbol"), date=models.OuterRef("target_date"))
-        return self.filter(models.Exists(bar), scored_at__isnull=True)
+        """Those without a score whose target session has a bar by now, or is known not to have taken place."""
+        bars = PriceBar.objects.filter(symbol=models.OuterRef("symbol"))
+        happened = models.Exists(bars.filter(date=models.OuterRef("target_date")))
+        later = bars.filter(date__gt=models.OuterRef("target_date")).order_by("date").values("pk")
+        passed_over = models.Exists(later[BARS_WITHOUT_TARGET - 1 : BARS_WITHOUT_TARGET])
+        # Within a CASE, else the planner looks for the bars of every forecast before it leaves out those with a score.
+        only_then = Case(When(Q(score__isnull=True), then=happened | passed_over), output_field=models.BooleanField())
+        return self.with_score().filter(Q(score__isnull=True), only_then)
 
     def of(self, symbols: Iterable[Symbol]) -> "ForecastQuerySet":
         """Forecasts of these symbols."""
@@ -58,24 +77,9 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         """With symbol and version, and of all three only the columns that an answer needs: a third faster than all columns."""
         return self.select_related("symbol", "version").only(*SHOWN)
 
-    def track_record(self) -> "models.QuerySet[Any, Any]":
-        """One row a symbol over its scored forecasts: `forecasts`, `mae` (price), `naive_mae`, `coverage` (share inside)."""
-        inside = Case(When(inside_interval=True, then=Value(1.0)), default=Value(0.0))
-        return (
-            self.scored()
-            .order_by("symbol_id")
-            .values("symbol_id")
-            .annotate(
-                forecasts=Count("pk"),
-                mae=Avg("absolute_error"),
-                naive_mae=Avg("naive_absolute_error"),
-                coverage=Avg(inside),
-            )
-        )
-
 
 class Forecast(models.Model):
-    """One forecast of one session's close. A trigger keeps every column but the score's from ever changing."""
+    """One forecast of one session's close. A trigger keeps it from ever changing; what became of it are its scores."""
 
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="forecasts")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="forecasts")
@@ -92,12 +96,16 @@ class Forecast(models.Model):
     )
     probability_up = models.FloatField()
     issued_at = models.DateTimeField(auto_now_add=True)
-    actual_close = models.FloatField(null=True, blank=True)
-    absolute_error = models.FloatField(null=True, blank=True)
-    naive_absolute_error = models.FloatField(null=True, blank=True)
-    inside_interval = models.BooleanField(null=True, blank=True)
-    scored_at = models.DateTimeField(null=True, blank=True)
+    restatement = models.ForeignKey(
+        Restatement,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The last one of its bars when they were read.",
+    )
 
+    score: "Score | None" = None  # the latest, if there is one and `with_score` selected it
     objects = ForecastQuerySet.as_manager()
 
     class Meta:
@@ -118,28 +126,11 @@ class Forecast(models.Model):
             models.CheckConstraint(
                 condition=Q(probability_up__gte=0, probability_up__lte=1), name="forecast_probability_is_a_fraction"
             ),
-            models.CheckConstraint(
-                condition=Q(
-                    scored_at__isnull=True,
-                    actual_close__isnull=True,
-                    absolute_error__isnull=True,
-                    naive_absolute_error__isnull=True,
-                    inside_interval__isnull=True,
-                )
-                | Q(
-                    scored_at__isnull=False,
-                    actual_close__isnull=False,
-                    absolute_error__isnull=False,
-                    naive_absolute_error__isnull=False,
-                    inside_interval__isnull=False,
-                ),
-                name="forecast_scored_whole",
-            ),
         ]
         indexes = [
             models.Index(fields=["symbol", "-as_of"], name="forecast_newest"),
             models.Index(fields=["-target_date", "symbol", "-id"], name="forecast_list_order"),
-            models.Index(fields=["symbol", "target_date"], condition=Q(scored_at__isnull=True), name="forecast_due"),
+            models.Index(fields=["symbol", "target_date"], name="forecast_of_session"),
         ]
 
     def __str__(self) -> str:

@@ -1,7 +1,9 @@
 """Restatements: where a price source changed bars that were stored, by a split, a dividend or a correction."""
 
+from collections.abc import Iterable
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.db.models.functions import Now
 
 from forecasting.models.symbols import Symbol
@@ -23,6 +25,11 @@ class RestatementQuerySet(models.QuerySet["Restatement"]):
     def last_of(self, symbol: Symbol) -> "Restatement | None":
         """The newest of the symbol's bars."""
         return self.filter(symbol=symbol).order_by("-pk").first()
+
+    def last_by_symbol(self, symbols: Iterable[Symbol]) -> dict[int, int]:
+        """The key of the newest of each symbol that has any, by the symbol's key."""
+        newest = self.filter(symbol__in=list(symbols)).order_by("symbol").values_list("symbol").annotate(Max("pk"))
+        return dict(newest)
 
 
 class Restatement(models.Model):

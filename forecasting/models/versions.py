@@ -55,8 +55,8 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
     def with_live_record(self) -> "ModelVersionQuerySet":
         """Adds `live`: forecasts, mae, naive_mae, coverage of what a symbol's version served; None before the first outcome."""
-        forecasts = apps.get_model("forecasting.Forecast").objects
-        record = forecasts.filter(version=models.OuterRef("pk"), symbol=models.OuterRef("symbol")).track_record()
+        scores = apps.get_model("forecasting.Score").objects
+        record = scores.filter(version=models.OuterRef("pk"), symbol=models.OuterRef("symbol")).track_record()
         names = ("forecasts", "mae", "naive_mae", "coverage")
         return self.annotate(live=models.Subquery(record.values(record=JSONObject(**{name: name for name in names}))))
 

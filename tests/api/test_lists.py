@@ -6,12 +6,13 @@ import pytest
 from rest_framework.test import APIClient
 
 from forecasting.models import Forecast, Symbol
+from forecasting.models.scores import ScoreReason
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
 from tests.api.conftest import Count, Send
 from tests.api.rows import LISTS, make_rows
-from tests.factories import METRICS, add_bars, make_forecast, make_restatement, make_symbol, make_training, make_version
+from tests.factories import METRICS, add_bars, make_forecast, make_restatement, make_score, make_symbol, make_training, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -179,6 +180,7 @@ def test_forecasts_show_what_became_of_them(get: Send) -> None:
         "interval_high": 103.0,
         "spread_factor": 1.0,
         "probability_up": 0.75,
+        "actual_date": "2025-05-29",
         "actual_close": 101.5,
         "absolute_error": 0.5,
         "naive_absolute_error": 1.5,
@@ -188,11 +190,39 @@ def test_forecasts_show_what_became_of_them(get: Send) -> None:
     assert datetime.fromisoformat(issued_at) == forecast.issued_at
 
 
+def test_a_forecast_shows_its_latest_score_and_by_itself_all_of_them(get: Send) -> None:
+    forecast = make_forecast(make_version(make_symbol()), DAY, actual_close=101.5)
+    forecast.scores.update(latest=False)
+    make_score(forecast, 104.0, actual_date=date(2025, 5, 30), reason=ScoreReason.CORRECTED)
+    row = get("/models/forecasts/{id}", id=forecast.pk)
+    last, first = row.pop("scores")
+    assert get("/models/forecasts")["results"] == [row]
+    assert last == {
+        "actual_date": "2025-05-30",
+        "actual_close": 104.0,
+        "absolute_error": 3.0,
+        "naive_absolute_error": 4.0,
+        "inside_interval": False,
+        "scored_at": "2025-05-30T00:00:00Z",
+        "reason": "corrected",
+    }
+    assert (first["actual_close"], first["reason"]) == (101.5, "first")
+    assert {name: row[name] for name in last if name != "reason"} | {"reason": "corrected"} == last
+
+
+def test_a_forecast_whose_session_is_to_come_has_no_score(get: Send) -> None:
+    forecast = make_forecast(make_version(make_symbol()), DAY)
+    row = get("/models/forecasts/{id}", id=forecast.pk)
+    assert [row[name] for name in ("actual_date", "actual_close", "inside_interval", "scored_at")] == [None] * 4
+    assert row["scores"] == []
+
+
 @pytest.mark.parametrize("name", ["version", "training", "forecast"])
 def test_a_row_is_found_by_its_id(get: Send, name: str) -> None:
     make_rows(1)
     (row,) = get(f"/models/{name}s")["results"]
-    assert get(f"/models/{name}s/{{id}}", id=row["id"]) == row
+    found = get(f"/models/{name}s/{{id}}", id=row["id"])
+    assert {key: found[key] for key in row} == row
 
 
 @pytest.mark.parametrize("ticker", ["BBAS3.SA", "bbas3.sa", "bbas3.sa/"])

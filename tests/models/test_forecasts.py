@@ -1,4 +1,4 @@
-"""The ledger's rows: never changed but by one score, never contradicting themselves, summed up honestly."""
+"""The ledger's rows: never changed and never contradicting themselves."""
 
 import math
 from datetime import date, timedelta
@@ -16,19 +16,6 @@ from tests.models.refusals import refused_by
 pytestmark = pytest.mark.django_db
 
 MONDAY = date(2025, 6, 2)
-SCORED_COLUMNS = ("actual_close", "absolute_error", "naive_absolute_error", "inside_interval")
-
-
-def score(forecast: Forecast, **values: Any) -> int:
-    """Writes the score straight into the table."""
-    scored: dict[str, Any] = {
-        "actual_close": 102.0,
-        "absolute_error": 1.0,
-        "naive_absolute_error": 2.0,
-        "inside_interval": True,
-        "scored_at": timezone.now(),
-    }
-    return Forecast.objects.filter(pk=forecast.pk).update(**(scored | values))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +27,6 @@ def score(forecast: Forecast, **values: Any) -> int:
         ({"interval_low": 104.0}, "forecast_interval_ordered"),
         ({"probability_up": 1.01}, "forecast_probability_is_a_fraction"),
         ({"probability_up": math.nan}, "forecast_probability_is_a_fraction"),
-        ({"scored_at": timezone.now()}, "forecast_scored_whole"),
     ],
 )
 def test_a_forecast_that_contradicts_itself_is_refused(wrong: dict[str, Any], constraint: str) -> None:
@@ -69,6 +55,8 @@ def test_a_version_forecasts_a_session_once_for_each_symbol() -> None:
         {"target_date": date(2025, 7, 1)},
         {"as_of": date(2025, 5, 1)},
         {"issued_at": timezone.now() - timedelta(days=1)},
+        {"spread_factor": 1.5},
+        {"restatement": None},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -78,40 +66,11 @@ def test_a_served_forecast_cannot_be_changed(change: dict[str, Any]) -> None:
         Forecast.objects.filter(pk=forecast.pk).update(**change)
 
 
-def test_a_score_cannot_bring_a_change_along() -> None:
-    forecast = make_forecast(make_version(make_symbol()), MONDAY)
-    with pytest.raises(IntegrityError, match="was served and cannot be changed"), transaction.atomic():
-        score(forecast, price=101.9)
-
-
-def test_a_forecast_is_scored_once() -> None:
-    forecast = make_forecast(make_version(make_symbol()), MONDAY)
-    assert score(forecast) == 1
-    with pytest.raises(IntegrityError, match="only scored once"), transaction.atomic():
-        score(forecast, actual_close=100.9)
-
-
-@pytest.mark.parametrize("column", SCORED_COLUMNS)
-def test_half_a_score_is_refused(column: str) -> None:
-    forecast = make_forecast(make_version(make_symbol()), MONDAY)
-    with refused_by("forecast_scored_whole"):
-        score(forecast, **{column: None})
-
-
 def test_a_version_that_has_forecast_cannot_be_deleted() -> None:
     version = make_version(make_symbol())
     make_forecast(version, MONDAY)
     with pytest.raises(ProtectedError):
         version.delete()
-
-
-def test_the_track_record_counts_only_scored_forecasts() -> None:
-    version = make_version(make_symbol())
-    make_forecast(version, date(2025, 6, 2), actual_close=102.0)
-    make_forecast(version, date(2025, 6, 3), actual_close=105.0)
-    make_forecast(version, date(2025, 6, 4))
-    record = {"symbol_id": version.symbol_id, "forecasts": 2, "mae": 2.5, "naive_mae": 3.5, "coverage": 0.5}
-    assert list(Forecast.objects.track_record()) == [record]
 
 
 def test_the_change_is_in_percent_of_the_last_close() -> None:

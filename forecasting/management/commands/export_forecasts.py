@@ -13,21 +13,23 @@ from forecasting.api.filters import ForecastFilter
 from forecasting.models import Forecast
 
 AS_STORED = (
-    "as_of", "target_date", "last_close", "price", "interval_level", "interval_low", "interval_high", "probability_up",
-    "issued_at", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "scored_at",
+    "id", "as_of", "target_date", "last_close", "price", "interval_level", "interval_low", "interval_high", "spread_factor",
+    "probability_up", "issued_at", "restatement",
 )  # fmt: skip
+OF_SCORE = ("actual_date", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "reason", "scored_at")
 COLUMNS = {
     "symbol": "symbol__ticker",
     "kind": "version__symbol_id",
     "version": "version__number",
     **{name: name for name in AS_STORED},
+    **{name: f"score__{name}" for name in OF_SCORE},
 }
 FILTERS = ("symbol", "target_date_after", "target_date_before", "scored")
 BATCH_ROWS = 2000
 
 
 class Command(BaseCommand):
-    """Unrounded, oldest target session first; what is not known is empty."""
+    """Unrounded, oldest target session first; every column of a forecast and of its latest score. What is not known is empty."""
 
     help = "Writes the forecasts that were served, and what became of them, as CSV."
 
@@ -48,7 +50,7 @@ class Command(BaseCommand):
 
 
 def _chosen(filters: dict[str, str]) -> "QuerySet[Forecast]":
-    chosen = ForecastFilter(filters, queryset=Forecast.objects.all())
+    chosen = ForecastFilter(filters, queryset=Forecast.objects.with_score())
     if not chosen.is_valid():
         problems = [f"--{name.replace('_', '-')}: {' '.join(texts)}" for name, texts in chosen.errors.items()]
         raise CommandError("\n".join(problems))

@@ -1,0 +1,89 @@
+"""Scores: what became of a forecast, appended each time the price source says something else."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.db.models import Avg, Case, Count, Q, Value, When
+from django.db.models.functions import Now
+
+from forecasting.models.forecasts import INFINITY, Forecast
+from forecasting.models.symbols import Symbol
+from forecasting.models.versions import ModelVersion
+
+
+class ScoreReason(models.TextChoices):
+    """Why a score was appended."""
+
+    FIRST = "first", "first"
+    MOVED = "session_moved", "session moved"
+    CORRECTED = "corrected", "corrected"
+
+
+class ScoreQuerySet(models.QuerySet["Score"]):
+    """Reads of scores."""
+
+    def of(self, symbols: Iterable[Symbol]) -> "ScoreQuerySet":
+        """Scores of these symbols' forecasts."""
+        return self.filter(symbol__in=list(symbols))
+
+    def track_record(self) -> "models.QuerySet[Any, Any]":
+        """One row a symbol over its scored forecasts: `forecasts`, `mae` (price), `naive_mae`, `coverage` (share inside)."""
+        inside = Case(When(inside_interval=True, then=Value(1.0)), default=Value(0.0))
+        return (
+            self.filter(latest=True)
+            .order_by("symbol_id")
+            .values("symbol_id")
+            .annotate(
+                forecasts=Count("*"),
+                mae=Avg("absolute_error"),
+                naive_mae=Avg("naive_absolute_error"),
+                coverage=Avg(inside),
+            )
+        )
+
+
+class Score(models.Model):
+    """One score of one forecast, in the forecast's own prices. A trigger keeps it from changing, but for the end of `latest`.
+
+    Symbol and version are the forecast's, which never change: so a track record is read from one index. Joined to the forecasts, it
+    took 40 ms for five symbols in a ledger of 300,000 forecasts.
+    """
+
+    forecast = models.ForeignKey(Forecast, on_delete=models.PROTECT, related_name="scores")
+    symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="+", db_index=False)
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+", db_index=False)
+    actual_date = models.DateField(help_text="The session that it is scored against: a later one if its own did not take place.")
+    actual_close = models.FloatField(help_text="In the prices of the forecast: a later split or dividend is taken out.")
+    absolute_error = models.FloatField()
+    naive_absolute_error = models.FloatField(help_text="Of the last close.")
+    inside_interval = models.BooleanField()
+    reason = models.CharField(max_length=16, choices=ScoreReason)
+    scored_at = models.DateTimeField(db_default=Now())
+    latest = models.BooleanField(default=True, help_text="Whether it counts; a later one takes its place.")
+
+    objects = ScoreQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["forecast"], condition=Q(latest=True), name="score_one_latest"),
+            models.CheckConstraint(condition=Q(reason__in=ScoreReason.values), name="score_reason_known"),
+            models.CheckConstraint(condition=Q(actual_close__gt=0, actual_close__lt=INFINITY), name="score_close_positive"),
+            models.CheckConstraint(
+                condition=Q(absolute_error__gte=0, absolute_error__lt=INFINITY)
+                & Q(naive_absolute_error__gte=0, naive_absolute_error__lt=INFINITY),
+                name="score_errors_not_negative",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["symbol", "version"],
+                include=["absolute_error", "naive_absolute_error", "inside_interval"],
+                condition=Q(latest=True),
+                name="score_record",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.forecast_id} {self.actual_date}"
