@@ -110,7 +110,7 @@ def _with_every_finding(broken: BadBarsError, bars: pd.DataFrame) -> BadBarsErro
 
 @dataclass(frozen=True, slots=True)
 class CsvFolder:
-    """One file per symbol, `<symbol>.csv`, oldest bar first, in one of the shapes of price_files.py."""
+    """One file per symbol, `<symbol>.csv`, in one of the shapes of price_files.py."""
 
     folder: Path
     name: ClassVar[str] = "csv"
