@@ -79,7 +79,15 @@ def test_the_variation_is_of_the_last_close(
 
 
 @pytest.mark.parametrize(
-    ("unrounded", "rounded"), [(60_123.456789, 60_123.46), (16.123456, 16.12), (1.23456789, 1.2346), (0.0123456789, 0.01234568)]
+    ("unrounded", "rounded"),
+    [
+        (12_345_678.9, 12_345_678.9),
+        (60_123.456789, 60_123.46),
+        (16.123456, 16.12),
+        (1.23456789, 1.2346),
+        (0.0123456789, 0.01234568),
+        (2.89234567e-07, 2.8923e-07),
+    ],
 )
 def test_prices_have_as_many_decimals_as_their_size_calls_for(predict: Predict, unrounded: float, rounded: float) -> None:
     symbol = make_symbol()
