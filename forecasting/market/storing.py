@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 from django.db import connection, transaction
 
-from forecasting import training_requests
+from forecasting import training_queue, training_requests
 from forecasting.market.gate import keep_refusal, passed
 from forecasting.market.locks import SYMBOL_LOCK
 from forecasting.market.stored import bars, last_date, stored_since
@@ -54,6 +54,8 @@ def note_failure(symbol: Symbol, error: PriceSourceError, *, now: datetime) -> N
     """Keeps with the symbol why its prices could not be had; a source that was not asked has said nothing."""
     if isinstance(error, BadDataError):
         keep_refusal(symbol, error)
+    if isinstance(error, UnknownSymbolError) and not PriceBar.objects.of(symbol).exists():
+        training_queue.fail_waiting(symbol, error=error.reason)
     if not isinstance(error, PausedError):
         _note(symbol, state=_state_of(error), reason=error.reason, now=now)
 

@@ -168,8 +168,8 @@ def test_too_few_bars_for_the_model_do_not_spoil_the_others(post: Send, prices: 
     assert [each["status"] for each in answers.values()] == ["failed", "success"]
 
 
-@pytest.mark.usefixtures("prices")  # an empty folder: there is nothing that the base could forecast from
-def test_a_symbol_without_a_model_is_trained(predict: Predict) -> None:
+def test_a_symbol_without_a_model_is_trained(predict: Predict, prices: Path) -> None:
+    prices.rmdir()  # there is nothing that the base could forecast from
     answer = predict()
     assert (answer["status"], answer["message"]) == ("training", STARTED)
     assert answer["training"]["id"] == Training.objects.get().pk
@@ -183,8 +183,8 @@ def test_a_symbol_whose_training_is_under_way_is_not_trained_twice(predict: Pred
     assert Training.objects.count() == 1
 
 
-@pytest.mark.usefixtures("prices")  # an empty folder: there is nothing that the base could forecast from
-def test_a_symbol_whose_training_failed_says_why(predict: Predict) -> None:
+def test_a_symbol_whose_training_failed_says_why(predict: Predict, prices: Path) -> None:
+    prices.rmdir()
     make_training(make_symbol(), state=TrainingState.FAILED, error="SAMPLE1 has 10 bars; at least 490 are needed.")
     assert predict() == {
         "status": "failed",

@@ -107,7 +107,8 @@ def test_a_refusal_is_over_with_the_first_good_answer(folder: Path) -> None:
 
 
 def test_everything_that_a_broken_file_has_wrong_is_kept(folder: Path) -> None:
-    write(folder, in_pence(HISTORY, THURSDAY).iloc[::-1])
+    pence = in_pence(HISTORY, THURSDAY)
+    write(folder, pd.concat([pence[100:], pence[:100]]))
     symbol = make_symbol("AAA")
     refused_sync(symbol)
     assert {rule for _, rule, _ in verdicts(symbol)} == {Rule.UNIT, Rule.ORDER}
