@@ -39,10 +39,10 @@ logger = logging.getLogger(__name__)
 
 def may_ask(symbol: Symbol, *, now: datetime) -> bool:
     """Whether a request may ask the price source about this symbol: not if it said a moment ago what it has, or lately that it
-    has none. That a source on this machine has none counts for nothing: somebody may just have added the file."""
+    has none. If a source on this machine never had any, it may always be asked: somebody may just have added the file."""
     if symbol.is_unknown(now=now):
         return False
-    if symbol.upstream_state == UpstreamState.UNKNOWN:
+    if symbol.upstream_state == UpstreamState.UNKNOWN and symbol.synced_at is None:
         return True
     return symbol.upstream_checked_at is None or now - symbol.upstream_checked_at >= RECHECK_AFTER
 

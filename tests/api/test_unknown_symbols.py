@@ -130,6 +130,15 @@ def test_a_file_that_was_added_counts_at_once(post: Send, predict: Predict, pric
     assert answer == ("success" if route == "predict" else STARTED)
 
 
+def test_stored_bars_without_a_file_are_not_looked_for_at_every_request(predict: Predict, prices: Path) -> None:
+    symbol = make_symbol("AAA", synced_at=NOW - timedelta(days=1))
+    add_steady_bars(symbol, end=FRIDAY)
+    predict("AAA")
+    symbol.refresh_from_db()
+    assert (symbol.upstream_state, market.may_ask(symbol, now=NOW + timedelta(minutes=9))) == (UpstreamState.UNKNOWN, False)
+    assert market.may_ask(symbol, now=NOW + timedelta(minutes=11))
+
+
 def test_made_up_prices_suggest_no_real_symbol(predict: Predict) -> None:
     assert predict("PETR4")["error"].endswith("only the symbols SAMPLE1 to SAMPLE99; use one of them.")
 
