@@ -94,28 +94,33 @@ def _cells(file: _File, *, as_text: bool) -> pd.DataFrame:
     """
     header, width = file.header, file.header.width
     names = [header.date] if header.symbol is None else [header.date, header.symbol]
-    missing: Any = {} if as_text else dict.fromkeys(header.columns, MISSING)
-    table = pd.read_csv(
+    table = _parsed(file, texts=None if as_text else [*names, width])
+    if not isinstance(table.index, pd.RangeIndex):  # cells beyond the names, which pandas takes for an index
+        raise file.refusal(header.lines + 1, TOO_LONG)
+    table.index = pd.RangeIndex(header.lines + 1, header.lines + 1 + len(table))
+    if (longer := table[width].fillna("") != "").any():
+        raise file.refusal(_first_line(longer), TOO_LONG)
+    table = table[[*names, *header.columns]].fillna(dict.fromkeys([*names, *header.columns] if as_text else names, ""))
+    if (dateless := table[header.date] == "").any():
+        table = table[~(dateless & (table.isna() | (table == "")).all(axis="columns"))]
+    return table
+
+
+def _parsed(file: _File, *, texts: list[int] | None) -> pd.DataFrame:
+    """All lines below the header; the columns `texts`, None for all, stay as they are written."""
+    missing: Any = {} if texts is None else dict.fromkeys(file.header.columns, MISSING)
+    return pd.read_csv(
         io.StringIO(file.text),
         sep=file.separator,
         header=None,
-        names=range(width + 1),  # one more, to notice lines that are longer than the header
-        index_col=False,
-        skiprows=header.lines,
+        names=range(file.header.width + 1),  # one more, to notice lines that are longer than the header
+        skiprows=file.header.lines,
         skip_blank_lines=False,  # else lines could not be numbered
-        dtype=str if as_text else dict.fromkeys([*names, width], str),
+        dtype=str if texts is None else dict.fromkeys(texts, str),
         keep_default_na=False,
         na_values=missing,
         low_memory=False,
     )
-    table.index = pd.RangeIndex(header.lines + 1, header.lines + 1 + len(table))
-    if (longer := table[width].fillna("") != "").any():
-        raise file.refusal(_first_line(longer), TOO_LONG)
-    texts = [*names, *header.columns] if as_text else names
-    table = table[[*names, *header.columns]].fillna(dict.fromkeys(texts, ""))
-    if (dateless := table[header.date] == "").any():
-        table = table[~(dateless & (table.isna() | (table == "")).all(axis="columns"))]
-    return table
 
 
 def _first_line(where: pd.Series) -> int:
@@ -129,7 +134,7 @@ def _numbers(file: _File, table: pd.DataFrame) -> pd.DataFrame:
     if all(table[place].dtype.kind in "iuf" for place in columns):
         numbers = table[list(columns)].astype("float64")
     else:
-        texts = _cells(file, as_text=True)
+        texts = _cells(file, as_text=True).loc[table.index]
         named = [(role, texts[place].tolist()) for place, role in columns.items()]
         found = price_cells.numbers(named, comma_separates=file.separator == ",")
         numbers = pd.DataFrame(dict(zip(columns, found, strict=True)))
@@ -146,7 +151,7 @@ def _by_symbol(file: _File, table: pd.DataFrame, numbers: pd.DataFrame) -> Itera
         symbols = table[file.header.symbol].str.strip().str.upper()
         if (nameless := symbols == "").any():
             raise file.refusal(_first_line(nameless), "it names no symbol")
-        yield from ((str(named), bars[(symbols == named).to_numpy()]) for named in symbols.unique())
+        yield from ((str(named), of_one) for named, of_one in bars.groupby(symbols.to_numpy(), sort=False))
 
 
 def _bars(rows: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -200,6 +200,11 @@ def test_a_failed_ticker_of_a_download_has_no_bars_and_does_not_spoil_the_others
     assert found["BBB"].empty
 
 
+def test_a_row_of_nothing_but_words_for_nothing_is_no_line(tmp_path: Path) -> None:
+    (bars,) = read(tmp_path, OWN.replace(",2000", ',"2,000"') + ",null,null,null,null,,N/A\n").values()
+    assert_prices(bars, TWO_DAYS)
+
+
 def test_a_file_without_any_volume_has_none(tmp_path: Path) -> None:
     (bars,) = read(tmp_path, "Date,Open,High,Low,Close,Volume\n2024-03-07,1.0850,1.09,1.08,1.0875,\n").values()
     assert bars["volume"].tolist() == [0]
@@ -220,6 +225,7 @@ def test_a_single_missing_price_is_for_the_gate_to_judge(tmp_path: Path) -> None
         (KAGGLE.replace(",bbb", ","), "line 4 of prices.csv: it names no symbol"),
         ("Data,Último,Abertura\n", r"lacks the column date, .*; add it \(it has Data, Último, Abertura\)"),
         (OWN + "2024-03-11,10,50,11,9,10,1,2,1000\n", "line 4 of prices.csv: it has more cells than the header"),
+        ("date,open,high,low,close,volume\n2024-03-11,10,50,11,9,10,1,2,1000\n", "line 2 of prices.csv: it has more cells than"),
         (OWN + '2024-03-11,"1', "prices.csv cannot be read as CSV .*; close every quote"),
     ],
 )
