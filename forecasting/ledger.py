@@ -9,6 +9,7 @@ from django_q.tasks import async_task
 
 from forecasting import market, registry, training_requests
 from forecasting.models import Forecast, ModelVersion, Restatement, Score, Symbol, Training
+from forecasting.models.symbols import UpstreamState
 from forecasting.pipeline.adaptation import RECENT, next_factor
 from forecasting.pipeline.artifacts import ArtifactError
 from forecasting.pipeline.calendars import next_session
@@ -64,6 +65,14 @@ def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[P
     return [answers[ticker] for ticker in tickers]
 
 
+def standing(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[ModelStatus]:
+    """Where each symbol stands; see `ensure_trained`. A symbol of which a source on this machine had no prices is looked for
+    again first, for at most `budget_s` seconds."""
+    missing = Symbol.objects.named(tickers).filter(upstream_state=UpstreamState.UNKNOWN, unknown_until=None)
+    market.refresh(list(missing), now=now, budget_s=budget_s)
+    return training_requests.ensure_trained(tickers, now=now)
+
+
 def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
     """The scorecard of each symbol that has a model, by ticker. Two queries."""
     versions = list(ModelVersion.objects.active().filter(symbol__ticker__in=tickers).select_related("symbol"))
@@ -113,11 +122,14 @@ def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Predictio
 
 
 def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float) -> dict[str, Prediction]:
-    """By ticker: trainings requested, bars refreshed and forecasts issued where they are missing."""
+    """By ticker: bars refreshed, trainings requested and forecasts issued where they are missing.
+
+    Bars come first: what the price source says of a new symbol decides whether it is trained.
+    """
+    if late := market.refresh(Symbol.objects.all().ensure(tickers), now=now, budget_s=budget_s):
+        async_task("forecasting.tasks.sync_symbols", [symbol.pk for symbol in late])
     statuses = training_requests.ensure_trained(tickers, now=now)
     serving = serving_versions({status.symbol: status.version for status in statuses})
-    if late := market.refresh(list(serving), now=now, budget_s=budget_s):
-        async_task("forecasting.tasks.sync_symbols", [symbol.pk for symbol in late])
     forecasts, errors = issue(serving)
     return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
 

@@ -118,14 +118,14 @@ def _persist(write: Callable[[], Answer]) -> Answer | None:
 
 
 def _bring_prices(training: Training) -> None:
-    """The newest bars first; where they cannot be had or are refused, the stored ones will do. Raises PriceSourceError."""
+    """The newest bars first; if they cannot be had, whatever the reason, the stored ones will do. Raises PriceSourceError."""
     if training.symbol is None:
         return
     _keep(training_queue.report(training, stage="prices", fraction=0.0))
     try:
         market.sync(training.symbol, now=timezone.now())
     except PriceSourceError as error:
-        if isinstance(error, UnknownSymbolError) or not PriceBar.objects.of(training.symbol).exists():
+        if not PriceBar.objects.of(training.symbol).exists():
             raise
         logger.warning("training on the stored bars: %s", error, extra=training.log_fields)
 

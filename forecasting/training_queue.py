@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from forecasting.models import Training
+from forecasting.models import Symbol, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
 
 CLUSTER = "training"
@@ -97,6 +97,12 @@ def fail(training: Training, *, error: str) -> None:
     """Ends a training that cannot succeed, with the reason."""
     if _held(training).update(state=TrainingState.FAILED, error=error, finished_at=Now(), lease_expires_at=None):
         logger.error("training failed: %s", error, extra=training.log_fields)
+
+
+def fail_waiting(symbol: Symbol, *, error: str) -> None:
+    """Ends a training of the symbol that waits and could only fail, with the reason."""
+    if Training.objects.queued().of([symbol]).update(state=TrainingState.FAILED, error=error, finished_at=Now()):
+        logger.error("training failed before its turn: %s", error, extra={"symbol": symbol.ticker})
 
 
 def release(training: Training) -> None:

@@ -10,10 +10,13 @@ from django.db import connection, transaction
 
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
+from forecasting.pipeline.suggestions import spellings
 from forecasting.training_queue import ring
 
 ROOM_LOCK = 0x524F4F4D
 FAILURE_REST = timedelta(hours=1)  # after a failed or cancelled training only a person starts another one sooner
+
+MOST_MEANT = 3  # symbols that a refusal names as what may be meant
 
 FULL = "the queue is full ({limit} waiting); try again later"
 
@@ -51,7 +54,12 @@ def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus
     # Trainings first: one that publishes between the two reads then shows as active or by its version, never as neither.
     newest = {each.symbol_id: each for each in Training.objects.of(symbols).select_related("symbol").newest_per_symbol()}
     versions = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
-    refusals = {symbol.pk: reason for symbol in symbols if (reason := _why_not(symbol, newest.get(symbol.pk), now=now))}
+    unknown = _unknown(symbols, now=now)
+    for symbol in unknown:  # whoever asked for it: it waits only to fail
+        if symbol.pk in newest and newest[symbol.pk].state == TrainingState.QUEUED:
+            del newest[symbol.pk]
+    refusals = {symbol.pk: reason for symbol in symbols if (reason := _why_not(newest.get(symbol.pk), now=now))}
+    refusals |= {symbol.pk: reason for symbol, reason in unknown.items()}
     missing = [
         symbol
         for symbol in symbols
@@ -108,7 +116,7 @@ def request_unless_resting(symbols: Iterable[Symbol], *, reason: TrainingReason,
     """As `request`, but for symbols whose last training failed or was cancelled not long ago."""
     wanted = list(symbols)
     newest = {training.symbol_id: training for training in Training.objects.of(wanted).newest_per_symbol()}
-    return request([each for each in wanted if not _why_not(each, newest.get(each.pk), now=now)], reason=reason)
+    return request([each for each in wanted if not _why_not(newest.get(each.pk), now=now)], reason=reason)
 
 
 def request_many(symbols: Iterable[Symbol]) -> Requested:
@@ -151,10 +159,27 @@ def _request_in_room(symbols: Sequence[Symbol], *, reason: TrainingReason) -> di
     return request(symbols[:room], reason=reason)
 
 
-def _why_not(symbol: Symbol, newest: Training | None, *, now: datetime) -> str:
-    """Why no training is started by itself: the symbol has no prices, or the last one failed, or was cancelled, not long ago."""
-    if symbol.is_unknown(now=now):
-        return symbol.upstream_reason
+def _unknown(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, str]:
+    """Those that the price source does not know and that have no bars, with its words and what may be meant. Two queries if any."""
+    unknown = [symbol for symbol in symbols if symbol.was_unknown(now=now)]
+    if not unknown:
+        return {}
+    with_bars = set(Symbol.objects.filter(pk__in=[symbol.pk for symbol in unknown]).with_bars().values_list("pk", flat=True))
+    without = [symbol for symbol in unknown if symbol.pk not in with_bars]
+    known = list(Symbol.objects.like(symbol.ticker for symbol in without).values_list("ticker", flat=True))
+    return {symbol: symbol.upstream_reason + _perhaps(symbol.ticker, known) for symbol in without}
+
+
+def _perhaps(ticker: str, known: Iterable[str]) -> str:
+    """What may be meant instead: symbols that we have bars of, else another spelling, unless the prices are made up."""
+    possible = spellings(ticker)
+    ours = [other for other in known if other in possible or other.startswith(f"{ticker}.")]
+    meant = ours or ([] if settings.PRICE_SOURCE == "sample" else possible)
+    return f" (perhaps {' or '.join(meant[:MOST_MEANT])})" if meant else ""
+
+
+def _why_not(newest: Training | None, *, now: datetime) -> str:
+    """Why no training is started by itself: the last one failed, or was cancelled, not long ago."""
     if newest is None or newest.finished_at is None or now - newest.finished_at >= FAILURE_REST:
         return ""
     if newest.state == TrainingState.CANCELLED:

@@ -15,9 +15,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from forecasting.api.serializers import decimals
 from forecasting.models import Symbol
 from forecasting.pipeline.markets import UNKNOWN_CURRENCY, WEEKDAYS, market_at
+from forecasting.pipeline.price_digits import decimals
 from forecasting.pipeline.weeks import is_unknown, trading_days
 
 NOTHING = "-"
@@ -84,7 +84,7 @@ def price(value: float | None, *, reference: float | None = None, currency: str 
     """A price or a difference of prices, rounded as fits prices near `reference`, by default the value itself."""
     if value is None:
         return NOTHING
-    number = f"{value:,.{decimals(abs(value if reference is None else reference))}f}"
+    number = f"{value:,.{decimals(value if reference is None else reference)}f}"
     return number if currency in ("", UNKNOWN_CURRENCY) else f"{number} {currency}"
 
 

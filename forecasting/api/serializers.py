@@ -12,6 +12,7 @@ from forecasting.api.shapes import CLASSICAL_METRICS
 from forecasting.ledger import Prediction, Scorecard
 from forecasting.models import Forecast, Training
 from forecasting.models.symbols import ticker_problem
+from forecasting.pipeline.price_digits import decimals
 from forecasting.queue_places import Place
 from forecasting.training_requests import ModelStatus
 
@@ -67,11 +68,6 @@ class SymbolRequest(serializers.Serializer[Any]):
     symbol = TickerField()
 
 
-def decimals(reference: float) -> int:
-    """Decimal places of a price near `reference`: cents from 10 upwards, more where cents would be coarse."""
-    return 2 if reference >= 10 else 4 if reference >= 0.1 else 8
-
-
 def utc(moment: datetime) -> str:
     """A moment as ISO 8601, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -122,7 +118,7 @@ def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
     if card is None:
         return {"symbol": ticker, "error": NO_METRICS}
     stored = card.version.metrics
-    rounded = {name: round(stored[name], 4) for name in CLASSICAL_METRICS}
+    rounded = {name: error_of_prices(stored[name]) for name in CLASSICAL_METRICS}
     return {
         "symbol": ticker,
         "metrics": rounded
@@ -131,7 +127,7 @@ def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
             "training_duration": round(stored["training_duration"], 1),
             "training_data_size": stored["training_data_size"],
             "validation_data_size": stored["validation_data_size"],
-            "naive": {name: round(stored["naive"][name], 4) for name in CLASSICAL_METRICS},
+            "naive": {name: error_of_prices(stored["naive"][name]) for name in CLASSICAL_METRICS},
             "mase": round(stored["mase"], 4),
             "beats_naive_p": round(stored["beats_naive_p"], 4),
             "pinball_ratio": round(stored["pinball_ratio"], 4),
@@ -145,13 +141,18 @@ def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
     }
 
 
+def error_of_prices(error: float) -> float:
+    """An error with four decimals, with more if it is small."""
+    return round(error, max(4, decimals(error)))
+
+
 def live_json(card: Scorecard) -> dict[str, Any]:
     """The track record of what was really served; empty until the first target session has happened."""
     if not card.forecasts:
         return {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None}
     return {
         "forecasts": card.forecasts,
-        "mae": round(card.mae, 4),
+        "mae": error_of_prices(card.mae),
         "mase": round(card.mae / card.naive_mae, 4) if card.naive_mae else None,
         "coverage_80": round(card.coverage, 4),
     }

@@ -53,7 +53,8 @@ class ModelViewSet(viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def check(self, request: Request) -> Response:
         """Is there a model?"""
-        statuses = training_requests.ensure_trained(requested_tickers(request), now=timezone.now())
+        tickers = requested_tickers(request)
+        statuses = ledger.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
         places = queue_places.places(status.training for status in statuses)
         return Response([serializers.check_json(status, places) for status in statuses])
 

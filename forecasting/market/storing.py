@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 from django.db import connection, transaction
 
-from forecasting import training_requests
+from forecasting import training_queue, training_requests
 from forecasting.market.exchanges import exchange_of_answer
 from forecasting.market.gate import judged, keep_findings, keep_refusal
 from forecasting.market.locks import SYMBOL_LOCK
@@ -37,8 +37,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """How many bars were written, and why the newest ones were not; empty if they were."""
+    """What of an answer is stored now, how many bars of it were written, and why the newest ones wait; empty if they do not."""
 
+    bars: pd.DataFrame
     written: int
     held: str = ""
 
@@ -61,13 +62,15 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
         else:
             symbol.synced_at = now
             _note(symbol, state=UpstreamState.OK, reason="", now=now)
-    return Stored(written, checked.held)
+    return Stored(checked.bars, written, checked.held)
 
 
 def note_failure(symbol: Symbol, error: PriceSourceError, *, now: datetime) -> None:
     """Keeps with the symbol why its prices could not be had; a source that was not asked has said nothing."""
     if isinstance(error, BadDataError):
         keep_refusal(symbol, error)
+    if isinstance(error, UnknownSymbolError) and not PriceBar.objects.of(symbol).exists():
+        training_queue.fail_waiting(symbol, error=error.reason)
     if not isinstance(error, PausedError):
         _note(symbol, state=_state_of(error), reason=error.reason, now=now)
 

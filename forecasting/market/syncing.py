@@ -17,6 +17,7 @@ from forecasting.market.stored import is_stale, last_date, recent_bars
 from forecasting.market.storing import note_failure, store
 from forecasting.market.upstream import Outcome, Question
 from forecasting.models import Symbol
+from forecasting.models.symbols import UpstreamState
 from forecasting.pipeline.calendars import last_completed_session
 from forecasting.pipeline.restatements import continues
 from forecasting.pipeline.sources import (
@@ -39,9 +40,11 @@ logger = logging.getLogger(__name__)
 
 def may_ask(symbol: Symbol, *, now: datetime) -> bool:
     """Whether a request may ask the price source about this symbol: not if it said a moment ago what it has, or lately that it
-    has none."""
+    has none. If a source on this machine never had any, it may always be asked: somebody may just have added the file."""
     if symbol.is_unknown(now=now):
         return False
+    if symbol.upstream_state == UpstreamState.UNKNOWN and symbol.synced_at is None:
+        return True
     return symbol.upstream_checked_at is None or now - symbol.upstream_checked_at >= RECHECK_AFTER
 
 

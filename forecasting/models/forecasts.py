@@ -33,7 +33,8 @@ SHOWN = (
         "spread_factor",
         "probability_up",
     ),
-    *("symbol__ticker", "symbol__exchange", "symbol__currency", "symbol__upstream_checked_at", "symbol__unknown_until"),
+    *("symbol__ticker", "symbol__exchange", "symbol__currency"),
+    *("symbol__synced_at", "symbol__upstream_state", "symbol__upstream_checked_at", "symbol__unknown_until"),
     *("version__symbol_id", "version__number", "version__trained_at", "version__metrics"),
 )
 

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Upper
 
 from forecasting.pipeline.calendars import exchange_of
+from forecasting.pipeline.suggestions import spellings
 
 TICKER_PATTERN = r"\A[A-Z0-9^][A-Z0-9.^=&_-]{0,23}\Z"
 _ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
@@ -53,6 +54,14 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
     def with_bars(self) -> "SymbolQuerySet":
         """Those that have any bar."""
         return self.filter(models.Exists(PriceBar.objects.filter(symbol=models.OuterRef("pk"))))
+
+    def like(self, tickers: Iterable[str]) -> "SymbolQuerySet":
+        """Those with bars that these tickers may stand for: spelled otherwise, or the same with the suffix of an exchange."""
+        asked = list(tickers)
+        same = Q(ticker__in=[spelling for ticker in asked for spelling in spellings(ticker)])
+        for ticker in asked:
+            same |= Q(ticker__startswith=f"{ticker}.")
+        return self.with_bars().filter(same)
 
     def with_history(self, bars: int) -> "SymbolQuerySet":
         """Those that have at least so many bars."""
@@ -141,8 +150,13 @@ class Symbol(models.Model):
         return self.exchange or exchange_of(self.ticker)
 
     def is_unknown(self, *, now: datetime) -> bool:
-        """Whether the price source's answer that it has no such symbol still stands."""
+        """Whether the price source's answer that it has no such symbol still stands, so that it need not be asked."""
         return self.unknown_until is not None and now < self.unknown_until
+
+    def was_unknown(self, *, now: datetime) -> bool:
+        """Whether the price source knew no such symbol when it was last asked, and that answer has not expired."""
+        never_expires = self.upstream_state == UpstreamState.UNKNOWN and self.unknown_until is None
+        return never_expires or self.is_unknown(now=now)
 
 
 class PriceBarQuerySet(models.QuerySet["PriceBar"]):

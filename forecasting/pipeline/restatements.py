@@ -110,7 +110,8 @@ def differing(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DatetimeIndex:
 def _log_ratios(old: pd.DataFrame, new: pd.DataFrame) -> Array:
     """(bars, 4): the log of new price over old, the close's last; infinite if the new one is no price."""
     ratios = new[list(PRICES)].to_numpy() / old[list(PRICES)].to_numpy()
-    return np.log(ratios, out=np.full(ratios.shape, np.inf), where=ratios > 0)
+    logs: Array = np.log(ratios, out=np.full(ratios.shape, np.inf), where=ratios > 0)
+    return logs
 
 
 def _levels(ratio: Array, noise: float) -> Array:

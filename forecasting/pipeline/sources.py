@@ -105,7 +105,7 @@ def checked_history(
 
 @dataclass(frozen=True, slots=True)
 class CsvFolder:
-    """One file per symbol, `<symbol>.csv`, oldest bar first, in one of the shapes of price_files.py."""
+    """One file per symbol, `<symbol>.csv`, in one of the shapes of price_files.py."""
 
     folder: Path
     name: ClassVar[str] = "csv"

@@ -21,6 +21,7 @@ from forecasting.pipeline.fitting import begin, fit_until_no_better, learning_ra
 from forecasting.pipeline.forecaster import Forecaster
 from forecasting.pipeline.network import NETWORK_VERSIONS, network_for
 from forecasting.pipeline.onnx_graph import to_onnx
+from forecasting.pipeline.price_digits import written
 from forecasting.pipeline.windows import (
     NoRoomError,
     Split,
@@ -66,7 +67,7 @@ def train(
     base, split = _start(table, config, base)
     if stands_still(table, split.test):
         close, sessions = table.close[-1], len(split.test) + 1
-        raise UntrainableError(f"{symbol} has had the same close, {close:g}, for its last {sessions} sessions.")
+        raise UntrainableError(f"{symbol} has had the same close, {written(close)}, for its last {sessions} sessions.")
     try:
         evaluated, epochs = evaluate(table, split, config, base, progress)
         backtest, factor = make_backtest(evaluated, table, split.test)

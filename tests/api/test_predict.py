@@ -79,7 +79,15 @@ def test_the_variation_is_of_the_last_close(
 
 
 @pytest.mark.parametrize(
-    ("unrounded", "rounded"), [(60_123.456789, 60_123.46), (16.123456, 16.12), (1.23456789, 1.2346), (0.0123456789, 0.01234568)]
+    ("unrounded", "rounded"),
+    [
+        (12_345_678.9, 12_345_678.9),
+        (60_123.456789, 60_123.46),
+        (16.123456, 16.12),
+        (1.23456789, 1.2346),
+        (0.0123456789, 0.01234568),
+        (2.89234567e-07, 2.8923e-07),
+    ],
 )
 def test_prices_have_as_many_decimals_as_their_size_calls_for(predict: Predict, unrounded: float, rounded: float) -> None:
     symbol = make_symbol()
@@ -160,8 +168,8 @@ def test_too_few_bars_for_the_model_do_not_spoil_the_others(post: Send, prices: 
     assert [each["status"] for each in answers.values()] == ["failed", "success"]
 
 
-@pytest.mark.usefixtures("prices")  # an empty folder: there is nothing that the base could forecast from
-def test_a_symbol_without_a_model_is_trained(predict: Predict) -> None:
+def test_a_symbol_without_a_model_is_trained(predict: Predict, prices: Path) -> None:
+    prices.rmdir()  # there is nothing that the base could forecast from
     answer = predict()
     assert (answer["status"], answer["message"]) == ("training", STARTED)
     assert answer["training"]["id"] == Training.objects.get().pk
@@ -175,8 +183,8 @@ def test_a_symbol_whose_training_is_under_way_is_not_trained_twice(predict: Pred
     assert Training.objects.count() == 1
 
 
-@pytest.mark.usefixtures("prices")  # an empty folder: there is nothing that the base could forecast from
-def test_a_symbol_whose_training_failed_says_why(predict: Predict) -> None:
+def test_a_symbol_whose_training_failed_says_why(predict: Predict, prices: Path) -> None:
+    prices.rmdir()
     make_training(make_symbol(), state=TrainingState.FAILED, error="SAMPLE1 has 10 bars; at least 490 are needed.")
     assert predict() == {
         "status": "failed",

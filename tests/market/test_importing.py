@@ -1,4 +1,4 @@
-"""`manage.py import_prices`: files in every shape that people have them in; all of them, or nothing."""
+"""`manage.py import_prices`: files in every shape that people have them in; each symbol whole, or not at all."""
 
 import io
 from datetime import date, timedelta
@@ -14,11 +14,12 @@ from forecasting.pipeline.calendars import last_completed_session
 from tests.factories import make_symbol
 from tests.fake_yahoo import generated_bars
 from tests.market.histories import assert_stored
-from tests.pipeline.market_data import replaced, rescaled
+from tests.pipeline.market_data import rescaled
 
 pytestmark = pytest.mark.django_db
 
 BARS = generated_bars("AAA", first=date(2023, 1, 3), last=date(2023, 12, 29))
+DISORDERED = pd.concat([BARS[150:], BARS[:150]])
 
 
 def write(folder: Path, name: str = "AAA.csv", bars: pd.DataFrame = BARS) -> Path:
@@ -33,14 +34,14 @@ def imported(place: Path, **options: str) -> str:
     return output.getvalue()
 
 
-def refused(place: Path, **options: str) -> list[str]:
-    """The problems, after making sure that nothing was stored."""
+def refused(place: Path, *, stored: set[str] | None = None, **options: str) -> list[str]:
+    """The problems, after making sure that no other symbols than these were stored."""
     with pytest.raises(CommandError) as caught:
         imported(place, **options)
-    assert not PriceBar.objects.exists()
-    assert not Symbol.objects.exists()
+    assert {symbol.ticker for symbol in Symbol.objects.with_bars()} == (stored or set())
+    assert Symbol.objects.count() == len(stored or ())
     first, *problems = str(caught.value).splitlines()
-    return problems if first == "Nothing was stored:" else [first]
+    return problems if first == ("Not stored:" if stored else "Nothing was stored:") else [first]
 
 
 def test_a_file_is_stored_under_its_name(tmp_path: Path) -> None:
@@ -131,13 +132,33 @@ def test_holidays_are_dropped_and_said(tmp_path: Path) -> None:
 # Refusals
 
 
-def test_one_bad_file_keeps_all_out_and_every_problem_is_named(tmp_path: Path) -> None:
+def test_a_bad_file_keeps_no_other_out_and_every_problem_is_named(tmp_path: Path) -> None:
     write(tmp_path, "AAA.csv")
     (tmp_path / "BBB.csv").write_text("date,open\n")
-    write(tmp_path, "CCC.csv", replaced(replaced(BARS, slice(10, 11), close=0), slice(20, 21), close=0))
-    header, *values = refused(tmp_path)
-    assert header == "line 1 of BBB.csv lacks the column high, low, close, volume; add it"
-    assert [value[:30] for value in values] == ["line 12 of CCC.csv: CCC: close", "line 22 of CCC.csv: CCC: close"]
+    write(tmp_path, "CCC.csv", DISORDERED)
+    write(tmp_path, "DDD.csv")
+    header, disorder = refused(tmp_path, stored={"AAA", "DDD"})
+    assert header == "line 1 of BBB.csv lacks the column high, low, close, volume; add it (it has date, open)"
+    assert disorder.startswith("line 102 of CCC.csv: CCC: the bars are out of order: 2023-01-03 follows ")
+
+
+def test_a_refused_symbol_of_a_file_keeps_no_other_out(tmp_path: Path) -> None:
+    pd.concat([DISORDERED.assign(Ticker="BBB"), BARS.assign(Ticker="AAA")]).to_csv(tmp_path / "many.csv")
+    (problem,) = refused(tmp_path / "many.csv", stored={"AAA"})
+    assert problem.startswith("line 102 of many.csv: BBB: the bars are out of order")
+
+
+def test_a_failed_ticker_of_a_download_is_reported_and_the_others_are_stored(tmp_path: Path) -> None:
+    titled = BARS.rename(columns=str.title).rename_axis("Date")
+    frame = pd.concat({"AAA": titled, "FAIL": titled * float("nan")}, axis="columns", names=["Ticker", "Price"])
+    frame.to_csv(tmp_path / "download.csv")
+    problems = refused(tmp_path / "download.csv", stored={"AAA"})
+    assert problems == ["download.csv: FAIL: it has no bars; download it again or remove it"]
+
+
+def test_newest_first_is_stored_in_order(tmp_path: Path) -> None:
+    imported(write(tmp_path, bars=BARS[::-1]))
+    assert_stored(Symbol.objects.get(), BARS)
 
 
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -171,7 +192,8 @@ def test_a_name_that_is_no_symbol_is_refused(tmp_path: Path, name: str, problem:
 def test_a_symbol_in_two_files_is_refused(tmp_path: Path) -> None:
     for name in ("AAA.csv", "aaa.csv"):
         write(tmp_path, name)
-    assert refused(tmp_path) == ["AAA: it is in 2 files; leave it in one"]
+    problems = refused(tmp_path, stored={"AAA"})
+    assert problems == ["aaa.csv: AAA: it is in AAA.csv too, which counts; leave it in one file"]
 
 
 def test_a_folder_without_prices_is_refused(tmp_path: Path) -> None:
@@ -185,4 +207,4 @@ def test_a_place_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_header_alone_is_refused(tmp_path: Path) -> None:
-    assert refused(write(tmp_path, bars=BARS[:0])) == ["AAA.csv: AAA: it has no bars"]
+    assert refused(write(tmp_path, bars=BARS[:0])) == ["AAA.csv: AAA: it has no bars; download it again or remove it"]

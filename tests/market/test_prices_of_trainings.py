@@ -49,12 +49,16 @@ def test_at_the_terminal_it_is_told_at_once_and_stays_in_the_queue() -> None:
     assert (training.state, training.attempts) == (TrainingState.QUEUED, 0)
 
 
-def test_refused_prices_do_not_keep_it_from_the_stored_ones(folder: Path, settings: Settings) -> None:
+@pytest.mark.parametrize("content", [None, b"\xff\xfe no text"], ids=["no file", "not a text"])
+def test_prices_that_cannot_be_had_do_not_keep_it_from_the_stored_ones(
+    folder: Path, settings: Settings, content: bytes | None
+) -> None:
     settings.TRAIN_MEMORY_MB = 20  # so that the trainer is seen to start, and ends at once
     symbol = make_symbol("AAA")
     long_ago = last_completed_session(symbol.calendar, now=timezone.now() - timedelta(days=9))
     add_bars(symbol, count=30, end=long_ago)
-    (folder / "AAA.csv").write_bytes(b"\xff\xfe no text")
+    if content:
+        (folder / "AAA.csv").write_bytes(content)
     training = attempted(make_claimed(symbol))
     assert training.error == "The trainer needed more than 20 MB of memory."
 
