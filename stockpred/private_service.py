@@ -96,6 +96,18 @@ class PrivateService:
         """The JSON that `GET /models/ROUTE` answers; raises ServiceError."""
         return self._ask(route, None)
 
+    def manage(self, *arguments: str, **environment: str) -> tuple[float, float]:
+        """Runs a command of manage.py in the service's environment; its seconds and its peak memory in MB. Raises ServiceError."""
+        output = self._folder / "command.log"
+        started = time.perf_counter()
+        with output.open("w") as file:
+            process = subprocess.Popen([*MANAGE, *arguments], env=os.environ | self._env | environment, stdout=file, stderr=file)
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise self.error(f"{arguments[0]} failed: {output.read_text(errors='replace')[-2000:]}")
+        return time.perf_counter() - started, usage.ru_maxrss / 1000
+
     def _ask(self, route: str, body: bytes | None) -> Any:
         url = f"{self.url}/models/{route}"
         request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - our own

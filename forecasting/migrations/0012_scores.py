@@ -65,7 +65,7 @@ DROP FUNCTION forecasting_refuse_change();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0010_versions_know_restatements'),
+        ('forecasting', '0011_exchange_unknown'),
     ]
 
     operations = [

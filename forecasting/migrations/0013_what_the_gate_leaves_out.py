@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0010_versions_know_restatements'),
+        ('forecasting', '0012_scores'),
     ]
 
     operations = [

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.management.pipeline_bench import measure_pipeline, measure_reference
+from forecasting.management.scale_bench import measure_scale
 from stockpred.private_service import PrivateService, ServiceError
 
 CLIENTS = 8
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("symbols", nargs="*", default=[f"SAMPLE{n}" for n in range(1, 9)], metavar="SYMBOL")
         parser.add_argument("--prices", type=Path, help="a folder with SYMBOL.csv files; without it, prices are simulated")
         parser.add_argument("--trainings", type=int, default=24, help="of one trainer, whose memory is watched")
+        parser.add_argument("--scale", type=int, default=1000, metavar="N", help="symbols to import and to do a daily job of")
         parser.add_argument(
             "--reference", type=Path, metavar="SCRIPT", help="another system's training to run beside; needs --prices"
         )
@@ -47,6 +49,8 @@ class Command(BaseCommand):
                 say("service ready after", time.perf_counter() - started, "s")
                 warm_s = measure_trainings(service, tickers)
                 measure_requests(service, tickers[:3])
+                if options["scale"]:
+                    measure_scale(service, options["scale"], say=say)
         except ServiceError as error:
             raise CommandError(str(error)) from error
         measure_pipeline(options["prices"], tickers, trainings=options["trainings"], say=say)

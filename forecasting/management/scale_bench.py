@@ -1,0 +1,53 @@
+"""What `manage.py bench` measures with many symbols: an import and a daily job, and the memory that they take."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+from django.utils import timezone
+
+from forecasting.pipeline.calendars import last_completed_session
+from forecasting.pipeline.simulation import Simulation
+from stockpred.private_service import PrivateService
+
+Say = Callable[[str, float, str], None]
+
+DIFFERENT = 20  # histories; the symbols take turns with them
+FEW = 100  # symbols, whose import shows how memory grows with their number
+
+
+def measure_scale(service: PrivateService, symbols: int, *, say: Say) -> None:
+    """Imports so many simulated histories of some 3,000 bars, then syncs one more bar of each, scores and forecasts them all."""
+    last = last_completed_session("XNYS", now=timezone.now())
+    histories = [Simulation(seed=seed).fetch("SAMPLE1", since=None, through=last).bars for seed in range(DIFFERENT)]
+    with tempfile.TemporaryDirectory() as folder:
+        few, all_of_them = _folder(Path(folder) / "few"), _folder(Path(folder) / "all")
+        _write(few, [bars[:-1] for bars in histories], min(FEW, symbols))
+        _write(all_of_them, [bars[:-1] for bars in histories], symbols)
+        _, before = service.manage("import_prices", str(few))
+        seconds, peak = service.manage("import_prices", str(all_of_them))
+        say(f"import of {symbols:,} histories", seconds, "s")
+        say(f"its memory, relative to an import of {min(FEW, symbols)}", peak / before, "")
+        _write(all_of_them, histories, symbols)
+        yesterday = timezone.localdate() - timedelta(days=1)  # today's was done when the service started
+        seconds, peak = service.manage("daily", "--date", str(yesterday), PRICE_SOURCE="csv", PRICE_DIR=str(all_of_them))
+        say(f"daily job of {symbols:,} stored symbols, one new bar each", seconds, "s")
+        say("its memory, relative to the import", peak / before, "")
+
+
+def _folder(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _write(folder: Path, histories: list[pd.DataFrame], symbols: int) -> None:
+    """Files of these histories under the names of many symbols: links, so that writing them takes no time."""
+    files = [folder / f"HIST{number}.txt" for number in range(len(histories))]
+    for file, bars in zip(files, histories, strict=True):
+        bars.to_csv(file)
+    for number in range(symbols):
+        if not (link := folder / f"SCALE{number}.csv").exists():
+            os.link(files[number % len(files)], link)
