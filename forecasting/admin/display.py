@@ -16,7 +16,6 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from forecasting.api.serializers import decimals
-from forecasting.models import Symbol
 from forecasting.pipeline.calendars import UNKNOWN_CURRENCY
 
 NOTHING = "-"
@@ -76,17 +75,17 @@ def price(value: float | None, *, reference: float | None = None, currency: str 
     return number if currency in ("", UNKNOWN_CURRENCY) else f"{number} {currency}"
 
 
-def currency_of(symbol: Symbol | None) -> str:
-    """The symbol's currency, nothing for the base model."""
-    return symbol.currency if symbol else ""
-
-
 def percent(value: float | None, *, places: int = 1, signed: bool = False) -> str:
     """A number of percent, `12.3 %`."""
     if value is None:
         return NOTHING
     number = round(value, places) + 0.0  # the sum turns -0.0 into 0.0
     return f"{number:{'+' if signed else ''}.{places}f} %"
+
+
+def figure(value: float | None, *, places: int = 4) -> str:
+    """A number without a unit."""
+    return NOTHING if value is None else f"{value:.{places}f}"
 
 
 def day(value: date) -> str:
