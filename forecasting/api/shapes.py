@@ -97,7 +97,10 @@ class VersionMetrics(OutOfSampleMetrics):
         help_text="Of MAE and RMSE: the symbol's currency, or `share of the last close` for a base, whose symbols have many "
         "currencies; R² is then that of the moves."
     )
-    median = MedianWeight(required=False, help_text="Missing from versions of an earlier release.")
+    median = MedianWeight(
+        required=False,
+        help_text="As the base learnt it if the version was trained from one. Missing from versions of an earlier release.",
+    )
     symbols = serializers.IntegerField(required=False, help_text="Only of a base: how many were measured.")
     worst_pinball_ratio = serializers.FloatField(required=False, help_text="Only of a base: of the worst symbol.")
     least_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the least.")
