@@ -31,7 +31,7 @@ class ValidationRows:
     """Forecasts of validation rows, of one symbol or of several, and what happened."""
 
     dates: npt.NDArray[np.datetime64]  # (rows,) as_of
-    exchange: npt.NDArray[np.str_]  # (rows,) of the row's symbol
+    exchange: npt.NDArray[np.str_]  # (rows,) of the row's symbol; empty if all rows are one symbol's
     target: Array  # (rows,) standardised returns
     quantiles: Array  # (rows, levels) ordered, of the target
     volatility: Array  # (rows,)
@@ -89,7 +89,8 @@ def _judged(weight: float, later: pd.DataFrame) -> MedianTest:
     if weight == 0:
         return MedianTest(reason=NONE_CHOSEN, tried=weight)
     p = _p_of(later)
-    by_exchange = {str(name): value for name, rows in later.groupby("exchange") if (value := _p_of(rows)) is not None}
+    named = later[later["exchange"] != ""]
+    by_exchange = {str(name): value for name, rows in named.groupby("exchange") if (value := _p_of(rows)) is not None}
     if p is None:
         reason = TOO_FEW_DAYS
     elif harmed := [name for name, value in by_exchange.items() if value > 1 - SIGNIFICANCE]:

@@ -149,6 +149,14 @@ def test_too_few_later_days_test_nothing() -> None:
     assert (weight, test.p, test.reason) == (0.0, None, TOO_FEW_DAYS)
 
 
+def test_one_symbol_alone_is_not_judged_by_exchange() -> None:
+    rows = foreseen_panel(8, 0.3)
+
+    _, test = fit_median_weight(replace(rows, exchange=np.full(len(rows.target), "")), CONFIG)
+
+    assert (test.reason, test.p_by_exchange) == (BETTER, {})
+
+
 def test_a_veto_takes_the_median_away_and_keeps_what_its_test_said() -> None:
     rows = foreseen_panel(7, 0.6)
     calibration = fit_calibration(rows, CONFIG)
