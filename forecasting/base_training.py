@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 
 import pandas as pd
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 def train(histories: Iterable[tuple[str, pd.DataFrame]], *, progress: Callable[[Progress], None] = ignore) -> BaseModel:
     """A base by this installation's configuration. Raises UntrainableError."""
-    return train_base(histories, registry.forecast_config(), progress=progress)
+    return replace(train_base(histories, registry.forecast_config(), progress=progress), trained_at=timezone.now())
 
 
 def histories(symbols: Collection[str] | None = None, *, through: date = date.max) -> Iterator[tuple[str, pd.DataFrame]]:

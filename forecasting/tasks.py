@@ -177,11 +177,17 @@ def _request_retrainings(*, now: datetime) -> int:
 
 
 def refresh_base() -> bool:
-    """Asks for a new base where the present one is old and enough symbols have bars to make a better one of."""
-    active = ModelVersion.objects.active().filter(symbol=None)
-    recent = active.exclude(pk__in=active.older_than(timedelta(days=settings.BASE_MAX_AGE_DAYS)))
-    enough = Symbol.objects.with_history(ForecastConfig().minimum_bars)[: settings.BASE_MIN_SYMBOLS].count()
-    if recent.exists() or enough < settings.BASE_MIN_SYMBOLS:
+    """Asks for a new base if enough symbols have bars that are newer, by BASE_MAX_AGE_DAYS, than the end of the present one's data.
+
+    Old prices would only give an old base again. One that was trained here not long ago stays in any case: it may have left the
+    newer prices out, because they are too many or do not pass the gate.
+    """
+    age = timedelta(days=settings.BASE_MAX_AGE_DAYS)
+    bases, symbols = ModelVersion.objects.filter(symbol=None), Symbol.objects.with_history(ForecastConfig().minimum_bars)
+    if active := bases.active().first():
+        symbols = symbols.with_bar_since(active.data_end + age)
+    enough = symbols[: settings.BASE_MIN_SYMBOLS].count() == settings.BASE_MIN_SYMBOLS
+    if not enough or bases.exclude(training=None).exclude(pk__in=bases.older_than(age)).exists():
         return False
     training_requests.request_base(reason=TrainingReason.TOO_OLD)
     return True

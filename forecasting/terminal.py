@@ -74,7 +74,7 @@ def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], 
         table.add_row(
             symbol,
             f"{answer['last_close']} {answer['currency']} ({answer['as_of']}{stale})",
-            f"{answer['predicted_price']} ({answer['variation']['percentage']:+.2f} %)",
+            _point_forecast(answer),
             f"{interval['low']} to {interval['high']}",
             answer["target_date"],
             f"{answer['probability_up']:.0%}",
@@ -86,6 +86,12 @@ def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], 
         if symbol not in forecasts:
             where = f" ({where_it_stands(answer['training'])})" if answer.get("training") else ""
             page.print(f"{symbol}: {answer.get('message') or answer.get('error')}{where}")
+
+
+def _point_forecast(answer: Mapping[str, Any]) -> str:
+    if answer["point_forecast"] == "last_close":
+        return f"{answer['predicted_price']} (the last close)"
+    return f"{answer['predicted_price']} ({answer['variation']['percentage']:+.2f} %)"
 
 
 def metrics_table(answers: Iterable[Mapping[str, Any]], *, simulated: bool) -> Table:

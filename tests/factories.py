@@ -37,6 +37,20 @@ METRICS: dict[str, Any] = {
     "directional_accuracy": 0.5212345,
 }
 
+AT_LAST_CLOSE: dict[str, Any] = METRICS | {
+    **{name: METRICS["naive"][name] for name in METRICS["naive"]},
+    "mase": 1.0,
+    "beats_naive_p": None,
+    "directional_accuracy": None,
+    "median": {
+        "weight": 0.0,
+        "reason": "not significantly better than the last close on later validation days",
+        "tried": 0.4312,
+        "p": 0.3123,
+        "p_by_exchange": {"BVMF": 0.62, "XNYS": 0.181},
+    },
+}
+
 _folders = itertools.count(1)
 
 

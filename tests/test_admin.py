@@ -19,7 +19,16 @@ from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symb
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import TrainingState
 from tests.admin_pages import AS_OF, MODELS, Rows, add_task, one_of_each, page, text_of
-from tests.factories import add_bars, make_forecast, make_restatement, make_score, make_symbol, make_training, make_version
+from tests.factories import (
+    AT_LAST_CLOSE,
+    add_bars,
+    make_forecast,
+    make_restatement,
+    make_score,
+    make_symbol,
+    make_training,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -186,6 +195,35 @@ def test_a_base_version_has_a_page(admin_client: Client) -> None:
     base = make_version(None)
 
     assert "base: trained on all symbols together" in text_of(admin_client, page(ModelVersion, "change", base.pk))
+
+
+def test_a_base_says_the_unit_of_its_errors_the_age_of_its_data_and_what_the_test_of_its_median_found(admin_client: Client) -> None:
+    ended = timezone.localdate() - timedelta(days=400)
+    base = make_version(None, metrics=AT_LAST_CLOSE, data_end=ended)
+
+    text = text_of(admin_client, page(ModelVersion, "change", base.pk))
+
+    assert "<td>0.1255 share of the last close</td>" in text
+    assert "data 400 days old" in text
+    assert "last close; weight of the median: 0.00; tried 0.43: not significantly better than the last close" in text
+    assert "(p 0.312; BVMF 0.620, XNYS 0.181)" in text
+
+
+@pytest.mark.parametrize("kind", ["change", "changelist"])
+def test_what_the_last_close_makes_a_constant_is_a_dash(admin_client: Client, kind: str) -> None:
+    version = make_version(make_symbol(), metrics=AT_LAST_CLOSE)
+
+    text = text_of(admin_client, page(ModelVersion, kind, *([version.pk] if kind == "change" else [])))
+
+    assert "1.000" in text
+    assert "0.5000" not in text
+    assert "50.0 %" not in text
+
+
+def test_a_forecast_of_the_last_close_is_named_so(admin_client: Client) -> None:
+    make_forecast(make_version(make_symbol()), AS_OF, price=100.0)
+
+    assert "the last close" in text_of(admin_client, page(Forecast, "changelist"))
 
 
 def test_a_forecast_is_listed_beside_what_happened(admin_client: Client, rows: Rows) -> None:

@@ -1,12 +1,13 @@
 """`manage.py train_base` and `manage.py backtest`: price files or stored bars to a base that serves, and to a scored backtest."""
 
-from datetime import date
+from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from forecasting import registry, training_queue, training_requests
 from forecasting.models import ModelVersion, PriceBar, Training
@@ -14,6 +15,7 @@ from forecasting.models.trainings import Outcome, TrainingReason
 from forecasting.models.versions import VersionState
 from forecasting.pipeline import artifacts
 from forecasting.pipeline.bars import COLUMNS as COLUMNS_OF_BARS
+from forecasting.pipeline.calibration import told_median
 from forecasting.pipeline.simulation import Simulation
 from forecasting.trainer import work
 from tests.factories import make_symbol
@@ -53,7 +55,20 @@ def test_a_base_is_written_to_a_folder_and_says_how_it_was_made(base: Path) -> N
     made = artifacts.read_base(base, artifacts.recorded(base))
     assert made.symbols == ("SAMPLE1", "SAMPLE2")
     assert made.data_end == THROUGH
+    assert made.trained_at
+    assert timezone.now() - made.trained_at < timedelta(minutes=10)
     assert made.command == "python manage.py train_base --prices DIR --through 2018-12-31 --out DIR"
+
+
+def test_what_became_of_the_median_is_printed_with_its_weight(
+    prices: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("train_base", prices=prices, through=THROUGH, out=tmp_path / "again")
+    made = artifacts.read_base(base, artifacts.recorded(base))
+    told = f"median: {told_median(**made.calibration.median_facts)}."
+    assert told in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
+    run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE1"], no_fine_tune=True)
+    assert told in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
 
 
 def test_a_folder_that_is_not_empty_is_not_written_to(prices: Path, base: Path) -> None:

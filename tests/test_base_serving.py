@@ -5,16 +5,17 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
 from forecasting import ledger, market, queue_places, registry, tasks, training_queue, training_requests
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
-from forecasting.models.trainings import TrainingReason
+from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline import artifacts
 from forecasting.pipeline.adaptation import next_factor
 from forecasting.pipeline.artifacts import ArtifactError
-from tests.factories import add_bars, make_score, make_symbol
+from tests.factories import add_bars, make_score, make_symbol, make_training, make_version
 from tests.small_model import BARS_NEEDED, trained_model
 
 pytestmark = pytest.mark.django_db
@@ -148,12 +149,11 @@ def test_forecasts_of_another_version_do_not_move_the_spread() -> None:
 
 def test_the_daily_job_asks_for_a_new_base_where_it_is_old_and_enough_symbols_have_bars(settings: Settings) -> None:
     settings.BASE_MIN_SYMBOLS = 2
-    version = registry.base_version()
-    assert version
-    for ticker in ("SAMPLE1", "SAMPLE2"):
-        add_bars(make_symbol(ticker), count=registry.forecast_config().minimum_bars, end=FRIDAY)
+    assert registry.base_version()
+    with_long_histories("SAMPLE1", "SAMPLE2")
+    base_known_until(FRIDAY - timedelta(days=settings.BASE_MAX_AGE_DAYS - 1))
     assert not tasks.refresh_base()
-    ModelVersion.objects.update(trained_at=NOW - timedelta(days=settings.BASE_MAX_AGE_DAYS))
+    base_known_until(FRIDAY - timedelta(days=settings.BASE_MAX_AGE_DAYS))
     settings.BASE_MIN_SYMBOLS = 3
     assert not tasks.refresh_base()
     settings.BASE_MIN_SYMBOLS = 2
@@ -161,6 +161,49 @@ def test_the_daily_job_asks_for_a_new_base_where_it_is_old_and_enough_symbols_ha
     assert tasks.refresh_base()
     training = Training.objects.get()
     assert (training.subject, training.reason) == ("base", TrainingReason.TOO_OLD)
+
+
+def with_long_histories(*tickers: str) -> None:
+    for ticker in tickers:
+        add_bars(make_symbol(ticker), count=registry.forecast_config().minimum_bars, end=FRIDAY)
+
+
+def base_known_until(day: date) -> None:
+    ModelVersion.objects.update(data_start=day - timedelta(days=1), data_end=day)
+
+
+def test_an_old_base_is_left_alone_if_the_stored_prices_are_as_old(settings: Settings) -> None:
+    settings.BASE_MIN_SYMBOLS = 2
+    registry.base_version()
+    with_long_histories("SAMPLE1", "SAMPLE2")
+    base_known_until(FRIDAY)  # years ago
+    assert not tasks.refresh_base()
+
+
+def test_a_base_that_was_trained_here_is_not_trained_again_every_day_whatever_its_data(settings: Settings) -> None:
+    settings.BASE_MIN_SYMBOLS = 2
+    with_long_histories("SAMPLE1", "SAMPLE2")
+    training = make_training(None, state=TrainingState.SUCCEEDED)
+    old = FRIDAY - timedelta(days=2 * settings.BASE_MAX_AGE_DAYS)
+    make_version(None, training=training, data_start=old, data_end=old)
+    assert not tasks.refresh_base()
+    ModelVersion.objects.update(trained_at=timezone.now() - timedelta(days=settings.BASE_MAX_AGE_DAYS))
+    assert tasks.refresh_base()
+
+
+def test_the_shipped_base_was_trained_when_it_was_made_not_when_it_was_installed() -> None:
+    shipped = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
+    version = registry.base_version()
+    assert version
+    assert version.trained_at == shipped.trained_at == datetime(2026, 11, 25, 3, 11, tzinfo=UTC)
+
+
+def test_the_shipped_base_claims_nothing_that_its_point_forecast_makes_a_constant() -> None:
+    version = registry.base_version()
+    assert version
+    assert version.metrics["median"]["weight"] == 0
+    assert version.metrics["beats_naive_p"] is version.metrics["directional_accuracy"] is None
+    assert version.skill == {"mase": 1.0, "beats_naive": False}
 
 
 def test_a_person_sees_the_trainings_of_the_base_like_any_other() -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from forecasting.models import Forecast, Score, Symbol
 from forecasting.models.scores import ScoreReason
-from tests.factories import add_bars, make_forecast, make_restatement, make_score, make_symbol, make_version
+from tests.factories import METRICS, add_bars, make_forecast, make_restatement, make_score, make_symbol, make_version
 
 APP = "forecasting"
 SCHEMA = """
@@ -111,3 +111,29 @@ def test_symbols_without_bars_lose_the_exchange_that_an_earlier_release_guessed(
     migrate_to("0011")
     found = Symbol.objects.order_by("pk").values_list("exchange", "currency")
     assert list(found) == [(None, ""), (known.exchange, known.currency)]
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_versions_of_an_earlier_release_lose_the_figures_that_their_last_close_made_constants() -> None:
+    at_last_close = make_version(make_symbol("SAMPLE1"), metrics=METRICS | {"mase": 1.0, "beats_naive_p": 0.5})
+    other = make_version(make_symbol("SAMPLE2"), metrics=METRICS)
+    migrate_to("0010")
+    at_last_close.refresh_from_db()
+    assert at_last_close.metrics["beats_naive_p"] == at_last_close.metrics["directional_accuracy"] == 0.5
+    migrate_to("0013")
+    at_last_close.refresh_from_db()
+    assert at_last_close.metrics["beats_naive_p"] is at_last_close.metrics["directional_accuracy"] is None
+    other.refresh_from_db()
+    assert other.metrics == METRICS
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_a_shipped_base_of_an_earlier_release_is_as_old_as_its_training() -> None:
+    told = {"decision": "Ships with the service: trained on 56 symbols.", "data_end": date(2024, 12, 31)}
+    shipped, own = make_version(None, number=1, state="retired", **told), make_version(None, number=2)
+    migrate_to("0010")
+    migrate_to("0013")
+    installed = own.trained_at
+    shipped.refresh_from_db()
+    own.refresh_from_db()
+    assert (shipped.trained_at, own.trained_at) == (datetime(2026, 11, 25, 3, 11, tzinfo=UTC), installed)

@@ -15,7 +15,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from forecasting.models import Symbol
 from forecasting.pipeline.markets import UNKNOWN_CURRENCY, WEEKDAYS, market_at
 from forecasting.pipeline.price_digits import decimals
 from forecasting.pipeline.weeks import is_unknown, trading_days
@@ -88,17 +87,17 @@ def price(value: float | None, *, reference: float | None = None, currency: str 
     return number if currency in ("", UNKNOWN_CURRENCY) else f"{number} {currency}"
 
 
-def currency_of(symbol: Symbol | None) -> str:
-    """The symbol's currency, nothing for the base model."""
-    return symbol.currency if symbol else ""
-
-
 def percent(value: float | None, *, places: int = 1, signed: bool = False) -> str:
     """A number of percent, `12.3 %`."""
     if value is None:
         return NOTHING
     number = round(value, places) + 0.0  # the sum turns -0.0 into 0.0
     return f"{number:{'+' if signed else ''}.{places}f} %"
+
+
+def figure(value: float | None, *, places: int = 4) -> str:
+    """A number without a unit."""
+    return NOTHING if value is None else f"{value:.{places}f}"
 
 
 def day(value: date) -> str:

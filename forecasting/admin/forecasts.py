@@ -79,6 +79,8 @@ class ForecastAdmin(ReadOnlyAdmin):
     def forecast_price(self, forecast: Forecast) -> SafeString:
         """The median, and its change on the last close."""
         median = display.price(forecast.price, currency=forecast.symbol.currency)
+        if forecast.point_forecast == "last_close":
+            return display.with_note(median, "the last close")
         return display.with_note(median, display.percent(forecast.change_percent, places=2, signed=True))
 
     @admin.display(description="interval")

@@ -23,6 +23,7 @@ from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import ModelVersion, Symbol
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.artifacts import ArtifactError
+from forecasting.pipeline.calibration import told_median
 
 STATE_TONES = {VersionState.ACTIVE: Tone.GOOD, VersionState.CANDIDATE: Tone.BUSY, VersionState.REJECTED: Tone.BAD}
 FILES_TONES = {FilesState.KEPT: Tone.GOOD, FilesState.DAMAGED: Tone.BAD}
@@ -54,7 +55,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     search_fields = ("symbol__ticker",)
     fieldsets = (
         (None, {"fields": ("symbol_link", "number", "state_badge", "decision", "trained", "origin")}),
-        ("Out of sample, beside the naive forecast", {"fields": ("errors", "skill", "live")}),
+        ("Out of sample, beside the naive forecast", {"fields": ("errors", "skill", "point_forecast", "live")}),
         ("Data", {"fields": ("data_window", "samples")}),
         ("Files", {"fields": ("folder", "files_badge", "artifacts")}),
         ("Configuration", {"fields": ("pretty_config",), "classes": ("collapse",)}),
@@ -108,8 +109,10 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="trained", ordering="trained_at")
     def trained(self, version: ModelVersion) -> SafeString:
-        """When it was trained, and its age."""
-        return display.with_note(display.day(timezone.localdate(version.trained_at)), display.age(version.trained_at))
+        """When it was trained, and its age; that of a base, which may have been shipped, is its data's."""
+        days = (timezone.localdate() - version.data_end).days
+        age = display.age(version.trained_at) if version.symbol else f"data {display.count(days, 'day')} old"
+        return display.with_note(display.day(timezone.localdate(version.trained_at)), age)
 
     @admin.display(description="origin")
     def origin(self, version: ModelVersion) -> str:
@@ -119,7 +122,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     @admin.display(description="MAE", ordering="metrics__MAE")
     def mae(self, version: ModelVersion) -> SafeString:
         """The mean absolute error, the naive forecast's below."""
-        model = display.price(version.metrics["MAE"], currency=display.currency_of(version.symbol))
+        model = display.price(version.metrics["MAE"], currency=version.error_unit)
         return display.with_note(model, f"naive {display.price(version.metrics['naive']['MAE'])}")
 
     @admin.display(description="MASE", ordering="metrics__mase")
@@ -130,7 +133,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     @admin.display(description="p value", ordering="metrics__beats_naive_p")
     def p_value(self, version: ModelVersion) -> str:
         """Of the test that the naive forecast is beaten."""
-        return f"{version.metrics['beats_naive_p']:.3f}"
+        return display.figure(version.metrics["beats_naive_p"], places=3)
 
     @admin.display(description="coverage", ordering="metrics__coverage_80")
     def coverage(self, version: ModelVersion) -> str:
@@ -149,12 +152,11 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="errors")
     def errors(self, version: ModelVersion) -> SafeString:
-        """The price errors of the model and of the naive forecast, side by side; a base's are shares of the last close."""
-        unit = "" if version.symbol else ", share of the last close"
-        model, naive, currency = version.metrics, version.metrics["naive"], display.currency_of(version.symbol)
+        """The price errors of the model and of the naive forecast, side by side."""
+        model, naive, unit = version.metrics, version.metrics["naive"], version.error_unit
         kinds = {
-            f"Mean absolute error (MAE){unit}": ("MAE", partial(display.price, currency=currency)),
-            f"Root mean squared error (RMSE){unit}": ("RMSE", partial(display.price, currency=currency)),
+            "Mean absolute error (MAE)": ("MAE", partial(display.price, currency=unit)),
+            "Root mean squared error (RMSE)": ("RMSE", partial(display.price, currency=unit)),
             "Mean absolute percentage error (MAPE)": ("MAPE", partial(display.percent, places=3)),
         }
         rows = [
@@ -170,12 +172,19 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         metrics = version.metrics
         rows = (
             ("Error over the naive forecast's (MASE)", f"{metrics['mase']:.4f}", "1, lower is better"),
-            ("p value of beating the naive forecast", f"{metrics['beats_naive_p']:.4f}", "significant below 0.05"),
+            ("p value of beating the naive forecast", display.figure(metrics["beats_naive_p"]), "significant below 0.05"),
             ("Quantile loss over that of past returns", f"{metrics['pinball_ratio']:.4f}", "1, lower is better"),
             ("Closes inside the 80 % interval", display.percent(100 * metrics["coverage_80"]), "80 % is right"),
-            ("Direction of the move forecast", display.percent(100 * metrics["directional_accuracy"]), "50 %, higher is better"),
+            ("Direction of the move forecast", _direction(metrics["directional_accuracy"]), "50 %, higher is better"),
         )
         return display.table(("", "model", "how to read it"), rows)
+
+    @admin.display(description="point forecast")
+    def point_forecast(self, version: ModelVersion) -> str:
+        """Whose it is, the weight of the network's median, and what the tests said of that, unless an earlier release made it."""
+        whose = "last close" if version.metrics["beats_naive_p"] is None else "model"
+        median = version.metrics.get("median")
+        return f"{whose}; weight of the median: {told_median(**median)}" if median else whose
 
     @admin.display(description="live record")
     def live(self, version: "RecordedVersion") -> str:
@@ -233,6 +242,10 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 def _difference(model: float, naive: float) -> str:
     """How much larger the model's error is than the naive forecast's."""
     return display.percent(100 * (model / naive - 1), places=2, signed=True) if naive else display.NOTHING
+
+
+def _direction(share: float | None) -> str:
+    return display.percent(None if share is None else 100 * share)
 
 
 def _short(digest: str) -> SafeString:

@@ -1,4 +1,7 @@
-"""The examples of the OpenAPI document, as values; the tests check each against its shape."""
+"""The examples of the OpenAPI document, as values; the tests check each against its shape, and them all against each other.
+
+Their figures are those of one run on real prices that ended on 2024-12-30 (hence `stale`), served by the base that ships.
+"""
 
 from typing import Any
 
@@ -11,60 +14,58 @@ SYMBOLS = {"symbols": ["BBAS3.SA", "PETR4.SA"]}
 SYMBOL = {"symbol": "BBAS3.SA"}
 
 WAITING: dict[str, Any] = {
-    "id": 7,
+    "id": 4,
     "state": "queued",
     "reason": "never_trained",
     "position": 1,
-    "expected_wait": 6,
+    "expected_wait": 22,
     "stage": "",
     "epoch": None,
     "epochs": None,
     "progress": 0.0,
     "error": "",
-    "created_at": "2025-06-02T03:00:00Z",
+    "created_at": "2026-11-26T13:33:06Z",
 }
 RUNNING = WAITING | {
     "state": "running",
+    "reason": "requested",
     "position": 0,
-    "expected_wait": 3,
+    "expected_wait": 12,
     "stage": "fitting",
-    "epoch": 18,
-    "epochs": 20,
-    "progress": 0.45,
+    "epoch": 3,
+    "epochs": 8,
+    "progress": 0.188,
 }
 
 # Of `check` and `metrics`: what they say of one symbol.
-MODEL_AVAILABLE = {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, "version": 3, "training": None}
+MODEL_AVAILABLE = {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, "version": 2, "training": None}
 NO_MODEL = {"symbol": "PETR4.SA", "model_exists": False, "version": None}
 TRAINING_STARTED = NO_MODEL | {"message": STARTED, "training": WAITING}
 TRAINING_IN_PROGRESS = NO_MODEL | {"message": IN_PROGRESS, "training": RUNNING}
 TRAINING_NOT_STARTED = NO_MODEL | {
-    "message": NOT_STARTED.format(reason="PETR4.SA has 120 bars; at least 490 are needed"),
+    "message": NOT_STARTED.format(reason="PETR4.SA has 120 bars; at least 496 are needed"),
     "training": None,
-}
-OUT_OF_SAMPLE: dict[str, Any] = {
-    "MAE": 0.123,
-    "RMSE": 0.456,
-    "MAPE": 1.23,
-    "R²": 0.89,
-    "last_data_date": "2025-06-01",
-    "training_duration": 4.2,
-    "training_data_size": 1600,
-    "validation_data_size": 350,
-    "naive": {"MAE": 0.124, "RMSE": 0.455, "MAPE": 1.24, "R²": 0.89},
-    "mase": 0.998,
-    "beats_naive_p": 0.31,
-    "pinball_ratio": 0.985,
-    "coverage_80": 0.801,
-    "directional_accuracy": 0.52,
-    "test_size": 350,
 }
 METRICS = {
     "symbol": "BBAS3.SA",
-    "metrics": OUT_OF_SAMPLE
-    | {
-        "version": 3,
-        "live": {"forecasts": 40, "mae": 0.13, "mase": 1.01, "coverage_80": 0.79},
+    "metrics": {
+        "MAE": 0.2073,
+        "RMSE": 0.2678,
+        "MAPE": 0.8859,
+        "R²": 0.9812,
+        "last_data_date": "2024-10-30",
+        "training_duration": 8.1,
+        "training_data_size": 1619,
+        "validation_data_size": 347,
+        "naive": {"MAE": 0.2073, "RMSE": 0.2678, "MAPE": 0.8859, "R²": 0.9812},
+        "mase": 1.0,
+        "beats_naive_p": None,
+        "pinball_ratio": 0.9819,
+        "coverage_80": 0.8098,
+        "directional_accuracy": None,
+        "test_size": 347,
+        "version": 2,
+        "live": {"forecasts": 44, "mae": 0.2326, "mase": 1.0, "coverage_80": 0.8182},
         "simulated": False,
     },
 }
@@ -72,30 +73,31 @@ METRICS_NOT_AVAILABLE = {"symbol": "PETR4.SA", "error": NO_METRICS}
 
 FORECAST = {
     "status": "success",
-    "predicted_price": 16.04,
-    "variation": {"status": "negative", "percentage": -0.98},
-    "last_close": 16.2,
-    "as_of": "2025-06-02",
-    "target_date": "2025-06-03",
-    "stale": False,
-    "interval": {"level": 0.8, "low": 15.7, "high": 16.41, "spread_factor": 1.02},
-    "probability_up": 0.354,
+    "predicted_price": 23.06,
+    "point_forecast": "last_close",
+    "variation": {"status": "neutral", "percentage": 0.0},
+    "last_close": 23.06,
+    "as_of": "2024-12-30",
+    "target_date": "2025-01-02",
+    "interval": {"level": 0.8, "low": 22.74, "high": 23.41, "spread_factor": 0.9904},
+    "probability_up": 0.5,
     "quantiles": {
-        "0.05": 15.6,
-        "0.1": 15.7,
-        "0.25": 15.87,
-        "0.5": 16.04,
-        "0.75": 16.23,
-        "0.9": 16.41,
-        "0.95": 16.5,
+        "0.05": 22.62,
+        "0.1": 22.74,
+        "0.25": 22.91,
+        "0.5": 23.06,
+        "0.75": 23.24,
+        "0.9": 23.41,
+        "0.95": 23.52,
     },
-    "model": {"version": 3, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
-    "skill": {"mase": 0.998, "beats_naive": False},
+    "model": {"version": 2, "kind": "symbol", "trained_at": "2026-11-26T13:32:59Z"},
+    "skill": {"mase": 1.0, "beats_naive": False},
     "currency": "BRL",
+    "stale": True,
     "simulated": False,
 }
 FORECAST_AND_TRAINING = {
-    "predictions": {"BBAS3.SA": FORECAST, "PETR4.SA": {"status": "training", "message": STARTED, "training": WAITING}}
+    "predictions": {"BBAS3.SA": FORECAST, "PETR4.SA": {"status": "training", "message": IN_PROGRESS, "training": WAITING}}
 }
 FORECAST_AND_FAILURE = {
     "predictions": {
@@ -106,99 +108,143 @@ FORECAST_AND_FAILURE = {
 
 RETRAINING = {
     "message": "Re-training initiated for model: BBAS3.SA",
-    "training": WAITING | {"reason": "requested"},
+    "training": WAITING | {"id": 3, "reason": "requested", "expected_wait": 20, "created_at": "2026-11-26T13:32:43Z"},
 }
 
 # Rows of the lists.
 FINDING_ROW = {
-    "id": 12,
-    "symbol": "BA.L",
-    "rule": "unit jump",
-    "verdict": "refused",
-    "date": "2025-06-02",
-    "value": 7.748,
-    "text": "close is 7.748 on 2025-06-02 after 765 on 2025-05-30, about a hundredth: two units are mixed",
-    "found_at": "2025-06-03T03:00:00Z",
+    "id": 62,
+    "symbol": "BBAS3.SA",
+    "rule": "old bars",
+    "verdict": "noted",
+    "date": None,
+    "value": 474.0,
+    "text": "the last bar is of 2024-12-30, 474 sessions before 2026-11-25",
+    "found_at": "2026-11-26T13:33:06.110571Z",
 }
 
 SYMBOL_ROW = {
     "symbol": "BBAS3.SA",
     "exchange": "BVMF",
     "currency": "BRL",
-    "last_date": "2025-06-02",
-    "last_close": 16.2,
-    "synced_at": "2025-06-03T03:00:00Z",
+    "last_date": "2024-12-30",
+    "last_close": 23.058996,
+    "synced_at": "2026-11-26T13:33:05.976162Z",
     "upstream_state": "ok",
     "upstream_reason": "",
     "unknown_until": None,
-    "restatements": [
-        {
-            "reason": "dividend",
-            "date": "2025-05-15",
-            "ratio": 0.9873,
-            "bars_changed": 2613,
-            "restated_at": "2025-05-16T03:00:09Z",
-        }
-    ],
+    "restatements": [],
+}
+ERRORS = {
+    "MAE": 0.20734415561959652,
+    "RMSE": 0.26783549287892094,
+    "MAPE": 0.8858511911712074,
+    "R²": 0.981182922195452,
 }
 VERSION_ROW: dict[str, Any] = {
-    "id": 12,
+    "id": 3,
     "symbol": "BBAS3.SA",
     "kind": "symbol",
-    "number": 3,
+    "number": 2,
     "state": "active",
-    "decision": "Replaces version 2.",
-    "metrics": OUT_OF_SAMPLE,
+    "decision": "Replaces version 1: not significantly worse; on 341 sessions that both forecast out of sample, its quantile loss "
+    "is 0.02% larger (p = 0.211 that it is no worse).",
+    "metrics": {
+        **ERRORS,
+        "last_data_date": "2024-10-30",
+        "training_duration": 8.1,
+        "training_data_size": 1619,
+        "validation_data_size": 347,
+        "naive": ERRORS,
+        "mase": 1.0,
+        "beats_naive_p": None,
+        "pinball_ratio": 0.9819003971348547,
+        "coverage_80": 0.8097982708933718,
+        "directional_accuracy": None,
+        "test_size": 347,
+        "median": {
+            "weight": 0.0,
+            "reason": "significantly worse than the last close on later validation days at BVMF",
+            "tried": 0.5626261168027143,
+            "p": 0.8749235900534864,
+            "p_by_exchange": {"BVMF": 0.973447386840046, "XLON": 0.48849531546144265, "XNYS": 0.6163889287282204},
+        },
+        "unit": "BRL",
+    },
     "config": ForecastConfig().to_dict(),
-    "data_start": "2016-01-04",
-    "data_end": "2025-06-01",
-    "bar_count": 2340,
-    "files": {"model.onnx": {"sha256": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef", "size": 24576}},
+    "data_start": "2015-01-02",
+    "data_end": "2024-10-30",
+    "bar_count": 2439,
+    "files": {
+        "model.onnx": {"sha256": "808e75b968616ddd720ab4782373ddcaa5697ccdf657b61d2cdedc958a8ee28e", "size": 24309},
+        "model.weights.h5": {"sha256": "79b5b2c0cf5519f8bf001beccdb5e68f0dc6a4240e8f12bd25849e0aca4cec29", "size": 52120},
+        "meta.json": {"sha256": "31ed7bbd772e9d0fcdfae5d187fed1e7b9c2a56f69672ebd34f0a8a5a3e3503d", "size": 4013},
+        "backtest.csv": {"sha256": "12bcf1b7f3e89bb2534bc113430733de4b05c3ab35675fee1e7dccaa369f6833", "size": 56782},
+    },
     "files_state": "kept",
-    "trained_at": "2025-06-01T03:04:05Z",
+    "trained_at": "2026-11-26T13:32:59.796155Z",
     "data_revised": False,
-    "live": {"forecasts": 40, "mae": 0.13, "mase": 1.01, "coverage_80": 0.79},
+    "live": {"forecasts": 39, "mae": 0.2519199999999992, "mase": 1.0, "coverage_80": 0.7948717948717948},
 }
 ACTIVATED = VERSION_ROW | {"decision": "Activated by staff."}
 TRAINING_ROW = {
-    "id": 7,
+    "id": 3,
     "symbol": "BBAS3.SA",
     "state": "succeeded",
-    "reason": "too_old",
-    "priority": 10,
+    "reason": "requested",
+    "priority": 50,
     "attempts": 1,
-    "stage": "trained",
+    "stage": "published",
     "epoch": None,
     "epochs": None,
     "progress": 1.0,
     "error": "",
-    "created_at": "2025-06-01T03:00:00Z",
-    "started_at": "2025-06-01T03:04:00Z",
-    "finished_at": "2025-06-01T03:04:05Z",
+    "created_at": "2026-11-26T13:32:43.874307Z",
+    "started_at": "2026-11-26T13:32:43.912520Z",
+    "finished_at": "2026-11-26T13:32:59.798683Z",
 }
-CANCELLED = TRAINING_ROW | {"state": "cancelled", "stage": "fitting", "epoch": 18, "epochs": 20, "progress": 0.45}
+CANCELLED = TRAINING_ROW | {
+    "id": 5,
+    "symbol": "PETR4.SA",
+    "state": "cancelled",
+    "stage": "fitting",
+    "epoch": 2,
+    "epochs": 8,
+    "progress": 0.125,
+    "created_at": "2026-11-26T13:33:28.446607Z",
+    "started_at": "2026-11-26T13:33:30.034748Z",
+    "finished_at": "2026-11-26T13:33:44.339108Z",
+}
 FORECAST_ROW: dict[str, Any] = {
-    "id": 99,
+    "id": 44,
     "symbol": "BBAS3.SA",
-    "version": 3,
+    "version": 2,
     "kind": "symbol",
-    "as_of": "2025-06-02",
-    "target_date": "2025-06-03",
-    "last_close": 16.2,
-    "price": 16.04,
-    "quantiles": FORECAST["quantiles"],
+    "as_of": "2024-12-27",
+    "target_date": "2024-12-30",
+    "last_close": 23.001755,
+    "price": 23.001755,
+    "quantiles": {
+        "0.05": 22.632035733910943,
+        "0.1": 22.729246593386538,
+        "0.25": 22.874844572935817,
+        "0.5": 23.001755,
+        "0.75": 23.16376256868743,
+        "0.9": 23.304961312969926,
+        "0.95": 23.396347814306214,
+    },
     "interval_level": 0.8,
-    "interval_low": 15.7,
-    "interval_high": 16.41,
-    "spread_factor": 1.02,
-    "probability_up": 0.354,
-    "issued_at": "2025-06-03T03:05:00Z",
-    "actual_date": "2025-06-03",
-    "actual_close": 16.1,
-    "absolute_error": 0.06,
-    "naive_absolute_error": 0.1,
+    "interval_low": 22.729246593386538,
+    "interval_high": 23.304961312969926,
+    "spread_factor": 0.9910403787728866,
+    "probability_up": 0.5,
+    "issued_at": "2026-11-26T13:33:05.943981Z",
+    "actual_date": "2024-12-30",
+    "actual_close": 23.058996,
+    "absolute_error": 0.05724100000000121,
+    "naive_absolute_error": 0.05724100000000121,
     "inside_interval": True,
-    "scored_at": "2025-06-04T03:05:00Z",
+    "scored_at": "2026-11-26T13:33:06.137952Z",
 }
 SCORE: dict[str, Any] = {name: FORECAST_ROW[name] for name in ("actual_date", *SCORE_FIELDS)}
 FORECAST_DETAIL = FORECAST_ROW | {"scores": [SCORE | {"reason": "first"}]}

@@ -5,15 +5,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from forecasting.api.shapes import ArtifactFile, LiveRecord, OutOfSampleMetrics
+from forecasting.api.shapes import ArtifactFile, LiveRecord, VersionMetrics
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Score, Symbol, Training
 
 RESTATEMENTS_SHOWN = 5
-
-
-@extend_schema_field(OutOfSampleMetrics)
-class MetricsField(serializers.JSONField):
-    """A version's metrics, as they were stored."""
 
 
 @extend_schema_field(serializers.DictField(child=ArtifactFile()))
@@ -75,7 +70,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
     kind = serializers.ChoiceField(choices=("symbol", "base"), read_only=True)
     config = serializers.DictField(read_only=True, help_text="Every knob of the training.")
-    metrics = MetricsField(read_only=True, help_text="Out of sample, beside the naive forecast's.")
+    metrics = serializers.SerializerMethodField(help_text="Out of sample, beside the naive forecast's.")
     files = FilesField(read_only=True, help_text="By name.")
     live = serializers.SerializerMethodField(
         help_text="What became of the forecasts that this version served; null for a base, which serves many currencies."
@@ -92,6 +87,11 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "files", "files_state", "trained_at", "data_revised", "live",
         )  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(VersionMetrics)
+    def get_metrics(self, version: ModelVersion) -> dict[str, Any]:
+        """As they were stored, with the unit of the errors."""
+        return {**version.metrics, "unit": version.error_unit}
 
     @extend_schema_field(LiveRecord(allow_null=True))
     def get_live(self, version: ModelVersion) -> dict[str, Any] | None:

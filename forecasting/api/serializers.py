@@ -118,21 +118,20 @@ def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
     if card is None:
         return {"symbol": ticker, "error": NO_METRICS}
     stored = card.version.metrics
-    rounded = {name: error_of_prices(stored[name]) for name in CLASSICAL_METRICS}
     return {
         "symbol": ticker,
-        "metrics": rounded
-        | {
+        "metrics": {
+            **{name: error_of_prices(stored[name]) for name in CLASSICAL_METRICS},
             "last_data_date": stored["last_data_date"],
             "training_duration": round(stored["training_duration"], 1),
             "training_data_size": stored["training_data_size"],
             "validation_data_size": stored["validation_data_size"],
             "naive": {name: error_of_prices(stored["naive"][name]) for name in CLASSICAL_METRICS},
             "mase": round(stored["mase"], 4),
-            "beats_naive_p": round(stored["beats_naive_p"], 4),
+            "beats_naive_p": rounded(stored["beats_naive_p"]),
             "pinball_ratio": round(stored["pinball_ratio"], 4),
             "coverage_80": round(stored["coverage_80"], 4),
-            "directional_accuracy": round(stored["directional_accuracy"], 4),
+            "directional_accuracy": rounded(stored["directional_accuracy"]),
             "test_size": stored["test_size"],
             "version": card.version.number,
             "live": live_json(card),
@@ -144,6 +143,11 @@ def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
 def error_of_prices(error: float) -> float:
     """An error with four decimals, with more if it is small."""
     return round(error, max(4, decimals(error)))
+
+
+def rounded(figure: float | None) -> float | None:
+    """To four decimals; None if it was not measured."""
+    return None if figure is None else round(figure, 4)
 
 
 def live_json(card: Scorecard) -> dict[str, Any]:
@@ -178,6 +182,7 @@ def forecast_json(forecast: Forecast) -> dict[str, Any]:
     version = forecast.version
     return {
         "predicted_price": round(forecast.price, places),
+        "point_forecast": forecast.point_forecast,
         "variation": {
             "status": "positive" if percentage > 0 else "negative" if percentage < 0 else "neutral",
             "percentage": percentage,

@@ -66,11 +66,45 @@ class OutOfSampleMetrics(ClassicalMetrics):
     validation_data_size = serializers.IntegerField(help_text="Windows.")
     naive = ClassicalMetrics(help_text="The errors of repeating the last close.")
     mase = serializers.FloatField(help_text="MAE divided by the naive forecast's: below 1 is better than repeating the last close.")
-    beats_naive_p = serializers.FloatField(help_text="One-sided Diebold-Mariano p-value; small means better than naive.")
+    beats_naive_p = serializers.FloatField(
+        allow_null=True,
+        help_text="One-sided Diebold-Mariano p-value; small means better than naive. Null if the point forecast is the last close.",
+    )
     pinball_ratio = serializers.FloatField(help_text="Quantile loss divided by that of the last 250 sessions' quantiles.")
     coverage_80 = serializers.FloatField(help_text="Share of closes inside the 80 % interval.")
-    directional_accuracy = serializers.FloatField(help_text="Share of sessions whose direction was right.")
+    directional_accuracy = serializers.FloatField(
+        allow_null=True, help_text="Share of sessions whose direction was right. Null if the point forecast is the last close."
+    )
     test_size = serializers.IntegerField(help_text="Sessions.")
+
+
+class MedianWeight(Shape):
+    """How much of the network's own median is in the point forecast, and why. The rest is the last close."""
+
+    weight = serializers.FloatField(min_value=0, max_value=1, help_text="0: the point forecast is the last close.")
+    reason = serializers.CharField(help_text="What became of the weight that was tried.")
+    tried = serializers.FloatField(allow_null=True, help_text="The weight that the earlier validation days chose.")
+    p = serializers.FloatField(
+        allow_null=True, help_text="One-sided p-value on the later validation days; small means better than the last close."
+    )
+    p_by_exchange = serializers.DictField(child=serializers.FloatField(), help_text="The same, of each exchange's symbols alone.")
+
+
+class VersionMetrics(OutOfSampleMetrics):
+    """Unrounded. A base's are over all its symbols: ratios and coverage are means over them."""
+
+    unit = serializers.CharField(
+        help_text="Of MAE and RMSE: the symbol's currency, or `share of the last close` for a base, whose symbols have many "
+        "currencies; R² is then that of the moves."
+    )
+    median = MedianWeight(
+        required=False,
+        help_text="As the base learnt it if the version was trained from one. Missing from versions of an earlier release.",
+    )
+    symbols = serializers.IntegerField(required=False, help_text="Only of a base: how many were measured.")
+    worst_pinball_ratio = serializers.FloatField(required=False, help_text="Only of a base: of the worst symbol.")
+    least_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the least.")
+    most_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the most.")
 
 
 class LiveRecord(Shape):
@@ -139,6 +173,11 @@ class Prediction(Shape):
         help_text="`success`: the forecast. `training`: `message` and `training`, try again later. `failed`: `error`.",
     )
     predicted_price = serializers.FloatField(required=False, help_text=f"Median of the next session's close. {PRICE}")
+    point_forecast = serializers.ChoiceField(
+        ["last_close", "model"],
+        required=False,
+        help_text="What `predicted_price` is: the last close, or the model's median, where that was significantly better.",
+    )
     variation = Variation(required=False)
     last_close = serializers.FloatField(required=False, help_text=PRICE)
     as_of = serializers.DateField(required=False, help_text="The last session that the forecast knew.")

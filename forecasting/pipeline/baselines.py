@@ -23,7 +23,8 @@ def ewma_quantiles(table: FeatureTable, levels: Array, *, known: int) -> Array:
 
 def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], config: ForecastConfig) -> pd.DataFrame:
     """One row a method: pinball ratio (geometric mean over symbols, and the worst), MAE over the naive forecast's, coverage of the
-    interval (mean, least, most over symbols), p-value of beating the naive forecast (averaged per date, as symbols share days).
+    interval (mean, least, most over symbols), p-value of beating the naive forecast (averaged per date, as symbols share days; NaN
+    if the forecasts are the naive ones).
 
     `forecasts` as `backtest` gives them; the last forecast of each symbol, whose session has not happened, does not count.
     Without rows where no forecast's session has happened.
@@ -49,7 +50,8 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
             "most": by_method["covered"].max(),
         }
     )
-    beats = improvement_p(pd.concat(gains).groupby(level=0).mean().to_numpy())
+    gain = pd.concat(gains).groupby(level=0).mean().to_numpy()
+    beats = improvement_p(gain) if gain.any() else np.nan
     return summary.assign(**{"p of beating naive": [beats if name == FORECAST else np.nan for name in summary.index]})
 
 

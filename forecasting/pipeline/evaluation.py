@@ -1,6 +1,7 @@
 """Metrics of out-of-sample forecasts, each beside the naive forecast: the next close equals the last one.
 
-Every function takes arrays of equal length, one entry per forecast, and returns one finite number.
+Every function takes arrays of equal length, one entry per forecast, and returns one finite number, or None for what the naive
+forecast makes a constant, such as the share of directions that a forecast of no move has right.
 """
 
 from typing import Any
@@ -68,12 +69,14 @@ def mase(actual: Array, forecast: Array, naive: Array) -> float:
     return float(np.abs(actual - forecast).mean() / np.abs(actual - naive).mean())
 
 
-def beats_naive_p(actual: Array, forecast: Array, naive: Array) -> float:
-    """p-value against "the forecast's absolute error is not smaller than the naive one's"; 0.5 if the two never differ.
+def beats_naive_p(actual: Array, forecast: Array, naive: Array) -> float | None:
+    """p-value against "the forecast's absolute error is not smaller than the naive one's"; None if the two never differ.
 
     Diebold & Mariano, Comparing Predictive Accuracy (1995), for one step ahead, with the small-sample correction and
     Student's t of Harvey, Leybourne & Newbold, Testing the equality of prediction mean squared errors (1997).
     """
+    if (forecast == naive).all():
+        return None
     return improvement_p(np.abs(actual - naive) - np.abs(actual - forecast))
 
 
@@ -108,13 +111,13 @@ def coverage(actual: Array, low: Array, high: Array) -> float:
     return float(((low <= actual) & (actual <= high)).mean())
 
 
-def directional_accuracy(actual: Array, forecast: Array, last: Array) -> float:
+def directional_accuracy(actual: Array, forecast: Array, last: Array) -> float | None:
     """Share of the moves whose direction was forecast. A forecast of no move counts half; sessions without a move do not count.
 
-    0.5 if nothing moved.
+    None if nothing moved, or if no forecast did.
     """
     moved = actual != last
-    if not moved.any():
-        return 0.5
+    if not moved.any() or (forecast == last).all():
+        return None
     agreement = np.sign(forecast - last)[moved] * np.sign(actual - last)[moved]
     return float((1 + agreement.mean()) / 2)

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -46,9 +47,10 @@ def load_base(version: ModelVersion) -> BaseModel:
 def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
     """The base as the one that serves from now on, outside of any training. Raises OSError."""
     version_id, files, folder = write_files(base)
+    trained: dict[str, Any] = {"trained_at": base.trained_at} if base.trained_at else {}
     with transaction.atomic():
         locked_versions(None).active().update(state=VersionState.RETIRED)
-        return create(base, files, version_id=version_id, symbol=None, folder=folder, decision=decision)
+        return create(base, files, version_id=version_id, symbol=None, folder=folder, decision=decision, **trained)
 
 
 @transaction.atomic

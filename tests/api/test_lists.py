@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 from rest_framework.test import APIClient
 
+from forecasting import registry
 from forecasting.models import Forecast, Symbol
 from forecasting.models.scores import ScoreReason
 from forecasting.models.symbols import UpstreamState
@@ -105,7 +106,7 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "number": 1,
         "state": "active",
         "decision": "First version.",
-        "metrics": METRICS,
+        "metrics": METRICS | {"unit": "USD"},
         "config": version.config,
         "data_start": "2020-01-02",
         "data_end": "2025-06-02",
@@ -116,6 +117,16 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "data_revised": False,
         "live": {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None},
     }
+
+
+def test_a_bases_errors_have_a_unit_and_its_median_a_reason(get: Send) -> None:
+    registry.base_version()
+    (row,) = get("/models/versions")["results"]
+    metrics = row["metrics"]
+    assert metrics["unit"] == "share of the last close"
+    assert metrics["median"]["weight"] == 0
+    assert metrics["median"]["p"] > 0.05
+    assert metrics["symbols"] > 50
 
 
 def test_symbols_show_their_newest_restatements_and_versions_that_their_bars_were_revised(get: Send) -> None:

@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from forecasting.models import Symbol, Training
 from tests.api.conftest import Count, Send
-from tests.factories import METRICS, make_forecast, make_symbol, make_version
+from tests.factories import AT_LAST_CLOSE, METRICS, make_forecast, make_symbol, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +41,13 @@ def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Sen
             },
         }
     ]
+
+
+def test_figures_that_a_forecast_of_the_last_close_makes_constants_are_null(post: Send) -> None:
+    make_version(make_symbol(), metrics=AT_LAST_CLOSE)
+    (answer,) = post("metrics", {"symbols": ["SAMPLE1"]})
+    names = ("mase", "beats_naive_p", "directional_accuracy")
+    assert [answer["metrics"][name] for name in names] == [1.0, None, None]
 
 
 def test_a_symbol_without_a_model_has_an_error_beside_the_others_metrics(post: Send) -> None:

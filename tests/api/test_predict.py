@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from forecasting import registry
 from forecasting.models import Forecast, Training
 from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.pipeline.calibration import Calibration
 from tests.api.conftest import Count, Predict, Send
 from tests.api.serving import VOLATILITY, add_steady_bars, file_of, serve
-from tests.factories import make_forecast, make_symbol, make_training, make_version
-from tests.small_model import BARS_NEEDED, QUANTILES
+from tests.factories import AT_LAST_CLOSE, make_claimed, make_forecast, make_symbol, make_training, make_version
+from tests.small_model import BARS_NEEDED, QUANTILES, trained_model
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("today")]
 
@@ -33,6 +35,7 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
     prices = [price(each) for each in QUANTILES]
     assert predict("BBAS3.SA") == {
         "predicted_price": prices[3],
+        "point_forecast": "model",
         "status": "success",
         "variation": {"status": "positive", "percentage": 0.1},
         "last_close": 100.0,
@@ -47,6 +50,17 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
         "currency": "BRL",
         "simulated": True,
     }
+
+
+def test_a_forecast_of_the_last_close_says_so_and_claims_no_skill(predict: Predict) -> None:
+    add_steady_bars(symbol := make_symbol(), end=LAST_SESSION)
+    training = make_claimed(symbol)
+    trained = trained_model(metrics=AT_LAST_CLOSE, calibration=Calibration(median_weight=0.0, spread=1.0))
+    registry.publish(trained, training_id=training.pk, fence=training.fence)
+    answer = predict()
+    assert (answer["point_forecast"], answer["predicted_price"]) == ("last_close", answer["last_close"])
+    assert answer["variation"] == {"status": "neutral", "percentage": 0.0}
+    assert answer["skill"] == {"mase": 1.0, "beats_naive": False}
 
 
 @pytest.mark.parametrize(("ticker", "target"), [("SAMPLE1", "2025-06-02"), ("BTC-USD", "2025-05-31")])

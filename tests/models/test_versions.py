@@ -61,7 +61,7 @@ def test_older_than_compares_with_the_time_of_the_training() -> None:
     assert list(ModelVersion.objects.active().older_than(timedelta(days=15))) == [old]
 
 
-@pytest.mark.parametrize(("p_value", "beats"), [(0.049, True), (0.05, False)])
-def test_a_version_beats_the_naive_forecast_only_significantly(p_value: float, beats: bool) -> None:
+@pytest.mark.parametrize(("p_value", "beats"), [(0.049, True), (0.05, False), (None, False)])
+def test_a_version_beats_the_naive_forecast_only_significantly(p_value: float | None, beats: bool) -> None:
     version = make_version(make_symbol(), metrics={"mase": 0.98, "beats_naive_p": p_value})
     assert version.skill == {"mase": 0.98, "beats_naive": beats}

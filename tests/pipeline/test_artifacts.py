@@ -12,6 +12,8 @@ import pytest
 
 from forecasting.pipeline import artifacts
 from forecasting.pipeline.artifacts import ArtifactError, ArtifactFile, BaseModel, Fit, ServingModel, TrainedModel
+from forecasting.pipeline.calibration import Calibration, MedianTest
+from forecasting.pipeline.conformal import BETTER
 from forecasting.pipeline.windows import Scaler, Seen
 from tests.pipeline.market_data import TINY, serving_model
 
@@ -233,6 +235,24 @@ def rewritten(folder: Path, files: Files, **changes: object) -> Files:
     content = json.dumps(meta).encode()
     (folder / "meta.json").write_bytes(content)
     return files | {"meta.json": ArtifactFile(hashlib.sha256(content).hexdigest(), len(content))}
+
+
+def test_a_model_of_a_release_that_recorded_no_test_of_the_median_is_read(tmp_path: Path, files: Files) -> None:
+    old = {"median_weight": 0.25, "spread": 1.1, "factor": 1.2}
+
+    model = artifacts.read(tmp_path, rewritten(tmp_path, files, calibration=old))
+
+    assert model.calibration == Calibration(median_weight=0.25, spread=1.1, factor=1.2)
+    assert "not recorded" in model.calibration.median_facts["reason"]
+
+
+def test_the_test_of_the_median_survives_a_round_trip(tmp_path: Path, files: Files) -> None:
+    test = MedianTest(reason=BETTER, tried=0.5, p=0.01, p_by_exchange={"XNYS": 0.02})
+    calibration = Calibration(median_weight=0.5, spread=1.1, median_test=test)
+
+    model = artifacts.read(tmp_path, rewritten(tmp_path, files, calibration=asdict(calibration)))
+
+    assert model.calibration == calibration
 
 
 @pytest.mark.parametrize(

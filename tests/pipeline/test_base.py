@@ -11,6 +11,7 @@ import pytest
 
 from forecasting.pipeline.artifacts import BaseModel
 from forecasting.pipeline.base import train_base
+from forecasting.pipeline.conformal import BETTER, VETOED
 from forecasting.pipeline.forecaster import Forecaster
 from forecasting.pipeline.training import Progress, train
 from forecasting.pipeline.windows import UntrainableError
@@ -96,6 +97,32 @@ def test_too_few_windows_to_fit_on_are_refused_with_the_number_needed() -> None:
 def test_a_fit_that_diverges_is_a_failure_with_a_reason() -> None:
     with pytest.raises(UntrainableError, match="The base model cannot be fitted: "), np.errstate(all="ignore"):
         train_base(HISTORIES, replace(TINY, base_rate=1e38))
+
+
+def trending(*, seed: int, turns: bool) -> pd.DataFrame:
+    """Bars that rise by half their volatility a day; those of the test sessions fall instead, if the trend turns."""
+    bars = simulated_bars(400, seed=seed)
+    daily = np.full(400, 0.01)
+    if turns:
+        daily[-60:] *= -1
+    return bars.assign(**{name: bars[name] * np.exp(np.cumsum(daily)) for name in ("open", "high", "low", "close")})
+
+
+@pytest.mark.parametrize("turns", [False, True])
+def test_a_median_serves_if_later_validation_days_confirm_it_and_the_test_sessions_do_not_veto_it(*, turns: bool) -> None:
+    config = replace(TINY, minimum_holdout=60, base_epochs=12)
+
+    base = train_base([(f"S{seed}", trending(seed=seed, turns=turns)) for seed in range(3)], config)
+
+    median = base.metrics["median"]
+    assert median["tried"] > 0
+    assert median["p"] < 0.05
+    assert median["p_by_exchange"] == {"XNYS": median["p"]}
+    assert median["weight"] == base.calibration.median_weight == (0 if turns else median["tried"])
+    assert median["reason"] == (VETOED if turns else BETTER)
+    constants = (base.metrics["beats_naive_p"], base.metrics["directional_accuracy"])
+    assert constants == (None, None) if turns else constants > (0, 0.5)
+    assert (base.metrics["mase"] == 1) if turns else (base.metrics["mase"] < 1)
 
 
 def test_a_symbol_that_stands_still_is_learnt_from_but_not_measured() -> None:

@@ -6,10 +6,12 @@ import pytest
 from forecasting.pipeline.calibration import (
     UNCALIBRATED,
     Calibration,
+    MedianTest,
     probability_up,
+    told_median,
 )
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.conformal import SPREAD_BOUNDS
+from forecasting.pipeline.conformal import NONE_CHOSEN, NOT_BETTER, SPREAD_BOUNDS
 from forecasting.pipeline.features import Array
 
 CONFIG = ForecastConfig()
@@ -82,3 +84,22 @@ def test_the_probability_never_leaves_the_outermost_levels(shift: float, expecte
 
 def test_quantiles_that_all_lie_at_zero_say_nothing_of_the_direction() -> None:
     assert probability_up(np.zeros(7), LEVELS) == pytest.approx(0.5)
+
+
+def test_what_is_said_of_a_median_names_the_weight_that_was_tried_and_every_p_value() -> None:
+    test = MedianTest(reason=NOT_BETTER, tried=0.431, p=0.3123, p_by_exchange={"BVMF": 0.62, "XNYS": 0.181})
+    calibration = Calibration(median_weight=0.0, spread=1.0, median_test=test)
+
+    told = told_median(**calibration.median_facts)
+
+    assert told == (
+        "0.00; tried 0.43: not significantly better than the last close on later validation days (p 0.312; BVMF 0.620, XNYS 0.181)"
+    )
+
+
+def test_of_a_median_that_was_not_tested_only_the_reason_is_said() -> None:
+    unknown = Calibration(median_weight=0.0, spread=1.0)
+    unwanted = Calibration(median_weight=0.0, spread=1.0, median_test=MedianTest(reason=NONE_CHOSEN, tried=0.0))
+
+    assert told_median(**unknown.median_facts) == "0.00; how that was decided is not recorded"
+    assert told_median(**unwanted.median_facts) == "0.00; no weight was better than the last close on earlier validation days"

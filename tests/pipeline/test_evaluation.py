@@ -38,8 +38,8 @@ def test_the_paired_test_is_students_on_the_gains() -> None:
     assert evaluation.beats_naive_p(actual, forecast, naive) == pytest.approx(expected)
 
 
-def test_a_forecast_equal_to_the_naive_one_neither_beats_it_nor_loses() -> None:
-    assert evaluation.beats_naive_p(ACTUAL, LAST, LAST) == 0.5
+def test_a_forecast_that_is_the_naive_one_is_not_tested_against_it() -> None:
+    assert evaluation.beats_naive_p(ACTUAL, LAST, LAST) is None
 
 
 @pytest.mark.parametrize(("naive_error", "expected"), [(2.0, 0.0), (0.5, 1.0)])
@@ -75,15 +75,18 @@ def test_directional_accuracy_counts_the_moves_that_were_foreseen() -> None:
     assert evaluation.directional_accuracy(ACTUAL, 2 * LAST - FORECAST, LAST) == 0.0
 
 
-def test_no_foreseen_direction_counts_half() -> None:
-    assert evaluation.directional_accuracy(ACTUAL, LAST, LAST) == 0.5
+def test_no_foreseen_direction_counts_half_beside_others_and_is_no_measurement_alone() -> None:
+    forecast = np.where(np.arange(4) < 2, FORECAST, LAST)
+
+    assert evaluation.directional_accuracy(ACTUAL, forecast, LAST) == 0.75
+    assert evaluation.directional_accuracy(ACTUAL, LAST, LAST) is None
 
 
 def test_sessions_without_a_move_do_not_count() -> None:
     actual, forecast, last = np.array([1.0, 2.0]), np.array([5.0, 3.0]), np.array([1.0, 1.0])
 
     assert evaluation.directional_accuracy(actual, forecast, last) == 1.0
-    assert evaluation.directional_accuracy(last, forecast, last) == 0.5
+    assert evaluation.directional_accuracy(last, forecast, last) is None
 
 
 def reference_backtest(config: ForecastConfig, rows: int = 50) -> tuple[pd.DataFrame, pd.Series]:
@@ -104,7 +107,7 @@ def test_the_reference_measured_against_itself_is_one_everywhere() -> None:
 
     assert metrics["mase"] == 1
     assert metrics["pinball_ratio"] == pytest.approx(1)
-    assert metrics["beats_naive_p"] == metrics["directional_accuracy"] == 0.5
+    assert metrics["beats_naive_p"] is metrics["directional_accuracy"] is None
 
 
 def test_the_metrics_are_finite_plain_numbers() -> None:

@@ -66,7 +66,7 @@ def walk() -> tuple[pd.DataFrame, BaseModel]:
 def test_nobody_beats_a_random_walk(walk: tuple[pd.DataFrame, BaseModel]) -> None:
     table = score_beside_baselines(walk[0], WALKS, TINY)
 
-    assert table["p of beating naive"][FORECAST] > 0.01
+    assert not table["p of beating naive"][FORECAST] <= 0.01  # not a number if the forecasts are the last closes
     assert table["MAE / naive"][FORECAST] > 0.999
 
 
@@ -93,7 +93,7 @@ def test_volatility_that_moves_is_foreseen_better_than_by_the_last_250_returns(m
 
 
 def test_moving_volatility_gives_no_skill_in_the_price(market: pd.DataFrame) -> None:
-    assert score_beside_baselines(market, MARKETS, TINY)["p of beating naive"][FORECAST] > 0.01
+    assert not score_beside_baselines(market, MARKETS, TINY)["p of beating naive"][FORECAST] <= 0.01  # as above
 
 
 @pytest.mark.parametrize(("low", "high", "level"), [("q10", "q90", 0.8), ("q25", "q75", 0.5), ("q05", "q95", 0.9)])

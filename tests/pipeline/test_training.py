@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline.artifacts import TrainedModel
+from forecasting.pipeline.artifacts import BaseModel, TrainedModel
+from forecasting.pipeline.base import train_base
+from forecasting.pipeline.calibration import Calibration
+from forecasting.pipeline.conformal import VETOED
 from forecasting.pipeline.features import compute_features
 from forecasting.pipeline.fitting import fit_scaler
 from forecasting.pipeline.forecaster import Forecaster
@@ -46,7 +49,7 @@ def test_the_metrics_are_complete_and_finite(model: TrainedModel) -> None:
     assert {*metrics} == {
         *("MAE", "RMSE", "MAPE", "R²", "last_data_date", "training_duration", "training_data_size"),
         *("validation_data_size", "test_size", "naive", "mase", "beats_naive_p", "pinball_ratio", "coverage_80"),
-        "directional_accuracy",
+        *("directional_accuracy", "median"),
     }
     assert metrics["last_data_date"] == BARS.index[-1].date().isoformat()
 
@@ -122,6 +125,30 @@ def test_a_price_that_stood_still_all_through_the_test_is_refused() -> None:
 def test_a_fit_that_diverges_is_a_failure_with_a_reason() -> None:
     with pytest.raises(UntrainableError, match="KO cannot be fitted: "):
         train(BARS, replace(TINY, learning_rate=1e38), symbol="KO")
+
+
+@pytest.fixture(scope="module")
+def trusting() -> BaseModel:
+    """A base whose median is trusted whole, although these are random walks."""
+    base = train_base([(f"S{seed}", simulated_bars(240, seed=seed)) for seed in range(3)], TINY)
+    return replace(base, calibration=Calibration(median_weight=1.0, spread=1.0))
+
+
+def test_a_median_that_is_worse_than_the_last_close_on_the_test_sessions_is_given_up(trusting: BaseModel) -> None:
+    models = [train(simulated_bars(300, seed=seed), TINY, symbol="KO", base=trusting) for seed in range(20, 26)]
+
+    given_up = [model for model in models if model.calibration.median_weight == 0]
+    kept = [model for model in models if model.calibration.median_weight == 1]
+    assert min(len(given_up), len(kept)) > 0
+    assert len(given_up) + len(kept) == len(models)
+    assert all(model.metrics["mase"] < 1 for model in kept)
+    for model in given_up:
+        metrics = model.metrics
+        assert (model.backtest["q50"] == model.backtest["last_close"]).all()
+        assert (metrics["mase"], metrics["beats_naive_p"], metrics["directional_accuracy"]) == (1, None, None)
+        assert metrics["median"] == model.calibration.median_facts
+        assert metrics["median"]["reason"] == VETOED
+        assert Forecaster(model).forecast(BARS).price == BARS["close"].iloc[-1]
 
 
 def served(model: TrainedModel, bars: pd.DataFrame) -> list[float]:

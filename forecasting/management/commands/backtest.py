@@ -14,6 +14,7 @@ from forecasting.management.price_folder import PriceFolder, day, ticker
 from forecasting.pipeline import artifacts, baselines
 from forecasting.pipeline.artifacts import ArtifactError, BaseModel
 from forecasting.pipeline.backtest import BaseKnowsTooMuchError, Period, backtest, in_one, require_ignorance
+from forecasting.pipeline.calibration import told_median
 from forecasting.pipeline.training import Progress
 from forecasting.pipeline.windows import UntrainableError
 
@@ -46,6 +47,7 @@ class Command(BaseCommand):
                 through=options["through"], first=options["first"] or options["through"] + timedelta(days=1), last=options["last"]
             )
             base = _base(options["base"], folder, period, console)
+            console.print(f"Weight of the base's median: {told_median(**base.calibration.median_facts)}.")
             forecasts = _forecasts(folder, period, base, console, fine_tune=not options["no_fine_tune"])
         except (BaseKnowsTooMuchError, UntrainableError, ArtifactError, ValueError) as error:
             raise CommandError(str(error)) from error

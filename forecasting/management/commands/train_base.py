@@ -12,6 +12,7 @@ from forecasting import registry, terminal
 from forecasting.management.price_folder import PriceFolder, day, ticker
 from forecasting.pipeline import artifacts
 from forecasting.pipeline.artifacts import BaseModel
+from forecasting.pipeline.calibration import told_median
 from forecasting.pipeline.training import Progress
 from forecasting.pipeline.windows import UntrainableError
 
@@ -70,6 +71,7 @@ class Command(BaseCommand):
             f"error over the naive forecast's {metrics['mase']:.4f}, 80 % interval held {metrics['coverage_80']:.1%} "
             f"({metrics['least_coverage_80']:.1%} to {metrics['most_coverage_80']:.1%} by symbol)."
         )
+        console.print(f"Weight of the median: {told_median(**base.calibration.median_facts)}.")
 
 
 def _histories(console: Console, *, prices: Path | None, symbols: list[str] | None, through: date, **options: Any) -> Any:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0012_scores'),
+        ('forecasting', '0013_constants_are_null'),
     ]
 
     operations = [
