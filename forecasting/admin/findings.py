@@ -1,4 +1,4 @@
-"""Findings of the quality gate: what in the prices was repaired, refused or noted."""
+"""Findings of the quality gate: what in the prices was repaired, left out, refused or noted."""
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -9,7 +9,12 @@ from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import Finding, Symbol
 from forecasting.pipeline.findings import Verdict
 
-VERDICT_TONES = {Verdict.REPAIRED: Tone.GOOD, Verdict.REFUSED: Tone.BAD, Verdict.NOTED: Tone.WARNING}
+VERDICT_TONES = {
+    Verdict.REPAIRED: Tone.GOOD,
+    Verdict.LEFT_OUT: Tone.WARNING,
+    Verdict.REFUSED: Tone.BAD,
+    Verdict.NOTED: Tone.QUIET,
+}
 
 
 def verdict_badge(finding: Finding) -> SafeString:

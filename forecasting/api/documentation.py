@@ -187,8 +187,9 @@ findings = list_and_detail(
     "findings",
     serializer=records.FindingSerializer,
     example=examples.FINDING_ROW,
-    description="What the quality gate found in prices, newest first: `repaired` where that is certain, `refused` where it would "
-    "poison a model, so that the bars before it are kept, else `noted`.",
+    description="What the quality gate found in prices, newest first: `repaired` if the right value is certain; `left out` if it is "
+    "not (a bar, or all bars before a session); `refused` if no good bars remain or the newest ones wait until it is clear whether "
+    "they are true; else `noted`.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Findings of the quality gate: what was repaired in a symbol's prices, refused, or only noted."""
+"""Findings of the quality gate: what was repaired in a symbol's prices, left out, refused, or only noted."""
 
 from django.db import models
 from django.db.models import Q
@@ -8,7 +8,7 @@ from forecasting.models.symbols import Symbol
 from forecasting.pipeline.findings import Rule, Verdict
 
 RULES = [(rule.value, rule.value) for rule in Rule]
-BY_WEIGHT = (Verdict.REFUSED, Verdict.REPAIRED, Verdict.NOTED)
+BY_WEIGHT = (Verdict.REFUSED, Verdict.LEFT_OUT, Verdict.REPAIRED, Verdict.NOTED)
 VERDICTS = [(verdict.value, verdict.value) for verdict in Verdict]
 
 
@@ -24,7 +24,7 @@ class FindingQuerySet(models.QuerySet["Finding"]):
         return self.filter(verdict=Verdict.REFUSED.value)
 
     def worst_first(self) -> "FindingQuerySet":
-        """Refused, then repaired, then noted; the latest session first."""
+        """Refused, then left out, then repaired, then noted; the latest session first."""
         places = [models.When(verdict=verdict.value, then=place) for place, verdict in enumerate(BY_WEIGHT)]
         return self.order_by(models.Case(*places), models.F("date").desc(nulls_last=True), "rule")
 
