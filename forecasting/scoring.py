@@ -23,6 +23,9 @@ COMMITS_WITHIN = "1 hour"  # of its `restated_at`: until then, a restatement may
 # A split or dividend multiplies all bars before its session. If it was restated after the forecast's bars were read, and its
 # session is later than `as_of`, it has rescaled the close of `as_of`. Its ratio, divided out, gives back the prices of the
 # forecast, whether or not it has rescaled the target as well.
+#
+# The session that a forecast is of is the first one after `as_of`, whatever the calendar expected: a later one if the target did
+# not take place, an earlier one if the calendar did not know of it.
 STATEMENT = """
     WITH known AS (
         SELECT symbol.id AS symbol_id, newest.actual_date, newest.scored_at
@@ -69,7 +72,7 @@ STATEMENT = """
         FROM candidate
         JOIN LATERAL (
             SELECT date, close FROM forecasting_pricebar
-            WHERE symbol_id = candidate.symbol_id AND date >= candidate.target_date ORDER BY date LIMIT 1
+            WHERE symbol_id = candidate.symbol_id AND date > candidate.as_of ORDER BY date LIMIT 1
         ) AS bar ON TRUE
         JOIN LATERAL (
             SELECT coalesce(exp(sum(ln(ratio))), 1) AS ratio, coalesce(bool_or(restated_at > candidate.scored_at), FALSE) AS anew
@@ -77,7 +80,9 @@ STATEMENT = """
             WHERE symbol_id = candidate.symbol_id AND reason <> 'correction'
                 AND id > coalesce(candidate.restatement_id, 0) AND date > candidate.as_of
         ) AS adjusted ON TRUE
-        WHERE bar.date = candidate.target_date OR EXISTS (
+        WHERE EXISTS (
+            SELECT FROM forecasting_pricebar WHERE symbol_id = candidate.symbol_id AND date = candidate.target_date
+        ) OR EXISTS (
             SELECT FROM forecasting_pricebar
             WHERE symbol_id = candidate.symbol_id AND date > candidate.target_date ORDER BY date OFFSET %(waited)s - 1 LIMIT 1
         )

@@ -27,6 +27,7 @@ THURSDAY, FRIDAY, MONDAY, TUESDAY, WEDNESDAY = (
     date(2024, 7, 2),
     date(2024, 7, 3),
 )
+SATURDAY = date(2024, 6, 29)
 LATER = [date(2024, 7, day) for day in (5, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19, 22)]  # sessions after Wednesday
 
 
@@ -267,6 +268,15 @@ def test_a_forecast_of_a_session_that_did_not_take_place_is_scored_with_the_next
     assert Forecast.objects.due().get() == forecast
     assert [ledger.score_due(), ledger.score_due()] == [1, 0]
     assert scores(forecast) == [("session_moved", TUESDAY, 102.0)]
+
+
+def test_a_session_that_the_calendar_did_not_know_is_the_one_that_was_forecast() -> None:
+    forecast = make_due(make_symbol())
+    add_bar(forecast.symbol, SATURDAY, 101.0)
+    assert ledger.score_due() == 0
+    add_bar(forecast.symbol, MONDAY, 102.0)
+    ledger.score_due()
+    assert scores(forecast) == [("session_moved", SATURDAY, 101.0)]
 
 
 def test_a_session_that_appears_after_all_corrects_the_score() -> None:
