@@ -187,8 +187,8 @@ findings = list_and_detail(
     "findings",
     serializer=records.FindingSerializer,
     example=examples.FINDING_ROW,
-    description="What the quality gate found in prices, newest first: `repaired` if the right value is certain; `left out` if it is "
-    "not (a bar, or all bars before a session); `refused` if no good bars remain or the newest ones wait until it is clear whether "
+    description="What the quality gate found in prices, newest first: `repaired` if the right value is certain; `left out` if not "
+    "(a bar, or all bars before a session); `refused` if no good bars remain, or if the newest ones wait until it is clear whether "
     "they are true; else `noted`.",
 )
 

@@ -14,12 +14,12 @@ from forecasting.pipeline.calendars import last_completed_session
 from tests.factories import make_symbol
 from tests.fake_yahoo import generated_bars
 from tests.market.histories import assert_stored
-from tests.pipeline.market_data import rescaled
+from tests.pipeline.market_data import replaced, rescaled
 
 pytestmark = pytest.mark.django_db
 
 BARS = generated_bars("AAA", first=date(2023, 1, 3), last=date(2023, 12, 29))
-DISORDERED = pd.concat([BARS[150:], BARS[:150]])
+IN_TWO_UNITS = rescaled(BARS, slice(100, None), 100)
 
 
 def write(folder: Path, name: str = "AAA.csv", bars: pd.DataFrame = BARS) -> Path:
@@ -135,17 +135,17 @@ def test_holidays_are_dropped_and_said(tmp_path: Path) -> None:
 def test_a_bad_file_keeps_no_other_out_and_every_problem_is_named(tmp_path: Path) -> None:
     write(tmp_path, "AAA.csv")
     (tmp_path / "BBB.csv").write_text("date,open\n")
-    write(tmp_path, "CCC.csv", DISORDERED)
+    write(tmp_path, "CCC.csv", IN_TWO_UNITS)
     write(tmp_path, "DDD.csv")
-    header, disorder = refused(tmp_path, stored={"AAA", "DDD"})
+    header, units = refused(tmp_path, stored={"AAA", "DDD"})
     assert header == "line 1 of BBB.csv lacks the column high, low, close, volume; add it (it has date, open)"
-    assert disorder.startswith("line 102 of CCC.csv: CCC: the bars are out of order: 2023-01-03 follows ")
+    assert units.startswith("line 102 of CCC.csv: CCC: close is ")
 
 
 def test_a_refused_symbol_of_a_file_keeps_no_other_out(tmp_path: Path) -> None:
-    pd.concat([DISORDERED.assign(Ticker="BBB"), BARS.assign(Ticker="AAA")]).to_csv(tmp_path / "many.csv")
+    pd.concat([IN_TWO_UNITS.assign(Ticker="BBB"), BARS.assign(Ticker="AAA")]).to_csv(tmp_path / "many.csv")
     (problem,) = refused(tmp_path / "many.csv", stored={"AAA"})
-    assert problem.startswith("line 102 of many.csv: BBB: the bars are out of order")
+    assert problem.startswith("line 102 of many.csv: BBB: close is ")
 
 
 def test_a_failed_ticker_of_a_download_is_reported_and_the_others_are_stored(tmp_path: Path) -> None:
@@ -168,14 +168,27 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_bar_that_the_gate_refuses_is_named_with_its_line(tmp_path: Path) -> None:
-    (problem,) = refused(write(tmp_path, bars=rescaled(BARS, slice(100, None), 100)))
+    (problem,) = refused(write(tmp_path, bars=IN_TWO_UNITS))
     assert problem.startswith("line 102 of AAA.csv: AAA: close is ")
-    assert problem.endswith("about a hundred times: two units are mixed")
+    assert "about a hundred times: two units are mixed; only 150 good bars follow and a training needs 496" in problem
 
 
-def test_the_second_bar_of_a_session_is_named(tmp_path: Path) -> None:
-    (problem,) = refused(write(tmp_path, bars=pd.concat([BARS[:50], BARS[49:]])))
-    assert problem == f"line 52 of AAA.csv: AAA: there are two bars of {BARS.index[49].date()}; remove one of them"
+def test_how_many_bars_were_left_out_is_said(tmp_path: Path) -> None:
+    output = imported(write(tmp_path, bars=replaced(BARS, slice(50, 52), close=-1)))
+    assert output == "AAA: 248 bars, 2023-01-03 to 2023-12-29, 248 written; 2 left out, see the symbol's findings\n"
+
+
+def test_newest_bars_that_wait_are_said(tmp_path: Path) -> None:
+    output = imported(write(tmp_path, bars=rescaled(BARS, slice(-2, None), 100)))
+    assert output.startswith(
+        "AAA: 248 bars, 2023-01-03 to 2023-12-27, 248 written; 2 left out, see the symbol's findings; close is "
+    )
+    assert output.endswith("two units are mixed; bars from there on wait until that is clear\n")
+
+
+def test_a_bar_that_is_there_twice_is_stored_once(tmp_path: Path) -> None:
+    imported(write(tmp_path, bars=pd.concat([BARS[:50], BARS[49:]])))
+    assert_stored(Symbol.objects.get(), BARS)
 
 
 @pytest.mark.parametrize(
