@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.pipeline.contract import keeps_contract
 from forecasting.pipeline.calendars import sessions
 from forecasting.pipeline.simulation import FIRST_SESSION, Simulation
 from forecasting.pipeline.sources import UnknownSymbolError
+from tests.pipeline.contract import keeps_contract
 
 LAST = date(2025, 12, 31)
 SYMBOLS = [f"SAMPLE{number}" for number in range(1, 31)]
