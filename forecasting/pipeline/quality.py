@@ -5,7 +5,7 @@ trading; after a stretch beyond repair the history begins anew, if enough bars f
 wait until that is clear. Only if too little is left is everything refused. All of it is told, by date and value.
 
 A verdict on a bar depends on at most `CONTEXT` bars before it and a few after it, so that bars which are added can be judged
-with that context alone.
+with that context alone. Only whole histories show how many bars were left out: the stored ones no longer have them.
 """
 
 from dataclasses import dataclass

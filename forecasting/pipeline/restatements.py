@@ -30,7 +30,7 @@ SETTLING_BARS, SETTLED_MOVE = 2, 0.02  # the newest stored bars, and the share o
 ONE_RATIO = 1e-3  # relative; as near as this a ratio counts as one of whole numbers
 VOLUME_MOVED = 0.02  # a dividend leaves volumes alone, a split divides them
 SPLIT_TERM = 10  # where volumes tell nothing, a ratio of whole numbers up to this, far enough from 1, is taken for a split
-UNIT = 100.0  # pence in a pound
+UNIT, ONE_UNIT = 100.0, 0.02  # pence in a pound; relative, as near as this a ratio counts as it
 # A correction matters to a model if it moves the return or range of more bars than this by more than this share of the usual.
 MATTERING_BARS, MATTERING_SHARE, NOTICEABLE = 5, 0.01, 0.1
 
@@ -66,15 +66,15 @@ class Change:
 def continues(stored: pd.DataFrame, fetched: pd.DataFrame) -> bool:
     """Whether `fetched` repeats the bars of `stored`, so that what follows them continues the same adjustment.
 
-    Volumes may differ, the newest bars may have settled, and sessions may have come that are not stored. Without an older bar
-    that agrees nothing shows that the adjustment is the same.
+    `fetched` is as the source sent it, before the quality gate. Volumes may differ, the newest bars may have settled, and
+    sessions may have come that are not stored. Without an older bar that agrees nothing shows that the adjustment is the same.
     """
     if stored.empty or len(stored.index.difference(fetched.index)):
         return stored.empty
-    moved = np.abs(_log_ratios(stored, fetched.loc[stored.index])).max(axis=1)
-    settling = min(SETTLING_BARS, len(moved) - 1)
-    older, newest = moved[: len(moved) - settling], moved[len(moved) - settling :]
-    return bool((older <= ROUNDING).all() and (newest <= SETTLED_MOVE).all())
+    sent = fetched[~fetched.index.duplicated()].loc[stored.index]
+    moved = np.abs(_log_ratios(stored, _repaired(sent, stored))).max(axis=1)
+    settled = max(1, len(moved) - SETTLING_BARS)
+    return bool((moved[:settled] <= ROUNDING).all() and (moved[settled:] <= SETTLED_MOVE).all())
 
 
 def changes(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> list[Change]:
@@ -94,7 +94,7 @@ def changes(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> li
     newest = slice(max(0, len(shared) - SETTLING_BARS), None)
     corrected[newest] &= np.abs(ratios - levels[:, None])[newest].max(axis=1) > SETTLED_MOVE
     moved = _came_or_went(stored, fetched, exchange)
-    found = [_rescaling(old, new, fetched, end, ratio) for end, ratio in _rescalings(levels)]
+    found = list(_rescalings(old, new, fetched, levels))
     if corrected.any() or moved:
         found.append(_correction(old, new, corrected, moved))
     return found
@@ -105,6 +105,13 @@ def differing(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DatetimeIndex:
     shared = stored.index.intersection(fetched.index)
     old, new = stored.loc[shared].to_numpy(), fetched.loc[shared].to_numpy()
     return pd.DatetimeIndex(shared[~np.isclose(new, old, rtol=ROUNDING, atol=0).all(axis=1)])
+
+
+def _repaired(sent: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+    """The sent bars with the repairs that were made when they were stored, so that a repair does not look like a change."""
+    prices = sent[list(PRICES)]
+    known = prices.where((prices > 0) | (prices.columns == "close"), stored)
+    return known.assign(high=known.max(axis="columns"), low=known.min(axis="columns"))
 
 
 def _log_ratios(old: pd.DataFrame, new: pd.DataFrame) -> Array:
@@ -130,26 +137,32 @@ def _levels(ratio: Array, noise: float) -> Array:
     return filled
 
 
-def _rescalings(levels: Array) -> Iterator[tuple[int, float]]:
-    """For each adjustment the number of bars that it rescaled and its ratio, oldest first."""
+def _rescalings(old: pd.DataFrame, new: pd.DataFrame, fetched: pd.DataFrame, levels: Array) -> Iterator[Change]:
+    """The adjustments, oldest first. One also rescales all bars before those of its level: what differs is its own ratio."""
     steps = np.diff(np.append(levels, 0.0))
-    for place in np.flatnonzero(np.abs(steps) > ROUNDING):
-        yield int(place) + 1, float(np.exp(-steps[place]))
+    ends = [int(place) + 1 for place in np.flatnonzero(np.abs(steps) > ROUNDING)]
+    bounds = [0, *ends, len(old)]
+    for start, end, after in zip(bounds[:-2], ends, bounds[2:], strict=True):
+        later = fetched.index[fetched.index > old.index[end - 1]]
+        first = later[0] if len(later) else old.index[end - 1] + pd.Timedelta(days=1)
+        ratio = float(np.exp(-steps[end - 1]))
+        volumes = _volume_ratio(old[start:end], new[start:end]) / _volume_ratio(old[end:after], new[end:after])
+        yield Change(_cause(ratio, volumes), first.date(), ratio, end)
 
 
-def _rescaling(old: pd.DataFrame, new: pd.DataFrame, fetched: pd.DataFrame, end: int, ratio: float) -> Change:
-    later = fetched.index[fetched.index > old.index[end - 1]]
-    first = later[0] if len(later) else old.index[end - 1] + pd.Timedelta(days=1)
-    return Change(_cause(old[:end], new[:end], ratio), first.date(), ratio, end)
+def _volume_ratio(old: pd.DataFrame, new: pd.DataFrame) -> float:
+    """The usual new volume over the old one; 1 if nothing tells."""
+    traded = (old["volume"] > 0) & (new["volume"] > 0)
+    return float((new["volume"][traded] / old["volume"][traded]).median()) if traded.any() else 1.0
 
 
-def _cause(old: pd.DataFrame, new: pd.DataFrame, ratio: float) -> Reason:
-    """Why these bars were rescaled."""
-    if min(abs(ratio / UNIT - 1), abs(ratio * UNIT - 1)) < VOLUME_MOVED:
+def _cause(ratio: float, volumes: float) -> Reason:
+    """Why bars were rescaled by `ratio`, and their volumes by `volumes`."""
+    if abs(volumes - 1) > VOLUME_MOVED:
+        return Reason.SPLIT
+    if min(abs(ratio / UNIT - 1), abs(ratio * UNIT - 1)) < ONE_UNIT:
         return Reason.UNIT
-    traded = old["volume"] > 0
-    volumes = float((new["volume"][traded] / old["volume"][traded]).median()) if traded.any() else 1.0
-    return Reason.SPLIT if abs(volumes - 1) > VOLUME_MOVED or _looks_like_split(ratio) else Reason.DIVIDEND
+    return Reason.SPLIT if _looks_like_split(ratio) else Reason.DIVIDEND
 
 
 def _looks_like_split(ratio: float) -> bool:

@@ -54,6 +54,7 @@ def _judge_stale_runs(draft: Draft) -> None:
         return
     prices, volume = prices_of(draft)[rows], draft.volume[rows]
     same = np.concatenate([[False], (prices[1:] == prices[:-1]).all(axis=1)])
+    unmoved = np.concatenate([[False], prices[1:, -1] == prices[:-1, -1]])
     copied = same & (volume > 0) & np.concatenate([[False], volume[1:] == volume[:-1]])
     for first, last in zip(*_long(same), strict=True):
         count, run = last - first + 1, rows[first : last + 1]
@@ -61,7 +62,7 @@ def _judge_stale_runs(draft: Draft) -> None:
         what = "prices and volume" if repeats else "prices"
         text = f"{count} bars from {draft.day(run[0])} to {draft.day(run[-1])} repeat the {what}"
         close = f"before, close {draft.close[run[0]]:g}"
-        if count >= _longest_by_chance(same, int(first)):
+        if count >= _longest_by_chance(unmoved, int(first)):
             why = f"{text} {close}: the share was suspended"
             draft.kept[run] = False
             draft.find(run, Rule.STALE, Verdict.LEFT_OUT, lambda *_, why=why: f"{why}; left out")
@@ -78,9 +79,9 @@ def _long(same: Mask) -> tuple[Rows, Rows]:
     return first[long], last[long]
 
 
-def _longest_by_chance(same: Mask, first: int) -> float:
-    """How many still bars in a row the share may show, by how often it stood still in the year before (or in its first one)."""
-    around = same[first - YEAR : first] if first >= YEAR else same[:YEAR]
+def _longest_by_chance(unmoved: Mask, first: int) -> float:
+    """How many still bars in a row the share may show, by how often its close did not move in the year before, or in its first."""
+    around = unmoved[first - YEAR : first] if first >= YEAR else unmoved[:YEAR]
     share = min(max(around.mean(), 1 / YEAR), 1 - 1 / YEAR)
     return max(FROZEN, float(np.log(CHANCE / YEAR) / np.log(share)))
 
@@ -96,11 +97,8 @@ def _judge_untraded_years(draft: Draft) -> None:
     quoted = years & (moved >= QUOTED * YEAR)
     if (dead := years & ~quoted).any():
         end = int(np.flatnonzero(dead)[-1]) + YEAR
-        first = int(np.flatnonzero(dead)[0])
-        span = f"from {draft.day(rows[first])} to {draft.day(rows[end - 1])}"
-        why = (
-            f"{untraded[first]:.0f} of {YEAR} bars in a row {span} are without volume and most closes stand still: not from trades"
-        )
+        span = f"{draft.day(rows[np.flatnonzero(dead)[0]])} to {draft.day(rows[end - 1])}"
+        why = f"hardly a bar of {span} has volume and most of their closes stand still: these prices are not from trades"
         after = int(rows[end]) if end < len(rows) else len(draft.days)
         draft.breaks.append(Break(after, Rule.NO_TRADES, why, hard=True))
     elif quoted.any():

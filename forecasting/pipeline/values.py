@@ -6,6 +6,7 @@ A part of the quality gate.
 from functools import partial
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from forecasting.pipeline.bars import FLOAT_NOISE
 from forecasting.pipeline.calendars import closed_days
@@ -100,65 +101,73 @@ def judge_ranges(draft: Draft) -> None:
     """Widens ranges that miss their open or close by little; leaves out bars with a price far from the bar's others."""
     top, bottom = np.maximum(draft.open, draft.close), np.minimum(draft.open, draft.close)
     with np.errstate(divide="ignore", invalid="ignore"):
-        misses = np.fmax((top - draft.high) / top, (draft.low - bottom) / bottom)
+        misses = np.where(draft.kept, np.fmax((top - draft.high) / top, (draft.low - bottom) / bottom), 0.0)
+    draft.high, draft.low = np.maximum(draft.high, top), np.minimum(draft.low, bottom)
+    if (misses > FLOAT_NOISE).any():  # float noise is not worth a word
+        _judge_misses(draft, misses)
+    _leave_out_far_prices(draft)
+
+
+def _judge_misses(draft: Draft, misses: Array) -> None:
+    """Leaves out the bars whose range missed open or close by too much, and tells which others were widened."""
     rows = np.flatnonzero(draft.kept)
-    reach = np.zeros(len(draft.days))
-    reach[rows] = np.log(np.maximum(draft.high, top)[rows] / np.minimum(draft.low, bottom)[rows])
-    usual = np.full(len(draft.days), np.nan)
-    usual[rows] = usual_before(reach[rows])
+    usual = usual_before(np.log(draft.high[rows] / draft.low[rows]))
     limit = np.clip(np.nan_to_num(WIDENED_RANGES * usual), ALWAYS_WIDENED, MOST_WIDENED)
-    missed = draft.kept & (misses > limit)
-    draft.leave_out(
-        np.flatnonzero(missed),
-        Rule.RANGE,
-        lambda first, last: (
-            f"high or low of {draft.span(first, last)} misses the open or close by {100 * misses[first]:.2g} %; left out"
-        ),
-        values=misses,
-    )
-    widened = draft.kept & (misses > FLOAT_NOISE)  # float noise is not worth a word
-    draft.find(
-        np.flatnonzero(widened),
-        Rule.RANGE,
-        Verdict.REPAIRED,
-        lambda first, last: (
-            f"high or low of {draft.span(first, last)} missed the open or close by {100 * misses[first]:.2g} % and was widened"
-        ),
-        values=misses,
-    )
-    draft.high[rows], draft.low[rows] = np.maximum(draft.high, top)[rows], np.minimum(draft.low, bottom)[rows]
-    _leave_out_far_prices(draft, usual)
+
+    def text(first: int, last: int, became: str) -> str:
+        return f"high or low of {draft.span(first, last)} missed the open or close by {100 * misses[first]:.2g} %; {became}"
+
+    draft.leave_out(rows[misses[rows] > limit], Rule.RANGE, partial(text, became="left out"), values=misses)
+    widened = np.flatnonzero(draft.kept & (misses > FLOAT_NOISE))
+    draft.find(widened, Rule.RANGE, Verdict.REPAIRED, partial(text, became="it was widened"), values=misses)
 
 
-def _leave_out_far_prices(draft: Draft, usual: Array) -> None:
+def _leave_out_far_prices(draft: Draft) -> None:
     """Leaves out bars whose high, low or open lies far from all else around, unless volume speaks for it."""
-    rows = np.flatnonzero(draft.kept)
-    opened, high, low, close = (values[rows] for values in (draft.open, draft.high, draft.low, draft.close))
-    before = np.concatenate([close[:1], close[:-1]])
-    wick = np.log(np.maximum(high / np.maximum(opened, close), np.minimum(opened, close) / low))
-    gap, back = np.log(opened / before), np.log(close / opened)
-    leap = np.where(gap * back < 0, np.minimum(np.abs(gap), np.abs(back)), 0.0)  # away and back again
-    reach, floor = np.log(high / low), np.nan_to_num(usual[rows])
-    wicks = np.flatnonzero(wick >= np.fmax(LEAST, WICK * floor))
-    leaps = np.flatnonzero(leap >= np.fmax(LEAST, LEAP * floor))
-    busy = np.where(wick < HALFWAY, BUSY, VERY_BUSY)
-    wrong = {int(row) for row in wicks if _is_wrong(draft, rows, reach, int(row), wick[row] / WICK_OUTDOES, busy[row])}
-    wrong |= {int(row) for row in leaps if _is_wrong(draft, rows, reach, int(row), leap[row] / LEAP_OUTDOES, VERY_BUSY)}
-    wrong |= {int(row) for row in wicks if wick[row] >= UNBELIEVABLE} | {int(row) for row in leaps if leap[row] >= UNBELIEVABLE}
+    wrong = np.zeros(len(draft.days), dtype=bool)
+    while len(found := _far_prices(draft)):  # again without them: a wrong range excuses no other
+        wrong[found] = True
+        draft.kept[found] = False
 
     def text(first: int, last: int) -> str:
         prices = f"{draft.open[first]:g}, {draft.high[first]:g}, {draft.low[first]:g} and {draft.close[first]:g}"
         return f"open, high, low and close of {draft.span(first, last)} are {prices}: one of them is wrong; left out"
 
-    draft.leave_out(rows[sorted(wrong)], Rule.UNIT, text)
+    draft.leave_out(np.flatnonzero(wrong), Rule.UNIT, text)
 
 
-def _is_wrong(draft: Draft, rows: Rows, reach: Array, place: int, outdone: float, busy: float) -> bool:
-    """Whether no bar before a place among the kept rows reached as far as `outdone`, and nobody traded `busy` times as much."""
-    if not place or outdone < reach[max(0, place - CALM_BARS) : place].max():
-        return False
-    recent = rows[max(0, place - USUAL_BARS) : place + 1]
-    return not activity(draft.volume[recent], draft.close[recent], len(recent) - 1) >= busy
+def _far_prices(draft: Draft) -> Rows:
+    """The rows of the kept bars whose high, low or open is not believed."""
+    rows = np.flatnonzero(draft.kept)
+    opened, high, low, close = (values[rows] for values in (draft.open, draft.high, draft.low, draft.close))
+    reach = np.log(high / low)
+    wick = np.log(np.maximum(high / np.maximum(opened, close), np.minimum(opened, close) / low))
+    gap, back = np.log(opened / np.concatenate([close[:1], close[:-1]])), np.log(close / opened)
+    leap = np.where(gap * back < 0, np.minimum(np.abs(gap), np.abs(back)), 0.0)  # away and back again
+    far = np.zeros(len(rows), dtype=bool)
+    for size, usuals, outdoes, busy in ((wick, WICK, WICK_OUTDOES, BUSY), (leap, LEAP, LEAP_OUTDOES, VERY_BUSY)):
+        for place in _outdoing(reach, size, usuals, outdoes):
+            recent = rows[max(0, place - USUAL_BARS) : place + 1]
+            busyness = activity(draft.volume[recent], draft.close[recent], len(recent) - 1)
+            believed = busyness >= (busy if size[place] < HALFWAY else VERY_BUSY)
+            far[place] = far[place] or not believed or size[place] >= UNBELIEVABLE
+    return rows[far]
+
+
+def _outdoing(reach: Array, size: Array, usuals: float, outdoes: float) -> Rows:
+    """The bars whose `size` is so many times the usual reach, and so many times the largest one before it or unbelievable."""
+    suspects = np.flatnonzero((size >= LEAST) & (size >= np.minimum(outdoes * _largest_before(reach), UNBELIEVABLE)))
+    if not len(suspects):
+        return suspects
+    return suspects[size[suspects] >= usuals * np.nan_to_num(usual_before(reach)[suspects])]
+
+
+def _largest_before(reach: Array) -> Array:
+    """(bars,): the largest of the `CALM_BARS` values before each; infinite before the first one, which nothing is compared with."""
+    padded = np.concatenate([np.full(CALM_BARS, -np.inf), reach[:-1]])
+    largest: Array = sliding_window_view(padded, CALM_BARS).max(axis=1)
+    largest[:1] = np.inf
+    return largest
 
 
 def _positive(values: Array) -> Mask:
