@@ -65,7 +65,7 @@ def _series(draft: Draft) -> _Series:
     usual = usual_before(size)
     days = draft.days.to_numpy()[rows].astype("datetime64[D]")
     overnight = np.diff(days, prepend=days[:1]) <= np.timedelta64(GAP_DAYS, "D")
-    far = (size >= np.fmax(LEAST, STEP_FAR * usual)) & (overnight | (size >= IMPOSSIBLE))
+    far = (size >= np.fmax(LEAST, STEP_FAR * usual)) & overnight | (size >= IMPOSSIBLE)
     return _Series(rows, price, size, usual, np.flatnonzero(far))
 
 
@@ -73,8 +73,9 @@ def _excursions(draft: Draft, series: _Series) -> Mask:
     """Which bars lie at a wrong level that is left again within `EXCURSION_BARS`."""
     away = np.zeros(len(series.price), dtype=bool)
     for start in map(int, series.suspects):
-        far = FAR if series.size[start] < LARGE else STEP_FAR
-        if series.size[start] < far * series.usual[start] or away[start - 1]:
+        size = series.size[start]
+        far = (FAR if size < LARGE else STEP_FAR) * series.usual[start]
+        if away[start - 1] or size < min(far, IMPOSSIBLE):
             continue
         if end := _end_of_excursion(draft, series, start, away):
             away[start:end] = True
@@ -89,6 +90,8 @@ def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> 
     if not len(back) or (distance[: back[0]] < 0.5).any():  # drifting back is no return
         return 0
     end = start + int(back[0])
+    if abs(leap) >= IMPOSSIBLE:
+        return end
     inside = series.size[start + 1 : end]
     before = _moves_before(series, start, away)
     outdone = max(inside.max(initial=0.0), before.max(initial=0.0))
@@ -97,8 +100,7 @@ def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> 
     if abs(leap) < max(outdoes * outdone, far * _median(series.size[end + 1 : end + 1 + AFTER])):
         return 0
     enough = LOUD if _is_calm(draft, series, start) else RESTLESS_LOUD
-    loud = _activity(draft, series, start) >= enough * (1 + abs(leap))
-    return 0 if loud and abs(leap) < IMPOSSIBLE else end
+    return 0 if _activity(draft, series, start) >= enough * (1 + abs(leap)) else end
 
 
 def _judge_steps(draft: Draft, series: _Series) -> None:
