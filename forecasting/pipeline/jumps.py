@@ -96,9 +96,7 @@ def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> 
     far, outdoes = (LARGE_FAR, LARGE_OUTDOES) if is_clear else (FAR, OUTDOES)
     if abs(leap) < max(outdoes * outdone, far * _median(series.size[end + 1 : end + 1 + AFTER])):
         return 0
-    enough = LOUD if _is_calm(draft, series, start) else RESTLESS_LOUD
-    loud = _activity(draft, series, start) >= enough * (1 + abs(leap))
-    return 0 if loud and abs(leap) < IMPOSSIBLE else end
+    return 0 if _is_believed(draft, series, start) and abs(leap) < IMPOSSIBLE else end
 
 
 def _judge_steps(draft: Draft, series: _Series) -> None:
@@ -158,7 +156,7 @@ def _hold_back(draft: Draft, series: _Series, place: int) -> None:
 def _hold_back_newest(draft: Draft, series: _Series) -> None:
     """Keeps the newest bar waiting for the next one, if it leaps out of what is usual and no volume speaks for it."""
     last = len(series.rows) - 1
-    if last not in series.suspects[-1:] or series.size[last] < FAR * series.usual[last] or _is_loud(draft, series, last):
+    if last not in series.suspects[-1:] or series.size[last] < FAR * series.usual[last] or _is_believed(draft, series, last):
         return
     if series.size[last] < OUTDOES * _moves_before(series, last, np.zeros(len(series.rows), dtype=bool)).max(initial=0.0):
         return
@@ -195,6 +193,12 @@ def _median(sizes: Array) -> float:
 def _is_loud(draft: Draft, series: _Series, place: int) -> bool:
     """Whether volume speaks for a move: the further it goes, the more of it that takes."""
     return bool(_activity(draft, series, place) >= LOUD * (1 + series.size[place]))
+
+
+def _is_believed(draft: Draft, series: _Series, place: int) -> bool:
+    """Whether volume speaks for a move that may revert; it takes less of it if the session itself was restless."""
+    enough = LOUD if _is_calm(draft, series, place) else RESTLESS_LOUD
+    return bool(_activity(draft, series, place) >= enough * (1 + series.size[place]))
 
 
 def _activity(draft: Draft, series: _Series, place: int) -> float:
