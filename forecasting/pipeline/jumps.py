@@ -65,7 +65,7 @@ def _series(draft: Draft) -> _Series:
     usual = usual_before(size)
     days = draft.days.to_numpy()[rows].astype("datetime64[D]")
     overnight = np.diff(days, prepend=days[:1]) <= np.timedelta64(GAP_DAYS, "D")
-    far = (size >= np.fmax(LEAST, STEP_FAR * usual)) & (overnight | (size >= IMPOSSIBLE))
+    far = (overnight & (size >= np.fmax(LEAST, STEP_FAR * usual))) | (size >= IMPOSSIBLE)
     return _Series(rows, price, size, usual, np.flatnonzero(far))
 
 
