@@ -9,6 +9,7 @@ high >= max(open, close), low <= min(open, close); volume is finite and not nega
 
 from datetime import date
 
+import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.findings import Finding, Rule, Verdict
@@ -40,13 +41,12 @@ def shaped(bars: pd.DataFrame, *, symbol: str) -> pd.DataFrame:
     if found := _missing_columns(bars) or _misfit_of_index(bars.index):
         raise _shapeless(symbol, found)
     try:
-        frame = bars[list(COLUMNS)].astype("float64")
+        values = bars[list(COLUMNS)].to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise _shapeless(symbol, f"the bars hold something other than numbers ({error})") from error
     # One unit everywhere, whatever the source's was: frames of equal dates compare equal.
-    frame.index = pd.DatetimeIndex(bars.index.to_numpy(), name="date").as_unit("us")
-    frame.columns.name = None
-    return frame
+    index = pd.DatetimeIndex(bars.index.to_numpy().astype("datetime64[us]"), name="date")
+    return pd.DataFrame(values.copy(), index=index, columns=list(COLUMNS))
 
 
 def empty() -> pd.DataFrame:
@@ -80,6 +80,7 @@ def _misfit_of_index(index: pd.Index) -> str:
         return f"the session dates carry the time zone {index.tz}; use the exchange's local dates"
     if index.hasnans:
         return f"bar number {index.isna().argmax() + 1} has no date; correct or remove it where the prices come from"
-    if (timed := index != index.normalize()).any():
+    moments = index.to_numpy()
+    if (timed := moments != moments.astype("datetime64[D]")).any():
         return f"{index[int(timed.argmax())]} has a time of day; use session dates"
     return ""

@@ -53,16 +53,15 @@ class Draft:
     def of(cls, frame: pd.DataFrame) -> "Draft":
         """Of a frame with the contract's columns and index, in any order and with any values."""
         ordered = frame if frame.index.is_monotonic_increasing else frame.sort_index(kind="stable")
-        values = ordered[list(COLUMNS)].to_numpy(dtype=np.float64, copy=True)
         kept = np.ones(len(ordered), dtype=bool)
-        opened, high, low, close, volume = values.T.copy()
+        opened, high, low, close, volume = ordered.to_numpy().T.copy()
         return cls(pd.DatetimeIndex(ordered.index), opened, high, low, close, volume, kept, ~kept)
 
     def frame(self, begin: int, end: int) -> pd.DataFrame:
         """The kept bars of the rows from `begin` up to but not including `end`."""
         rows = begin + np.flatnonzero(self.kept[begin:end])
-        values = {name: getattr(self, name)[rows] for name in COLUMNS}
-        return pd.DataFrame(values, index=self.days[rows])
+        values = np.stack([getattr(self, name) for name in COLUMNS], axis=1)[rows]
+        return pd.DataFrame(values, index=self.days[rows], columns=list(COLUMNS))
 
     def day(self, row: int) -> date:
         """The session of a row."""

@@ -65,7 +65,7 @@ def _series(draft: Draft) -> _Series:
     usual = usual_before(size)
     days = draft.days.to_numpy()[rows].astype("datetime64[D]")
     overnight = np.diff(days, prepend=days[:1]) <= np.timedelta64(GAP_DAYS, "D")
-    far = (size >= np.fmax(LEAST, STEP_FAR * usual)) & overnight | (size >= IMPOSSIBLE)
+    far = (overnight & (size >= np.fmax(LEAST, STEP_FAR * usual))) | (size >= IMPOSSIBLE)
     return _Series(rows, price, size, usual, np.flatnonzero(far))
 
 
@@ -99,8 +99,7 @@ def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> 
     far, outdoes = (LARGE_FAR, LARGE_OUTDOES) if is_clear else (FAR, OUTDOES)
     if abs(leap) < max(outdoes * outdone, far * _median(series.size[end + 1 : end + 1 + AFTER])):
         return 0
-    enough = LOUD if _is_calm(draft, series, start) else RESTLESS_LOUD
-    return 0 if _activity(draft, series, start) >= enough * (1 + abs(leap)) else end
+    return 0 if _is_believed(draft, series, start) else end
 
 
 def _judge_steps(draft: Draft, series: _Series) -> None:
@@ -118,10 +117,9 @@ def _judge_steps(draft: Draft, series: _Series) -> None:
 def _is_step(draft: Draft, series: _Series, place: int, steps: list[int]) -> bool:
     """Whether the price came to its level of `place` by a wrong factor, as far as the bars around it tell."""
     size, change = series.size[place], series.price[place] - series.price[place - 1]
-    loud = _is_loud(draft, series, place)
     if size >= IMPOSSIBLE:
-        return not (loud and change < 0)
-    if size < STEP or loud or not _is_calm(draft, series, place):
+        return not (change < 0 and _is_loud(draft, series, place))
+    if size < STEP or _is_loud(draft, series, place) or not _is_calm(draft, series, place):
         return False
     others = np.zeros(len(series.size), dtype=bool)
     others[steps] = True
@@ -134,14 +132,15 @@ def _is_step(draft: Draft, series: _Series, place: int, steps: list[int]) -> boo
 def _break(draft: Draft, series: _Series, place: int) -> None:
     """Breaks the history at a step, if volume tells that it was one; without volume it is only noted."""
     row, size = int(series.rows[place]), series.size[place]
-    unit = HUNDRED[0] <= size <= HUNDRED[1]
+    rule = _rule(size)
     what = f"{_from_to(draft, row)}, {_times(series, place)}"
     if size < IMPOSSIBLE and np.isnan(_activity(draft, series, place)):
         text = f"{what} overnight; without volume nothing tells whether that is true"
         draft.findings.append(Finding(Rule.STEP, Verdict.NOTED, draft.day(row), float(draft.close[row]), text))
         return
-    why = f"{what}: two units are mixed" if unit else f"{what} overnight on usual volume: a split or a wrong factor, not a move"
-    draft.breaks.append(Break(row, Rule.UNIT if unit else Rule.STEP, why, hard=True))
+    why = "two units are mixed" if rule == Rule.UNIT else "a split or a wrong factor, not a move"
+    how = "" if rule == Rule.UNIT else " overnight on usual volume"
+    draft.breaks.append(Break(row, rule, f"{what}{how}: {why}", hard=True))
 
 
 def _hold_back(draft: Draft, series: _Series, place: int) -> None:
@@ -150,7 +149,7 @@ def _hold_back(draft: Draft, series: _Series, place: int) -> None:
     if size < IMPOSSIBLE and np.isnan(_activity(draft, series, place)):
         _hold_back_newest(draft, series)  # only volume can tell a factor from a move; a spike shows by tomorrow
         return
-    rule = Rule.UNIT if HUNDRED[0] <= size <= HUNDRED[1] else Rule.STEP if size >= STEP else Rule.SPIKE
+    rule = _rule(size)
     why = "two units are mixed" if rule == Rule.UNIT else "a wrong price or a wrong factor"
     text = f"{_from_to(draft, row)}, {_times(series, place)} on usual volume: {why}; bars from there on wait until that is clear"
     draft.held_from = row
@@ -160,7 +159,7 @@ def _hold_back(draft: Draft, series: _Series, place: int) -> None:
 def _hold_back_newest(draft: Draft, series: _Series) -> None:
     """Keeps the newest bar waiting for the next one, if it leaps out of what is usual and no volume speaks for it."""
     last = len(series.rows) - 1
-    if last not in series.suspects[-1:] or series.size[last] < FAR * series.usual[last] or _is_loud(draft, series, last):
+    if last not in series.suspects[-1:] or series.size[last] < FAR * series.usual[last] or _is_believed(draft, series, last):
         return
     if series.size[last] < OUTDOES * _moves_before(series, last, np.zeros(len(series.rows), dtype=bool)).max(initial=0.0):
         return
@@ -199,14 +198,24 @@ def _is_loud(draft: Draft, series: _Series, place: int) -> bool:
     return bool(_activity(draft, series, place) >= LOUD * (1 + series.size[place]))
 
 
+def _is_believed(draft: Draft, series: _Series, place: int) -> bool:
+    """Whether volume speaks for a move that may revert; it takes less of it if the session itself was restless."""
+    enough = LOUD if _is_calm(draft, series, place) else RESTLESS_LOUD
+    return bool(_activity(draft, series, place) >= enough * (1 + series.size[place]))
+
+
 def _activity(draft: Draft, series: _Series, place: int) -> float:
     rows = series.rows[max(0, place - USUAL_BARS) : place + 1]
     return activity(draft.volume[rows], draft.close[rows], len(rows) - 1)
 
 
+def _rule(size: float) -> Rule:
+    return Rule.UNIT if HUNDRED[0] <= size <= HUNDRED[1] else Rule.STEP
+
+
 def _times(series: _Series, place: int) -> str:
     change = series.price[place] - series.price[place - 1]
-    if HUNDRED[0] <= abs(change) <= HUNDRED[1]:
+    if _rule(abs(change)) == Rule.UNIT:
         return "about a hundredth" if change < 0 else "about a hundred times"
     return f"{100 * np.expm1(change):+.3g} %" if abs(change) < np.log(10) else f"{np.exp(change):.3g} times that"
 

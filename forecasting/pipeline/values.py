@@ -144,9 +144,9 @@ def _far_prices(draft: Draft) -> Rows:
     wick = np.log(np.maximum(high / np.maximum(opened, close), np.minimum(opened, close) / low))
     gap, back = np.log(opened / np.concatenate([close[:1], close[:-1]])), np.log(close / opened)
     leap = np.where(gap * back < 0, np.minimum(np.abs(gap), np.abs(back)), 0.0)  # away and back again
-    far = np.zeros(len(rows), dtype=bool)
+    largest, far = _largest_before(reach), np.zeros(len(rows), dtype=bool)
     for size, usuals, outdoes, busy in ((wick, WICK, WICK_OUTDOES, BUSY), (leap, LEAP, LEAP_OUTDOES, VERY_BUSY)):
-        for place in _outdoing(reach, size, usuals, outdoes):
+        for place in _outdoing(reach, size, usuals=usuals, least=outdoes * largest):
             recent = rows[max(0, place - USUAL_BARS) : place + 1]
             busyness = activity(draft.volume[recent], draft.close[recent], len(recent) - 1)
             believed = busyness >= (busy if size[place] < HALFWAY else VERY_BUSY)
@@ -154,9 +154,9 @@ def _far_prices(draft: Draft) -> Rows:
     return rows[far]
 
 
-def _outdoing(reach: Array, size: Array, usuals: float, outdoes: float) -> Rows:
-    """The bars whose `size` is so many times the usual reach, and so many times the largest one before it or unbelievable."""
-    suspects = np.flatnonzero((size >= LEAST) & (size >= np.minimum(outdoes * _largest_before(reach), UNBELIEVABLE)))
+def _outdoing(reach: Array, size: Array, *, usuals: float, least: Array) -> Rows:
+    """The bars whose `size` is so many times the usual reach, and as large as `least` or unbelievable."""
+    suspects = np.flatnonzero((size >= LEAST) & (size >= np.minimum(least, UNBELIEVABLE)))
     if not len(suspects):
         return suspects
     return suspects[size[suspects] >= usuals * np.nan_to_num(usual_before(reach)[suspects])]

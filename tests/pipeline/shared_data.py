@@ -13,6 +13,11 @@ def needs(folder: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not (SHARED / folder).is_dir(), reason=f"no real prices in {SHARED / folder}")
 
 
+def folders(parent: str) -> list[str]:
+    """The folders within one, as `tickers` and `prices` take them."""
+    return sorted(f"{parent}/{each.name}" for each in (SHARED / parent).glob("*/"))
+
+
 def tickers(folder: str) -> list[str]:
     """The symbols of a folder, by name."""
     return sorted(file.stem for file in (SHARED / folder).glob("*.csv"))

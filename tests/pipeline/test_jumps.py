@@ -9,7 +9,7 @@ from forecasting.pipeline.calendars import sessions
 from forecasting.pipeline.findings import Rule, Verdict
 from forecasting.pipeline.quality import ENOUGH
 from tests.pipeline.gate import checked, dated, found, left_out, only, refusal
-from tests.pipeline.market_data import rescaled, session_bars
+from tests.pipeline.market_data import replaced, rescaled, session_bars
 
 ROW = 504  # an ordinary session, after which enough bars follow
 DAYS = sessions("XNYS", first=pd.Timestamp("2015-01-02").date(), last=pd.Timestamp("2019-12-31").date())
@@ -116,6 +116,12 @@ def test_a_step_without_volume_is_only_noted(bars: pd.DataFrame) -> None:
 @pytest.mark.parametrize("factor", [1e-6, 1 / 30, 30.0, 1e4])
 def test_after_a_step_that_no_session_makes_the_history_begins_anew_whatever_else(bars: pd.DataFrame, factor: float) -> None:
     assert (Rule.STEP, Verdict.LEFT_OUT, ROW) in found(before(bars.assign(volume=0.0), factor))
+
+
+def test_units_that_are_mixed_in_prices_that_hardly_move_otherwise_are_found(bars: pd.DataFrame) -> None:
+    still = replaced(bars[:30], slice(None), open=14.55, high=14.6, low=14.5, close=14.55)
+    mixed = rescaled(rescaled(still, slice(5, 6), 0.01), slice(12, None), 0.01)
+    assert refusal(mixed).findings[0].rule == Rule.UNIT
 
 
 def test_an_unadjusted_split_of_a_share_that_trades_on_a_third_of_all_days_is_found(bars: pd.DataFrame) -> None:

@@ -43,9 +43,9 @@ def scaled(ratio: float, *, volumes: float = 1.0, through: pd.Timestamp = STORED
 
 def moved(row: int, share: float, *, column: str = "high", bars: pd.DataFrame = RAW) -> pd.DataFrame:
     """One value moved by a share of it."""
-    frame = bars.copy()
-    frame.iloc[row, frame.columns.get_loc(column)] *= 1 + share
-    return frame
+    times = np.ones(len(bars))
+    times[row] = 1 + share
+    return bars.assign(**{column: bars[column] * times})
 
 
 def assert_change(change: Change, reason: Reason, day: date, ratio: float | None, bars: int) -> None:

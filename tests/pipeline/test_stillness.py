@@ -120,8 +120,7 @@ def test_after_years_without_trades_the_history_begins_with_the_first_ones() -> 
     late = thin(session_bars(1200), 1 / 3)
     late = late.assign(volume=late["volume"].mask(np.arange(1200) < 600, 0.0))
     passed = checked(late)
-    begin = late.index.get_loc(passed.bars.index[0])
-    assert 600 <= begin <= 650
+    assert late.index[600] <= passed.bars.index[0] <= late.index[650]
     assert (Rule.NO_TRADES, passed.bars.index[0].date()) in dated(passed.findings, Verdict.LEFT_OUT)
 
 
@@ -150,7 +149,7 @@ def test_after_a_year_without_bars_the_history_begins_anew() -> None:
 def test_weekly_bars_that_turn_daily_begin_with_the_daily_ones() -> None:
     bars = session_bars(1100)
     passed = checked(pd.concat([bars[:500:5], bars[500:]]))
-    assert 500 <= bars.index.get_loc(passed.bars.index[0]) <= 510
+    assert bars.index[500] <= passed.bars.index[0] <= bars.index[510]
     assert "5 sessions apart: these are not daily bars" in passed.findings[0].text
 
 
