@@ -23,6 +23,7 @@ STEP = np.log(1.24)  # the smallest log return that is taken for a wrong factor;
 OUTDOES, STEP_OUTDOES = 3.0, 1.5  # times the largest other move before, and after a step; a step's session must be calm, too
 LARGE, SHORT, LARGE_FAR, LARGE_OUTDOES = 0.25, 3, 7.0, 1.5  # log return and bars of excursions that need to stand out less
 EXCURSION_BARS = 20  # within which an excursion is back, about a month
+ESTABLISHED = 3  # times as many bars must lie before an excursion as in it
 RETURNED = 0.2  # of an excursion: as far as this it may miss the level before
 # Times the usual volume and turnover, and 1 + the log return, from which on the market has moved the price; less is enough if
 # the session itself was restless, as on 19 October 1987.
@@ -90,6 +91,8 @@ def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> 
     if not len(back) or (distance[: back[0]] < 0.5).any():  # drifting back is no return
         return 0
     end = start + int(back[0])
+    if start < ESTABLISHED * (end - start):  # either level may be the wrong one
+        return 0
     if abs(leap) >= IMPOSSIBLE:
         return end
     inside = series.size[start + 1 : end]

@@ -145,9 +145,9 @@ def test_a_stretch_of_many_wrong_bars_is_not_believed(long: pd.DataFrame) -> Non
     bad = long.assign(close=long["close"].mask((np.arange(1100) % 3 == 0) & (np.arange(1100) < 300), 0.0))
     passed = checked(bad)
     pd.testing.assert_frame_equal(passed.bars, long[298:], check_freq=False)
-    assert passed.findings[-1].text.endswith(
-        f"20 of 60 bars up to {long.index[297].date()} are wrong; the 298 bars before were left out"
-    )
+    text = passed.findings[-1].text
+    assert f"20 of 60 bars up to {long.index[297].date()} are wrong, for instance: close is 0 on " in text
+    assert text.endswith("; the 298 bars before were left out")
 
 
 def test_a_few_wrong_bars_cost_only_themselves(long: pd.DataFrame) -> None:
@@ -157,7 +157,8 @@ def test_a_few_wrong_bars_cost_only_themselves(long: pd.DataFrame) -> None:
 
 def test_bars_none_of_which_is_right_are_refused(bars: pd.DataFrame) -> None:
     error = refusal(replaced(bars, slice(200), low=0.0))
-    assert error.reason.startswith(f"60 of 60 bars up to {bars.index[199].date()} are wrong; only 100 good bars follow")
+    assert error.reason.startswith(f"60 of 60 bars up to {bars.index[199].date()} are wrong, for instance: low is 0 on ")
+    assert "; only 100 good bars follow and a training needs 496; it works again " in error.reason
     assert (Rule.PRICE, bars.index[0].date()) in dated(error.findings, Verdict.LEFT_OUT)
 
 
