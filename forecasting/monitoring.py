@@ -11,8 +11,8 @@ from django.db.models.functions import Now
 from forecasting import registry
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingReason
-from forecasting.pipeline.artifacts import ArtifactError
-from forecasting.pipeline.drift import watch
+from forecasting.pipeline.evaluation.drift import watch
+from forecasting.pipeline.serving.artifacts import ArtifactError
 
 COOL_DOWN = timedelta(days=14)  # after a training for this reason, which need not have helped
 WATCHED_SESSIONS = timedelta(days=365)  # of live forecasts

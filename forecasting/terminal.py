@@ -13,11 +13,11 @@ PAGE_WIDTH = 120  # characters
 
 
 def where_it_stands(training: Mapping[str, Any]) -> str:
-    """An active training in a few words: its place in the queue, or its stage and epoch."""
+    """An active training in a few words: its position in the queue, or its stage and epoch."""
     if training["state"] == "queued":
         wait = training["expected_wait"]
         why = f": {training['error']}" if training["error"] else ""
-        return f"queued, place {training['position']}" + (f", about {wait} s" if wait is not None else "") + why
+        return f"queued, position {training['position']}" + (f", about {wait} s" if wait is not None else "") + why
     epoch = f" {training['epoch']} of at most {training['epochs']}" if training["epoch"] is not None else ""
     return f"{training['stage']}{epoch}"
 

@@ -117,7 +117,7 @@ Q_CLUSTER = {
     "name": "short",
     "label": "Background tasks",
     "orm": "default",
-    "broker_class": "stockpred.broker.DatabaseClockBroker",
+    "broker_class": "forecasting.runtime.broker.DatabaseClockBroker",
     "workers": SHORT_TASK_PROCESSES,
     "queue_limit": 1,
     "bulk": 1,

@@ -57,7 +57,12 @@ def act(client: Client, model: type[Model], name: str, *rows: Model) -> list[str
 def add_task(*, success: bool, **values: Any) -> Task:
     """A finished background task."""
     now = timezone.now()
-    defaults = {"name": "one-two", "func": "forecasting.tasks.daily_job", "started": now - timedelta(seconds=90), "stopped": now}
+    defaults = {
+        "name": "one-two",
+        "func": "forecasting.background.tasks.daily_job",
+        "started": now - timedelta(seconds=90),
+        "stopped": now,
+    }
     return Task.objects.create(id=f"{success}".rjust(32, "0"), success=success, **(defaults | values))
 
 
@@ -71,10 +76,12 @@ def one_of_each() -> Rows:
     run = JobRun.objects.create(
         job="daily", date=AS_OF, state=JobState.SUCCEEDED, finished_at=timezone.now(), report={"scored": 4711}
     )
-    schedule = Schedule.objects.create(name="rescue", func="forecasting.tasks.rescue_trainings", schedule_type=Schedule.MINUTES)
+    schedule = Schedule.objects.create(
+        name="rescue", func="forecasting.background.tasks.rescue_trainings", schedule_type=Schedule.MINUTES
+    )
     add_task(success=True)
     add_task(success=False, result="Boom : Traceback of the failure")
-    async_task("forecasting.tasks.sync_symbols", [symbol.pk], cluster="training")
+    async_task("forecasting.background.tasks.sync_symbols", [symbol.pk], cluster="training")
     upstream = make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
     restatement, finding = make_restatement(symbol), make_finding(symbol)
     tasks = (Success.objects.get(), Failure.objects.get(), OrmQ.objects.get())

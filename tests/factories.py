@@ -8,16 +8,16 @@ import numpy as np
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from forecasting import training_queue
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Score, Symbol, Training, Upstream
 from forecasting.models.restatements import RestatementReason
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
 from forecasting.models.upstream import BreakerState
 from forecasting.models.versions import VersionState
-from forecasting.pipeline.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.findings import Rule, Verdict
+from forecasting.prices.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
+from forecasting.prices.findings import Rule, Verdict
+from forecasting.training import queue as training_queue
 
 METRICS: dict[str, Any] = {
     "MAE": 0.1234567,

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from django.db import connection, models
 
-from stockpred.processes import wait_for
+from forecasting.runtime.processes import wait_for
 
 Result = TypeVar("Result")
 

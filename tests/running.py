@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from stockpred.processes import ProcessGroup
+from forecasting.runtime.processes import ProcessGroup
 
 MARK = "STOCKPRED_TEST_RUN"  # every process below a started one carries it in its environment
 GRACE_SECONDS = 40

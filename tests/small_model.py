@@ -12,10 +12,10 @@ from onnx import TensorProto, helper
 
 from forecasting import registry
 from forecasting.models import ModelVersion, Symbol
-from forecasting.pipeline.artifacts import TrainedModel
-from forecasting.pipeline.calibration import Calibration
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.windows import Scaler
+from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.windows import Scaler
+from forecasting.pipeline.serving.artifacts import TrainedModel
 from tests.factories import METRICS, make_claimed
 
 CONFIG = ForecastConfig()

@@ -11,10 +11,11 @@ from django.urls import reverse
 from django_q.models import Failure, OrmQ, Schedule, Success
 from pytest_django import Settings
 
-from forecasting import registry, training_queue
+from forecasting import registry
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import FilesState, VersionState
+from forecasting.training import queue as training_queue
 from tests.admin_pages import MODELS, Rows, act, one_of_each, page, post, text_of
 from tests.factories import make_symbol, make_training, make_version
 from tests.small_model import trained_model

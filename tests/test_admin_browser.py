@@ -113,7 +113,7 @@ def symbol() -> Symbol:
     make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
     make_restatement(symbol)
     make_finding(symbol)
-    Schedule.objects.create(name="rescue", func="forecasting.tasks.rescue_trainings", schedule_type=Schedule.MINUTES)
+    Schedule.objects.create(name="rescue", func="forecasting.background.tasks.rescue_trainings", schedule_type=Schedule.MINUTES)
     return symbol
 
 

@@ -9,15 +9,17 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from forecasting import registry, training_queue, training_requests
+from forecasting import registry
+from forecasting.background.trainer_child import work
 from forecasting.models import ModelVersion, PriceBar, Training
 from forecasting.models.trainings import Outcome, TrainingReason
 from forecasting.models.versions import VersionState
-from forecasting.pipeline import artifacts
-from forecasting.pipeline.bars import COLUMNS as COLUMNS_OF_BARS
-from forecasting.pipeline.calibration import told_median
-from forecasting.pipeline.simulation import Simulation
-from forecasting.trainer import work
+from forecasting.pipeline.model.calibration import told_median
+from forecasting.pipeline.serving import artifacts
+from forecasting.prices.bars import COLUMNS as COLUMNS_OF_BARS
+from forecasting.prices.simulation import Simulation
+from forecasting.training import queue as training_queue
+from forecasting.training import requests as training_requests
 from tests.factories import make_symbol
 
 THROUGH = date(2018, 12, 31)

@@ -8,13 +8,17 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from forecasting import ledger, market, queue_places, registry, tasks, training_queue, training_requests
+from forecasting import market, registry, serving
+from forecasting.background import daily
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
 from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
-from forecasting.pipeline import artifacts
-from forecasting.pipeline.adaptation import next_factor
-from forecasting.pipeline.artifacts import ArtifactError
+from forecasting.pipeline.model.adaptation import next_factor
+from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.training import queue as training_queue
+from forecasting.training import requests as training_requests
+from forecasting.training.positions import positions_of
 from tests.factories import add_bars, make_score, make_symbol, make_training, make_version
 from tests.small_model import BARS_NEEDED, trained_model
 
@@ -31,8 +35,8 @@ def followed(ticker: str = "SAMPLE1", *, count: int = BARS_NEEDED) -> Symbol:
     return symbol
 
 
-def predict(ticker: str = "SAMPLE1", *, now: datetime = NOW) -> ledger.Prediction:
-    (prediction,) = ledger.predict([ticker], now=now, budget_s=5)
+def predict(ticker: str = "SAMPLE1", *, now: datetime = NOW) -> serving.Prediction:
+    (prediction,) = serving.predict([ticker], now=now, budget_s=5)
     return prediction
 
 
@@ -152,13 +156,13 @@ def test_the_daily_job_asks_for_a_new_base_where_it_is_old_and_enough_symbols_ha
     assert registry.base_version()
     with_long_histories("SAMPLE1", "SAMPLE2")
     base_known_until(FRIDAY - timedelta(days=settings.BASE_MAX_AGE_DAYS - 1))
-    assert not tasks.refresh_base()
+    assert not daily.refresh_base()
     base_known_until(FRIDAY - timedelta(days=settings.BASE_MAX_AGE_DAYS))
     settings.BASE_MIN_SYMBOLS = 3
-    assert not tasks.refresh_base()
+    assert not daily.refresh_base()
     settings.BASE_MIN_SYMBOLS = 2
-    assert tasks.refresh_base()
-    assert tasks.refresh_base()
+    assert daily.refresh_base()
+    assert daily.refresh_base()
     training = Training.objects.get()
     assert (training.subject, training.reason) == ("base", TrainingReason.TOO_OLD)
 
@@ -177,7 +181,7 @@ def test_an_old_base_is_left_alone_if_the_stored_prices_are_as_old(settings: Set
     registry.base_version()
     with_long_histories("SAMPLE1", "SAMPLE2")
     base_known_until(FRIDAY)  # years ago
-    assert not tasks.refresh_base()
+    assert not daily.refresh_base()
 
 
 def test_a_base_that_was_trained_here_is_not_trained_again_every_day_whatever_its_data(settings: Settings) -> None:
@@ -186,9 +190,9 @@ def test_a_base_that_was_trained_here_is_not_trained_again_every_day_whatever_it
     training = make_training(None, state=TrainingState.SUCCEEDED)
     old = FRIDAY - timedelta(days=2 * settings.BASE_MAX_AGE_DAYS)
     make_version(None, training=training, data_start=old, data_end=old)
-    assert not tasks.refresh_base()
+    assert not daily.refresh_base()
     ModelVersion.objects.update(trained_at=timezone.now() - timedelta(days=settings.BASE_MAX_AGE_DAYS))
-    assert tasks.refresh_base()
+    assert daily.refresh_base()
 
 
 def test_the_shipped_base_was_trained_when_it_was_made_not_when_it_was_installed() -> None:
@@ -208,7 +212,7 @@ def test_the_shipped_base_claims_nothing_that_its_point_forecast_makes_a_constan
 
 def test_a_person_sees_the_trainings_of_the_base_like_any_other() -> None:
     training = training_requests.request_base(reason=TrainingReason.TOO_OLD)
-    assert queue_places.places([training])[training.pk].position == 1
+    assert positions_of([training])[training.pk].number == 1
     claimed = training_queue.claim()
     assert claimed == training
     assert training_queue.cancel(training, by="a person")

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingState
-from stockpred.processes import wait_for
+from forecasting.runtime.processes import wait_for
 from tests.running import environment
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from forecasting.pipeline.simulation import Simulation
+from forecasting.prices.simulation import Simulation
 from tests.running import MARK, process_ids
 
 

@@ -10,11 +10,11 @@ from django.db import connection
 from django.db.models import F
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from forecasting import ledger, market, registry
+from forecasting import ledger, market, registry, serving
 from forecasting.ledger import Scorecard
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol
 from forecasting.models.versions import VersionState
-from forecasting.pipeline.forecaster import Forecaster
+from forecasting.pipeline.serving.forecaster import Forecaster
 from tests.factories import add_bar, add_bars, make_forecast, make_restatement, make_symbol, make_version
 from tests.racing import at_once, slow
 from tests.small_model import BARS_NEEDED, publish_model, trained_model
@@ -37,7 +37,7 @@ def served(ticker: str = "SAMPLE1", *, end: date = FRIDAY) -> ModelVersion:
 
 
 def issue(*versions: ModelVersion) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
-    return ledger.issue({version.symbol: version for version in versions if version.symbol})
+    return serving.serve({version.symbol: version for version in versions if version.symbol})
 
 
 def issued(version: ModelVersion) -> Forecast:
@@ -123,7 +123,7 @@ def test_a_new_version_makes_its_own_forecast_of_the_same_session() -> None:
 def test_the_base_forecasts_several_symbols() -> None:
     base = publish_model(None)
     symbols = [followed("SAMPLE1"), followed("SAMPLE2")]
-    forecasts, errors = ledger.issue(dict.fromkeys(symbols, base))
+    forecasts, errors = serving.serve(dict.fromkeys(symbols, base))
     assert (list(forecasts), errors) == (symbols, {})
 
 
@@ -131,13 +131,13 @@ def test_a_forecast_by_the_base_is_not_taken_for_the_own_versions() -> None:
     base, own = publish_model(None), served("SAMPLE1")
     assert own.symbol
     other = followed("SAMPLE2")
-    ledger.issue({own.symbol: base, other: base})
-    forecasts, _ = ledger.issue({own.symbol: own, other: base})
+    serving.serve({own.symbol: base, other: base})
+    forecasts, _ = serving.serve({own.symbol: own, other: base})
     assert {symbol: forecast.version for symbol, forecast in forecasts.items()} == {own.symbol: own, other: base}
 
 
 def test_nothing_to_issue_is_no_forecast() -> None:
-    assert ledger.issue({}) == ({}, {})
+    assert serving.serve({}) == ({}, {})
 
 
 @pytest.mark.django_db(transaction=True)
@@ -186,7 +186,7 @@ def test_a_damaged_model_gives_way_to_the_version_before_it() -> None:
 def test_where_nothing_is_left_that_serves_the_error_says_why(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = served("SAMPLE1")
     (registry.models_root() / damaged.folder / "model.onnx").unlink()
-    monkeypatch.setattr("forecasting.registry.base.SHIPPED_BASE", settings.MEDIA_ROOT / "nowhere")
+    monkeypatch.setattr("forecasting.registry.base_model.SHIPPED_BASE", settings.MEDIA_ROOT / "nowhere")
     forecasts, errors = issue(damaged)
     assert forecasts == {}
     assert list(errors.values()) == ["The model's files cannot be used: model.onnx is missing."]

@@ -15,8 +15,13 @@ print(sorted({{"keras", "tensorflow", "sklearn"}} & {{*sys.modules}}))
 """
 
 WEB = ("stockpred.wsgi", "stockpred.urls", "forecasting.admin", "forecasting.ledger", "forecasting.registry")
-CLUSTERS = ("forecasting.management.commands.cluster", "forecasting.tasks", "forecasting.trainer_process", "django_q.cluster")
-WORKER = ("forecasting.management.commands.worker", "forecasting.worker")
+CLUSTERS = (
+    "forecasting.management.commands.cluster",
+    "forecasting.background.tasks",
+    "forecasting.background.trainer_parent",
+    "django_q.cluster",
+)
+WORKER = ("forecasting.management.commands.worker", "forecasting.background.worker")
 
 
 @pytest.mark.parametrize("modules", [WEB, CLUSTERS, WORKER], ids=["web server", "task clusters", "worker"])

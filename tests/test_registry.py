@@ -12,12 +12,13 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from forecasting import registry, training_queue
+from forecasting import registry
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
-from forecasting.pipeline.artifacts import BACKTEST, META, ONNX, WEIGHTS, ArtifactError
+from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, WEIGHTS, ArtifactError
 from forecasting.registry import FenceLostError, models_root
+from forecasting.training import queue as training_queue
 from tests.factories import make_claimed, make_symbol, make_version
 from tests.racing import begin_behind_us
 from tests.small_model import BARS_NEEDED, publish_model, trained_model

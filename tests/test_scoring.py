@@ -14,7 +14,7 @@ from forecasting.models import Forecast, PriceBar, Restatement, Score, Symbol
 from forecasting.models.restatements import RestatementReason
 from forecasting.models.scores import ScoreReason
 from forecasting.models.versions import VersionState
-from forecasting.pipeline.bars import PRICES
+from forecasting.prices.bars import PRICES
 from tests.factories import add_bar, make_forecast, make_restatement, make_symbol, make_version
 from tests.racing import begin_behind_us
 

@@ -14,7 +14,7 @@ from forecasting import registry
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.artifacts import BACKTEST, META, ONNX, ArtifactError
+from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, ArtifactError
 from tests.factories import make_symbol, make_version
 from tests.small_model import publish_model
 

@@ -15,9 +15,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from forecasting.pipeline.markets import UNKNOWN_CURRENCY, WEEKDAYS, market_at
-from forecasting.pipeline.price_digits import decimals
-from forecasting.pipeline.weeks import is_unknown, trading_days
+from forecasting.prices.markets import UNKNOWN_CURRENCY, WEEKDAYS, market_at
+from forecasting.prices.price_digits import decimals
+from forecasting.prices.weeks import is_unknown, trading_days
 
 NOTHING = "-"
 

@@ -7,7 +7,7 @@ from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import Finding, Symbol
-from forecasting.pipeline.findings import Verdict
+from forecasting.prices.findings import Verdict
 
 VERDICT_TONES = {
     Verdict.REPAIRED: Tone.GOOD,

@@ -9,13 +9,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from forecasting import training_requests
 from forecasting.admin import display, upstream
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Score, Symbol, Training
 from forecasting.models.symbols import UpstreamState
-from forecasting.training_requests import Requested
+from forecasting.training import requests as training_requests
+from forecasting.training.requests import Requested
 
 SHOWN_BARS = 10
 SHOWN_RESTATEMENTS = 10

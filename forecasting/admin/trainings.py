@@ -8,12 +8,13 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from forecasting import queue_places, training_queue
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
+from forecasting.training import queue as training_queue
+from forecasting.training.positions import positions_of
 
 STATE_TONES = {TrainingState.RUNNING: Tone.BUSY, TrainingState.SUCCEEDED: Tone.GOOD, TrainingState.FAILED: Tone.BAD}
 
@@ -31,7 +32,7 @@ class TrainingAdmin(ReadOnlyAdmin):
         (None, {"fields": ("symbol_link", "state_badge", "reason", "priority", "published")}),
         (
             "Progress",
-            {"fields": ("how_far", "place", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")},
+            {"fields": ("how_far", "position", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")},
         ),
         ("Error", {"fields": ("error",)}),
         ("Claim", {"fields": ("claimed_by", "fence", "lease_expires_at"), "classes": ("collapse",)}),
@@ -60,14 +61,14 @@ class TrainingAdmin(ReadOnlyAdmin):
         epoch = f", epoch {training.epoch}" if training.epoch is not None else ""
         return f"{display.percent(100 * training.progress, places=0)} {training.stage}{epoch}"
 
-    @admin.display(description="place")
-    def place(self, training: Training) -> str:
-        """The place in the queue of one that waits, and when an active one will probably have ended."""
+    @admin.display(description="position")
+    def position(self, training: Training) -> str:
+        """The position in the queue of one that waits, and when an active one will probably have ended."""
         if not training.is_active:
             return display.NOTHING
-        place = queue_places.places([training])[training.pk]
-        wait = "" if place.expected_wait_s is None else f"about {display.span(timedelta(seconds=place.expected_wait_s))}"
-        return ", ".join(filter(None, [f"place {place.position}" if place.position else "", wait])) or display.NOTHING
+        position = positions_of([training])[training.pk]
+        wait = "" if position.expected_wait_s is None else f"about {display.span(timedelta(seconds=position.expected_wait_s))}"
+        return ", ".join(filter(None, [f"position {position.number}" if position.number else "", wait])) or display.NOTHING
 
     @admin.display(description="attempts")
     def attempts_of(self, training: Training) -> str:

@@ -22,8 +22,8 @@ from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import ModelVersion, Symbol
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.artifacts import ArtifactError
-from forecasting.pipeline.calibration import told_median
+from forecasting.pipeline.model.calibration import told_median
+from forecasting.pipeline.serving.artifacts import ArtifactError
 
 STATE_TONES = {VersionState.ACTIVE: Tone.GOOD, VersionState.CANDIDATE: Tone.BUSY, VersionState.REJECTED: Tone.BAD}
 FILES_TONES = {FilesState.KEPT: Tone.GOOD, FilesState.DAMAGED: Tone.BAD}

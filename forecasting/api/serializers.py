@@ -9,12 +9,13 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from forecasting.api.shapes import CLASSICAL_METRICS
-from forecasting.ledger import Prediction, Scorecard
+from forecasting.ledger import Scorecard
 from forecasting.models import Forecast, Training
 from forecasting.models.symbols import ticker_problem
-from forecasting.pipeline.price_digits import decimals
-from forecasting.queue_places import Place
-from forecasting.training_requests import ModelStatus
+from forecasting.prices.price_digits import decimals
+from forecasting.serving import Prediction
+from forecasting.training.positions import Position
+from forecasting.training.requests import ModelStatus
 
 MAX_SYMBOLS = 50
 
@@ -23,7 +24,7 @@ STARTED = "Model for this stock code has not been trained yet. Starting training
 IN_PROGRESS = "Training already in progress. The model will be available soon."
 NOT_STARTED = "Training not started: {reason}."
 NO_METRICS = "Metrics for this model are not available."
-NOWHERE = Place()
+NOWHERE = Position()
 
 
 @extend_schema_field({"type": "string", "pattern": r"^\s*[A-Za-z0-9^][A-Za-z0-9.^=&_-]{0,23}\s*$", "example": "PETR4.SA"})
@@ -78,15 +79,15 @@ def simulated() -> bool:
     return bool(settings.PRICE_SOURCE == "sample")
 
 
-def training_json(training: Training, places: Mapping[int, Place]) -> dict[str, Any]:
+def training_json(training: Training, positions: Mapping[int, Position]) -> dict[str, Any]:
     """An active training; `position` counts from 1 in the queue and is 0 while it runs."""
-    place = places.get(training.pk, NOWHERE)
+    position = positions.get(training.pk, NOWHERE)
     return {
         "id": training.pk,
         "state": training.state,
         "reason": training.reason,
-        "position": place.position,
-        "expected_wait": place.expected_wait_s,
+        "position": position.number,
+        "expected_wait": position.expected_wait_s,
         "stage": training.stage,
         "epoch": training.epoch,
         "epochs": training.epochs,
@@ -96,7 +97,7 @@ def training_json(training: Training, places: Mapping[int, Place]) -> dict[str, 
     }
 
 
-def check_json(status: ModelStatus, places: Mapping[int, Place]) -> dict[str, Any]:
+def check_json(status: ModelStatus, positions: Mapping[int, Position]) -> dict[str, Any]:
     """The answer of `check` for one symbol."""
     if status.version:
         message = AVAILABLE
@@ -109,7 +110,7 @@ def check_json(status: ModelStatus, places: Mapping[int, Place]) -> dict[str, An
         "model_exists": status.version is not None,
         "message": message,
         "version": status.version.number if status.version else None,
-        "training": training_json(status.training, places) if status.training else None,
+        "training": training_json(status.training, positions) if status.training else None,
     }
 
 
@@ -162,7 +163,7 @@ def live_json(card: Scorecard) -> dict[str, Any]:
     }
 
 
-def prediction_json(prediction: Prediction, places: Mapping[int, Place]) -> dict[str, Any]:
+def prediction_json(prediction: Prediction, positions: Mapping[int, Position]) -> dict[str, Any]:
     """The answer of `predict` for one symbol."""
     if prediction.forecast:
         return {"status": "success"} | forecast_json(prediction.forecast) | {"stale": prediction.stale, "simulated": simulated()}
@@ -170,7 +171,7 @@ def prediction_json(prediction: Prediction, places: Mapping[int, Place]) -> dict
         return {
             "status": "training",
             "message": STARTED if prediction.started else IN_PROGRESS,
-            "training": training_json(prediction.training, places),
+            "training": training_json(prediction.training, positions),
         }
     return {"status": "failed", "error": prediction.error}
 

@@ -14,7 +14,7 @@ from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from forecasting import ledger, queue_places, registry, training_queue, training_requests
+from forecasting import ledger, registry, serving
 from forecasting.api import documentation, filters, records, serializers
 from forecasting.api.credentials import STAFF_CREDENTIALS
 from forecasting.api.errors import TemporarilyUnavailable
@@ -22,7 +22,10 @@ from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
 from forecasting.api.permissions import MayChange
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
-from forecasting.pipeline.artifacts import ArtifactError
+from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.training import queue as training_queue
+from forecasting.training import requests as training_requests
+from forecasting.training.positions import positions_of
 
 TICKER_IN_URL = r"[A-Za-z0-9^][A-Za-z0-9.^=&_-]{0,23}"
 
@@ -54,9 +57,9 @@ class ModelViewSet(viewsets.ViewSet):
     def check(self, request: Request) -> Response:
         """Is there a model?"""
         tickers = requested_tickers(request)
-        statuses = ledger.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
-        places = queue_places.places(status.training for status in statuses)
-        return Response([serializers.check_json(status, places) for status in statuses])
+        statuses = serving.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        positions = positions_of(status.training for status in statuses)
+        return Response([serializers.check_json(status, positions) for status in statuses])
 
     @documentation.metrics
     @action(detail=False, methods=["post"])
@@ -71,9 +74,9 @@ class ModelViewSet(viewsets.ViewSet):
     def predict(self, request: Request) -> Response:
         """What will the next close be?"""
         tickers = requested_tickers(request)
-        predictions = ledger.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
-        places = queue_places.places(prediction.training for prediction in predictions)
-        return Response({"predictions": {each.symbol.ticker: serializers.prediction_json(each, places) for each in predictions}})
+        predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        positions = positions_of(prediction.training for prediction in predictions)
+        return Response({"predictions": {each.symbol.ticker: serializers.prediction_json(each, positions) for each in predictions}})
 
     @documentation.retrain
     @action(detail=False, methods=["post"])
@@ -86,7 +89,7 @@ class ModelViewSet(viewsets.ViewSet):
             training = training_requests.request_one(ticker)
         except training_requests.QueueFullError as full:
             raise TemporarilyUnavailable(f"Training not started: {full}.") from full
-        answer = serializers.training_json(training, queue_places.places([training]))
+        answer = serializers.training_json(training, positions_of([training]))
         message = f"Re-training initiated for model: {ticker}"
         return Response({"message": message, "training": answer}, status=status.HTTP_202_ACCEPTED)
 

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.simulation import Simulation
-from forecasting.pipeline.sources import CsvFolder
+from forecasting.prices.simulation import Simulation
+from forecasting.prices.sources import CsvFolder
 
 FORECASTS = 1000
 SIMULATED_SYMBOLS = 52
@@ -45,7 +45,7 @@ def main(folder: str, trainings: str, *tickers: str) -> None:
     """In the child: prints each figure as a line of JSON."""
     # Loads TensorFlow, which the parent must not.
     from forecasting.pipeline.base import train_base  # noqa: PLC0415
-    from forecasting.pipeline.forecaster import Forecaster  # noqa: PLC0415
+    from forecasting.pipeline.serving.forecaster import Forecaster  # noqa: PLC0415
     from forecasting.pipeline.training import train  # noqa: PLC0415
 
     config = ForecastConfig()

@@ -9,10 +9,10 @@ import pandas as pd
 from django.core.management.base import CommandError
 from rich.console import Console
 
-from forecasting.pipeline.bars import BadBarsError
-from forecasting.pipeline.calendars import exchange_of
-from forecasting.pipeline.quality import check_bars
-from forecasting.pipeline.sources import CsvFolder, PriceSourceError
+from forecasting.prices.bars import BadBarsError
+from forecasting.prices.calendars import exchange_of
+from forecasting.prices.quality import check_bars
+from forecasting.prices.sources import CsvFolder, PriceSourceError
 
 
 class PriceFolder:

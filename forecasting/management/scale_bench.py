@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 from django.utils import timezone
 
-from forecasting.pipeline.calendars import last_completed_session
-from forecasting.pipeline.simulation import Simulation
-from stockpred.private_service import PrivateService
+from forecasting.prices.calendars import last_completed_session
+from forecasting.prices.simulation import Simulation
+from forecasting.runtime.private_service import PrivateService
 
 Say = Callable[[str, float, str], None]
 

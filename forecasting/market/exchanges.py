@@ -4,10 +4,10 @@ import pandas as pd
 
 from forecasting.market.stored import recent_bars
 from forecasting.models import Symbol
-from forecasting.pipeline.calendars import may_be_of
-from forecasting.pipeline.markets import sessions_like
-from forecasting.pipeline.sources import PriceHistory
-from forecasting.pipeline.weeks import LEARNED_FROM, is_unknown, week_of
+from forecasting.prices.calendars import may_be_of
+from forecasting.prices.markets import sessions_like
+from forecasting.prices.sources import PriceHistory
+from forecasting.prices.weeks import LEARNED_FROM, is_unknown, week_of
 
 
 def exchange_of_answer(symbol: Symbol, history: PriceHistory, *, whole: bool) -> str | None:

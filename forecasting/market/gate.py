@@ -9,12 +9,12 @@ from django.db.models import Q
 
 from forecasting.market.stored import bars
 from forecasting.models import Finding, Symbol
-from forecasting.pipeline import findings as gate
-from forecasting.pipeline.bars import BadBarsError
-from forecasting.pipeline.calendars import last_completed_session
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.quality import Checked, check_bars
-from forecasting.pipeline.sources import BadDataError
+from forecasting.prices import findings as gate
+from forecasting.prices.bars import BadBarsError
+from forecasting.prices.calendars import last_completed_session
+from forecasting.prices.quality import Checked, check_bars
+from forecasting.prices.sources import BadDataError
 
 
 def judged(symbol: Symbol, frame: pd.DataFrame, *, whole: bool, now: datetime) -> Checked:

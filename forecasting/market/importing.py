@@ -11,11 +11,11 @@ from django.db import transaction
 from forecasting.market.storing import Stored, store
 from forecasting.models import Symbol
 from forecasting.models.symbols import ticker_problem
-from forecasting.pipeline import findings as gate
-from forecasting.pipeline.bars import between
-from forecasting.pipeline.calendars import currency_of, exchange_of, last_completed_session
-from forecasting.pipeline.price_files import LINE, PriceFileError, read_prices
-from forecasting.pipeline.sources import BadDataError, PriceHistory
+from forecasting.prices import findings as gate
+from forecasting.prices.bars import between
+from forecasting.prices.calendars import currency_of, exchange_of, last_completed_session
+from forecasting.prices.price_files import LINE, PriceFileError, read_prices
+from forecasting.prices.sources import BadDataError, PriceHistory
 
 
 @dataclass(frozen=True, slots=True)

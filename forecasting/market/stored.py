@@ -8,8 +8,8 @@ import pandas as pd
 from django.db import connection
 
 from forecasting.models import PriceBar, Symbol
-from forecasting.pipeline import bars as contract
-from forecasting.pipeline.calendars import last_completed_session
+from forecasting.prices import bars as contract
+from forecasting.prices.calendars import last_completed_session
 
 
 def is_stale(symbol: Symbol, last_bar: date | None, *, now: datetime) -> bool:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 import pandas as pd
 from django.db import connection, transaction
 
-from forecasting import training_queue, training_requests
 from forecasting.market.exchanges import exchange_of_answer
 from forecasting.market.gate import judged, keep_findings, keep_refusal
 from forecasting.market.locks import SYMBOL_LOCK
@@ -17,10 +16,10 @@ from forecasting.market.upstream import price_source
 from forecasting.models import ModelVersion, PriceBar, Restatement, Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
-from forecasting.pipeline import bars as contract
-from forecasting.pipeline.quality import CONTEXT, Checked
-from forecasting.pipeline.restatements import RESCALING, Change, Reason, changes, differing
-from forecasting.pipeline.sources import (
+from forecasting.prices import bars as contract
+from forecasting.prices.quality import CONTEXT, Checked
+from forecasting.prices.restatements import RESCALING, Change, Reason, changes, differing
+from forecasting.prices.sources import (
     BadDataError,
     PausedError,
     PriceHistory,
@@ -28,6 +27,8 @@ from forecasting.pipeline.sources import (
     RateLimitedError,
     UnknownSymbolError,
 )
+from forecasting.training import queue as training_queue
+from forecasting.training import requests as training_requests
 
 KEPT_SHARE = 0.9  # of the stored bars; a restated history with fewer of them is taken for an incomplete answer
 UNKNOWN_FOR = timedelta(days=1), timedelta(days=7)  # the first answer that there is no such symbol stands, and every later one

@@ -12,15 +12,15 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_befo
 
 from forecasting.market import upstream
 from forecasting.market.locks import held, wait_for_others
-from forecasting.market.permits import pause_between_requests
+from forecasting.market.rate_limit import pause_between_requests
 from forecasting.market.stored import is_stale, last_date, recent_bars
 from forecasting.market.storing import note_failure, store
 from forecasting.market.upstream import Outcome, Question
 from forecasting.models import Symbol
 from forecasting.models.symbols import UpstreamState
-from forecasting.pipeline.calendars import last_completed_session
-from forecasting.pipeline.restatements import continues
-from forecasting.pipeline.sources import (
+from forecasting.prices.calendars import last_completed_session
+from forecasting.prices.restatements import continues
+from forecasting.prices.sources import (
     BadDataError,
     PausedError,
     PriceHistory,

@@ -1,4 +1,4 @@
-"""The price source behind one door: several questions at once, at the pace and with the restraint that permits.py keeps.
+"""The price source behind one door: several questions at once, at the pace and with the restraint that rate_limit.py keeps.
 
 A source that is not remote (files, simulation) needs no permit.
 """
@@ -15,11 +15,11 @@ from typing import Any, cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from forecasting.market import permits
-from forecasting.market.permits import FETCH_SECONDS, Permit
+from forecasting.market import rate_limit
+from forecasting.market.rate_limit import FETCH_SECONDS, Permit
 from forecasting.models import Symbol
-from forecasting.pipeline.simulation import Simulation
-from forecasting.pipeline.sources import (
+from forecasting.prices.simulation import Simulation
+from forecasting.prices.sources import (
     CsvFolder,
     PausedError,
     PriceHistory,
@@ -50,14 +50,14 @@ def price_source() -> PriceSource:
     if settings.PRICE_SOURCE == "sample":
         return Simulation(seed=settings.SEED)
     # Loaded here, not above: yfinance costs a second and 50 MB, which processes that fetch nothing can do without.
-    yahoo = import_string("forecasting.pipeline.yahoo.Yahoo")
+    yahoo = import_string("forecasting.prices.yahoo.Yahoo")
     folder = settings.STATE_DIR / "yfinance"
     return cast("PriceSource", yahoo(base_url=settings.YAHOO_URL, cache_dir=folder, timeout_s=FETCH_SECONDS))
 
 
 def is_paused() -> bool:
     """Whether the price source is left alone now."""
-    return price_source().remote and permits.is_paused(price_source().name)
+    return price_source().remote and rate_limit.is_paused(price_source().name)
 
 
 def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Outcome]]:
@@ -78,12 +78,12 @@ def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Que
             for future in [future for future in under_way if future.done()]:
                 question, permit = under_way.pop(future)
                 if permit:
-                    permits.settle(permit, future.result())
+                    rate_limit.settle(permit, future.result())
                 yield question, future.result()
     finally:
         for future, (_, permit) in under_way.items():
             if future.cancel() and permit:
-                permits.settle(permit, None)
+                rate_limit.settle(permit, None)
 
 
 def _start(
@@ -93,9 +93,9 @@ def _start(
     until the next try; None where there are none."""
     source = price_source()
     while questions:
-        permit = permits.take(source.name) if source.remote else None
+        permit = rate_limit.take(source.name) if source.remote else None
         if source.remote and not permit:
-            return permits.obstacle(source.name, ticker=questions[0].symbol.ticker)
+            return rate_limit.obstacle(source.name, ticker=questions[0].symbol.ticker)
         question = questions.popleft()
         under_way[_fetchers.submit(_fetch, question)] = question, permit
     return None

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from forecasting.models.symbols import Symbol
-from forecasting.pipeline.findings import Rule, Verdict
+from forecasting.prices.findings import Rule, Verdict
 
 RULES = [(rule.value, rule.value) for rule in Rule]
 BY_WEIGHT = (Verdict.REFUSED, Verdict.LEFT_OUT, Verdict.REPAIRED, Verdict.NOTED)

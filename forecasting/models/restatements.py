@@ -7,7 +7,7 @@ from django.db.models import Max, Q
 from django.db.models.functions import Now
 
 from forecasting.models.symbols import Symbol
-from forecasting.pipeline.restatements import Reason
+from forecasting.prices.restatements import Reason
 
 
 class RestatementReason(models.TextChoices):

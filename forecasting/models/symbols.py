@@ -9,8 +9,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Upper
 
-from forecasting.pipeline.calendars import exchange_of
-from forecasting.pipeline.suggestions import spellings
+from forecasting.prices.calendars import exchange_of
+from forecasting.prices.suggestions import spellings
 
 TICKER_PATTERN = r"\A[A-Z0-9^][A-Z0-9.^=&_-]{0,23}\Z"
 _ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce, JSONObject, Now, RowNumber
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import Symbol
 from forecasting.models.trainings import Training
-from forecasting.pipeline.artifacts import ArtifactFile
+from forecasting.pipeline.serving.artifacts import ArtifactFile
 
 
 class VersionState(models.TextChoices):

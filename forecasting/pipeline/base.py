@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.pipeline.artifacts import BaseModel, Fit, ServingModel
-from forecasting.pipeline.calendars import exchange_of
-from forecasting.pipeline.calibration import UNCALIBRATED
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.conformal import ValidationRows, at_last_close, fit_calibration
-from forecasting.pipeline.evaluation import directional_accuracy, improvement_p, measure, price_errors
-from forecasting.pipeline.features import FeatureTable, compute_features
-from forecasting.pipeline.fitting import require_finite, scaler_of, start_from_nothing
-from forecasting.pipeline.network import QuantileNetwork, network_for
-from forecasting.pipeline.onnx_graph import to_onnx
+from forecasting.pipeline.evaluation.metrics import directional_accuracy, improvement_p, measure, price_errors
+from forecasting.pipeline.model.calibration import UNCALIBRATED
+from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
+from forecasting.pipeline.model.features import FeatureTable, compute_features
+from forecasting.pipeline.model.fitting import require_finite, scaler_of, start_from_nothing
+from forecasting.pipeline.model.network import QuantileNetwork, network_for
+from forecasting.pipeline.model.windows import Examples, Scaler, Seen, Split, UntrainableError, joined, make_examples, split_rows_at
+from forecasting.pipeline.serving.artifacts import BaseModel, Fit, ServingModel
+from forecasting.pipeline.serving.onnx_graph import to_onnx
 from forecasting.pipeline.training import (
     Progress,
     ignore,
@@ -28,7 +28,7 @@ from forecasting.pipeline.training import (
     stands_still,
     validation_rows,
 )
-from forecasting.pipeline.windows import Examples, Scaler, Seen, Split, UntrainableError, joined, make_examples, split_rows_at
+from forecasting.prices.calendars import exchange_of
 
 History = tuple[str, pd.DataFrame]  # symbol and bars
 

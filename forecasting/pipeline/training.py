@@ -10,19 +10,15 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
-from forecasting.pipeline.adaptation import adapted, stretched
-from forecasting.pipeline.artifacts import BaseModel, ServingModel, TrainedModel
-from forecasting.pipeline.calibration import UNCALIBRATED
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.conformal import ValidationRows, at_last_close, fit_calibration
-from forecasting.pipeline.evaluation import mase, measure, quantile_column
-from forecasting.pipeline.features import FeatureTable, compute_features
-from forecasting.pipeline.fitting import begin, fit_until_no_better, learning_rate, most_epochs, require_finite
-from forecasting.pipeline.forecaster import Forecaster
-from forecasting.pipeline.network import NETWORK_VERSIONS, network_for
-from forecasting.pipeline.onnx_graph import to_onnx
-from forecasting.pipeline.price_digits import written
-from forecasting.pipeline.windows import (
+from forecasting.pipeline.evaluation.metrics import mase, measure, quantile_column
+from forecasting.pipeline.model.adaptation import adapted, stretched
+from forecasting.pipeline.model.calibration import UNCALIBRATED
+from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
+from forecasting.pipeline.model.features import FeatureTable, compute_features
+from forecasting.pipeline.model.fitting import begin, fit_until_no_better, learning_rate, most_epochs, require_finite
+from forecasting.pipeline.model.network import NETWORK_VERSIONS, network_for
+from forecasting.pipeline.model.windows import (
     NoRoomError,
     Split,
     TooFewBarsError,
@@ -30,6 +26,10 @@ from forecasting.pipeline.windows import (
     make_examples,
     split_rows,
 )
+from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel, TrainedModel
+from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.onnx_graph import to_onnx
+from forecasting.prices.price_digits import written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """Model versions: published in one transaction, promoted or rejected, activated, loaded for serving, replaced where damaged."""
 
-from forecasting.registry.base import SHIPPED_BASE, base_version, forecast_config, load_base, register_base
+from forecasting.registry.activation import activate, replace_damaged
+from forecasting.registry.base_model import SHIPPED_BASE, base_version, forecast_config, load_base, register_base
 from forecasting.registry.files import load_backtest, load_forecaster, models_root
 from forecasting.registry.publishing import FenceLostError, publish
 from forecasting.registry.retention import UNPUBLISHED_SECONDS, expire_files, orphans, sweep
-from forecasting.registry.serving import activate, replace_damaged
 
 __all__ = [
     "SHIPPED_BASE",

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.db import connection
 
 from forecasting.models import ModelVersion
-from forecasting.pipeline import artifacts
-from forecasting.pipeline.artifacts import ArtifactFile, BaseModel, TrainedModel
-from forecasting.pipeline.forecaster import Forecaster
+from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.artifacts import ArtifactFile, BaseModel, TrainedModel
+from forecasting.pipeline.serving.forecaster import Forecaster
 
 LOADED_MODELS = 256  # kept in memory by one process, some 100 kB each
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from forecasting.models import ModelVersion
-from forecasting.pipeline import artifacts
-from forecasting.pipeline.artifacts import ArtifactError, BaseModel, TrainedModel
-from forecasting.pipeline.drift import paired_losses
+from forecasting.pipeline.evaluation.drift import paired_losses
+from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, TrainedModel
 from forecasting.registry.files import load_backtest, models_root
 
 SIGNIFICANT = 0.05  # below it, the new version is significantly worse
@@ -42,7 +42,7 @@ def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> Ve
 
 
 def _compared(new: pd.DataFrame, active: pd.DataFrame, *, number: int) -> Verdict:
-    from forecasting.pipeline.evaluation import improvement_p  # noqa: PLC0415 - loads scikit-learn, which only a training needs
+    from forecasting.pipeline.evaluation.metrics import improvement_p  # noqa: PLC0415 - loads scikit-learn, which only a training needs
 
     losses = paired_losses(new, active)
     if len(losses) < FEWEST_SESSIONS:

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import ModelVersionQuerySet, VersionState
-from forecasting.pipeline.artifacts import ArtifactFile, BaseModel, TrainedModel
+from forecasting.pipeline.serving.artifacts import ArtifactFile, BaseModel, TrainedModel
 from forecasting.registry import promotion
 from forecasting.registry.files import models_root, write_files
 

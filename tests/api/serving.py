@@ -10,7 +10,7 @@ from django.conf import settings
 from forecasting import registry
 from forecasting.models import ModelVersion, PriceBar, Symbol
 from forecasting.models.trainings import TrainingState
-from forecasting.pipeline.calendars import sessions
+from forecasting.prices.calendars import sessions
 from tests.factories import make_training
 from tests.small_model import BARS_NEEDED, trained_model
 

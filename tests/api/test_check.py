@@ -51,7 +51,9 @@ def test_a_symbol_without_a_model_starts_its_training(post: Send) -> None:
 
 def test_the_doorbell_of_a_started_training_is_rung(post: Send) -> None:
     post("check", {"symbols": ["BBAS3.SA"]})
-    assert [(each.key, each.func()) for each in OrmQ.objects.all()] == [("training", "forecasting.tasks.drain_training_queue")]
+    assert [(each.key, each.func()) for each in OrmQ.objects.all()] == [
+        ("training", "forecasting.background.tasks.drain_training_queue")
+    ]
 
 
 def test_an_available_model_starts_nothing(post: Send) -> None:

@@ -9,7 +9,7 @@ import pytest
 from forecasting import registry
 from forecasting.models import Forecast, Training
 from forecasting.models.trainings import TrainingReason, TrainingState
-from forecasting.pipeline.calibration import Calibration
+from forecasting.pipeline.model.calibration import Calibration
 from tests.api.conftest import Count, Predict, Send
 from tests.api.serving import VOLATILITY, add_steady_bars, file_of, serve
 from tests.factories import AT_LAST_CLOSE, make_claimed, make_forecast, make_symbol, make_training, make_version

@@ -113,4 +113,4 @@ def test_a_source_that_is_late_is_not_waited_for(predict: Predict, settings: Set
     answer = predict()
     assert (answer["status"], answer["as_of"], answer["stale"]) == ("success", "2025-05-30", True)
     (queued,) = OrmQ.objects.all()
-    assert (queued.task["func"], queued.task["args"]) == ("forecasting.tasks.sync_symbols", ([symbol.pk],))
+    assert (queued.task["func"], queued.task["args"]) == ("forecasting.background.tasks.sync_symbols", ([symbol.pk],))

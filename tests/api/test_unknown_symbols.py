@@ -11,7 +11,7 @@ from forecasting import market
 from forecasting.models import Symbol, Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
-from forecasting.pipeline.sources import UnknownSymbolError
+from forecasting.prices.sources import UnknownSymbolError
 from tests.api.conftest import Count, Predict, Send
 from tests.api.serving import add_steady_bars
 from tests.factories import make_claimed, make_symbol, make_training

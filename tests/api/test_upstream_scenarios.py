@@ -19,7 +19,7 @@ from forecasting import market
 from forecasting.models import Restatement, Symbol, Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
-from forecasting.pipeline.sources import UnknownSymbolError
+from forecasting.prices.sources import UnknownSymbolError
 from tests import fake_yahoo
 from tests.admin_pages import page, text_of
 from tests.api.conftest import Predict, Send
@@ -166,7 +166,9 @@ def test_the_table(
     assert reasons == ([TrainingReason.DATA_REVISED] if row.restated and row.restated[0] != "correction" else [])
     if row.restated:
         assert "all restatements" in text
-    assert [task.func() for task in OrmQ.objects.filter(key="short")] == (["forecasting.tasks.sync_symbols"] if row.late else [])
+    assert [task.func() for task in OrmQ.objects.filter(key="short")] == (
+        ["forecasting.background.tasks.sync_symbols"] if row.late else []
+    )
 
 
 def test_a_connection_that_is_refused(

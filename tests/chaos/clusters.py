@@ -12,7 +12,7 @@ from django_q.tasks import async_task
 from forecasting.models import JobRun, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
-from stockpred.processes import ProcessGroup, wait_for
+from forecasting.runtime.processes import ProcessGroup, wait_for
 from tests.chaos.processes import descendants, is_dead, is_gone, kill, parent
 from tests.chaos.site import (
     FAULTY,
@@ -72,7 +72,7 @@ def killed_idle_process(site: Site, count: int) -> None:
                 site.settle()
             else:
                 for _ in range(2):  # one of them is taken by the cluster that hangs
-                    async_task("forecasting.tasks.sync_symbols", [])
+                    async_task("forecasting.background.tasks.sync_symbols", [])
                 site.within(180, "the queue of short tasks moves again", lambda: not OrmQ.objects.filter(key="short").exists())
 
 
@@ -160,6 +160,6 @@ def off_for_days(site: Site, count: int) -> None:
 
 def _expect_one_daily_job_a_date(site: Site, runs: QuerySet[JobRun]) -> None:
     """Of all the tasks that a start or the schedule brought, one a date did the work."""
-    done = [task for task in Success.objects.filter(func="forecasting.tasks.daily_job") if task.result == "done"]
+    done = [task for task in Success.objects.filter(func="forecasting.background.tasks.daily_job") if task.result == "done"]
     dates = runs.filter(state=JobState.SUCCEEDED).count()
     site.expect(len(done) == dates, f"{len(done)} daily jobs were done for {dates} dates")

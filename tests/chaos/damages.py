@@ -6,7 +6,7 @@ from pathlib import Path
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
-from stockpred.processes import wait_for
+from forecasting.runtime.processes import wait_for
 from tests.chaos.site import TICKERS, Site, media
 
 SERVED_SECONDS = 5.0

@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from stockpred.processes import ProcessGroup
+from forecasting.runtime.processes import ProcessGroup
 
 
 def has_ended(process: ProcessGroup) -> bool:

@@ -13,12 +13,12 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from forecasting import training_requests
 from forecasting.models import Symbol, Training
 from forecasting.models.trainings import TrainingReason, TrainingState
-from forecasting.pipeline.calendars import last_completed_session
-from forecasting.pipeline.simulation import Simulation
-from stockpred.processes import ProcessGroup, wait_for
+from forecasting.prices.calendars import last_completed_session
+from forecasting.prices.simulation import Simulation
+from forecasting.runtime.processes import ProcessGroup, wait_for
+from forecasting.training import requests as training_requests
 from tests.chaos.processes import descendants, group_of, variable
 from tests.running import process_ids, started
 

@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 from django.conf import settings
 
+from forecasting.runtime.processes import ProcessGroup, StopSignal, wait_for
 from stockpred.embedded_postgres.server import EmbeddedPostgres
-from stockpred.processes import ProcessGroup, StopSignal, wait_for
 from tests.chaos.cases import Case
 from tests.chaos.site import FAST, write_prices
 

@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from forecasting.models import Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
+from forecasting.runtime.processes import wait_for
 from stockpred.embedded_postgres.server import EmbeddedPostgres
-from stockpred.processes import wait_for
 from tests.chaos.site import LOOK_SECONDS, TICKERS, Site, Web, is_being_fitted, is_past, is_running, is_unfinished
 
 AWAY_SECONDS = 10.0

@@ -12,7 +12,7 @@ from django.db import connection
 
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
-from stockpred.processes import wait_for
+from forecasting.runtime.processes import wait_for
 from tests.chaos.processes import has_ended, kill, members, parent
 from tests.chaos.site import (
     FAULTY,

@@ -7,8 +7,8 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from forecasting.pipeline.bars import PRICES
-from forecasting.pipeline.calendars import exchange_of, sessions
+from forecasting.prices.bars import PRICES
+from forecasting.prices.calendars import exchange_of, sessions
 
 
 def generated_bars(symbol: str, *, first: date, last: date, seed: int = 7) -> pd.DataFrame:

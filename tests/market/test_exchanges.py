@@ -8,7 +8,7 @@ import pytest
 
 from forecasting import market
 from forecasting.models import PriceBar, Symbol
-from forecasting.pipeline.sources import UnknownSymbolError
+from forecasting.prices.sources import UnknownSymbolError
 from tests.factories import make_symbol
 from tests.fake_yahoo import FakeYahoo, generated_bars, listed_at
 from tests.market.histories import FRIDAY, HISTORY, NOW, WEDNESDAY, WEDNESDAY_EVENING, write

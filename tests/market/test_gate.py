@@ -10,18 +10,20 @@ import pytest
 from django.db.models import F
 from pytest_django import DjangoAssertNumQueries
 
-from forecasting import market, trainer, trainer_process, training_requests
+from forecasting import market
 from forecasting.api.serializers import check_json
+from forecasting.background import trainer_child, trainer_parent
 from forecasting.models import Finding, PriceBar, Restatement, Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import Outcome, TrainingState
-from forecasting.pipeline.findings import Rule, Verdict
-from forecasting.pipeline.sources import BadDataError
+from forecasting.prices.findings import Rule, Verdict
+from forecasting.prices.sources import BadDataError
+from forecasting.training import requests as training_requests
 from tests.factories import add_bars, make_claimed, make_finding, make_symbol
 from tests.fake_yahoo import FakeYahoo, generated_bars, in_pounds
 from tests.market.histories import FRIDAY, HISTORY, NOW, THURSDAY, WEDNESDAY, WEDNESDAY_EVENING, assert_stored, synced, write
-from tests.pipeline.defects import frozen
 from tests.pipeline.market_data import replaced, rescaled
+from tests.prices.defects import frozen
 
 pytestmark = pytest.mark.django_db
 
@@ -215,7 +217,7 @@ def test_stored_bars_go_through_the_gate_before_a_training() -> None:
     old = PriceBar.objects.of(symbol)[:300].values("pk")
     PriceBar.objects.filter(pk__in=old).update(**{name: 100 * F(name) for name in ("open", "high", "low", "close")})
     training = make_claimed(symbol)
-    outcome, reason = trainer.work(training.pk, fence=training.fence, progress=lambda now: None)
+    outcome, reason = trainer_child.work(training.pk, fence=training.fence, progress=lambda now: None)
     assert outcome == Outcome.FAILED
     assert reason.startswith("close is ")
     assert "two units are mixed; only 300 good bars follow and a training needs 496; it works again when" in reason
@@ -235,8 +237,8 @@ def test_phantoms_that_were_stored_once_are_not_learnt_from() -> None:
 def test_the_reason_reaches_the_clients(folder: Path) -> None:
     write(folder, in_pence(HISTORY, MARCH))
     training = make_claimed(make_symbol("AAA"))
-    with trainer_process.TrainerProcess() as process:
-        trainer_process.train(training, process)
+    with trainer_parent.TrainerProcess() as process:
+        trainer_parent.train(training, process)
     training.refresh_from_db()
     assert training.state == TrainingState.FAILED
     (status,) = training_requests.ensure_trained(["AAA"], now=NOW)

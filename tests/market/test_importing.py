@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from forecasting.models import Finding, PriceBar, Restatement, Symbol
-from forecasting.pipeline.calendars import last_completed_session
+from forecasting.prices.calendars import last_completed_session
 from tests.factories import make_symbol
 from tests.fake_yahoo import generated_bars
 from tests.market.histories import assert_stored

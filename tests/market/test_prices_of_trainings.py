@@ -8,12 +8,12 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from forecasting import trainer_process
+from forecasting.background import trainer_parent
+from forecasting.background.trainer_parent import TrainerProcess
 from forecasting.models import Training, Upstream
 from forecasting.models.trainings import TrainingState
 from forecasting.models.upstream import BreakerState
-from forecasting.pipeline.calendars import last_completed_session
-from forecasting.trainer_process import TrainerProcess
+from forecasting.prices.calendars import last_completed_session
 from tests.factories import add_bars, make_claimed, make_symbol, make_upstream
 from tests.fake_yahoo import FakeYahoo
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def attempted(training: Training) -> Training:
     """The training after one attempt by a real trainer."""
     with TrainerProcess() as trainer:
-        assert trainer_process.train(training, trainer)
+        assert trainer_parent.train(training, trainer)
     training.refresh_from_db()
     return training
 

@@ -8,11 +8,11 @@ import pytest
 
 from forecasting import market
 from forecasting.models import Finding, Restatement, Symbol, Training
-from forecasting.pipeline.findings import Verdict
+from forecasting.prices.findings import Verdict
 from tests.factories import make_symbol, make_version
 from tests.fake_yahoo import FakeYahoo, generated_bars
 from tests.market.histories import assert_stored
-from tests.pipeline.defects import Defect, frozen, missing, rescaled, split, stretched, value
+from tests.prices.defects import Defect, frozen, missing, rescaled, split, stretched, value
 
 pytestmark = pytest.mark.django_db
 

@@ -11,8 +11,8 @@ import pytest
 
 from forecasting import market
 from forecasting.models import PriceBar, Restatement, Symbol
-from forecasting.pipeline.bars import COLUMNS
-from forecasting.pipeline.sources import BadDataError, PriceSourceError, RateLimitedError, UnknownSymbolError
+from forecasting.prices.bars import COLUMNS
+from forecasting.prices.sources import BadDataError, PriceSourceError, RateLimitedError, UnknownSymbolError
 from tests.factories import make_symbol
 from tests.fake_yahoo import FakeYahoo, as_yahoo_adjusts, replayed
 

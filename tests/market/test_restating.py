@@ -11,14 +11,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as some
 
-from forecasting import market, trainer
+from forecasting import market
+from forecasting.background import trainer_child
 from forecasting.models import ModelVersion, Restatement, Symbol, Training, Upstream
 from forecasting.models.trainings import Outcome, TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
-from forecasting.pipeline.bars import PRICES
-from forecasting.pipeline.calendars import sessions
-from forecasting.pipeline.sources import BadDataError, PriceSourceError
 from forecasting.pipeline.training import Progress
+from forecasting.prices.bars import PRICES
+from forecasting.prices.calendars import sessions
+from forecasting.prices.sources import BadDataError, PriceSourceError
 from tests import fake_yahoo
 from tests.factories import add_bars, make_claimed, make_restatement, make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, Scenario, as_yahoo_adjusts, generated_bars
@@ -128,7 +129,7 @@ def test_bars_that_are_restated_during_a_training_mark_its_version() -> None:
     def restate(progress: Progress) -> None:
         make_restatement(symbol)
 
-    outcome = trainer.work(training.pk, fence=training.fence, progress=restate)
+    outcome = trainer_child.work(training.pk, fence=training.fence, progress=restate)
     assert outcome == (Outcome.PUBLISHED, "")
     version = ModelVersion.objects.on_revised_bars().get()
     assert (version.training, version.restatement) == (training, before)

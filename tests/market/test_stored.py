@@ -9,12 +9,12 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from forecasting import market
 from forecasting.models import Symbol
-from forecasting.pipeline.bars import empty
-from forecasting.pipeline.simulation import Simulation
-from forecasting.pipeline.sources import (
+from forecasting.prices.bars import empty
+from forecasting.prices.simulation import Simulation
+from forecasting.prices.sources import (
     CsvFolder,
 )
-from forecasting.pipeline.yahoo import Yahoo
+from forecasting.prices.yahoo import Yahoo
 from tests.factories import add_bars, make_symbol
 from tests.market.histories import FRIDAY, NOW
 

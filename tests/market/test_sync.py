@@ -13,14 +13,14 @@ from django.test.utils import CaptureQueriesContext
 from forecasting import market
 from forecasting.models import PriceBar, Symbol
 from forecasting.models.symbols import UpstreamState
-from forecasting.pipeline.sources import (
+from forecasting.prices.sources import (
     BadDataError,
     PriceSourceError,
     RateLimitedError,
     UnknownSymbolError,
     UpstreamUnavailableError,
 )
-from stockpred.processes import wait_for
+from forecasting.runtime.processes import wait_for
 from tests import fake_yahoo
 from tests.factories import make_symbol
 from tests.fake_yahoo import FakeYahoo

@@ -16,7 +16,7 @@ from forecasting.market import storing, syncing, upstream
 from forecasting.models import Symbol, Upstream
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.upstream import BreakerState
-from forecasting.pipeline.sources import (
+from forecasting.prices.sources import (
     PausedError,
     PriceSourceError,
     RateLimitedError,

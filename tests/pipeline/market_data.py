@@ -7,12 +7,12 @@ import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
-from forecasting.pipeline.artifacts import ServingModel
-from forecasting.pipeline.bars import PRICES
-from forecasting.pipeline.calendars import sessions
-from forecasting.pipeline.calibration import Calibration
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.windows import Scaler
+from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.windows import Scaler
+from forecasting.pipeline.serving.artifacts import ServingModel
+from forecasting.prices.bars import PRICES
+from forecasting.prices.calendars import sessions
 
 TINY = ForecastConfig(
     window=10,

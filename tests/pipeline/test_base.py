@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline.artifacts import BaseModel
 from forecasting.pipeline.base import train_base
-from forecasting.pipeline.conformal import BETTER, VETOED
-from forecasting.pipeline.forecaster import Forecaster
+from forecasting.pipeline.model.conformal import BETTER, VETOED
+from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.training import Progress, train
-from forecasting.pipeline.windows import UntrainableError
 from tests.pipeline.market_data import TINY, simulated_bars
 
 CAPPED = replace(TINY, base_bars=1_000, base_epochs=1)

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline.artifacts import BaseModel
-from forecasting.pipeline.backtest import Period, backtest, in_one
-from forecasting.pipeline.bars import between
 from forecasting.pipeline.base import train_base
-from forecasting.pipeline.features import compute_features
-from forecasting.pipeline.fitting import fit_scaler
+from forecasting.pipeline.evaluation.backtest import Period, backtest, in_one
+from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.fitting import fit_scaler
+from forecasting.pipeline.model.windows import Split, make_windows, split_rows
+from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.pipeline.training import evaluate, make_backtest, refit, train
-from forecasting.pipeline.windows import Split, make_windows, split_rows
+from forecasting.prices.bars import between
 from tests.pipeline.market_data import TINY, simulated_bars
 
 BARS = simulated_bars(200)

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline.artifacts import BaseModel, TrainedModel
 from forecasting.pipeline.base import train_base
-from forecasting.pipeline.calibration import Calibration
-from forecasting.pipeline.conformal import VETOED
-from forecasting.pipeline.features import compute_features
-from forecasting.pipeline.fitting import fit_scaler
-from forecasting.pipeline.forecaster import Forecaster
+from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.conformal import VETOED
+from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.fitting import fit_scaler
+from forecasting.pipeline.model.windows import TooFewBarsError, UntrainableError, split_rows
+from forecasting.pipeline.serving.artifacts import BaseModel, TrainedModel
+from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.training import Progress, train
-from forecasting.pipeline.windows import TooFewBarsError, UntrainableError, split_rows
 from tests.pipeline.market_data import TINY, simulated_bars
 
 ROOT = Path(__file__).parents[2]

@@ -11,12 +11,13 @@ from rich.table import Table
 
 from forecasting import registry, terminal
 from forecasting.management.price_folder import PriceFolder, day, ticker
-from forecasting.pipeline import artifacts, baselines
-from forecasting.pipeline.artifacts import ArtifactError, BaseModel
-from forecasting.pipeline.backtest import BaseKnowsTooMuchError, Period, backtest, in_one, require_ignorance
-from forecasting.pipeline.calibration import told_median
+from forecasting.pipeline.evaluation import baselines
+from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, Period, backtest, in_one, require_ignorance
+from forecasting.pipeline.model.calibration import told_median
+from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel
 from forecasting.pipeline.training import Progress
-from forecasting.pipeline.windows import UntrainableError
 
 
 class Command(BaseCommand):
@@ -65,7 +66,7 @@ def _base(where: str | None, folder: PriceFolder, period: Period, console: Conso
         base = artifacts.read_base(place, artifacts.recorded(place))
         require_ignorance(base, period)
         return base
-    from forecasting import base_training  # noqa: PLC0415 - loads TensorFlow, which a given base may make unnecessary
+    from forecasting.background import base_training  # noqa: PLC0415 - loads TensorFlow, which a given base may make unnecessary
 
     with terminal.TrainingProgress(console) as bars:
 

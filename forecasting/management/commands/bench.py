@@ -16,7 +16,7 @@ from rich.console import Console
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.management.pipeline_bench import measure_pipeline, measure_reference
 from forecasting.management.scale_bench import measure_scale
-from stockpred.private_service import PrivateService, ServiceError
+from forecasting.runtime.private_service import PrivateService, ServiceError
 
 CLIENTS = 8
 LOAD_SECONDS = 8.0

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django_q.cluster import Cluster
 
-from stockpred import pulse
-from stockpred.processes import parent_is_gone
+from forecasting.runtime import heartbeat
+from forecasting.runtime.processes import parent_is_gone
 
 GRACE_SECONDS = 15  # for running tasks, after the worker has died without a word
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs until SIGTERM, or until the worker is gone and its grace is over; CommandError when the cluster ends by itself."""
-        pulse.announce_tasks()
+        heartbeat.announce_tasks()
         cluster = Cluster()
         cluster.start()
         while cluster.sentinel.is_alive() and not parent_is_gone(wait_s=1.0):

@@ -3,15 +3,11 @@
 from datetime import date
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from forecasting import market, registry, tasks
+from forecasting.background import daily
 from forecasting.management.price_folder import day
-from forecasting.models import Forecast, JobRun, ModelVersion, Symbol
-
-SHOWN = 10  # symbols of a reason
 
 
 class Command(BaseCommand):
@@ -30,29 +26,8 @@ class Command(BaseCommand):
         if wanted > timezone.localdate():
             raise CommandError(f"--date {wanted} has not come yet.")
         if options["dry_run"]:
-            self._show(wanted)
+            self.stdout.write("\n".join(daily.foretell(wanted)))
             return
-        outcome = tasks.daily_job(wanted)
+        outcome = daily.run(wanted)
         rest = "; the worker does the rest" if outcome == "goes on" else ""
         self.stdout.write(f"Daily job of {wanted}: {outcome}{rest}.")
-
-    def _show(self, wanted: date) -> None:
-        run = JobRun.objects.filter(job=tasks.DAILY_JOB, date=wanted).first()
-        asked = Symbol.objects.worth_asking(now=timezone.now()).filter(pk__gt=run.report.get("last_symbol", 0) if run else 0)
-        with_bars, current = Symbol.objects.with_bars(), Forecast.objects.from_newest_bar().values("symbol").distinct()
-        paused = " (the price source is left alone at present)" if market.is_paused() else ""
-        expired = ModelVersion.objects.all().beyond_newest(settings.KEEP_VERSIONS).count()
-        lines = [
-            f"Run of {wanted}: {run.state if run else 'none yet'}.",
-            f"Prices of {asked.count()} symbols would be brought up to date{paused}.",
-            f"Forecasts of {Forecast.objects.due().count()} sessions that have happened would be scored.",
-            f"{with_bars.count()} symbols would be forecast; {current.count()} of them have a forecast from their newest bar.",
-            *(self._line(reason.label, symbols) for reason, symbols in tasks.retrainings().items()),
-            f"Files of {expired} old versions would be given up, {len(registry.orphans())} folders removed.",
-        ]
-        for line in lines:
-            self.stdout.write(line)
-
-    def _line(self, reason: str, symbols: list[Symbol]) -> str:
-        names = ", ".join(symbol.ticker for symbol in symbols[:SHOWN]) + (", ..." if len(symbols) > SHOWN else "")
-        return f"Retrained because of {reason}: {len(symbols)}{f' ({names})' if names else ''}."

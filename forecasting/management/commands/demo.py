@@ -10,7 +10,7 @@ from rich.console import Console
 
 from forecasting import terminal
 from forecasting.management.commands.predict import valid_tickers
-from stockpred.private_service import PrivateService, ServiceError
+from forecasting.runtime.private_service import PrivateService, ServiceError
 
 TRAINING_SECONDS = 900
 

@@ -7,8 +7,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
-from forecasting import ledger, queue_places, terminal
+from forecasting import serving, terminal
 from forecasting.api.serializers import SymbolsRequest, prediction_json
+from forecasting.training.positions import positions_of
 
 
 def valid_tickers(words: list[str]) -> list[str]:
@@ -40,7 +41,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints a table."""
         tickers = valid_tickers(options["symbols"])
-        predictions = ledger.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
-        places = queue_places.places(each.training for each in predictions)
-        answers = {each.symbol.ticker: prediction_json(each, places) for each in predictions}
+        predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        positions = positions_of(each.training for each in predictions)
+        answers = {each.symbol.ticker: prediction_json(each, positions) for each in predictions}
         terminal.show_forecasts(terminal.console(), answers, simulated=settings.PRICE_SOURCE == "sample")

@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from stockpred.processes import ProcessGroup, StopSignal, wait_for
+from forecasting.runtime.processes import ProcessGroup, StopSignal, wait_for
 
 START_SECONDS = 60
 GRACE_SECONDS = 30

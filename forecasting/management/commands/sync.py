@@ -8,7 +8,7 @@ from django.utils import timezone
 from forecasting import market
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Symbol
-from forecasting.pipeline.sources import PausedError, PriceSourceError, RateLimitedError
+from forecasting.prices.sources import PausedError, PriceSourceError, RateLimitedError
 
 
 class Command(BaseCommand):

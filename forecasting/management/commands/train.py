@@ -8,11 +8,15 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from forecasting import ledger, queue_places, terminal, trainer_process, training_queue, training_requests
+from forecasting import ledger, terminal
 from forecasting.api.serializers import metrics_json, training_json
+from forecasting.background import trainer_parent
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
+from forecasting.training import queue as training_queue
+from forecasting.training import requests as training_requests
+from forecasting.training.positions import positions_of
 
 POLL_SECONDS = 0.5
 PATIENCE = timedelta(minutes=1)  # with a training that waits for prices; a worker takes it up when they may be asked for
@@ -51,10 +55,10 @@ class Command(BaseCommand):
             bars.update(training.subject, stage=stage, fraction=fraction)
 
         mine = Training.objects.filter(pk__in=keys).select_related("symbol")
-        with trainer_process.TrainerProcess(watch=show) as trainer:
+        with trainer_parent.TrainerProcess(watch=show) as trainer:
             while any(training.is_active and not _waits_long(training) for training in mine.all()):
-                if training := trainer_process.claim(among=keys):
-                    trainer_process.train(training, trainer)
+                if training := trainer_parent.claim(among=keys):
+                    trainer_parent.train(training, trainer)
                 else:  # another process works on it, or has died over it
                     training_queue.rescue()
                     time.sleep(POLL_SECONDS)
@@ -62,9 +66,9 @@ class Command(BaseCommand):
 
     def _show(self, trainings: list[Training], bars: terminal.TrainingProgress) -> None:
         """How far each is, those of other processes too."""
-        places = queue_places.places(trainings)
+        positions = positions_of(trainings)
         for training in trainings:
-            text = terminal.where_it_stands(training_json(training, places)) if training.is_active else training.state
+            text = terminal.where_it_stands(training_json(training, positions)) if training.is_active else training.state
             bars.update(training.subject, stage=text, fraction=training.progress)
 
 

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from forecasting import registry, terminal
 from forecasting.management.price_folder import PriceFolder, day, ticker
-from forecasting.pipeline import artifacts
-from forecasting.pipeline.artifacts import BaseModel
-from forecasting.pipeline.calibration import told_median
+from forecasting.pipeline.model.calibration import told_median
+from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.pipeline.training import Progress
-from forecasting.pipeline.windows import UntrainableError
 
 
 class Command(BaseCommand):
@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints a report; CommandError says why there is no base."""
-        from forecasting import base_training  # noqa: PLC0415 - loads TensorFlow, which only a training needs
+        from forecasting.background import base_training  # noqa: PLC0415 - loads TensorFlow, which only a training needs
 
         console = terminal.console()
         out: Path | None = options["out"]
@@ -75,7 +75,7 @@ class Command(BaseCommand):
 
 
 def _histories(console: Console, *, prices: Path | None, symbols: list[str] | None, through: date, **options: Any) -> Any:
-    from forecasting import base_training  # noqa: PLC0415 - as above
+    from forecasting.background import base_training  # noqa: PLC0415 - as above
 
     if prices is not None:
         return PriceFolder(prices, symbols, console).histories(through=through)

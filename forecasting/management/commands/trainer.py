@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from forecasting.trainer import serve
-from stockpred.processes import die_with_parent
+from forecasting.background.trainer_child import serve
+from forecasting.runtime.processes import die_with_parent
 
 NICENESS = 10  # trainings give way to the web server
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from stockpred.processes import die_with_parent, lifeline
+from forecasting.runtime.processes import die_with_parent, lifeline
 
 
 class Command(BaseCommand):

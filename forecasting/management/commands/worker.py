@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from forecasting.worker import Worker
-from stockpred.processes import StopSignal
-from stockpred.sole import AnotherWorkerError, sole_worker
+from forecasting.background.worker import Worker
+from forecasting.runtime.processes import StopSignal
+from forecasting.runtime.worker_lock import AnotherWorkerError, sole_worker
 
 PATIENCE_SECONDS = 5  # for a worker that is ending
 ORPHAN_SECONDS = 20  # for the clusters of one that was killed, which end by themselves

@@ -1,0 +1,1 @@
+"""What runs in the background: worker, clusters, tasks, trainer."""

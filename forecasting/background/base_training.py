@@ -1,0 +1,40 @@
+"""The base model's training on the bars in the database; loads TensorFlow."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from datetime import date
+
+import pandas as pd
+from django.utils import timezone
+
+from forecasting import market, registry
+from forecasting.models import Symbol
+from forecasting.pipeline.base import train_base
+from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.training import Progress, ignore
+from forecasting.prices.bars import between
+from forecasting.prices.sources import BadDataError
+
+logger = logging.getLogger(__name__)
+
+
+def train(histories: Iterable[tuple[str, pd.DataFrame]], *, progress: Callable[[Progress], None] = ignore) -> BaseModel:
+    """A base by this installation's configuration. Raises UntrainableError."""
+    return replace(train_base(histories, registry.forecast_config(), progress=progress), trained_at=timezone.now())
+
+
+def histories(symbols: Collection[str] | None = None, *, through: date = date.max) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Symbol and bars of each, or of all with a history long enough, that pass the gate, one after the other.
+
+    In an order that says nothing about the symbols, as if drawn by lot, but always the same: where there are more bars than a
+    base is trained on, those of the first symbols are taken.
+    """
+    known = Symbol.objects.with_history(registry.forecast_config().minimum_bars)
+    wanted = known if symbols is None else known.named(symbols)
+    for symbol in sorted(wanted, key=lambda each: hashlib.sha256(each.ticker.encode()).digest()):
+        try:
+            yield symbol.ticker, between(market.training_bars(symbol, now=timezone.now()), first=None, last=through)
+        except BadDataError as error:
+            logger.warning("left out of the base model: %s", error.reason, extra={"symbol": symbol.ticker})

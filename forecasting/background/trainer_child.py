@@ -1,0 +1,91 @@
+"""The trainer process: trains one symbol after the other for its parent; no other process of the service loads TensorFlow.
+
+It reads requests, one JSON object a line: `{"training": 7, "fence": 1}`. It answers each with lines of progress,
+`{"stage": ..., "fraction": ..., "epoch": ..., "epochs": ...}`, and one line with the outcome,
+`{"outcome": "published", "error": ""}`.
+
+It fetches no prices: where TensorFlow is loaded first, yfinance's curl finds TensorFlow's copy of libcurl and fails.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import IO
+
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils import timezone
+
+from forecasting import market, registry
+from forecasting.background import base_training
+from forecasting.models import ModelVersion, Restatement, Symbol, Training
+from forecasting.models.trainings import Outcome
+from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, TrainedModel
+from forecasting.pipeline.training import Progress, train
+from forecasting.prices.sources import BadDataError
+
+logger = logging.getLogger(__name__)
+
+
+def serve(requests: IO[str], answers: IO[str]) -> None:
+    """Works off requests until the parent closes its end."""
+
+    def answer(**message: object) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    for line in requests:
+        job = json.loads(line)
+        close_old_connections()  # the database may have been restarted since the last training
+        outcome, error = work(job["training"], fence=job["fence"], progress=lambda now: answer(**asdict(now)))
+        answer(outcome=outcome, error=error)
+
+
+def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) -> tuple[Outcome, str]:
+    """One training, from stored bars to the published version; returns how it ended and, where it did not succeed, why.
+
+    An error that nobody foresaw ends the process; the parent sees that and counts the attempt.
+    """
+    training = Training.objects.select_related("symbol").get(pk=training_id)
+    about = training.log_fields
+    try:
+        # Looked up before the bars are read: of two mistakes, a version that is trained once more is the better one.
+        restatement = Restatement.objects.last_of(training.symbol) if training.symbol else None
+        trained, parent = _trained(training.symbol, progress)
+        version = registry.publish(trained, training_id=training_id, fence=fence, parent=parent, restatement=restatement)
+    except BadDataError as error:
+        return Outcome.FAILED, error.reason
+    except UntrainableError as error:
+        return Outcome.FAILED, str(error)
+    except registry.FenceLostError as error:
+        return Outcome.REFUSED, str(error)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("the database failed: %s", " ".join(str(error).split()), extra=about)
+        return Outcome.RETRY, "The database failed; the log says how."
+    except OSError as error:
+        return Outcome.RETRY, f"The model's files could not be written: {error.strerror}."
+    logger.info("version %d published, error %.3f of the naive forecast's", version.number, version.metrics["mase"], extra=about)
+    return Outcome.PUBLISHED, ""
+
+
+def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tuple[TrainedModel | BaseModel, ModelVersion | None]:
+    """The model of the symbol, or of all symbols together, and the version that it started from."""
+    if symbol is None:
+        return base_training.train(base_training.histories(), progress=progress), None
+    bars = market.training_bars(symbol, now=timezone.now())
+    version, base = _base()
+    trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, base=base, progress=progress)
+    return trained, version if trained.from_base else None
+
+
+def _base() -> tuple[ModelVersion | None, BaseModel | None]:
+    """The base to start from; none where its files cannot be used: the training then starts from nothing."""
+    version = registry.base_version()
+    while version is not None:
+        try:
+            return version, registry.load_base(version)
+        except ArtifactError as error:
+            version = registry.replace_damaged(version, problem=str(error))
+    logger.error("no base model can be used: the training starts from nothing")
+    return None, None

@@ -1,0 +1,109 @@
+"""The story of a backtest: everything fitted on bars up to one date, then a forecast for every later session, as if live."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation.metrics import quantile_column
+from forecasting.pipeline.model.adaptation import adapted, stretched
+from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel
+from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.training import train
+from forecasting.prices.bars import between
+
+History = tuple[str, pd.DataFrame]  # symbol and bars
+
+
+class BaseKnowsTooMuchError(ValueError):
+    """The base has seen bars that the backtest pretends not to know; the message says up to when."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """Dates of a backtest."""
+
+    through: date  # the last session that anything is fitted on
+    first: date  # the first session that is forecast from
+    last: date  # the last one
+
+    def __post_init__(self) -> None:
+        if not self.through < self.first <= self.last:
+            raise ValueError(f"forecasts from {self.first} to {self.last} must lie after {self.through}, the end of the fit")
+
+
+def require_ignorance(base: BaseModel, period: Period) -> None:
+    """Raises BaseKnowsTooMuchError where the base saw bars after the end of the fit."""
+    if base.data_end > period.through:
+        raise BaseKnowsTooMuchError(
+            f"The base has seen bars up to {base.data_end}, later than {period.through}; train one up to it."
+        )
+
+
+def backtest(
+    histories: Iterable[History],
+    period: Period,
+    config: ForecastConfig,
+    *,
+    base: BaseModel | None,
+    fine_tune: bool,
+    skipped: Callable[[str, str], None],
+) -> Iterator[pd.DataFrame]:
+    """One frame a symbol: `symbol`, `as_of`, q05 ... q95, the quantiles of the next session's close (units of price).
+
+    Each symbol is forecast by its own version, trained from `base` (None: from nothing) on bars up to the end of the fit, or by
+    the base as it is. `skipped` is called with the symbol and the reason where that is not possible.
+    Raises BaseKnowsTooMuchError.
+    """
+    if base is not None:
+        require_ignorance(base, period)
+    for symbol, bars in histories:
+        known = between(bars, first=None, last=period.through)
+        try:
+            model = train(known, config, symbol=symbol, base=base) if fine_tune or base is None else base
+            yield _forecasts(symbol, model, bars, period)
+        except UntrainableError as error:
+            skipped(symbol, str(error))
+
+
+def _forecasts(symbol: str, model: ServingModel, bars: pd.DataFrame, period: Period) -> pd.DataFrame:
+    forecaster = Forecaster(model)
+    if len(bars) < forecaster.bars_needed:
+        raise UntrainableError(f"{symbol} has {len(bars)} bars; at least {forecaster.bars_needed} are needed to forecast.")
+    table = compute_features(bars, model.config)
+    rows = _rows(table, period, window=model.config.window)
+    wanted = table.dates[rows.start : rows.stop] >= pd.Timestamp(period.first)
+    if not wanted.any():
+        raise UntrainableError(f"{symbol} has no session from {period.first} to {period.last} to forecast from.")
+    quantiles = forecaster.forecast_rows(table, rows)
+    factors = _factors(forecaster, quantiles, table, rows)
+    close = table.close[rows.start : rows.stop, None]
+    prices = (close * np.exp(stretched(quantiles, factors)))[wanted]
+    frame = pd.DataFrame(prices, columns=[quantile_column(level) for level in model.config.quantile_levels])
+    frame.insert(0, "as_of", table.dates[rows.start : rows.stop][wanted])
+    frame.insert(0, "symbol", symbol)
+    return frame
+
+
+def _rows(table: FeatureTable, period: Period, *, window: int) -> range:
+    """From the session after the end of the fit to the last one that is forecast from: adaptation begins with the first."""
+    start = int(np.searchsorted(table.dates.to_numpy(), np.datetime64(period.through), side="right"))
+    stop = int(np.searchsorted(table.dates.to_numpy(), np.datetime64(period.last), side="right"))
+    return range(max(start, window - 1), stop)
+
+
+def _factors(forecaster: Forecaster, quantiles: Array, table: FeatureTable, rows: range) -> Array:
+    """The online calibration's factor of each row: what it was before that session's next close was known."""
+    known = slice(rows.start, rows.stop - 1)
+    actual = np.log(table.close[rows.start + 1 : rows.stop] / table.close[known])
+    return adapted(quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor)
+
+
+def in_one(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All symbols' forecasts, one after the other; without rows where there are none."""
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -1,0 +1,95 @@
+"""What a forecast must beat: simple forecasts of the next return's quantiles, and the table that sets a backtest beside them."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation.metrics import coverage, improvement_p, pinball_loss, quantile_column, rolling_quantiles
+from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+
+REFERENCE, EWMA, FORECAST = "last 250 returns", "EWMA volatility", "stockpred"
+
+
+def ewma_quantiles(table: FeatureTable, levels: Array, *, known: int) -> Array:
+    """Quantiles of the next log return at each row, (rows, levels), with 0 as median: today's EWMA volatility times the quantiles
+    of the standardised returns of the first `known` rows. RiskMetrics Technical Document (1996), with empirical quantiles."""
+    standardised = np.quantile(table.target[:known], levels)
+    standardised[len(levels) // 2] = 0.0
+    quantiles: Array = table.volatility[:, None] * standardised
+    return quantiles
+
+
+def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], config: ForecastConfig) -> pd.DataFrame:
+    """One row a method: pinball ratio (geometric mean over symbols, and the worst), MAE over the naive forecast's, coverage of the
+    interval (mean, least, most over symbols), p-value of beating the naive forecast (averaged per date, as symbols share days; NaN
+    if the forecasts are the naive ones).
+
+    `forecasts` as `backtest` gives them; the last forecast of each symbol, whose session has not happened, does not count.
+    Without rows where no forecast's session has happened.
+    """
+    rows, gains = [], []
+    for symbol, mine in forecasts.groupby("symbol", sort=False):
+        if len(mine) < 2:  # its only session may not have happened yet
+            continue
+        scores, gain = _scores(mine.set_index("as_of"), histories[str(symbol)], config)
+        rows += scores
+        gains.append(gain)
+    if not rows:
+        return pd.DataFrame()
+    table = pd.DataFrame(rows)
+    by_method = table.groupby("method", sort=False)
+    summary = pd.DataFrame(
+        {
+            "pinball ratio": np.exp(np.log(table["ratio"]).groupby(table["method"], sort=False).mean()),
+            "worst": by_method["ratio"].max(),
+            "MAE / naive": by_method["mase"].mean(),
+            "coverage": by_method["covered"].mean(),
+            "least": by_method["covered"].min(),
+            "most": by_method["covered"].max(),
+        }
+    )
+    gain = pd.concat(gains).groupby(level=0).mean().to_numpy()
+    beats = improvement_p(gain) if gain.any() else np.nan
+    return summary.assign(**{"p of beating naive": [beats if name == FORECAST else np.nan for name in summary.index]})
+
+
+def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> tuple[list[dict[str, object]], pd.Series]:
+    """A row a method of one symbol, and by how much its own forecasts beat the naive one, by date."""
+    levels = np.array(config.quantile_levels)
+    table = compute_features(bars, config)
+    rows = table.dates.get_indexer(pd.DatetimeIndex(mine.index))
+    rows = rows[rows < len(table.dates) - 1]
+    actual = np.log(table.close[rows + 1] / table.close[rows])
+    columns = [quantile_column(level) for level in config.quantile_levels]
+    own = np.log(mine[columns].to_numpy()[: len(rows)] / table.close[rows, None])
+    methods = {
+        REFERENCE: rolling_quantiles(np.log(bars["close"]).diff(), levels).loc[table.dates[rows]].to_numpy(),
+        EWMA: ewma_quantiles(table, levels, known=int(rows[0]) - 1)[rows],
+        FORECAST: own,
+    }
+    reference = pinball_loss(actual, methods[REFERENCE], levels)
+    naive, error = np.abs(np.exp(actual) - 1), np.abs(np.exp(actual) - np.exp(own[:, len(levels) // 2]))
+    low, high = (config.quantile_levels.index(level) for level in config.interval_levels)
+    scores: list[dict[str, object]] = [
+        {
+            "method": name,
+            "ratio": pinball_loss(actual, quantiles, levels) / reference,
+            "mase": _relative_error(actual, quantiles[:, len(levels) // 2]),
+            "covered": coverage(actual, quantiles[:, low], quantiles[:, high]),
+        }
+        for name, quantiles in methods.items()
+    ]
+    return scores, pd.Series(naive - error, index=table.dates[rows])
+
+
+def _relative_error(actual: Array, median: Array) -> float:
+    """Mean absolute error over the naive forecast's, in shares of the last close."""
+    return float(np.abs(np.exp(actual) - np.exp(median)).mean() / np.abs(np.exp(actual) - 1).mean())
+
+
+def as_lines(summary: pd.DataFrame) -> Iterable[tuple[str, list[str]]]:
+    """Each method and its figures as text."""
+    for name, figures in summary.iterrows():
+        yield str(name), ["" if np.isnan(value) else f"{value:.4f}" for value in figures]

@@ -1,0 +1,123 @@
+"""Metrics of out-of-sample forecasts, each beside the naive forecast: the next close equals the last one.
+
+Every function takes arrays of equal length, one entry per forecast, and returns one finite number, or None for what the naive
+forecast makes a constant, such as the share of directions that a forecast of no move has right.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr
+from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, r2_score, root_mean_squared_error
+
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.features import Array
+
+REFERENCE_SESSIONS = 250  # whose empirical quantiles are the reference of pinball_ratio
+
+
+def quantile_column(level: float) -> str:
+    """Name of a quantile's column: q05 for 0.05."""
+    return f"q{round(level * 100):02d}"
+
+
+def measure(backtest: pd.DataFrame, closes: pd.Series, config: ForecastConfig) -> dict[str, Any]:
+    """All metrics of a backtest (see artifacts.py for its columns); `closes` reach back before it, for the reference.
+
+    Prices in the symbol's currency. The naive forecast must have erred at least once.
+    """
+    columns = [quantile_column(level) for level in config.quantile_levels]
+    actual, last = backtest["actual_close"].to_numpy(), backtest["last_close"].to_numpy()
+    quantiles = backtest[columns].to_numpy()
+    low, median, high = (backtest[quantile_column(level)].to_numpy() for level in _low_median_high(config))
+    levels = np.array(config.quantile_levels)
+    reference = rolling_quantiles(np.log(closes).diff(), levels).loc[backtest["as_of"]].to_numpy()
+    returns = np.log(actual / last)
+    return {
+        **price_errors(actual, median),
+        "naive": price_errors(actual, last),
+        "mase": mase(actual, median, last),
+        "beats_naive_p": beats_naive_p(actual, median, last),
+        "pinball_ratio": pinball_loss(returns, np.log(quantiles / last[:, None]), levels)
+        / pinball_loss(returns, reference, levels),
+        f"coverage_{round(config.interval_level * 100)}": coverage(actual, low, high),
+        "directional_accuracy": directional_accuracy(actual, median, last),
+    }
+
+
+def _low_median_high(config: ForecastConfig) -> tuple[float, float, float]:
+    low, high = config.interval_levels
+    return low, 0.5, high
+
+
+def price_errors(actual: Array, forecast: Array) -> dict[str, float]:
+    """MAE and RMSE in units of price, MAPE in percent, R² of the price level (near 1 for anything close to the last close)."""
+    return {
+        "MAE": float(mean_absolute_error(actual, forecast)),
+        "RMSE": float(root_mean_squared_error(actual, forecast)),
+        "MAPE": 100 * float(mean_absolute_percentage_error(actual, forecast)),
+        "R²": float(r2_score(actual, forecast)),
+    }
+
+
+def mase(actual: Array, forecast: Array, naive: Array) -> float:
+    """Mean absolute error over the naive forecast's on the same rows; below 1 is better than naive.
+
+    After Hyndman & Koehler, Another look at measures of forecast accuracy (2006), who scale by the in-sample naive error.
+    """
+    return float(np.abs(actual - forecast).mean() / np.abs(actual - naive).mean())
+
+
+def beats_naive_p(actual: Array, forecast: Array, naive: Array) -> float | None:
+    """p-value against "the forecast's absolute error is not smaller than the naive one's"; None if the two never differ.
+
+    Diebold & Mariano, Comparing Predictive Accuracy (1995), for one step ahead, with the small-sample correction and
+    Student's t of Harvey, Leybourne & Newbold, Testing the equality of prediction mean squared errors (1997).
+    """
+    if (forecast == naive).all():
+        return None
+    return improvement_p(np.abs(actual - naive) - np.abs(actual - forecast))
+
+
+def improvement_p(gain: Array) -> float:
+    """One-sided p-value of a paired test against "the mean gain is not positive"; gains (n,) of successive one-step forecasts.
+
+    The variance is that of independent gains, right for forecasts one step ahead, whose errors do not overlap. Source: see
+    `beats_naive_p`.
+    """
+    count = len(gain)
+    error = np.sqrt(gain.var() / count)
+    if error == 0:
+        return float(0.5 - 0.5 * np.sign(gain.mean()))
+    statistic = gain.mean() / error * np.sqrt((count - 1) / count)
+    return float(stdtr(count - 1, -statistic))
+
+
+def pinball_loss(actual: Array, quantiles: Array, levels: Array) -> float:
+    """Mean over forecasts and levels; quantiles (rows, levels). Koenker & Bassett, Regression Quantiles (1978)."""
+    error = actual[:, None] - quantiles
+    return float(np.maximum(levels * error, (levels - 1) * error).mean())
+
+
+def rolling_quantiles(returns: pd.Series, levels: Array) -> pd.DataFrame:
+    """Reference forecasts of the next return: the last 250 returns' empirical quantiles, with 0 as median, by date."""
+    window = returns.rolling(REFERENCE_SESSIONS, min_periods=1)
+    return pd.DataFrame({level: 0.0 if level == 0.5 else window.quantile(level) for level in levels}, index=returns.index)
+
+
+def coverage(actual: Array, low: Array, high: Array) -> float:
+    """Share of the actual values inside [low, high]."""
+    return float(((low <= actual) & (actual <= high)).mean())
+
+
+def directional_accuracy(actual: Array, forecast: Array, last: Array) -> float | None:
+    """Share of the moves whose direction was forecast. A forecast of no move counts half; sessions without a move do not count.
+
+    None if nothing moved, or if no forecast did.
+    """
+    moved = actual != last
+    if not moved.any() or (forecast == last).all():
+        return None
+    agreement = np.sign(forecast - last)[moved] * np.sign(actual - last)[moved]
+    return float((1 + agreement.mean()) / 2)

@@ -1,0 +1,160 @@
+"""Chronological split of the rows that have a target, and the standardised sliding windows that the network sees."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.features import Array, FeatureTable
+
+Windows = npt.NDArray[np.float32]
+
+OUTLIER = 8.0  # spreads from the mean; what lies beyond, such as a mistake in the data, is seen as this
+
+
+class UntrainableError(ValueError):
+    """These bars cannot give a model; the message says whose they are and what is wrong with them."""
+
+
+class TooFewBarsError(UntrainableError):
+    """There are too few bars; the message says of what, how many there are and how many are needed."""
+
+    def __init__(self, subject: str, *, found: int, needed: int) -> None:
+        super().__init__(f"{subject} has {found} bars; at least {needed} are needed.")
+
+
+class NoRoomError(ValueError):
+    """Too few sessions are left that the start of a fit has not seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a base model knows already of every market day, whichever symbol's."""
+
+    fitted_through: date  # the last session of a target that it was fitted on
+    calibrated_through: date  # the last session of a target that it was calibrated on
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows of a FeatureTable at which forecasts are made, in time order; each row's target is the session after it.
+
+    No target is shared, and the last target of one part is the session of the next part's first row: a model fitted on one
+    part knows nothing that was unknown when the next part's first forecast is due.
+    """
+
+    train: range
+    validation: range
+    test: range
+
+    @property
+    def everything(self) -> range:
+        """All rows that have a window and a target."""
+        return range(self.train.start, self.test.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """Mean and spread of each feature, as plain numbers."""
+
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+
+    def transform(self, features: Array) -> Array:
+        """Standardised features, same shape, none beyond OUTLIER."""
+        standardised: Array = (features - self.mean) / self.spread
+        return standardised.clip(-OUTLIER, OUTLIER)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Windows and targets to fit on, of one symbol or of many, without a copy of each session for each window it lies in."""
+
+    values: Windows  # (sessions, features), standardised, the symbols' sessions one after the other
+    ends: npt.NDArray[np.intp]  # (n,) row of `values` at which each window ends
+    target: npt.NDArray[np.float32]  # (n,)
+    window: int  # sessions
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def last_sessions(self) -> Windows:
+        """The last session of each window, (n, features)."""
+        return self.values[self.ends]
+
+    def batch(self, which: npt.NDArray[np.intp]) -> Windows:
+        """The windows of these examples, (len(which), window, features)."""
+        windows: Windows = self.values[self.ends[which, None] + np.arange(1 - self.window, 1)]
+        return windows
+
+    def batches(self, size: int) -> Iterator[Windows]:
+        """All windows in order, in batches of one size, the last one filled up with copies of the last window."""
+        for first in range(0, len(self), size):
+            yield self.batch(np.arange(first, first + size).clip(max=len(self) - 1))
+
+
+def make_examples(table: FeatureTable, rows: range, scaler: Scaler, config: ForecastConfig) -> Examples:
+    """The windows that end at `rows`, with their targets."""
+    values = scaler.transform(table.features[rows.start - config.window + 1 : rows.stop]).astype(np.float32)
+    ends = np.arange(config.window - 1, len(values))
+    return Examples(values, ends, table.target[rows.start : rows.stop].astype(np.float32), config.window)
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """The examples of several symbols as one."""
+    offsets = np.cumsum([0, *(len(part.values) for part in parts[:-1])])
+    return Examples(
+        values=np.concatenate([part.values for part in parts]),
+        ends=np.concatenate([part.ends + offset for part, offset in zip(parts, offsets, strict=True)]),
+        target=np.concatenate([part.target for part in parts]),
+        window=parts[0].window,
+    )
+
+
+def split_rows(table: FeatureTable, config: ForecastConfig, *, seen: Seen | None = None) -> Split:
+    """Train, validation and test rows, the last ones being the test rows; sizes follow the shares of `config`.
+
+    `seen`: what the start of the fit knows already. Validation and test shrink to rows that it does not know. Raises NoRoomError
+    where fewer than the smallest holdout are left for either.
+    """
+    first = config.window - 1  # the first row with a whole window behind it
+    windows = len(table.dates) - 1 - first  # the last row has no target yet
+    validation = _holdout(windows, config.validation_share, config)
+    test = _holdout(windows, config.test_share, config)
+    if seen is not None:
+        unfitted, uncalibrated = (_rows_from(table, day) for day in (seen.fitted_through, seen.calibrated_through))
+        test = min(test, uncalibrated)
+        validation = min(validation, unfitted - test)
+        if min(test, validation) < config.minimum_holdout:
+            raise NoRoomError(f"{unfitted} sessions from {seen.fitted_through} on leave no room for validation and test")
+    ends = (first + windows - test - validation, first + windows - test, first + windows)
+    return Split(range(first, ends[0]), range(ends[0], ends[1]), range(ends[1], ends[2]))
+
+
+def split_rows_at(table: FeatureTable, config: ForecastConfig, seen: Seen) -> Split:
+    """The same for one of many symbols that are split at the same dates; any part may be empty."""
+    first, stop = config.window - 1, max(len(table.dates) - 1, config.window - 1)
+    validation, test = (
+        min(max(stop - _rows_from(table, day), first), stop) for day in (seen.fitted_through, seen.calibrated_through)
+    )
+    return Split(range(first, validation), range(validation, test), range(test, stop))
+
+
+def _rows_from(table: FeatureTable, day: date) -> int:
+    """How many rows have a target whose session is after `day`, whether or not `day` is one of this symbol's sessions."""
+    return len(table.dates) - int(np.searchsorted(table.dates[1:].to_numpy(), np.datetime64(day), side="right")) - 1
+
+
+def _holdout(windows: int, share: float, config: ForecastConfig) -> int:
+    return min(max(round(windows * share), config.minimum_holdout), config.maximum_holdout)
+
+
+def make_windows(table: FeatureTable, rows: range, scaler: Scaler, config: ForecastConfig) -> Windows:
+    """The `config.window` sessions up to and including each of `rows`, standardised: (len(rows), window, features)."""
+    features = scaler.transform(table.features[rows.start - config.window + 1 : rows.stop])
+    views = np.lib.stride_tricks.sliding_window_view(features, config.window, axis=0)  # (rows, features, window)
+    return np.ascontiguousarray(views.transpose(0, 2, 1), dtype=np.float32)

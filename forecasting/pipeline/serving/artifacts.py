@@ -1,0 +1,243 @@
+"""One version's folder: written once and flushed to disk, read only after its size and SHA-256 have been checked.
+
+model.onnx serves, model.weights.h5 can start another training, meta.json holds the plain numbers that belong to the weights
+and where they come from. A symbol's version has backtest.csv, its out-of-sample forecasts; a base has earlier.weights.h5, the
+weights that it was measured with, from which a symbol's version can be measured honestly. Nothing is unpickled.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.windows import Scaler, Seen
+
+ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
+BACKTEST = "backtest.csv"  # of a symbol's version
+EARLIER = "earlier.weights.h5"  # of a base
+LARGEST_FILE = 64 * 2**20  # bytes
+
+
+class ArtifactError(Exception):
+    """A file of a version's folder cannot be used; the message names the file and what is wrong, not where it lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFile:
+    """What a file must be, to be used."""
+
+    sha256: str  # hexadecimal
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingModel:
+    """What a forecast needs."""
+
+    config: ForecastConfig
+    onnx: bytes
+    scaler: Scaler
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainedModel(ServingModel):
+    """A finished training of one symbol."""
+
+    symbol: str
+    weights: bytes  # of a .weights.h5 file
+    metrics: dict[str, Any]  # out of sample; finite, as JSON can hold them
+    backtest: pd.DataFrame  # per test row: as_of, target_date, last_close, actual_close, q05 ... q95 (units of price)
+    from_base: bool  # whether the fit started from a base model
+    data_start: date
+    data_end: date
+    bar_count: int
+    epochs: int  # that the served weights were fitted for
+    duration_s: float
+    versions: dict[str, str]  # of the libraries, by name
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The files of its version, by name."""
+        meta = _meta(self, ("symbol", "from_base", "epochs"))
+        backtest = self.backtest.to_csv(index=False, date_format="%Y-%m-%d").encode()
+        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), BACKTEST: backtest}
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Weights, and the scaler that they were fitted with."""
+
+    weights: bytes  # of a .weights.h5 file
+    scaler: Scaler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BaseModel(ServingModel):
+    """A network of many symbols: serves those without a version of their own, and is where their own trainings start."""
+
+    weights: bytes  # of a .weights.h5 file
+    earlier: Fit  # fitted on the bars that `seen` says only
+    seen: Seen  # by `earlier` and by the calibration
+    symbols: tuple[str, ...]
+    metrics: dict[str, Any]  # out of sample, over all symbols
+    data_start: date
+    data_end: date
+    bar_count: int
+    duration_s: float
+    versions: dict[str, str]
+    command: str = ""  # that makes it again, where it was made at a terminal
+    trained_at: datetime | None = None  # tz-aware; None in folders of a release that did not record it
+
+    @property
+    def fit(self) -> Fit:
+        """The fit on all bars, which serves."""
+        return Fit(self.weights, self.scaler)
+
+    def fits(self, config: ForecastConfig) -> bool:
+        """Whether a training with `config` can start from it."""
+        return self.config.has_network_of(config)
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The files of its version, by name."""
+        meta = _meta(self, ("symbols", "command")) | {
+            "fitted_through": self.seen.fitted_through.isoformat(),
+            "calibrated_through": self.seen.calibrated_through.isoformat(),
+            "earlier_scaler": asdict(self.earlier.scaler),
+            "trained_at": self.trained_at.isoformat() if self.trained_at else None,
+        }
+        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights}
+
+
+def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFile]:
+    """Writes the model's files into the existing, empty `folder` and flushes them to disk. Raises OSError."""
+    contents = model.contents
+    for name, content in contents.items():
+        _write_durably(folder / name, content)
+    flush_folder(folder)
+    return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
+
+
+def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
+    """The model to serve. Raises ArtifactError if model.onnx or meta.json is not exactly what `files` records."""
+    onnx, meta = (_verified(folder, name, files) for name in (ONNX, META))
+    with _of_this_release():
+        return ServingModel(onnx=onnx, **_serving(json.loads(meta)))
+
+
+def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
+    """The base model, whole. Raises ArtifactError if any of its files is not exactly what `files` records."""
+    onnx, weights, earlier, content = (_verified(folder, name, files) for name in (ONNX, WEIGHTS, EARLIER, META))
+    with _of_this_release():
+        meta = json.loads(content)
+        return BaseModel(
+            onnx=onnx,
+            weights=weights,
+            earlier=Fit(earlier, _scaler(meta["earlier_scaler"])),
+            seen=Seen(*(date.fromisoformat(meta[name]) for name in ("fitted_through", "calibrated_through"))),
+            symbols=tuple(meta["symbols"]),
+            data_start=date.fromisoformat(meta["data_start"]),
+            data_end=date.fromisoformat(meta["data_end"]),
+            trained_at=datetime.fromisoformat(moment) if (moment := meta.get("trained_at")) else None,
+            **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions", "command")},
+            **_serving(meta),
+        )
+
+
+def recorded(folder: Path) -> dict[str, ArtifactFile]:
+    """What the files of a base's folder are now, for a folder that no database knows. Raises ArtifactError."""
+    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in (ONNX, WEIGHTS, EARLIER, META)}
+    return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
+
+
+def read_backtest(folder: Path, files: Mapping[str, ArtifactFile]) -> pd.DataFrame:
+    """The backtest as it was written. Raises ArtifactError if backtest.csv is not exactly what `files` records."""
+    content = io.BytesIO(_verified(folder, BACKTEST, files))
+    return pd.read_csv(content, parse_dates=["as_of", "target_date"])
+
+
+def _meta(model: TrainedModel | BaseModel, names: tuple[str, ...]) -> dict[str, Any]:
+    common = ("bar_count", "duration_s", "metrics", "versions")
+    return {
+        "config": model.config.to_dict(),
+        "features": list(model.config.features),
+        "scaler": asdict(model.scaler),
+        "calibration": asdict(model.calibration),
+        "data_start": model.data_start.isoformat(),
+        "data_end": model.data_end.isoformat(),
+        **{name: getattr(model, name) for name in (*names, *common)},
+    }
+
+
+def _json(values: dict[str, Any]) -> bytes:
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _serving(meta: dict[str, Any]) -> dict[str, Any]:
+    """What a forecast needs, of a meta.json."""
+    config = ForecastConfig.from_dict(meta["config"])
+    if meta["features"] != list(config.features):
+        raise ValueError(f"its features are {', '.join(meta['features'])}")
+    return {"config": config, "scaler": _scaler(meta["scaler"]), "calibration": Calibration.from_dict(meta["calibration"])}
+
+
+def _scaler(values: dict[str, Any]) -> Scaler:
+    return Scaler(mean=tuple(values["mean"]), spread=tuple(values["spread"]))
+
+
+@contextmanager
+def _of_this_release() -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{META} is of another release: {error}") from error
+
+
+def _verified(folder: Path, name: str, files: Mapping[str, ArtifactFile]) -> bytes:
+    """The file's bytes, once they are known to be the recorded ones."""
+    if name not in files:
+        raise ArtifactError(f"No hash of {name} is recorded.")
+    content = _read_bytes(folder / name, limit=files[name].size + 1)
+    if len(content) != files[name].size:
+        found = "more" if len(content) > files[name].size else f"only {len(content)}"
+        raise ArtifactError(f"{name} should have {files[name].size} bytes but has {found}.")
+    if hashlib.sha256(content).hexdigest() != files[name].sha256:
+        raise ArtifactError(f"{name} has been changed: its SHA-256 is not the recorded one.")
+    return content
+
+
+def _read_bytes(path: Path, *, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path.name} is missing.") from error
+    except OSError as error:
+        raise ArtifactError(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Makes the names of new files survive a power failure, as fsync of a file does for its bytes."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,86 @@
+"""The bars contract: what a frame of daily prices is everywhere behind the quality gate.
+
+Sources send frames of the same shape whose values may be wrong; quality.py makes frames that keep the contract of them.
+
+A contract frame has one row per session and the float64 columns of `COLUMNS`, indexed by a tz-naive, normalised,
+strictly ascending DatetimeIndex named "date". Prices are adjusted for splits and dividends, finite and above zero;
+high >= max(open, close), low <= min(open, close); volume is finite and not negative.
+"""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from forecasting.prices.findings import Finding, Rule, Verdict
+
+COLUMNS: tuple[str, ...] = ("open", "high", "low", "close", "volume")
+PRICES: tuple[str, ...] = ("open", "high", "low", "close")
+
+FLOAT_NOISE = 1e-6  # relative; what adjusting and storing prices costs them
+
+
+class BadBarsError(ValueError):
+    """Prices of `symbol` cannot be used; `reason` names what was found, its date, and what to do; `findings` is all of it."""
+
+    def __init__(self, symbol: str, reason: str, findings: tuple[Finding, ...] = ()) -> None:
+        super().__init__(symbol, reason, findings)
+        self.symbol = symbol
+        self.reason = reason
+        self.findings = findings
+
+    def __str__(self) -> str:
+        return f"{self.symbol}: {self.reason}"
+
+
+def shaped(bars: pd.DataFrame, *, symbol: str) -> pd.DataFrame:
+    """A new frame with the contract's columns and kind of index, whatever its values and the order of its dates.
+
+    Raises BadBarsError if that cannot be had.
+    """
+    if found := _missing_columns(bars) or _misfit_of_index(bars.index):
+        raise _shapeless(symbol, found)
+    try:
+        values = bars[list(COLUMNS)].to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise _shapeless(symbol, f"the bars hold something other than numbers ({error})") from error
+    # One unit everywhere, whatever the source's was: frames of equal dates compare equal.
+    index = pd.DatetimeIndex(bars.index.to_numpy().astype("datetime64[us]"), name="date")
+    return pd.DataFrame(values.copy(), index=index, columns=list(COLUMNS))
+
+
+def empty() -> pd.DataFrame:
+    """A contract frame without rows."""
+    index = pd.DatetimeIndex([], dtype="datetime64[us]", name="date")
+    return pd.DataFrame(index=index, columns=list(COLUMNS), dtype="float64")
+
+
+def between(bars: pd.DataFrame, *, first: date | None, last: date) -> pd.DataFrame:
+    """The bars from session `first` (None: from the beginning) to session `last`, both inclusive."""
+    keep = bars.index <= pd.Timestamp(last)
+    if first is not None:
+        keep &= bars.index >= pd.Timestamp(first)
+    return bars.loc[keep]
+
+
+def _shapeless(symbol: str, found: str) -> BadBarsError:
+    return BadBarsError(symbol, found, (Finding(Rule.SHAPE, Verdict.REFUSED, None, None, found),))
+
+
+def _missing_columns(bars: pd.DataFrame) -> str:
+    missing = [column for column in COLUMNS if column not in bars.columns]
+    return f"the bars have no column {', '.join(missing)}; columns needed: {', '.join(COLUMNS)}" if missing else ""
+
+
+def _misfit_of_index(index: pd.Index) -> str:
+    """Why the index holds no session dates, or nothing."""
+    if not isinstance(index, pd.DatetimeIndex):
+        return f"the bars are indexed by {index.dtype}; index them by session date"
+    if index.tz is not None:
+        return f"the session dates carry the time zone {index.tz}; use the exchange's local dates"
+    if index.hasnans:
+        return f"bar number {index.isna().argmax() + 1} has no date; correct or remove it where the prices come from"
+    moments = index.to_numpy()
+    if (timed := moments != moments.astype("datetime64[D]")).any():
+        return f"{index[int(timed.argmax())]} has a time of day; use session dates"
+    return ""

@@ -1,0 +1,232 @@
+"""Jumps of the close that no market makes: excursions to a wrong level and back, and steps of a wrong factor. A part of the
+quality gate.
+
+A crash and a wrong split factor look alike in the price alone. They differ in what is around them: a session that truly moves
+a price so far trades several times its usual volume and is followed by restless ones; a wrong factor appears overnight, in a
+session like any other. All sizes are relative to what the series did before. The limits come from some 650 moves of more than
+14 usual ones in 240 real histories: the honest ones had 3.2 times their usual volume or more, the wrong factors 2.2 or less.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecasting.prices.draft import FEWEST, USUAL_BARS, Array, Break, Draft, Mask, Rows, activity, usual_before
+from forecasting.prices.findings import Finding, Rule, Verdict
+
+IMPOSSIBLE = np.log(20)  # of a log return: no session moves a price so far, but a bankruptcy down on high volume
+HUNDRED = (np.log(50), np.log(200))  # the log returns that are taken for a hundredth or a hundredfold
+FAR, STEP_FAR = 14.0, 10.0  # times the usual move before and after, from which on one may be an excursion, or a step
+LEAST = 0.01  # log return; smaller moves are never suspicious
+STEP = np.log(1.24)  # the smallest log return that is taken for a wrong factor; 5:4 is the smallest common split
+OUTDOES, STEP_OUTDOES = 3.0, 1.5  # times the largest other move before, and after a step; a step's session must be calm, too
+LARGE, SHORT, LARGE_FAR, LARGE_OUTDOES = 0.25, 3, 7.0, 1.5  # log return and bars of excursions that need to stand out less
+EXCURSION_BARS = 20  # within which an excursion is back, about a month
+ESTABLISHED = 3  # times as many bars must lie before an excursion as in it
+RETURNED = 0.2  # of an excursion: as far as this it may miss the level before
+# Times the usual volume and turnover, and 1 + the log return, from which on the market has moved the price; less is enough if
+# the session itself was restless, as on 19 October 1987.
+LOUD, RESTLESS_LOUD = 2.5, 1.5
+# At most so far a step's own session goes from open to close and from low to high: times the usual, or this share of the step.
+CALM_MOVE, CALM_RANGE, CALM_SHARE = 4.0, 3.0, 1 / 6
+GAP_DAYS = 10  # between two bars, over which a price may move as far as it likes
+AFTER = 10  # bars after a move that it is compared with, and until which a step stays undecided
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """The kept bars of a draft, as arrays (bars,), and their rows there."""
+
+    rows: Rows
+    price: Array  # log close
+    size: Array  # |log return|; 0 of the first
+    usual: Array  # move before each
+    suspects: Rows
+
+
+def judge_jumps(draft: Draft) -> None:
+    """Leaves out excursions, breaks the history at steps, and holds the newest bars back while a jump may be either."""
+    series = _series(draft)
+    away = _excursions(draft, series)
+    if away.any():
+
+        def text(first: int, last: int) -> str:
+            return f"{_from_to(draft, first)} and back after {draft.span(first, last)}, without more volume: left out"
+
+        draft.leave_out(series.rows[away], Rule.SPIKE, text)
+        series = _series(draft)
+    _judge_steps(draft, series)
+
+
+def _series(draft: Draft) -> _Series:
+    rows = np.flatnonzero(draft.kept)
+    price = np.log(draft.close[rows])
+    size = np.abs(np.diff(price, prepend=price[:1]))
+    usual = usual_before(size)
+    days = draft.days.to_numpy()[rows].astype("datetime64[D]")
+    overnight = np.diff(days, prepend=days[:1]) <= np.timedelta64(GAP_DAYS, "D")
+    far = (overnight & (size >= np.fmax(LEAST, STEP_FAR * usual))) | (size >= IMPOSSIBLE)
+    return _Series(rows, price, size, usual, np.flatnonzero(far))
+
+
+def _excursions(draft: Draft, series: _Series) -> Mask:
+    """Which bars lie at a wrong level that is left again within `EXCURSION_BARS`."""
+    away = np.zeros(len(series.price), dtype=bool)
+    for start in map(int, series.suspects):
+        size = series.size[start]
+        far = (FAR if size < LARGE else STEP_FAR) * series.usual[start]
+        if away[start - 1] or size < min(far, IMPOSSIBLE):
+            continue
+        if end := _end_of_excursion(draft, series, start, away):
+            away[start:end] = True
+    return away
+
+
+def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> int:
+    """The place at which the price is back at the level before `start`; 0 if it is not, or if the market may have moved it."""
+    level, leap = series.price[start - 1], series.price[start] - series.price[start - 1]
+    distance = (series.price[start : start + EXCURSION_BARS + 1] - level) / leap
+    back = np.flatnonzero(np.abs(distance) <= RETURNED)
+    if not len(back) or (distance[: back[0]] < 0.5).any():  # drifting back is no return
+        return 0
+    end = start + int(back[0])
+    if start < ESTABLISHED * (end - start):  # either level may be the wrong one
+        return 0
+    if abs(leap) >= IMPOSSIBLE:
+        return end
+    inside = series.size[start + 1 : end]
+    before = _moves_before(series, start, away)
+    outdone = max(inside.max(initial=0.0), before.max(initial=0.0))
+    is_clear = abs(leap) >= LARGE and end - start <= SHORT
+    far, outdoes = (LARGE_FAR, LARGE_OUTDOES) if is_clear else (FAR, OUTDOES)
+    if abs(leap) < max(outdoes * outdone, far * _median(series.size[end + 1 : end + 1 + AFTER])):
+        return 0
+    return 0 if _is_believed(draft, series, start) else end
+
+
+def _judge_steps(draft: Draft, series: _Series) -> None:
+    steps: list[int] = []
+    for place in series.suspects:
+        if _is_step(draft, series, int(place), steps):
+            steps.append(int(place))
+            if len(series.rows) - place <= AFTER:
+                _hold_back(draft, series, int(place))
+                return
+            _break(draft, series, int(place))
+    _hold_back_newest(draft, series)
+
+
+def _is_step(draft: Draft, series: _Series, place: int, steps: list[int]) -> bool:
+    """Whether the price came to its level of `place` by a wrong factor, as far as the bars around it tell."""
+    size, change = series.size[place], series.price[place] - series.price[place - 1]
+    if size >= IMPOSSIBLE:
+        return not (change < 0 and _is_loud(draft, series, place))
+    if size < STEP or _is_loud(draft, series, place) or not _is_calm(draft, series, place):
+        return False
+    others = np.zeros(len(series.size), dtype=bool)
+    others[steps] = True
+    before, after = _moves_before(series, place, others), series.size[place + 1 : place + 1 + AFTER]
+    if size < STEP_OUTDOES * before.max(initial=0.0):
+        return False
+    return len(after) < FEWEST or size >= max(STEP_FAR * _median(after), STEP_OUTDOES * after.max())
+
+
+def _break(draft: Draft, series: _Series, place: int) -> None:
+    """Breaks the history at a step, if volume tells that it was one; without volume it is only noted."""
+    row, size = int(series.rows[place]), series.size[place]
+    rule = _rule(size)
+    what = f"{_from_to(draft, row)}, {_times(series, place)}"
+    if size < IMPOSSIBLE and np.isnan(_activity(draft, series, place)):
+        text = f"{what} overnight; without volume nothing tells whether that is true"
+        draft.findings.append(Finding(Rule.STEP, Verdict.NOTED, draft.day(row), float(draft.close[row]), text))
+        return
+    why = "two units are mixed" if rule == Rule.UNIT else "a split or a wrong factor, not a move"
+    how = "" if rule == Rule.UNIT else " overnight on usual volume"
+    draft.breaks.append(Break(row, rule, f"{what}{how}: {why}", hard=True))
+
+
+def _hold_back(draft: Draft, series: _Series, place: int) -> None:
+    """Keeps the bars from `place` on waiting: a later session, or a correction, shows which side is right."""
+    row, size = int(series.rows[place]), series.size[place]
+    if size < IMPOSSIBLE and np.isnan(_activity(draft, series, place)):
+        _hold_back_newest(draft, series)  # only volume can tell a factor from a move; a spike shows by tomorrow
+        return
+    rule = _rule(size)
+    why = "two units are mixed" if rule == Rule.UNIT else "a wrong price or a wrong factor"
+    text = f"{_from_to(draft, row)}, {_times(series, place)} on usual volume: {why}; bars from there on wait until that is clear"
+    draft.held_from = row
+    draft.findings.append(Finding(rule, Verdict.REFUSED, draft.day(row), float(draft.close[row]), text))
+
+
+def _hold_back_newest(draft: Draft, series: _Series) -> None:
+    """Keeps the newest bar waiting for the next one, if it leaps out of what is usual and no volume speaks for it."""
+    last = len(series.rows) - 1
+    if last not in series.suspects[-1:] or series.size[last] < FAR * series.usual[last] or _is_believed(draft, series, last):
+        return
+    if series.size[last] < OUTDOES * _moves_before(series, last, np.zeros(len(series.rows), dtype=bool)).max(initial=0.0):
+        return
+    row = int(series.rows[last])
+    text = f"{_from_to(draft, row)}, {_times(series, last)} without more volume; it waits for the next session to confirm it"
+    draft.held_from = row
+    draft.findings.append(Finding(Rule.SPIKE, Verdict.REFUSED, draft.day(row), float(draft.close[row]), text))
+
+
+def _is_calm(draft: Draft, series: _Series, place: int) -> bool:
+    """Whether the session itself went as usual from its open on."""
+    rows = series.rows[max(0, place - USUAL_BARS) : place + 1]
+    reach = np.log(draft.high[rows] / draft.low[rows])
+    inside = abs(series.price[place] - np.log(draft.open[rows[-1]]))
+    usual, share = series.usual[place], CALM_SHARE * series.size[place]
+    usual_reach = max(np.median(reach[:-1]), usual)
+    return bool(inside <= max(CALM_MOVE * usual, share) and reach[-1] <= max(CALM_RANGE * usual_reach, share))
+
+
+def _moves_before(series: _Series, place: int, others: Mask) -> Array:
+    """The sizes of the moves before a place, but for those into and out of `others`."""
+    first = max(1, place - USUAL_BARS)
+    wrong = others | np.concatenate([[False], others[:-1]])
+    sizes: Array = series.size[first:place][~wrong[first:place]]
+    return sizes
+
+
+def _median(sizes: Array) -> float:
+    """Of the moves that moved; 0 if too few bars tell."""
+    moved = sizes[sizes > 0]
+    return float(np.median(moved)) if len(sizes) >= FEWEST and len(moved) else 0.0
+
+
+def _is_loud(draft: Draft, series: _Series, place: int) -> bool:
+    """Whether volume speaks for a move: the further it goes, the more of it that takes."""
+    return bool(_activity(draft, series, place) >= LOUD * (1 + series.size[place]))
+
+
+def _is_believed(draft: Draft, series: _Series, place: int) -> bool:
+    """Whether volume speaks for a move that may revert; it takes less of it if the session itself was restless."""
+    enough = LOUD if _is_calm(draft, series, place) else RESTLESS_LOUD
+    return bool(_activity(draft, series, place) >= enough * (1 + series.size[place]))
+
+
+def _activity(draft: Draft, series: _Series, place: int) -> float:
+    rows = series.rows[max(0, place - USUAL_BARS) : place + 1]
+    return activity(draft.volume[rows], draft.close[rows], len(rows) - 1)
+
+
+def _rule(size: float) -> Rule:
+    return Rule.UNIT if HUNDRED[0] <= size <= HUNDRED[1] else Rule.STEP
+
+
+def _times(series: _Series, place: int) -> str:
+    change = series.price[place] - series.price[place - 1]
+    if _rule(abs(change)) == Rule.UNIT:
+        return "about a hundredth" if change < 0 else "about a hundred times"
+    return f"{100 * np.expm1(change):+.3g} %" if abs(change) < np.log(10) else f"{np.exp(change):.3g} times that"
+
+
+def _from_to(draft: Draft, row: int) -> str:
+    before = next(_kept_before(draft, row))
+    return f"close is {draft.close[row]:g} on {draft.day(row)} after {draft.close[before]:g} on {draft.day(before)}"
+
+
+def _kept_before(draft: Draft, row: int) -> Iterator[int]:
+    return (before for before in range(row - 1, -1, -1) if draft.kept[before])

@@ -1,0 +1,116 @@
+"""The sample source: made-up daily bars, for trying the service without any market data.
+
+Returns are a martingale difference, so no forecast of the price beats the last close; their volatility clusters, so its
+forecast can be good. All of it follows from (seed, symbol), and a session's bar does not depend on how far one looks.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import accumulate
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from forecasting.prices.bars import COLUMNS
+from forecasting.prices.calendars import exchange_of, sessions
+from forecasting.prices.sources import PriceHistory, UnknownSymbolError, checked_history
+
+Array = npt.NDArray[np.float64]
+
+FIRST_SESSION = date(2015, 1, 2)
+CURRENCY = "USD"
+
+SESSIONS_PER_YEAR = 252
+START_PRICE = (40.0, 100.0)  # USD
+ANNUAL_VOLATILITY = (0.12, 0.22)  # of the log return, at the volatility's median
+PERSISTENCE = 0.98  # per session, of the log volatility
+VOLATILITY_OF_VOLATILITY = 0.07  # per session, of the log volatility
+LEVERAGE = -0.4  # correlation of a session's return with the next session's volatility
+TAIL = 5.0  # degrees of freedom of the returns
+OVERNIGHT_SHARE = 0.2  # of a session's variance
+USUAL_VOLUME = 2e6  # shares per session
+VOLUME_PERSISTENCE = 0.6  # per session, of what volume has of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """Bars of SAMPLE1 to SAMPLE99 on the sessions of the New York Stock Exchange. `seed` must not be negative."""
+
+    seed: int
+    name: ClassVar[str] = "sample"
+    simulated: ClassVar[bool] = True
+    remote: ClassVar[bool] = False
+
+    def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
+        """See PriceSource. Raises UnknownSymbolError for any other symbol."""
+        if not (match := re.fullmatch(r"SAMPLE([1-9][0-9]?)", symbol)):
+            raise UnknownSymbolError(symbol, "the simulation has only the symbols SAMPLE1 to SAMPLE99; use one of them")
+        dates = sessions(exchange_of(symbol), first=FIRST_SESSION, last=through)
+        bars = _simulated(dates, np.random.SeedSequence([self.seed, int(match[1])]))
+        return checked_history(bars, symbol=symbol, currency=CURRENCY, since=since, through=through)
+
+
+def _simulated(dates: pd.DatetimeIndex, seed: np.random.SeedSequence) -> pd.DataFrame:
+    # One stream per quantity, drawn in the order of the sessions: a longer history begins with the shorter one.
+    streams = map(np.random.default_rng, seed.spawn(6))
+    first_price, usual_volatility = _character(next(streams))
+    overnight, intraday = _fat_tailed(next(streams), len(dates)), _fat_tailed(next(streams), len(dates))
+    news = math.sqrt(OVERNIGHT_SHARE) * overnight + math.sqrt(1 - OVERNIGHT_SHARE) * intraday
+    turbulence = _turbulence(next(streams), news)
+    volatility = usual_volatility * np.exp(turbulence)
+    prices = _prices(next(streams), volatility, overnight, intraday)
+    volume = _volume(next(streams), turbulence, news)
+    columns = [*(np.round(first_price * np.exp(price), 2) for price in prices), volume]
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), index=dates)
+
+
+def _character(rng: np.random.Generator) -> tuple[float, float]:
+    """First price and usual volatility per session of one symbol."""
+    low, high = np.log(START_PRICE)
+    return math.exp(rng.uniform(low, high)), rng.uniform(*ANNUAL_VOLATILITY) / math.sqrt(SESSIONS_PER_YEAR)
+
+
+def _fat_tailed(rng: np.random.Generator, size: int) -> Array:
+    """Student's t with unit variance."""
+    return rng.standard_t(TAIL, size) / math.sqrt(TAIL / (TAIL - 2))
+
+
+def _turbulence(rng: np.random.Generator, news: Array) -> Array:
+    """Log volatility of each session over its usual value, known the session before: an AR(1) with leverage.
+
+    Source: Taylor, Modelling Financial Time Series (1986), ch. 3, with the shock correlated to the last return.
+    """
+    own = rng.standard_normal(len(news))
+    shocks = VOLATILITY_OF_VOLATILITY * (LEVERAGE * news + math.sqrt(1 - LEVERAGE**2) * own)
+    return _autoregression(np.concatenate([np.zeros(1), shocks])[: len(news)], PERSISTENCE)
+
+
+def _autoregression(shocks: Array, persistence: float) -> Array:
+    return np.fromiter(accumulate(shocks.tolist(), lambda value, shock: persistence * value + shock), np.float64)
+
+
+def _prices(rng: np.random.Generator, volatility: Array, overnight: Array, intraday: Array) -> Iterator[Array]:
+    """Log open, high, low and close of each session, over the log of the first price.
+
+    The highest and lowest points of the way from open to close are drawn as a Brownian bridge's: the maximum of one
+    from a to b with variance v lies below m with probability 1 - exp(-2 (m - a) (m - b) / v), for m above a and b.
+    """
+    trading = volatility * math.sqrt(1 - OVERNIGHT_SHARE)
+    gap, move = volatility * math.sqrt(OVERNIGHT_SHARE) * overnight, trading * intraday
+    close = np.cumsum(gap + move)
+    opening = close - move
+    exponential = rng.standard_exponential((len(volatility), 2)).T
+    above, below = (np.sqrt(move**2 + 2 * trading**2 * draw) for draw in exponential)
+    middle = (opening + close) / 2
+    yield from (opening, middle + above / 2, middle - below / 2, close)
+
+
+def _volume(rng: np.random.Generator, turbulence: Array, news: Array) -> Array:
+    """Shares traded: more in turbulent times and on days of large moves."""
+    own = _autoregression(0.25 * rng.standard_normal(len(news)), VOLUME_PERSISTENCE)
+    return np.round(USUAL_VOLUME * np.exp(0.5 * turbulence + 0.3 * np.abs(news) + own))

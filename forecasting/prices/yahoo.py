@@ -1,0 +1,221 @@
+"""Yahoo Finance through yfinance, told apart in its failures. The only file that imports yfinance and curl_cffi.
+
+yfinance shares one session, one cookie jar and memoised answers (errors too) among all tickers of a process, and keeps
+time zones and pickled cookies in SQLite files that two processes lock against each other. Here every thread has its own
+connection and nothing is memoised or written: the fetch of one symbol can neither delay nor spoil another's.
+"""
+
+import json
+import threading
+import time
+import warnings
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import pandas as pd
+import yfinance
+from curl_cffi import CurlECode, CurlOpt, requests
+from pandas.errors import Pandas4Warning
+from yfinance.data import YfData
+from yfinance.exceptions import YFDataException, YFException, YFPricesMissingError, YFRateLimitError
+from yfinance.scrapers.history import PriceHistory as YahooHistory
+
+from forecasting.prices.bars import COLUMNS, between, empty
+from forecasting.prices.calendars import currency_of
+from forecasting.prices.markets import exchange_named
+from forecasting.prices.sources import (
+    BadDataError,
+    PriceHistory,
+    PriceSourceError,
+    RateLimitedError,
+    UnknownSymbolError,
+    UpstreamUnavailableError,
+    checked_history,
+)
+
+# From the library's own code, about the next major release of pandas; importing it switches deprecation warnings on.
+warnings.filterwarnings("ignore", category=Pandas4Warning, module=r"yfinance\.")
+# Otherwise a failure, a timeout and an unknown symbol all look like a frame without rows.
+yfinance.config.debug.hide_exceptions = False
+
+CHART = "/v8/finance/chart/"
+SIDE_REQUEST_SHARE = 0.25  # of a fetch's time, for a request that prices can do without (cookie, crumb, consent)
+LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; sixty years of daily bars need two million
+BROWSER = "chrome"  # whose TLS handshake is imitated: Yahoo turns plain scripts away
+
+BAD_COOKIES = (401, 403)
+
+# What the library raises: its own family, curl's (which are OSErrors), JSON's, and whatever an answer of an unexpected
+# shape makes of it.
+FAILURES = (YFException, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
+
+
+class Yahoo:
+    """Daily bars of any symbol that Yahoo Finance knows. Threads may share it; processes may not."""
+
+    name: ClassVar[str] = "yahoo"
+    simulated: ClassVar[bool] = False
+    remote: ClassVar[bool] = True
+
+    def __init__(self, *, timeout_s: float = 10, base_url: str | None = None, cache_dir: Path) -> None:
+        """`timeout_s`: seconds that one fetch may take in all.
+
+        `base_url`: where to send every request meant for yahoo.com, such as a proxy of one's own or the stand-in of the
+        tests. `cache_dir`: the only folder that yfinance may write to, instead of one in the home folder.
+        """
+        yfinance.set_tz_cache_location(str(cache_dir))
+        self._timeout_s = timeout_s
+        self._base_url = base_url
+        self._threads = threading.local()
+
+    def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
+        """See PriceSource. Rows without prices are dropped; if all are without, that is a BadDataError."""
+        session, data = self._connection()
+        session.start(self._timeout_s)
+        # What Ticker(symbol).history calls, without the ticker's memoised request for its time zone: any zone will do,
+        # because the answer carries its own.
+        history = YahooHistory(data, symbol, tz="UTC", session=session)
+        rows = between(_rows(history, session, symbol=symbol, since=since), first=since, last=through)
+        bars = rows.dropna(subset=["close"])
+        if bars.empty and not rows.empty:
+            raise BadDataError(symbol, f"all {len(rows)} bars of Yahoo Finance are without prices; try again later")
+        metadata = _metadata(history)
+        if (answered_for := _word(metadata.get("symbol"), longest=24)) not in ("", symbol):
+            raise UnknownSymbolError(symbol, f"Yahoo Finance answers with {answered_for} instead; use that symbol")
+        currency = _word(metadata.get("currency"), longest=8) or currency_of(symbol)
+        exchange = exchange_named(_word(metadata.get("exchangeName"), longest=8))
+        return checked_history(bars, symbol=symbol, currency=currency, exchange=exchange, since=since, through=through)
+
+    def _connection(self) -> "tuple[_Session, _Data]":
+        """This thread's own."""
+        if not hasattr(self._threads, "connection"):
+            session = _Session(self._base_url)
+            # Past the metaclass, which would hand out one instance per process and replace its session.
+            self._threads.connection = session, type.__call__(_Data, session=session)
+        connection: tuple[_Session, _Data] = self._threads.connection
+        return connection
+
+
+class _RefusedError(YFException):
+    """An answer to the request for prices that asking again the same way will not change."""
+
+    def __init__(self, status: int, reason: str | None) -> None:
+        """`reason`: Yahoo's own words; None where somebody else seems to have answered."""
+        super().__init__(f"HTTP status {status}: {reason}")
+        self.reason = reason
+
+
+class _Session(requests.Session[requests.Response]):
+    """Keeps one deadline over all requests of a fetch, and notes how Yahoo answered the request for prices."""
+
+    def __init__(self, base_url: str | None) -> None:
+        super().__init__(impersonate=BROWSER, curl_options={CurlOpt.MAXFILESIZE_LARGE: LARGEST_ANSWER})
+        self._base_url = base_url
+
+    def start(self, timeout_s: float) -> None:
+        """Begin a fetch that may take `timeout_s` seconds."""
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+        self.chart_status: int | None = None
+
+    def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> requests.Response:
+        """As curl_cffi does, within the time that is left and to the address that was configured.
+
+        Raises _RefusedError for a refused chart: yfinance would ask for it again with other cookies, which helps only where
+        Yahoo does not accept ours.
+        """
+        is_chart = urlsplit(url).path.startswith(CHART)
+        kwargs["timeout"] = self._time_for(is_chart=is_chart)
+        if is_chart:
+            self.chart_status = None
+        response = super().request(method, self._redirected(url), *args, **kwargs)
+        if is_chart:
+            self.chart_status = response.status_code
+            if response.status_code >= 400 and response.status_code not in BAD_COOKIES:
+                raise _RefusedError(response.status_code, _yahoos_words(response.content))
+        return response
+
+    def _time_for(self, *, is_chart: bool) -> float:
+        left = self._deadline - time.monotonic()
+        if left < 0.001:  # curl counts milliseconds and takes 0 for ever
+            raise requests.exceptions.Timeout("the time for this fetch is over")
+        return left if is_chart else min(left, self._timeout_s * SIDE_REQUEST_SHARE)
+
+    def _redirected(self, url: str) -> str:
+        parts = urlsplit(url)
+        if self._base_url is None or not f".{parts.hostname}".endswith(".yahoo.com"):
+            return url
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{self._base_url.rstrip('/')}{parts.path}{query}"
+
+
+class _Data(YfData):
+    """Keeps cookies in its session alone; yfinance keeps them on disk, or else asks for them at every fetch."""
+
+    def _load_cookie_curlCffi(self) -> bool:  # noqa: N802  # the library's name
+        return len(self._session.cookies) > 0
+
+    def _save_cookie_curlCffi(self) -> bool:  # noqa: N802  # the library's name
+        return True
+
+
+def _rows(history: YahooHistory, session: _Session, *, symbol: str, since: date | None) -> pd.DataFrame:
+    """All rows of the answer as bars, unfinished ones and ones without prices included."""
+    # A past `end` would be memoised. One day early: a session of Sydney begins on the UTC date before its own.
+    span = {"period": "max"} if since is None else {"start": since - timedelta(days=1)}
+    try:
+        frame: pd.DataFrame = history.history(**span, interval="1d", auto_adjust=True, actions=False, keepna=True)
+    except FAILURES as error:
+        if _says_nothing_newer(error, history, session):
+            return empty()
+        raise _explained(error, session, symbol=symbol) from error
+    rows = frame.rename(columns=str.lower)[list(COLUMNS)]
+    return rows.set_index(pd.DatetimeIndex(frame.index).tz_localize(None).normalize())
+
+
+def _yahoos_words(body: bytes) -> str | None:
+    """The description in an error that Yahoo's chart service wrote; None for anything else, such as a proxy's page."""
+    try:
+        return str(json.loads(body)["chart"]["error"]["description"])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _says_nothing_newer(error: Exception, history: YahooHistory, session: _Session) -> bool:
+    """Whether Yahoo answered for the symbol, only that no session lies in the range."""
+    if isinstance(error, _RefusedError):
+        return session.chart_status == 400 and (error.reason or "").startswith("Data doesn't exist")
+    missing = isinstance(error, YFPricesMissingError) and error.yahoo_reason is None
+    return missing and session.chart_status == 200 and "symbol" in _metadata(history)
+
+
+def _word(value: Any, *, longest: int) -> str:
+    """A symbol, currency or exchange of an answer; nothing where it cannot be one."""
+    return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
+
+
+def _metadata(history: YahooHistory) -> dict[str, Any]:
+    """What the answer tells of its symbol; yfinance's own method sends another request where it told nothing."""
+    return history._history_metadata or {}
+
+
+def _explained(error: Exception, session: _Session, *, symbol: str) -> PriceSourceError:
+    """The failure as one of ours. A symbol is unknown only if Yahoo itself says so: a proxy's 404 does not."""
+    status = session.chart_status
+    if isinstance(error, YFRateLimitError) or status == 429:
+        return RateLimitedError(symbol, "Yahoo Finance refuses more requests for now; try again in some minutes")
+    if status == 404 and isinstance(error, _RefusedError) and error.reason is not None:
+        return UnknownSymbolError(symbol, "Yahoo Finance has no such symbol; check its spelling and exchange suffix")
+    if isinstance(error, requests.exceptions.Timeout):
+        return UpstreamUnavailableError(symbol, "Yahoo Finance did not answer in time; try again later")
+    if isinstance(error, requests.exceptions.RequestException) and error.code == CurlECode.FILESIZE_EXCEEDED:
+        return UpstreamUnavailableError(symbol, "Yahoo Finance's answer is larger than any prices; try again later")
+    if status is None:
+        return UpstreamUnavailableError(symbol, "Yahoo Finance cannot be reached; check the network or try again later")
+    if status != 200:
+        return UpstreamUnavailableError(symbol, f"Yahoo Finance failed with HTTP status {status}; try again later")
+    if isinstance(error, OSError | json.JSONDecodeError | UnicodeDecodeError | YFDataException | YFPricesMissingError):
+        return UpstreamUnavailableError(symbol, "Yahoo Finance answered with something other than data; try again later")
+    return BadDataError(symbol, f"Yahoo Finance's answer has an unknown shape ({error!r}); try again later")

@@ -1,0 +1,92 @@
+"""Which version serves: staff choose one, and one whose files are damaged gives way to the previous good one."""
+
+import logging
+
+from django.conf import settings
+from django.db import transaction
+
+from forecasting.models import ModelVersion
+from forecasting.models.trainings import TrainingReason
+from forecasting.models.versions import FilesState, VersionState
+from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.registry.base_model import base_version, load_base
+from forecasting.registry.files import models_root
+from forecasting.registry.publishing import locked_versions
+from forecasting.training import requests as training_requests
+
+logger = logging.getLogger(__name__)
+
+
+@transaction.atomic
+def activate(version: ModelVersion, *, by: str) -> None:
+    """Lets this version serve in place of the active one. Raises ArtifactError where its files are removed, missing or damaged."""
+    siblings = locked_versions(version.symbol)
+    if siblings.filter(pk=version.pk, files_state=FilesState.REMOVED).exists():
+        raise ArtifactError(f"They were removed: only the last {settings.KEEP_VERSIONS} versions of a symbol keep theirs.")
+    artifacts.read(models_root() / version.folder, version.artifact_files)
+    if siblings.active().filter(pk=version.pk).exists():
+        return
+    siblings.active().update(state=VersionState.RETIRED)
+    _let_serve(version, decision="Activated by staff.")
+    logger.info("version %d activated by %s", version.number, by, extra=_about(version))
+
+
+def replace_damaged(version: ModelVersion, *, problem: str) -> ModelVersion | None:
+    """What serves instead of a version whose files cannot be used: the newest retired one whose files can, else the base.
+
+    A retraining is requested once, however many processes find the damage. None where nothing is left that serves.
+    """
+    with transaction.atomic():
+        if ModelVersion.objects.active().filter(pk=version.pk).exists():
+            _request_retraining(version)  # before the versions are locked: a publication locks in this order, too
+            _retire_damaged(version, problem=problem)
+    serving = ModelVersion.objects.active().filter(symbol=version.symbol).select_related("symbol").first() or base_version()
+    return serving if serving and serving.pk != version.pk else None
+
+
+def _retire_damaged(version: ModelVersion, *, problem: str) -> None:
+    siblings = locked_versions(version.symbol)
+    told = f"Its files cannot be used, so it serves no longer: {problem}"
+    if (
+        not siblings.active()
+        .filter(pk=version.pk)
+        .update(state=VersionState.RETIRED, files_state=FilesState.DAMAGED, decision=told)
+    ):
+        return  # replaced, or found out by another process, while we waited for the lock
+    logger.error("version %d is damaged and serves no longer: %s", version.number, problem, extra=_about(version))
+    retired = siblings.filter(state=VersionState.RETIRED, files_state=FilesState.KEPT).order_by("-number")
+    for previous in retired.select_related("symbol"):
+        if _is_usable(previous):
+            _let_serve(previous, decision=f"Serves again: the files of version {version.number} cannot be used.")
+            return
+
+
+def _is_usable(version: ModelVersion) -> bool:
+    try:
+        if version.symbol is None:
+            load_base(version)
+        else:
+            artifacts.read(models_root() / version.folder, version.artifact_files)
+    except ArtifactError:
+        ModelVersion.objects.filter(pk=version.pk).update(files_state=FilesState.DAMAGED)
+        return False
+    return True
+
+
+def _request_retraining(version: ModelVersion) -> None:
+    """Of the symbol, or of the base where it was trained here; the one that ships is simply copied again."""
+    if version.symbol is not None:
+        training_requests.request([version.symbol], reason=TrainingReason.FILES_DAMAGED)
+    elif version.training_id is not None:
+        training_requests.request_base(reason=TrainingReason.FILES_DAMAGED)
+
+
+def _let_serve(version: ModelVersion, *, decision: str) -> None:
+    version.state, version.files_state, version.decision = VersionState.ACTIVE, FilesState.KEPT, decision
+    version.save(update_fields=["state", "files_state", "decision"])
+
+
+def _about(version: ModelVersion) -> dict[str, object]:
+    """The fields of a log line."""
+    return {"symbol": str(version.symbol or "base")}

@@ -1,0 +1,75 @@
+"""The base model: which one serves symbols without a version and starts their trainings."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from forecasting.models import ModelVersion
+from forecasting.models.versions import VersionState
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel
+from forecasting.registry.files import models_root, write_files
+from forecasting.registry.publishing import create, locked_versions
+
+SHIPPED_BASE = Path(__file__).parent.parent / "pretrained"
+BASE_LOCK = 0x42415345
+
+logger = logging.getLogger(__name__)
+
+
+def forecast_config() -> ForecastConfig:
+    """What trainings of this installation do."""
+    return ForecastConfig(seed=settings.SEED)
+
+
+def base_version() -> ModelVersion | None:
+    """The base that serves symbols without a version and starts their trainings: the active one if it fits this release's config,
+    else the shipped one, which is installed at its first use. None, with a line in the log, where that cannot be."""
+    active = ModelVersion.objects.active().filter(symbol=None).first()
+    if active is not None and _fits(active):
+        return active
+    try:
+        return _install_shipped_base()
+    except (ArtifactError, OSError) as error:
+        logger.error("the base model that ships with the service cannot be installed: %s", error)
+        return None
+
+
+def load_base(version: ModelVersion) -> BaseModel:
+    """The base, whole, to start a training from. Raises ArtifactError."""
+    return artifacts.read_base(models_root() / version.folder, version.artifact_files)
+
+
+def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
+    """The base as the one that serves from now on, outside of any training. Raises OSError."""
+    version_id, files, folder = write_files(base)
+    trained: dict[str, Any] = {"trained_at": base.trained_at} if base.trained_at else {}
+    with transaction.atomic():
+        locked_versions(None).active().update(state=VersionState.RETIRED)
+        return create(base, files, version_id=version_id, symbol=None, folder=folder, decision=decision, **trained)
+
+
+@transaction.atomic
+def _install_shipped_base() -> ModelVersion | None:
+    """Copies the shipped base to the other models, once, whoever asks first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BASE_LOCK])
+    if (active := ModelVersion.objects.active().filter(symbol=None).first()) is not None and _fits(active):
+        return active
+    base = artifacts.read_base(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE))
+    if not base.fits(forecast_config()):
+        return None
+    logger.info("the base model that ships with the service serves symbols without a model of their own")
+    return register_base(base, decision=f"Ships with the service: trained on {len(base.symbols)} symbols.")
+
+
+def _fits(version: ModelVersion) -> bool:
+    """Whether this release can use a base: its config may be of another one."""
+    try:
+        return forecast_config().has_network_of(ForecastConfig.from_dict(version.config))
+    except (KeyError, TypeError, ValueError):
+        return False

@@ -1,0 +1,140 @@
+"""Which answer a request gets: prices brought up to date, the version that serves, a fallback for damaged files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django_q.tasks import async_task
+
+from forecasting import ledger, market, registry
+from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models.symbols import UpstreamState
+from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.training import requests as training_requests
+from forecasting.training.requests import ModelStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one symbol: a forecast, or why there is none (a training under way, or an error)."""
+
+    symbol: Symbol
+    forecast: Forecast | None = None
+    stale: bool = False
+    training: Training | None = None
+    started: bool = False  # the training, by this very request
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A version whose files cannot be used, and why."""
+
+    version: ModelVersion
+    problem: str
+
+
+def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
+    """A forecast of the next session for each symbol: by its own version or, until it has one, by the base; a training for each
+    that has none.
+
+    Bars that are behind are brought up to date first, for at most `budget_s` seconds; what is late goes on in the background.
+    The number of queries does not depend on the number of symbols.
+    """
+    answers = _up_to_date(tickers, now=now)
+    if others := [ticker for ticker in tickers if ticker not in answers]:
+        answers |= _brought_up_to_date(others, now=now, budget_s=budget_s)
+    return [answers[ticker] for ticker in tickers]
+
+
+def standing(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[ModelStatus]:
+    """Where each symbol stands; see `ensure_trained`. A symbol of which a source on this machine had no prices is looked for
+    again first, for at most `budget_s` seconds."""
+    missing = Symbol.objects.named(tickers).filter(upstream_state=UpstreamState.UNKNOWN, unknown_until=None)
+    market.refresh(list(missing), now=now, budget_s=budget_s)
+    return training_requests.ensure_trained(tickers, now=now)
+
+
+def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
+    """Each symbol's forecast by its version from its newest bar, made now or earlier, and the errors, both by symbol.
+
+    If a version's files turn out to be damaged, the previous good one forecasts instead, or the base.
+    """
+    forecasts = ledger.issued(serving)
+    if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
+        return forecasts, {}
+    models, unusable = _load(missing)
+    new, errors = ledger.issue(models, missing)
+    instead, unserved = _replaced(unusable)
+    others, more_errors = serve(instead) if instead else ({}, {})
+    return forecasts | new | others, errors | unserved | more_errors
+
+
+def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, ModelVersion]:
+    """What serves each symbol: its own version, else the base, where there is one."""
+    base = registry.base_version() if not all(own.values()) else None
+    return {symbol: version for symbol, mine in own.items() if (version := mine or base)}
+
+
+def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
+    """By ticker, what nothing has to be done for: most requests, so they take this one query."""
+    current = Forecast.objects.current().filter(symbol__ticker__in=tickers)
+    answers = {}
+    for forecast in current.order_by().with_what_is_shown():
+        stale = market.is_stale(forecast.symbol, forecast.as_of, now=now)
+        if not (stale and market.may_ask(forecast.symbol, now=now)):
+            answers[forecast.symbol.ticker] = Prediction(forecast.symbol, forecast=forecast, stale=stale)
+    return answers
+
+
+def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float) -> dict[str, Prediction]:
+    """By ticker: bars refreshed, trainings requested and forecasts issued where they are missing.
+
+    Bars come first: what the price source says of a new symbol decides whether it is trained.
+    """
+    if late := market.refresh(Symbol.objects.all().ensure(tickers), now=now, budget_s=budget_s):
+        async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
+    statuses = training_requests.ensure_trained(tickers, now=now)
+    serving = serving_versions({status.symbol: status.version for status in statuses})
+    forecasts, errors = serve(serving)
+    return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
+
+
+def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, Damaged]]:
+    """The models, and the versions whose files cannot be used."""
+    models: dict[Symbol, Forecaster] = {}
+    unusable: dict[Symbol, Damaged] = {}
+    for symbol, version in serving.items():
+        try:
+            models[symbol] = registry.load_forecaster(version)
+        except ArtifactError as error:
+            unusable[symbol] = Damaged(version, str(error))
+    return models, unusable
+
+
+def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVersion], dict[Symbol, str]]:
+    """What serves each symbol instead, and the errors of those for which nothing is left; each version is replaced once."""
+    first_of = {damaged.version: damaged for damaged in unusable.values()}
+    instead = {version: registry.replace_damaged(version, problem=damaged.problem) for version, damaged in first_of.items()}
+    replaced = {symbol: other for symbol, damaged in unusable.items() if (other := instead[damaged.version])}
+    errors = {
+        symbol: f"The model's files cannot be used: {damaged.problem}"
+        for symbol, damaged in unusable.items()
+        if symbol not in replaced
+    }
+    return replaced, errors
+
+
+def _prediction(
+    status: ModelStatus, forecasts: Mapping[Symbol, Forecast], errors: Mapping[Symbol, str], *, now: datetime
+) -> Prediction:
+    """What to answer for one symbol."""
+    symbol = status.symbol
+    if forecast := forecasts.get(symbol):
+        return Prediction(symbol, forecast=forecast, stale=market.is_stale(symbol, forecast.as_of, now=now))
+    if status.version:
+        return Prediction(symbol, error=errors[symbol])
+    if status.training:
+        return Prediction(symbol, training=status.training, started=status.started)
+    return Prediction(symbol, error=f"Training not started: {status.refusal}.")

@@ -1,0 +1,82 @@
+"""The worker with its real clusters and trainers: trainings get done, and what works is left alone. See also the fault suite."""
+
+import os
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+from django_q.models import Schedule
+
+from forecasting.models import JobRun, ModelVersion, Training
+from forecasting.models.jobs import JobState
+from forecasting.models.trainings import TrainingState
+from forecasting.pipeline.serving import artifacts
+from forecasting.prices.calendars import last_completed_session
+from forecasting.registry import models_root
+from forecasting.runtime.processes import wait_for
+from forecasting.training import requests as training_requests
+from tests.fake_yahoo import FakeYahoo, generated_bars, unknown
+from tests.running import process_ids, started
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def in_state(training: Training, *states: TrainingState) -> bool:
+    training.refresh_from_db()
+    return training.state in states
+
+
+def leaders(folder: Path) -> list[int]:
+    """The main processes of the clusters."""
+    return [pid for pid in process_ids(folder, command="cluster") if os.getpgid(pid) == pid]
+
+
+def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -> None:
+    training = training_requests.request_one("PETR4.SA")
+    mistyped = training_requests.request_one("PETR44.SA")
+    with FakeYahoo() as yahoo:
+        yahoo.scenarios["PETR44.SA"] = unknown
+        last = last_completed_session("BVMF", now=timezone.now())
+        yahoo.bars["PETR4.SA"] = generated_bars("PETR4.SA", first=last - timedelta(days=1000), last=last)
+        with started("worker", tmp_path, PRICE_SOURCE="yahoo", YAHOO_URL=yahoo.url):
+            assert wait_for(lambda: in_state(mistyped, TrainingState.FAILED), seconds=90)
+            assert wait_for(lambda: in_state(training, TrainingState.SUCCEEDED), seconds=90), training.error
+            assert wait_for(lambda: JobRun.objects.filter(state=JobState.SUCCEEDED).exists(), seconds=30)
+    assert "has no such symbol" in mistyped.error
+    version = ModelVersion.objects.get(training=training)
+    assert artifacts.read(models_root() / version.folder, version.artifact_files)
+    assert (training.attempts, training.progress, version.data_end) == (1, 1.0, last)
+    assert JobRun.objects.get().date == timezone.localdate()
+    assert {"daily job", "daily job again, where it failed"} == set(Schedule.objects.values_list("name", flat=True))
+    assert process_ids(tmp_path) == []
+
+
+def test_clusters_that_answer_are_left_alone_and_a_second_worker_is_refused(tmp_path: Path) -> None:
+    with started("worker", tmp_path, HEARTBEAT_SECONDS="1", HANG_SECONDS="10"):
+        assert wait_for(lambda: len(leaders(tmp_path)) == 2, seconds=60)
+        clusters = leaders(tmp_path)
+        with started("worker", tmp_path) as second:
+            assert wait_for(lambda: second.ended() is not None, seconds=60)
+            assert second.ended() == 1
+        assert "already; stop it" in (tmp_path / "worker.log").read_text()
+        assert leaders(tmp_path) == clusters
+    assert process_ids(tmp_path) == []
+
+
+def test_a_cluster_that_ends_again_and_again_is_started_less_and_less_often(tmp_path: Path) -> None:
+    ends: list[float] = []
+
+    def fall_again() -> bool:
+        for pid in leaders(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+            ends.append(time.monotonic())
+        return len(ends) >= 6  # both clusters, three times
+
+    with started("worker", tmp_path) as worker:
+        assert wait_for(fall_again, seconds=60)
+        assert ends[-1] - ends[0] > 1 + 3  # pauses of a second, then of three
+        assert worker.ended() is None
+    assert process_ids(tmp_path) == []

@@ -1,0 +1,128 @@
+"""Online calibration: bounded, determined by the record, and quick to bring the promised coverage back."""
+
+import math
+
+import numpy as np
+import pytest
+
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.adaptation import LARGEST_LOG_FACTOR, RECENT, STEP, adapted, next_factor, stretched
+from forecasting.pipeline.model.features import Array
+
+CONFIG = ForecastConfig()
+LEVELS = np.array(CONFIG.quantile_levels)
+NORMAL = np.array([-1.6449, -1.2816, -0.6745, 0.0, 0.6745, 1.2816, 1.6449])  # quantiles of the standard normal
+BOUNDS = (math.exp(-LARGEST_LOG_FACTOR), math.exp(LARGEST_LOG_FACTOR))
+
+
+def factors_for(actual: Array) -> Array:
+    """Factors along forecasts that always are the standard normal's quantiles."""
+    factors: Array = adapted(np.tile(NORMAL, (len(actual), 1)), actual, LEVELS, interval=CONFIG.interval_levels)
+    return factors
+
+
+def held(actual: Array, factors: Array | float) -> Array:
+    """1 where [0.1, 0.9] of the standard normal, stretched, held what happened, else 0."""
+    inside: Array = (np.abs(actual) <= NORMAL[5] * factors).astype(np.float64)
+    return inside
+
+
+def broken(seed: int, *, scale: float, before: int = 500, after: int = 1_000) -> Array:
+    """Standard normal outcomes until a break, then with another volatility, which the forecasts do not learn."""
+    outcomes = np.random.default_rng(seed).standard_normal(before + after)
+    outcomes[before:] *= scale
+    return outcomes
+
+
+def test_a_close_outside_widens_and_one_inside_narrows() -> None:
+    assert next_factor(1.0, [True] * 9 + [False], level=0.8) == pytest.approx(math.exp(0.8 * STEP))
+    assert next_factor(1.0, [True] * 10, level=0.8) == pytest.approx(math.exp(-0.2 * STEP))
+
+
+def test_it_hurries_when_the_recent_record_is_too_bad_to_be_chance() -> None:
+    usual = next_factor(1.0, [True] * 79 + [False] * 21, level=0.8)
+    bad = next_factor(1.0, [True] * 60 + [False] * 40, level=0.8)
+
+    assert math.log(bad) > 20 * math.log(usual) > 0
+
+
+def test_only_the_recent_record_counts() -> None:
+    recent = [True] * 60 + [False] * 40
+
+    assert next_factor(1.0, [False] * 500 + recent, level=0.8) == next_factor(1.0, recent, level=0.8)
+
+
+@pytest.mark.parametrize(("scale", "bound"), [(100.0, BOUNDS[1]), (0.01, BOUNDS[0])])
+def test_the_factor_stays_within_its_bounds_whatever_happens(scale: float, bound: float) -> None:
+    factors = factors_for(broken(1, scale=scale))
+
+    assert factors[-1] == pytest.approx(bound)
+    assert (factors >= BOUNDS[0] * (1 - 1e-12)).all()
+    assert (factors <= BOUNDS[1] * (1 + 1e-12)).all()
+
+
+def test_the_record_decides_the_factors_to_the_last_bit() -> None:
+    outcomes = broken(2, scale=1.5)
+
+    np.testing.assert_array_equal(factors_for(outcomes), factors_for(outcomes.copy()))
+
+
+def test_a_factor_knows_earlier_outcomes_only() -> None:
+    outcomes = broken(3, scale=1.5)
+    other = np.concatenate([outcomes[:600], 9 * outcomes[600:]])
+
+    np.testing.assert_array_equal(factors_for(other)[:601], factors_for(outcomes)[:601])
+    np.testing.assert_array_equal(factors_for(outcomes[:600]), factors_for(outcomes)[:601])
+
+
+def test_it_goes_on_from_where_it_stood() -> None:
+    outcomes = np.random.default_rng(4).standard_normal(1)
+
+    (first, _) = adapted(NORMAL[None], outcomes, LEVELS, interval=CONFIG.interval_levels, factor=1.3)
+
+    assert first == 1.3
+
+
+def test_a_stretch_keeps_the_median_and_the_order() -> None:
+    wide = stretched(0.2 + NORMAL[None], np.array([1.4]))
+
+    np.testing.assert_allclose(wide, 0.2 + 1.4 * NORMAL[None])
+
+
+def test_forecasts_that_are_right_are_left_nearly_alone() -> None:
+    factors = np.array([factors_for(np.random.default_rng(seed).standard_normal(750)) for seed in range(20)])
+
+    assert np.abs(np.log(factors)).mean() < 0.08
+    assert np.abs(np.log(factors[:, -1])).max() < 0.35
+
+
+@pytest.mark.parametrize("scale", [1.5, 0.67])
+def test_coverage_comes_back_within_two_hundred_sessions_of_a_break_and_not_by_itself(scale: float) -> None:
+    outcomes = [broken(seed, scale=scale) for seed in range(40)]
+
+    adaptive = np.mean([held(each, factors_for(each)[:-1]) for each in outcomes], axis=0)
+    fixed = np.mean([held(each, 1.0) for each in outcomes], axis=0)
+
+    # Of 40 symbols: the error of the coverage in successive stretches of 50 sessions after the break.
+    errors, unadapted = (np.abs(record[500:].reshape(-1, 50).mean(axis=1) - 0.8) for record in (adaptive, fixed))
+    assert unadapted.min() > 0.1
+    assert errors[0] > 0.1
+    assert errors[4:].max() < 0.05
+    assert errors[8:].mean() < 0.02
+
+
+def test_in_the_long_run_coverage_misses_its_level_by_no_more_than_the_factors_range_allows() -> None:
+    rng = np.random.default_rng(5)
+    outcomes = rng.standard_normal(20_000) * np.exp(0.25 * np.sin(np.arange(20_000) / 300))
+
+    factors = factors_for(outcomes)
+
+    assert BOUNDS[0] < factors.min() < factors.max() < BOUNDS[1]
+    assert abs(held(outcomes, factors[:-1]).mean() - 0.8) <= 2 * LARGEST_LOG_FACTOR / (STEP * len(outcomes))
+
+
+def test_the_first_sessions_of_a_record_are_not_taken_for_a_break() -> None:
+    few = [False] * 5
+
+    assert len(few) < RECENT
+    assert next_factor(1.0, few, level=0.8) == pytest.approx(math.exp(0.8 * STEP))

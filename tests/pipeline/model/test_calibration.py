@@ -1,0 +1,105 @@
+"""Shrinking the median, stretching the interval, and reading a probability from quantiles."""
+
+import numpy as np
+import pytest
+
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.calibration import (
+    UNCALIBRATED,
+    Calibration,
+    MedianTest,
+    probability_up,
+    told_median,
+)
+from forecasting.pipeline.model.conformal import NONE_CHOSEN, NOT_BETTER, SPREAD_BOUNDS
+from forecasting.pipeline.model.features import Array
+
+CONFIG = ForecastConfig()
+LEVELS = np.array(CONFIG.quantile_levels)
+NORMAL = np.array([-1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645])  # quantiles of the standard normal
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+def forecasts(rng: np.random.Generator, rows: int = 200) -> Array:
+    """Ordered quantiles of different places and widths."""
+    quantiles: Array = rng.normal(0, 0.3, (rows, 1)) + rng.uniform(0.5, 2, (rows, 1)) * NORMAL
+    return quantiles
+
+
+def test_no_calibration_changes_nothing(rng: np.random.Generator) -> None:
+    quantiles = forecasts(rng)
+
+    np.testing.assert_allclose(UNCALIBRATED.apply(quantiles), quantiles)
+
+
+def test_the_median_moves_towards_the_last_close(rng: np.random.Generator) -> None:
+    quantiles = forecasts(rng)
+
+    calibrated = Calibration(median_weight=0.25, spread=1.0).apply(quantiles)
+
+    np.testing.assert_allclose(calibrated[:, 3], 0.25 * quantiles[:, 3])
+
+
+def test_the_distances_from_the_median_are_stretched() -> None:
+    calibrated = Calibration(median_weight=1.0, spread=1.5).apply(1 + NORMAL[None])
+
+    np.testing.assert_allclose(calibrated[0], 1 + 1.5 * NORMAL)
+
+
+@pytest.mark.parametrize("median_weight", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("spread", SPREAD_BOUNDS)
+def test_the_quantiles_stay_in_order(rng: np.random.Generator, median_weight: float, spread: float) -> None:
+    far_from_zero = 5 + forecasts(rng)
+
+    calibrated = Calibration(median_weight=median_weight, spread=spread).apply(far_from_zero)
+
+    assert (np.diff(calibrated, axis=1) >= 0).all()
+
+
+def test_applying_it_leaves_its_input_alone(rng: np.random.Generator) -> None:
+    quantiles = forecasts(rng)
+    before = quantiles.copy()
+
+    Calibration(median_weight=0.0, spread=2.0).apply(quantiles)
+
+    np.testing.assert_array_equal(quantiles, before)
+
+
+def test_a_rise_is_as_likely_as_a_fall_around_zero() -> None:
+    assert probability_up(NORMAL, LEVELS) == pytest.approx(0.5)
+
+
+def test_quantiles_further_up_make_a_rise_more_likely() -> None:
+    assert probability_up(NORMAL + 0.337, LEVELS) == pytest.approx(0.625)
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(9.0, 0.95), (-9.0, 0.05)])
+def test_the_probability_never_leaves_the_outermost_levels(shift: float, expected: float) -> None:
+    assert probability_up(NORMAL + shift, LEVELS) == pytest.approx(expected)
+
+
+def test_quantiles_that_all_lie_at_zero_say_nothing_of_the_direction() -> None:
+    assert probability_up(np.zeros(7), LEVELS) == pytest.approx(0.5)
+
+
+def test_what_is_said_of_a_median_names_the_weight_that_was_tried_and_every_p_value() -> None:
+    test = MedianTest(reason=NOT_BETTER, tried=0.431, p=0.3123, p_by_exchange={"BVMF": 0.62, "XNYS": 0.181})
+    calibration = Calibration(median_weight=0.0, spread=1.0, median_test=test)
+
+    told = told_median(**calibration.median_facts)
+
+    assert told == (
+        "0.00; tried 0.43: not significantly better than the last close on later validation days (p 0.312; BVMF 0.620, XNYS 0.181)"
+    )
+
+
+def test_of_a_median_that_was_not_tested_only_the_reason_is_said() -> None:
+    unknown = Calibration(median_weight=0.0, spread=1.0)
+    unwanted = Calibration(median_weight=0.0, spread=1.0, median_test=MedianTest(reason=NONE_CHOSEN, tried=0.0))
+
+    assert told_median(**unknown.median_facts) == "0.00; how that was decided is not recorded"
+    assert told_median(**unwanted.median_facts) == "0.00; no weight was better than the last close on earlier validation days"

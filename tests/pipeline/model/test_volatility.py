@@ -1,0 +1,68 @@
+"""The volatility regression: how large the next move will be."""
+
+import numpy as np
+import pytest
+
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.features import Array
+from forecasting.pipeline.model.volatility import LARGEST_TARGET, SMALLEST_SIZE, fit_volatility
+
+LEVELS = ForecastConfig().quantile_levels
+COEFFICIENTS, INTERCEPT = np.array([0.3, -0.1, 0.0]), 0.9
+
+
+def simulated(count: int = 20_000, seed: int = 1) -> tuple[Array, Array]:
+    """Regressors and returns whose mean absolute value is linear in the regressors."""
+    rng = np.random.default_rng(seed)
+    regressors = rng.uniform(-1.5, 1.5, (count, 3))
+    size = INTERCEPT + regressors @ COEFFICIENTS
+    return regressors, size * rng.standard_normal(count) / np.sqrt(2 / np.pi)
+
+
+def test_it_finds_the_coefficients_that_made_the_returns() -> None:
+    fit = fit_volatility(*simulated(), LEVELS)
+
+    np.testing.assert_allclose(fit.coefficients, COEFFICIENTS, atol=0.02)
+    assert fit.intercept == pytest.approx(INTERCEPT, abs=0.02)
+
+
+def test_its_quantiles_hold_their_share_of_new_returns() -> None:
+    fit = fit_volatility(*simulated(), LEVELS)
+    regressors, target = simulated(seed=2)
+
+    for level, multiple in zip(LEVELS, fit.levels, strict=True):
+        below = (target < multiple * fit.size(regressors)).mean()
+        assert below == pytest.approx(level, abs=3 * np.sqrt(2 * level * (1 - level) / len(target)))
+
+
+def test_its_levels_ascend_around_no_move() -> None:
+    regressors, target = simulated()
+
+    fit = fit_volatility(regressors, target + 0.3, LEVELS)
+
+    assert fit.levels[3] == 0.0
+    assert (np.diff(fit.levels) >= 0).all()
+
+
+def test_a_size_is_never_below_the_smallest() -> None:
+    fit = fit_volatility(*simulated(), LEVELS)
+
+    assert fit.size(np.array([[-100.0, 0.0, 0.0]])).tolist() == [SMALLEST_SIZE]
+
+
+def test_one_enormous_return_counts_as_a_large_one() -> None:
+    regressors, target = simulated(500)
+    target[7] = LARGEST_TARGET
+    expected = fit_volatility(regressors, target, LEVELS)
+    target[7] = 1e6
+
+    fit = fit_volatility(regressors, target, LEVELS)
+
+    np.testing.assert_array_equal(fit.coefficients, expected.coefficients)
+    np.testing.assert_array_equal(fit.levels, expected.levels)
+
+
+def test_regressors_that_never_vary_and_returns_of_nothing_give_finite_numbers() -> None:
+    fit = fit_volatility(np.zeros((50, 3)), np.zeros(50), LEVELS)
+
+    assert np.isfinite([*fit.coefficients, fit.intercept, *fit.levels]).all()

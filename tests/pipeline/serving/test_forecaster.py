@@ -1,0 +1,114 @@
+"""Serving: from bars to the quantiles of the next close."""
+
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.pipeline.evaluation.metrics import quantile_column
+from forecasting.pipeline.model.adaptation import RECENT, next_factor
+from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.windows import TooFewBarsError
+from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.training import make_backtest
+from tests.pipeline.market_data import TINY, flat_bars, serving_model, simulated_bars
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def forecaster() -> Forecaster:
+    return Forecaster(serving_model())
+
+
+@pytest.fixture
+def bars() -> pd.DataFrame:
+    return simulated_bars()
+
+
+def test_the_quantiles_ascend_and_carry_their_levels(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    quantiles = forecaster.forecast(bars).quantiles
+
+    assert [*quantiles] == ["0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95"]
+    assert [*quantiles.values()] == sorted(quantiles.values())
+
+
+def test_price_and_interval_are_quantiles(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    forecast = forecaster.forecast(bars)
+
+    assert forecast.price == forecast.quantiles["0.5"]
+    assert (forecast.interval_low, forecast.interval_high) == (forecast.quantiles["0.1"], forecast.quantiles["0.9"])
+    assert forecast.interval_level == 0.8
+
+
+def test_it_starts_from_the_last_bar(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    forecast = forecaster.forecast(bars)
+
+    assert forecast.as_of == bars.index[-1].date()
+    assert forecast.last_close == bars["close"].iloc[-1]
+
+
+def test_the_calibration_is_applied(bars: pd.DataFrame) -> None:
+    naive = Forecaster(serving_model(median_weight=0.0)).forecast(bars)
+
+    assert naive.price == naive.last_close
+    assert naive.probability_up == pytest.approx(0.5)
+
+
+def test_the_last_bars_needed_give_the_forecast_of_the_whole_history(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    assert forecaster.bars_needed == 30
+    assert forecaster.forecast(bars.iloc[-30:]) == forecaster.forecast(bars)
+
+
+def test_one_bar_too_few_is_refused(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    with pytest.raises(TooFewBarsError, match="This history has 29 bars; at least 30 are needed"):
+        forecaster.forecast(bars.iloc[-29:])
+
+
+def test_a_backtest_row_is_the_forecast_that_was_served_that_day(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    table = compute_features(bars, TINY)
+
+    backtest, _ = make_backtest(serving_model(), table, range(100, 140))
+
+    columns = [quantile_column(level) for level in TINY.quantile_levels]
+    recent: deque[bool] = deque(maxlen=RECENT)
+    factor = forecaster.first_factor
+    for as_of, actual, *expected in backtest[["as_of", "actual_close", *columns]].to_numpy().tolist():
+        served = forecaster.forecast(bars.loc[:as_of], factor=factor)
+        assert [*served.quantiles.values()] == expected
+        recent.append(served.interval_low <= actual <= served.interval_high)
+        factor = next_factor(factor, recent, level=TINY.interval_level)
+
+
+def test_a_factor_stretches_the_distances_from_the_median(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    usual, wide = forecaster.forecast(bars), forecaster.forecast(bars, factor=1.5)
+
+    assert wide.price == usual.price
+    for level, price in usual.quantiles.items():
+        assert np.log(wide.quantiles[level] / wide.price) == pytest.approx(1.5 * np.log(price / usual.price))
+
+
+def test_a_price_that_never_moves_gives_a_narrow_finite_forecast(forecaster: Forecaster) -> None:
+    forecast = forecaster.forecast(flat_bars())
+
+    assert 9.9 < forecast.interval_low <= forecast.price <= forecast.interval_high < 10.1
+
+
+def test_a_folder_that_is_not_there_is_an_artifact_error(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError):
+        Forecaster.load(tmp_path, {})
+
+
+def test_serving_loads_nothing_that_only_training_needs() -> None:
+    script = (
+        "import sys; import forecasting.pipeline.serving.forecaster;"
+        "print({'keras', 'tensorflow', 'sklearn', 'scipy', 'django'} & {*sys.modules})"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert result.stdout.strip() == "set()"

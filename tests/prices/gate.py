@@ -1,0 +1,48 @@
+"""The quality gate as the tests of its parts ask it: what it makes of bars, and what it finds, by row."""
+
+from collections.abc import Iterable
+from datetime import date
+
+import pandas as pd
+import pytest
+
+from forecasting.prices.bars import BadBarsError
+from forecasting.prices.findings import Finding, Rule, Verdict
+from forecasting.prices.quality import Checked, check_bars
+
+SYMBOL = "TEST"
+
+
+def checked(bars: pd.DataFrame, *, exchange: str = "XNYS") -> Checked:
+    """What the gate makes of them."""
+    return check_bars(bars, symbol=SYMBOL, exchange=exchange)
+
+
+def refusal(bars: pd.DataFrame, *, exchange: str = "XNYS") -> BadBarsError:
+    """The error with which the gate refuses them."""
+    with pytest.raises(BadBarsError) as caught:
+        checked(bars, exchange=exchange)
+    return caught.value
+
+
+def found(bars: pd.DataFrame) -> list[tuple[Rule, Verdict, int]]:
+    """Rule, verdict and row of each finding that has a date."""
+    days = [day.date() for day in bars.index]
+    return [(each.rule, each.verdict, days.index(each.date)) for each in checked(bars).findings if each.date]
+
+
+def only(bars: pd.DataFrame) -> Finding:
+    """The one finding."""
+    (finding,) = checked(bars).findings
+    return finding
+
+
+def dated(findings: Iterable[Finding], verdict: Verdict) -> list[tuple[Rule, date | None]]:
+    """Rule and date of the findings with this verdict."""
+    return [(each.rule, each.date) for each in findings if each.verdict == verdict]
+
+
+def left_out(bars: pd.DataFrame) -> list[int]:
+    """The rows that the gate leaves out."""
+    kept = checked(bars).bars.index
+    return [row for row, day in enumerate(bars.index) if day not in kept]

@@ -1,0 +1,117 @@
+"""What a request gets: a forecast, a training, or why there is neither."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django_q.models import OrmQ
+from pytest_django import Settings
+
+from forecasting import market, serving
+from forecasting.models import Forecast, Symbol, Training
+from forecasting.models.trainings import TrainingState
+from forecasting.serving import Prediction
+from tests import fake_yahoo
+from tests.factories import make_symbol, make_training, make_version
+from tests.fake_yahoo import FakeYahoo
+from tests.small_model import BARS_NEEDED, publish_model
+from tests.task_queue import queued_tasks
+from tests.test_ledger import MONDAY, THURSDAY, followed, served
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2024, 6, 28, 22, tzinfo=UTC)  # New York has closed
+
+
+def predict(*tickers: str, now: datetime = NOW, budget_s: float = 5) -> list[Prediction]:
+    return serving.predict(tickers, now=now, budget_s=budget_s)
+
+
+def test_a_symbol_with_a_model_gets_its_forecast() -> None:
+    version = served()
+    (prediction,) = predict("SAMPLE1")
+    assert prediction == Prediction(Symbol.objects.get(), forecast=Forecast.objects.get())
+    assert prediction.forecast
+    assert prediction.forecast.version == version
+
+
+@pytest.mark.usefixtures("broken_source")
+def test_a_symbol_without_a_model_gets_a_training() -> None:
+    (prediction,) = predict("SAMPLE1")
+    assert prediction == Prediction(Symbol.objects.get(), training=Training.objects.get(), started=True)
+
+
+@pytest.mark.usefixtures("broken_source")
+def test_a_symbol_whose_training_failed_is_told_why() -> None:
+    make_training(make_symbol(), state=TrainingState.FAILED, error="SAMPLE1 has 3 bars.", finished_at=NOW)
+    (prediction,) = predict("SAMPLE1")
+    assert prediction.error == "Training not started: SAMPLE1 has 3 bars."
+
+
+def test_a_symbol_whose_model_is_damaged_is_forecast_by_the_base() -> None:
+    served("SAMPLE1")
+    make_version(followed("SAMPLE2"))
+    first, second = predict("SAMPLE1", "SAMPLE2")
+    assert first.forecast
+    assert second.forecast
+    assert second.forecast.version.kind == "base"
+
+
+def test_a_symbol_of_too_few_bars_is_told_so() -> None:
+    publish_model(followed(count=BARS_NEEDED - 1))
+    (prediction,) = predict("SAMPLE1")
+    assert prediction.error == "No forecast: This history has 125 bars; at least 126 are needed."
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(count: int) -> None:
+    tickers = [served(f"SAMPLE{number}").symbol.ticker for number in range(count)]  # type: ignore[union-attr] # not the base
+    with CaptureQueriesContext(connection) as first_time:
+        predict(*tickers)
+    with CaptureQueriesContext(connection) as again:
+        predict(*tickers)
+    assert (len(first_time), len(again)) == (14, 1)
+
+
+@pytest.fixture
+def broken_source(settings: Settings, tmp_path: Path) -> Iterator[None]:
+    """A price source that cannot be reached."""
+    settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path / "not there"
+    market.price_source.cache_clear()
+    yield
+    market.price_source.cache_clear()
+
+
+@pytest.mark.usefixtures("broken_source")
+def test_old_bars_serve_while_the_source_is_out_of_reach_and_are_called_stale() -> None:
+    served(end=THURSDAY)
+    (prediction,) = predict("SAMPLE1")
+    assert prediction.forecast
+    assert (prediction.forecast.as_of, prediction.stale) == (THURSDAY, True)
+
+
+def test_bars_that_are_behind_are_brought_up_to_date_first(settings: Settings) -> None:
+    market.price_source.cache_clear()
+    symbol = make_symbol()
+    market.sync(symbol, now=NOW - timedelta(days=2))
+    publish_model(symbol)
+    (prediction,) = predict("SAMPLE1", now=NOW + timedelta(days=3))
+    assert prediction.forecast
+    assert (prediction.forecast.as_of, prediction.stale) == (MONDAY, False)
+
+
+def test_prices_that_come_too_late_are_fetched_in_the_background(settings: Settings, tmp_path: Path) -> None:
+    version = served(end=THURSDAY)
+    with FakeYahoo() as fake:
+        fake.scenarios["SAMPLE1"] = fake_yahoo.slow
+        settings.PRICE_SOURCE, settings.YAHOO_URL, settings.STATE_DIR = "yahoo", fake.url, tmp_path
+        market.price_source.cache_clear()
+        (first,), (second,) = predict("SAMPLE1", budget_s=0.1), predict("SAMPLE1", budget_s=0.1)
+        market.price_source.cache_clear()
+    assert first.stale
+    assert second.stale
+    assert queued_tasks("short") == ["forecasting.background.tasks.sync_symbols"]
+    assert OrmQ.objects.get(key="short").args() == ([version.symbol_id],)

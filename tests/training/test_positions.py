@@ -1,0 +1,93 @@
+"""Places in the queue, and how long the trainings there will probably take."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from forecasting.models import Training
+from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.training.positions import positions_of
+from tests.factories import make_claimed, make_symbol, make_training
+
+pytestmark = pytest.mark.django_db
+
+
+def positions(*trainings: Training | None) -> dict[int, int]:
+    return {key: position.number for key, position in positions_of(trainings).items()}
+
+
+def test_positions_follow_the_order_of_claims() -> None:
+    old, new, urgent = (
+        make_training(make_symbol(ticker), reason=reason)
+        for ticker, reason in [
+            ("SAMPLE1", TrainingReason.TOO_OLD),
+            ("SAMPLE2", TrainingReason.TOO_OLD),
+            ("SAMPLE3", TrainingReason.REQUESTED),
+        ]
+    )
+    assert positions(None, urgent, old, new) == {urgent.pk: 1, old.pk: 2, new.pk: 3}
+
+
+def test_a_place_counts_those_before_it_that_were_not_asked_about() -> None:
+    make_training(make_symbol("SAMPLE1"))
+    last = make_training(make_symbol("SAMPLE2"))
+    assert positions(last) == {last.pk: 2}
+
+
+def test_a_training_that_runs_has_no_position() -> None:
+    training = make_claimed(make_symbol())
+    assert positions(training) == {training.pk: 0}
+
+
+def test_one_that_is_not_due_yet_waits_for_that_first() -> None:
+    lasted(8)
+    training = make_training(make_symbol("SAMPLE2"), not_before=timezone.now() + timedelta(minutes=15))
+    wait = positions_of([training])[training.pk].expected_wait_s
+    assert wait == pytest.approx(15 * 60 + 8, abs=5)
+
+
+def test_places_are_no_query_where_nothing_is_active(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    training = make_training(make_symbol(), state=TrainingState.SUCCEEDED)
+    with django_assert_num_queries(0):
+        assert positions_of([None, training]) == {}
+
+
+def lasted(seconds: float, *, attempts: int = 1) -> None:
+    """A training that ended a moment ago."""
+    now = timezone.now()
+    start = now - timedelta(seconds=seconds)
+    symbol = make_symbol(f"LASTED{Training.objects.count()}")
+    make_training(symbol, state=TrainingState.SUCCEEDED, started_at=start, finished_at=now, attempts=attempts)
+
+
+def expected(training: Training) -> int | None:
+    return positions_of([training])[training.pk].expected_wait_s
+
+
+def test_nothing_is_expected_before_a_training_was_measured() -> None:
+    assert expected(make_training(make_symbol())) is None
+
+
+def test_the_expected_wait_follows_from_the_median_of_undisturbed_trainings() -> None:
+    for seconds in (9, 10, 60):
+        lasted(seconds)
+    lasted(500, attempts=2)
+    first, second = make_training(make_symbol("SAMPLE1")), make_training(make_symbol("SAMPLE2"))
+    assert (expected(first), expected(second)) == (15, 25)
+
+
+def test_several_trainers_shorten_the_expected_wait(settings: Settings) -> None:
+    settings.TRAIN_WORKERS = 2
+    lasted(10)
+    waiting = [make_training(make_symbol(f"SAMPLE{number}")) for number in range(1, 4)]
+    assert [expected(training) for training in waiting] == [15, 15, 25]
+
+
+def test_a_training_that_runs_is_expected_to_need_the_rest_of_its_time() -> None:
+    lasted(10)
+    training = make_claimed(make_symbol())
+    Training.objects.filter(pk=training.pk).update(progress=0.7)
+    training.refresh_from_db()
+    assert expected(training) == 3

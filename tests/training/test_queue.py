@@ -1,0 +1,281 @@
+"""The training queue's work: taken once, leased, never lost, never changed by whoever lost it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from forecasting.models import Training
+from forecasting.models.trainings import MAX_ATTEMPTS, TrainingReason, TrainingState
+from forecasting.training import queue as training_queue
+from tests.factories import make_claimed, make_symbol, make_training
+from tests.racing import at_once
+from tests.task_queue import queued_tasks
+
+pytestmark = pytest.mark.django_db
+
+DRAIN = "forecasting.background.tasks.drain_training_queue"
+
+
+def expire(training: Training) -> None:
+    Training.objects.filter(pk=training.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def row(training: Training) -> dict[str, Any]:
+    """Every column, as the database has it now."""
+    return dict(Training.objects.values().get(pk=training.pk))
+
+
+# Claims
+
+
+def test_a_claim_takes_the_most_urgent_and_among_equals_the_oldest() -> None:
+    now = timezone.now()
+    expected = [
+        make_training(make_symbol(ticker), reason=reason, created_at=now - timedelta(minutes=age))
+        for ticker, reason, age in [
+            ("SAMPLE1", TrainingReason.REQUESTED, 1),
+            ("SAMPLE2", TrainingReason.NEVER_TRAINED, 9),
+            ("SAMPLE3", TrainingReason.NEVER_TRAINED, 8),
+            ("SAMPLE4", TrainingReason.TOO_OLD, 99),
+        ]
+    ]
+    assert [training_queue.claim() for _ in range(5)] == [*expected, None]
+
+
+def test_a_claim_counts_the_attempt_and_grants_a_lease_before_any_work() -> None:
+    make_training(make_symbol(), progress=0.5)
+    training = training_queue.claim()
+    assert training
+    assert (training.state, training.attempts, training.fence) == (TrainingState.RUNNING, 1, 1)
+    assert (training.stage, training.progress) == ("starting", 0.0)
+    assert training.lease_expires_at
+    assert training.lease_expires_at - timezone.now() == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=5))
+
+
+def test_a_training_keeps_the_time_of_its_first_start() -> None:
+    first_start = timezone.now() - timedelta(hours=1)
+    make_training(make_symbol(), started_at=first_start, attempts=1, fence=4)
+    training = training_queue.claim()
+    assert training
+    assert (training.started_at, training.attempts, training.fence) == (first_start, 2, 5)
+
+
+def test_the_reason_of_the_last_failed_attempt_stays_to_be_seen_during_the_next() -> None:
+    training_queue.retry(make_claimed(make_symbol()), error="The network is down.")
+    Training.objects.update(not_before=timezone.now())
+    training = training_queue.claim()
+    assert training
+    assert training.error == "The network is down."
+
+
+def test_a_paused_training_is_not_claimed_yet() -> None:
+    make_training(make_symbol(), not_before=timezone.now() + timedelta(minutes=1))
+    assert training_queue.claim() is None
+
+
+def test_a_claim_among_some_leaves_the_others() -> None:
+    make_training(make_symbol("SAMPLE1"))
+    mine = make_training(make_symbol("SAMPLE2"), reason=TrainingReason.TOO_OLD)
+    assert [training_queue.claim(among=[mine.pk]) for _ in range(2)] == [mine, None]
+
+
+def test_a_claim_rings_for_another_trainer_only_where_more_is_due() -> None:
+    make_training(make_symbol("SAMPLE1"))
+    make_training(make_symbol("SAMPLE2"))
+    training_queue.claim()
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
+    OrmQ.objects.all().delete()
+    training_queue.claim()
+    assert queued_tasks(training_queue.CLUSTER) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_claims_at_once_take_different_trainings() -> None:
+    expected = {make_training(make_symbol(f"SAMPLE{number}")).pk for number in range(8)}
+    claimed = at_once([training_queue.claim] * 10)
+    keys = [training.pk for training in claimed if training]
+    assert (len(keys), set(keys)) == (8, expected)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_does_not_wait_for_another_one() -> None:
+    first, second = make_training(make_symbol("SAMPLE1")), make_training(make_symbol("SAMPLE2"))
+    with transaction.atomic():
+        assert training_queue.claim() == first
+        assert at_once([training_queue.claim]) == [second]
+
+
+# Work
+
+
+def test_a_report_shows_the_progress_and_extends_the_lease() -> None:
+    training = make_claimed(make_symbol())
+    expire(training)
+    assert training_queue.report(training, stage="fit", fraction=0.25)
+    assert {"stage": "fit", "progress": 0.25}.items() <= row(training).items()
+    assert not Training.objects.expired().exists()
+
+
+def test_a_renewal_extends_the_lease() -> None:
+    training = make_claimed(make_symbol())
+    expire(training)
+    assert training_queue.renew(training)
+    assert not Training.objects.expired().exists()
+
+
+@pytest.mark.parametrize(("attempt", "pause"), [(1, 5), (2, 30)])
+def test_a_retry_waits_longer_after_each_attempt(attempt: int, pause: int) -> None:
+    training = make_claimed(make_symbol())
+    training.attempts = attempt
+    training_queue.retry(training, error="The network is down.")
+    training.refresh_from_db()
+    assert (training.state, training.error) == (TrainingState.QUEUED, "The network is down.")
+    assert (training.lease_expires_at, training.stage, training.progress) == (None, "", 0.0)
+    assert training.not_before - timezone.now() == pytest.approx(timedelta(seconds=pause), abs=timedelta(seconds=5))
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
+
+
+def test_a_training_fails_after_its_last_attempt_with_the_reason() -> None:
+    make_training(make_symbol())
+    for _ in range(MAX_ATTEMPTS):
+        Training.objects.update(not_before=timezone.now())
+        training = training_queue.claim()
+        assert training
+        training_queue.retry(training, error="The network is down.")
+    training = Training.objects.get()
+    assert (training.state, training.error) == (TrainingState.FAILED, "The network is down. (3 attempts)")
+    assert training.finished_at
+    assert training_queue.claim() is None
+
+
+def test_a_training_that_cannot_succeed_fails_at_once() -> None:
+    training = make_claimed(make_symbol())
+    training_queue.fail(training, error="SAMPLE1 has 3 bars.")
+    assert {"state": "failed", "error": "SAMPLE1 has 3 bars.", "attempts": 1}.items() <= row(training).items()
+
+
+def test_a_released_training_does_not_lose_the_attempt() -> None:
+    training = make_claimed(make_symbol())
+    training_queue.release(training)
+    training.refresh_from_db()
+    assert (training.state, training.attempts, training.error) == (TrainingState.QUEUED, 0, "")
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
+    assert training_queue.claim() == training
+
+
+@pytest.mark.parametrize("state", [TrainingState.QUEUED, TrainingState.RUNNING])
+def test_an_active_training_can_be_cancelled(state: TrainingState) -> None:
+    training = make_training(make_symbol(), state=state)
+    assert training_queue.cancel(training, by="ana")
+    training.refresh_from_db()
+    assert (training.state, training.lease_expires_at) == (TrainingState.CANCELLED, None)
+    assert training.finished_at
+
+
+def test_an_ended_training_cannot_be_cancelled() -> None:
+    training = make_training(make_symbol(), state=TrainingState.SUCCEEDED)
+    before = row(training)
+    assert not training_queue.cancel(training, by="ana")
+    assert row(training) == before
+
+
+WRITES: dict[str, Callable[[Training], object]] = {
+    "renew": training_queue.renew,
+    "report": lambda training: training_queue.report(training, stage="fit", fraction=0.5),
+    "retry": lambda training: training_queue.retry(training, error="The network is down."),
+    "fail": lambda training: training_queue.fail(training, error="SAMPLE1 has 3 bars."),
+    "release": training_queue.release,
+    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is left alone."),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_trainer_that_lost_its_training_changes_nothing(write: Callable[[Training], object]) -> None:
+    lost = make_claimed(make_symbol())
+    expire(lost)
+    training_queue.rescue()
+    training_queue.claim()
+    OrmQ.objects.all().delete()
+    before = row(lost)
+    assert not write(lost)
+    assert (row(lost), queued_tasks(training_queue.CLUSTER)) == (before, [])
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_the_trainer_of_a_cancelled_training_changes_nothing(write: Callable[[Training], object]) -> None:
+    training = make_claimed(make_symbol())
+    training_queue.cancel(training, by="ana")
+    before = row(training)
+    assert not write(training)
+    assert (row(training), queued_tasks(training_queue.CLUSTER)) == (before, [])
+
+
+# Rescue
+
+
+def test_a_rescue_returns_trainings_whose_lease_ran_out_and_rings() -> None:
+    lost, alive = make_claimed(make_symbol("SAMPLE1")), make_claimed(make_symbol("SAMPLE2"))
+    expire(lost)
+    assert training_queue.rescue() == 1
+    assert {"state": "queued", "attempts": 1, "fence": 1}.items() <= row(lost).items()
+    assert row(alive)["state"] == "running"
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
+
+
+def test_a_rescue_fails_a_training_whose_attempts_are_used_up() -> None:
+    training = make_claimed(make_symbol())
+    expire(training)
+    Training.objects.update(attempts=MAX_ATTEMPTS)
+    training_queue.rescue()
+    assert {"state": "failed", "error": "The worker disappeared during the training. (3 attempts)"}.items() <= row(training).items()
+
+
+def test_a_rescue_rings_for_work_whose_doorbell_was_lost() -> None:
+    make_training(make_symbol())
+    training_queue.rescue()
+    training_queue.rescue()
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
+
+
+def test_a_rescue_rings_again_while_the_only_doorbell_is_being_answered() -> None:
+    make_training(make_symbol())
+    training_queue.ring()
+    OrmQ.objects.update(lock=timezone.now() + timedelta(hours=1))
+    training_queue.rescue()
+    assert len(queued_tasks(training_queue.CLUSTER)) == 2
+
+
+def test_a_rescue_does_not_ring_where_nothing_is_due() -> None:
+    make_claimed(make_symbol("SAMPLE1"))
+    make_training(make_symbol("SAMPLE2"), not_before=timezone.now() + timedelta(minutes=1))
+    training_queue.rescue()
+    assert queued_tasks(training_queue.CLUSTER) == []
+
+
+def test_what_a_dead_trainer_held_is_taken_back_at_once_and_nothing_else() -> None:
+    lost, other = (make_training(make_symbol(ticker)) for ticker in ("SAMPLE1", "SAMPLE2"))
+    training_queue.claim(by="dead", among=[lost.pk])
+    training_queue.claim(by="alive", among=[other.pk])
+    assert training_queue.take_back(claimed_by="dead", error="The task cluster hung.") == 1
+    assert {"state": "queued", "attempts": 1, "error": "The task cluster hung.", "claimed_by": ""}.items() <= row(lost).items()
+    assert {"state": "running", "claimed_by": "alive"}.items() <= row(other).items()
+
+
+def test_what_a_stopped_worker_held_is_given_back_uncounted() -> None:
+    training = make_training(make_symbol())
+    training_queue.claim(by="stopped")
+    training_queue.release_all(claimed_by="stopped")
+    assert {"state": "queued", "attempts": 0, "error": ""}.items() <= row(training).items()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rescues_at_once_return_a_training_once() -> None:
+    training = make_claimed(make_symbol())
+    expire(training)
+    assert sum(at_once([training_queue.rescue] * 4)) == 1
+    assert {"state": "queued", "attempts": 1}.items() <= row(training).items()

@@ -1,0 +1,196 @@
+"""The training queue under any order of events: random stories of requests, claims, renewals, deaths, publications, cancels."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django_q.models import OrmQ
+from hypothesis import settings
+from hypothesis import strategies as some
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from forecasting import registry
+from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models.trainings import MAX_ATTEMPTS, TrainingReason, TrainingState
+from forecasting.training import queue as training_queue
+from forecasting.training import requests as training_requests
+from tests.factories import make_symbol
+from tests.small_model import trained_model
+from tests.task_queue import queued_tasks
+
+STORIES = settings(max_examples=12, stateful_step_count=40, deadline=None, database=None)
+
+WRITES: dict[str, Callable[[Training], object]] = {
+    "renew": training_queue.renew,
+    "report": lambda training: training_queue.report(training, stage="fit", fraction=0.5),
+    "retry": lambda training: training_queue.retry(training, error="The network is down."),
+    "fail": lambda training: training_queue.fail(training, error="Too few bars."),
+    "release": training_queue.release,
+    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is left alone."),
+}
+
+
+MACHINES = ("one", "two")
+
+
+def folders() -> set[str]:
+    """What lies below the folder of all versions."""
+    root = registry.models_root()
+    return {path.name for path in root.iterdir()} if root.exists() else set()
+
+
+class Queue(RuleBasedStateMachine):
+    """Two symbols, any number of trainers that may hold on to a training for too long."""
+
+    def __init__(self) -> None:
+        """Each story begins with an empty queue."""
+        super().__init__()
+        self._transaction = transaction.atomic()
+        self._transaction.__enter__()
+        self.symbols = [make_symbol("SAMPLE1"), make_symbol("SAMPLE2")]
+        self.claimed: list[Training] = []
+        self.fences: dict[int, int] = {}
+        self.ended: dict[int, str] = {}
+
+    def teardown(self) -> None:
+        """What happened did not happen."""
+        transaction.set_rollback(True)
+        self._transaction.__exit__(None, None, None)
+
+    @rule(which=some.sampled_from([0, 1]), reason=some.sampled_from(TrainingReason))
+    def request(self, which: int, reason: TrainingReason) -> None:
+        """Everybody gets the one active training, at least as urgent as asked for while it waits."""
+        symbol: Symbol = self.symbols[which]
+        training = training_requests.request([symbol], reason=reason)[symbol.pk]
+        assert training == Training.objects.active().get(symbol=symbol)
+
+    @rule(by=some.sampled_from(MACHINES))
+    def claim(self, by: str) -> None:
+        """The most urgent due training, if any, by a new fence."""
+        due = Training.objects.claimable().first()
+        training = training_queue.claim(by=by)
+        assert training == due
+        if training:
+            self.claimed.append(training)
+
+    @precondition(lambda self: self.claimed)
+    @rule(write=some.sampled_from(sorted(WRITES)), data=some.data())
+    def write(self, write: str, data: Any) -> None:
+        """Whoever holds the fence changes the row, and nobody else."""
+        training = data.draw(some.sampled_from(self.claimed))
+        holds = Training.objects.held(training_id=training.pk, fence=training.fence).exists()
+        before = Training.objects.values().get(pk=training.pk)
+        WRITES[write](training)
+        assert (Training.objects.values().get(pk=training.pk) != before) == holds
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=some.data())
+    def publish(self, data: Any) -> None:
+        """Whoever holds the fence ends the training with a version that serves; anybody else leaves no row and no file."""
+        training = data.draw(some.sampled_from(self.claimed))
+        holds = Training.objects.held(training_id=training.pk, fence=training.fence).exists()
+        before = (Training.objects.values().get(pk=training.pk), self.versions(), folders())
+        if holds:
+            version = registry.publish(trained_model(), training_id=training.pk, fence=training.fence)
+            assert Training.objects.get(pk=training.pk).state == TrainingState.SUCCEEDED
+            assert version.training == training
+            return
+        with pytest.raises(registry.FenceLostError):
+            registry.publish(trained_model(), training_id=training.pk, fence=training.fence)
+        assert (Training.objects.values().get(pk=training.pk), self.versions(), folders()) == before
+
+    @precondition(lambda self: Training.objects.exists())
+    @rule(data=some.data())
+    def cancel(self, data: Any) -> None:
+        """Only an active training can be cancelled, whether it was ever claimed or not."""
+        training = data.draw(some.sampled_from(list(Training.objects.order_by("pk"))))
+        active = Training.objects.active().filter(pk=training.pk).exists()
+        assert training_queue.cancel(training, by="ana") == active
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=some.data())
+    def expire(self, data: Any) -> None:
+        """One lease runs out."""
+        training = data.draw(some.sampled_from(self.claimed))
+        Training.objects.running().filter(pk=training.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+    @rule(machine=some.sampled_from(MACHINES))
+    def machine_dies(self, machine: str) -> None:
+        """What it held is taken back at once, what others hold is not touched."""
+        others = set(Training.objects.running().exclude(claimed_by=machine))
+        training_queue.take_back(claimed_by=machine, error="The task cluster hung.")
+        assert set(Training.objects.running()) == others
+
+    @rule(machine=some.sampled_from(MACHINES))
+    def machine_stops(self, machine: str) -> None:
+        """What it held goes back, and no attempt is counted."""
+        attempts = {training.pk: training.attempts for training in Training.objects.running().filter(claimed_by=machine)}
+        training_queue.release_all(claimed_by=machine)
+        for training in Training.objects.filter(pk__in=attempts):
+            assert (training.state, training.attempts) == (TrainingState.QUEUED, attempts[training.pk] - 1)
+
+    @rule()
+    def time_passes(self) -> None:
+        """All leases run out and all pauses end."""
+        minute = timedelta(minutes=6)
+        Training.objects.update(lease_expires_at=F("lease_expires_at") - minute, not_before=F("not_before") - minute)
+
+    @rule()
+    def doorbells_are_answered(self) -> None:
+        """By clusters that died right after."""
+        OrmQ.objects.update(lock=timezone.now() + timedelta(hours=1))
+
+    @rule()
+    def rescue(self) -> None:
+        """Afterwards nobody is given up for dead, and no due training waits unheard."""
+        training_queue.rescue()
+        assert not Training.objects.expired().exists()
+        heard = OrmQ.objects.filter(lock__lte=timezone.now()).exists()
+        assert heard or not Training.objects.claimable().exists()
+
+    @staticmethod
+    def versions() -> list[tuple[Any, ...]]:
+        """All of them, as the database has them."""
+        return list(ModelVersion.objects.order_by("pk").values_list())
+
+    @invariant()
+    def every_training_ends_once(self) -> None:
+        """As it ended it stays, and one that succeeded has the one version of it."""
+        for training in Training.objects.all():
+            if training.pk in self.ended:
+                assert training.state == self.ended[training.pk]
+            if not training.is_active:
+                self.ended[training.pk] = training.state
+        successes = [key for key, state in self.ended.items() if state == TrainingState.SUCCEEDED]
+        assert sorted(ModelVersion.objects.values_list("training_id", flat=True)) == sorted(successes)
+
+    @invariant()
+    def nothing_is_active_twice(self) -> None:
+        """Each symbol has at most one active training and, once one succeeded, exactly one active version."""
+        for symbol in self.symbols:
+            assert Training.objects.active().of([symbol]).count() <= 1
+            assert ModelVersion.objects.active().of([symbol]).count() == ModelVersion.objects.of([symbol]).exists()
+
+    @invariant()
+    def no_training_is_tried_too_often(self) -> None:
+        """Nor ends without its reason and time, which the database refuses."""
+        assert all(training.attempts <= MAX_ATTEMPTS for training in Training.objects.all())
+        assert set(queued_tasks(training_queue.CLUSTER)) <= {"forecasting.background.tasks.drain_training_queue"}
+
+    @invariant()
+    def no_fence_is_used_twice(self) -> None:
+        """They only rise, and a training at work has one."""
+        for training in Training.objects.all():
+            assert training.fence >= self.fences.get(training.pk, 0)
+            assert training.fence or training.state != TrainingState.RUNNING
+            self.fences[training.pk] = training.fence
+        assert len({(training.pk, training.fence) for training in self.claimed}) == len(self.claimed)
+
+
+@pytest.mark.django_db
+def test_no_story_of_requests_deaths_and_rescues_breaks_the_queue() -> None:
+    run_state_machine_as_test(Queue, settings=STORIES)
