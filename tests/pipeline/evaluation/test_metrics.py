@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from forecasting.pipeline.evaluation.metrics import metrics
 from scipy.stats import ttest_1samp
 
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation import metrics
 from tests.pipeline.market_data import simulated_bars
 
 ACTUAL = np.array([10.0, 12.0, 11.0, 12.0])
