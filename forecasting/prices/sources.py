@@ -95,7 +95,7 @@ class PriceSource(Protocol):
 def checked_history(
     bars: pd.DataFrame, *, symbol: str, currency: str, exchange: str = "", since: date | None, through: date
 ) -> PriceHistory:
-    """What a source returns: `bars` within the dates asked for, in order. Raises BadDataError if they are no table of daily bars."""
+    """What a source returns: the `bars` asked for, in order. Raises BadDataError if they are no table of daily bars."""
     try:
         kept = between(shaped(bars, symbol=symbol).sort_index(kind="stable"), first=since, last=through)
     except BadBarsError as error:
