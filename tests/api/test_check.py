@@ -49,7 +49,7 @@ def test_a_symbol_without_a_model_starts_its_training(post: Send) -> None:
     }
 
 
-def test_the_doorbell_of_a_started_training_is_rung(post: Send) -> None:
+def test_starting_a_training_wakes_a_worker(post: Send) -> None:
     post("check", {"symbols": ["BBAS3.SA"]})
     assert [(each.key, each.func()) for each in OrmQ.objects.all()] == [
         ("training", "forecasting.background.tasks.drain_training_queue")
