@@ -213,7 +213,7 @@ class TrainerProcess:
         return data
 
     def _extend_lease(self, extend: Callable[[], bool]) -> None:
-        """Extends the lease. An outage of the database is harmless if shorter than the lease: the trainer needs it only at the end."""
+        """Extends the lease. An outage of the database shorter than the lease is harmless: it is needed only to publish."""
         heartbeat.beat()
         try:
             _require(extend())
