@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from forecasting.pipeline.base import train_base
 from forecasting.pipeline.evaluation.backtest import Period, backtest, in_one
 from forecasting.pipeline.evaluation.baselines import FORECAST, score_beside_baselines
-from forecasting.pipeline.evaluation.metrics import mase
+from forecasting.pipeline.evaluation.metrics import relative_mae
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.features import Array, compute_features
 from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel
@@ -53,7 +53,7 @@ def _relative_error(model: ServingModel, bars: pd.DataFrame) -> float:
     rows = range(SPLIT, len(table.dates) - 1)
     median = Forecaster(model).forecast_rows(table, rows)[:, 3]
     actual = np.diff(np.log(table.close))[rows.start : rows.stop]
-    return mase(actual, median, np.zeros(len(actual)))
+    return relative_mae(actual, median, np.zeros(len(actual)))
 
 
 @pytest.fixture(scope="module")
