@@ -33,7 +33,7 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
     interval (mean, least, most over symbols), p-value of beating the naive forecast (averaged per date, as symbols share days; NaN
     if the forecasts are the naive ones).
 
-    `forecasts` as `backtest` gives them; the last forecast of each symbol, whose session has not happened, does not count.
+    `forecasts` as `historical_forecasts` gives them; each symbol's last one, whose session has not happened, does not count.
     Without rows where no forecast's session has happened.
     """
     rows, gains = [], []

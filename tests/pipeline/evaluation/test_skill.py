@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binomtest
 
 from forecasting.pipeline.base import train_base
-from forecasting.pipeline.evaluation.backtest import Period, backtest, in_one
+from forecasting.pipeline.evaluation.backtest import Period, historical_forecasts, in_one
 from forecasting.pipeline.evaluation.baselines import FORECAST, score_beside_baselines
 from forecasting.pipeline.evaluation.metrics import relative_mae
 from forecasting.pipeline.model.calibration import UNCALIBRATED
@@ -38,7 +38,7 @@ def forecasts(symbols: dict[str, pd.DataFrame], period: Period) -> tuple[pd.Data
     """A backtest of all symbols from a base of their own."""
     base = train_base(((symbol, between(bars, first=None, last=period.through)) for symbol, bars in symbols.items()), TINY)
     reasons: dict[str, str] = {}
-    frames = [*backtest(symbols.items(), period, TINY, base=base, fine_tune=True, skipped=reasons.__setitem__)]
+    frames = [*historical_forecasts(symbols.items(), period, TINY, base=base, fine_tune=True, skipped=reasons.__setitem__)]
     assert not reasons
     return in_one(frames), base
 
