@@ -1,6 +1,8 @@
 """Prices from files of one's own, in place of the price source: each symbol is stored whole, or not at all and with the reason."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,15 +48,13 @@ def import_prices(files: Sequence[PriceFile], *, only: str | None, now: datetime
     """Stores the whole history of each symbol in the files, or of the symbol `only`; bars of sessions under way are left out.
 
     What is wrong with one symbol keeps no other one out. A symbol that is in several files is stored from the first one alone.
-    One file at a time is in memory.
+    Two files at a time are in memory: the next one is read while one is stored.
     """
     taken: dict[str, str] = {}
-    for file in files:
+    for file, tables in _read_ahead(files):
         name = file.path.name
-        try:
-            tables = read_prices(file.path, name=name)
-        except PriceFileError as error:
-            yield NotImported([str(error)])
+        if isinstance(tables, PriceFileError):
+            yield NotImported([str(tables)])
             continue
         for named, bars in tables.items():
             ticker = named or file.symbol
@@ -63,6 +63,22 @@ def import_prices(files: Sequence[PriceFile], *, only: str | None, now: datetime
             elif only in (None, ticker):
                 taken[ticker] = name
                 yield _imported(ticker, bars, name, now=now)
+
+
+def _read_ahead(files: Sequence[PriceFile]) -> Iterator[tuple[PriceFile, dict[str, pd.DataFrame] | PriceFileError]]:
+    """Each file with its bars by symbol, or why it cannot be read."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        under_way = deque(reader.submit(_read, file) for file in files[:2])
+        for number, file in enumerate(files):
+            yield file, under_way.popleft().result()
+            under_way.extend(reader.submit(_read, each) for each in files[number + 2 : number + 3])
+
+
+def _read(file: PriceFile) -> dict[str, pd.DataFrame] | PriceFileError:
+    try:
+        return read_prices(file.path, name=file.path.name)
+    except PriceFileError as error:
+        return error
 
 
 def _imported(ticker: str, bars: pd.DataFrame, name: str, *, now: datetime) -> Imported | NotImported:
