@@ -142,8 +142,8 @@ def test_a_shipped_base_of_an_earlier_release_is_as_old_as_its_training() -> Non
 @pytest.mark.usefixtures("migrated_back")
 def test_a_version_that_is_still_a_candidate_is_retired() -> None:
     version = make_version(make_symbol())
-    migrate_to("0014")
+    migrate_to("0015_bars")
     ModelVersion.objects.filter(pk=version.pk).update(state="candidate")
-    migrate_to("0015")
+    migrate_to("0016")
     version.refresh_from_db()
     assert version.state == "retired"
