@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
-from django_q.brokers import Broker
+from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
@@ -31,10 +31,15 @@ DEQUEUE = """
 logger = logging.getLogger(__name__)
 
 
-class DatabaseClockBroker(Broker):
+class DatabaseClockBroker(ORM):
     """A task is a row. Dequeuing locks it for `retry` seconds; if it is not acknowledged by then, it is delivered again."""
 
     _database_is_down = False
+
+    @staticmethod
+    def get_connection(list_key: str | None = None) -> Any:
+        """The table. The library would close idle connections here, and with them release locks of the session."""
+        return OrmQ.objects
 
     def enqueue(self, task: str) -> int:
         """Adds a task to the queue, in the caller's transaction; returns its primary key."""
@@ -59,37 +64,10 @@ class DatabaseClockBroker(Broker):
             time.sleep(Conf.POLL)
         return tasks
 
-    def acknowledge(self, task_id: int) -> None:
+    def delete(self, task_id: int) -> None:
         """Removes a finished task."""
         OrmQ.objects.filter(pk=task_id).delete()
         heartbeat.task_done(task_id)
 
-    delete = fail = acknowledge
-
-    def queue_size(self) -> int:
-        """Number of waiting tasks."""
-        return int(self._rows().filter(lock__lte=Now()).count())
-
-    def lock_size(self) -> int:
-        """Number of tasks in progress."""
-        return int(self._rows().filter(lock__gt=Now()).count())
-
-    def purge_queue(self) -> None:
-        """Deletes all tasks of the queue."""
-        self._rows().delete()
-
-    delete_queue = purge_queue
-
-    def ping(self) -> bool:
-        """Always true: `dequeue` handles an unreachable database itself."""
-        return True
-
-    def info(self) -> str:
-        """The broker's name in the library's monitor."""
-        return "Postgres, on the database's clock"
-
     def _queues(self) -> list[str]:
         return [self.list_key, *([os.environ[OWN_QUEUE]] if OWN_QUEUE in os.environ else [])]
-
-    def _rows(self) -> Any:
-        return OrmQ.objects.filter(key=self.list_key)
