@@ -25,8 +25,8 @@ def lost_performance(symbols: Sequence[Symbol]) -> list[Symbol]:
 
     Symbols that were trained for this reason less than COOL_DOWN ago are left alone.
     """
-    resting = Training.objects.of(symbols).filter(reason=TrainingReason.PERFORMANCE_LOST, created_at__gt=Now() - COOL_DOWN)
-    watched = ModelVersion.objects.active().of(symbols).exclude(symbol__in=resting.values("symbol")).select_related("symbol")
+    cooling_down = Training.objects.of(symbols).filter(reason=TrainingReason.PERFORMANCE_LOST, created_at__gt=Now() - COOL_DOWN)
+    watched = ModelVersion.objects.active().of(symbols).exclude(symbol__in=cooling_down.values("symbol")).select_related("symbol")
     versions = list(watched)
     live = _live_forecasts(versions)
     return [version.symbol for version in versions if version.symbol and _has_lost(version, live.get(version.pk))]

@@ -1,5 +1,5 @@
-"""Where an earlier release had the task that answers a heartbeat: what it queued still runs."""
+"""Old path of the task that answers a ping: tasks queued by an earlier release still run."""
 
-from forecasting.runtime.heartbeat import answer
+from forecasting.runtime.heartbeat import answer_ping as answer
 
 __all__ = ["answer"]

@@ -29,7 +29,7 @@ YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or stand-in tha
 
 # How soon a failure is noticed, in seconds
 LEASE_SECONDS = environment.integer("LEASE_SECONDS", 60, minimum=4, maximum=3600)  # of a training whose worker says nothing
-HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 15, minimum=1, maximum=60)  # between letters to each task cluster
+HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 15, minimum=1, maximum=60)  # between pings to each task cluster
 HANG_SECONDS = environment.integer("HANG_SECONDS", 90, minimum=5, maximum=3600)  # without an answer, then it is replaced
 
 # Where it keeps things
@@ -111,7 +111,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", 
 # counts from the moment a task leaves the queue, so it must exceed everything that may run before it (forecasting.checks).
 SHORT_TASK_TIMEOUT = 600  # seconds
 SHORT_TASK_PROCESSES = 2
-DRAIN_SECONDS = 600  # a drain of the training queue takes no new training after this; the next doorbell goes on
+DRAIN_SECONDS = 600  # a task that drains the training queue claims nothing after this; the next task continues
 TRAINING_TASK_TIMEOUT = DRAIN_SECONDS + TRAIN_TIME_LIMIT + 60
 Q_CLUSTER = {
     "name": "short",

@@ -21,7 +21,7 @@ from tests.factories import METRICS, make_claimed
 CONFIG = ForecastConfig()
 LEVELS = len(CONFIG.quantile_levels)
 FEATURES = len(CONFIG.features)
-BARS_NEEDED = CONFIG.look_back + CONFIG.window
+BARS_NEEDED = CONFIG.warm_up + CONFIG.window
 QUANTILES = (-1.6, -1.3, -0.6, 0.1, 0.7, 1.3, 1.7)  # of the next return, in units of its volatility
 
 

@@ -1,4 +1,4 @@
-"""The short form of the fault suite: every fault that does not need minutes, once or twice, on services of its own."""
+"""The short form of the fault suite: all faults that take less than minutes, each on its own service."""
 
 import os
 import subprocess

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
-from forecasting.models import Forecast, Score, Symbol
+from forecasting.models import Forecast, ModelVersion, Score, Symbol
 from forecasting.models.scores import ScoreReason
 from tests.factories import METRICS, add_bars, make_forecast, make_restatement, make_score, make_symbol, make_version
 
@@ -137,3 +137,13 @@ def test_a_shipped_base_of_an_earlier_release_is_as_old_as_its_training() -> Non
     shipped.refresh_from_db()
     own.refresh_from_db()
     assert (shipped.trained_at, own.trained_at) == (datetime(2026, 11, 25, 3, 11, tzinfo=UTC), installed)
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_a_version_that_is_still_a_candidate_is_retired() -> None:
+    version = make_version(make_symbol())
+    migrate_to("0015_bars")
+    ModelVersion.objects.filter(pk=version.pk).update(state="candidate")
+    migrate_to("0016")
+    version.refresh_from_db()
+    assert version.state == "retired"

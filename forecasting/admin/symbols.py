@@ -163,8 +163,8 @@ class SymbolAdmin(ReadOnlyAdmin):
     def _report(self, request: HttpRequest, requested: Requested) -> None:
         """Tells what became of the selected symbols."""
         text = f"{display.count(requested.started, 'training')} started"
-        if requested.under_way:
-            text += f", {display.count(requested.under_way, 'training')} under way already"
+        if requested.active:
+            text += f", {display.count(requested.active, 'training')} under way already"
         self.message_user(request, f"{text}.", messages.SUCCESS if requested.trainings else messages.WARNING)
         if requested.refused:
             limit = training_requests.FULL.format(limit=settings.TRAIN_QUEUE_LIMIT)

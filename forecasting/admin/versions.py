@@ -25,7 +25,7 @@ from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.model.calibration import told_median
 from forecasting.pipeline.serving.artifacts import ArtifactError
 
-STATE_TONES = {VersionState.ACTIVE: Tone.GOOD, VersionState.CANDIDATE: Tone.BUSY, VersionState.REJECTED: Tone.BAD}
+STATE_TONES = {VersionState.ACTIVE: Tone.GOOD, VersionState.REJECTED: Tone.BAD}
 FILES_TONES = {FilesState.KEPT: Tone.GOOD, FilesState.DAMAGED: Tone.BAD}
 HASH_SHOWN = 12  # hexadecimal digits
 
@@ -50,7 +50,7 @@ class RecordedVersion(Protocol):
 class ModelVersionAdmin(ReadOnlyAdmin):
     """Every version that was ever published."""
 
-    list_display = ("__str__", "state_badge", "mae", "mase", "p_value", "coverage", "live_errors", "newest_bar", "trained")
+    list_display = ("__str__", "state_badge", "mae", "relative_mae", "p_value", "coverage", "live_errors", "newest_bar", "trained")
     list_filter = ("state", "files_state", "trained_at", "symbol__exchange")
     search_fields = ("symbol__ticker",)
     fieldsets = (
@@ -126,7 +126,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         return display.with_note(model, f"naive {display.price(version.metrics['naive']['MAE'])}")
 
     @admin.display(description="MASE", ordering="metrics__mase")
-    def mase(self, version: ModelVersion) -> str:
+    def relative_mae(self, version: ModelVersion) -> str:
         """Error over the naive forecast's."""
         return f"{version.metrics['mase']:.3f}"
 

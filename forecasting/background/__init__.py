@@ -1,1 +1,1 @@
-"""What runs in the background: worker, clusters, tasks, trainer."""
+"""Background work: worker, task clusters, tasks, daily job, trainer."""

@@ -1,4 +1,4 @@
-"""The base model's training on the bars in the database; loads TensorFlow."""
+"""Training of the base model on the bars in the database. Imports TensorFlow."""
 
 import hashlib
 import logging
@@ -21,15 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 def train(histories: Iterable[tuple[str, pd.DataFrame]], *, progress: Callable[[Progress], None] = ignore) -> BaseModel:
-    """A base by this installation's configuration. Raises UntrainableError."""
+    """Trains a base with this installation's configuration. Raises UntrainableError."""
     return replace(train_base(histories, registry.forecast_config(), progress=progress), trained_at=timezone.now())
 
 
 def histories(symbols: Collection[str] | None = None, *, through: date = date.max) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Symbol and bars of each, or of all with a history long enough, that pass the gate, one after the other.
+    """Yields symbol and bars of these symbols, or of all with enough history, if the bars pass the quality gate.
 
-    In an order that says nothing about the symbols, as if drawn by lot, but always the same: where there are more bars than a
-    base is trained on, those of the first symbols are taken.
+    The order is pseudorandom but always the same: if there are more bars than a base is trained on, the first symbols are used.
     """
     known = Symbol.objects.with_history(registry.forecast_config().minimum_bars)
     wanted = known if symbols is None else known.named(symbols)

@@ -1,4 +1,4 @@
-"""One task cluster as a process group: started, watched by its pulse, replaced where it ended or stopped working."""
+"""One task cluster as a process group: started, supervised by its heartbeat, restarted if it ends or hangs."""
 
 import logging
 import sys
@@ -12,105 +12,108 @@ from django.db.models.functions import Now
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from forecasting.runtime.broker import LETTERBOX
-from forecasting.runtime.heartbeat import ANSWER, PULSE, Pulse
+from forecasting.runtime.broker import OWN_QUEUE
+from forecasting.runtime.heartbeat import HEARTBEAT_PIPE, PING, Heartbeat
 from forecasting.runtime.processes import ProcessGroup
 from forecasting.training import queue as training_queue
 
-YOUNG_SECONDS = 30.0  # a cluster that ends earlier did not get well by its restart: the next one is put off
-LONGEST_PAUSE = 30.0  # seconds; it is never given up, so that nobody has to start it by hand
+EARLY_END_SECONDS = 30.0  # a cluster that ends earlier than this after its start is restarted after a longer pause each time
+LONGEST_PAUSE = 30.0  # seconds; restarts never stop, so that nobody has to start a cluster by hand
 HUNG_GRACE_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
 
-def forget_old_letters() -> None:
-    """Letters to clusters whose worker was killed, which nobody will ever read."""
+def delete_old_pings() -> None:
+    """Pings to clusters of a killed worker: nothing will ever answer them."""
     OrmQ.objects.filter(key__contains="@", lock__lt=Now() - timedelta(hours=1)).delete()
 
 
 class SupervisedCluster:
-    """A cluster of `processes` task processes. A task that says nothing for `task_patience_s` is no excuse for unread letters."""
+    """A cluster of `processes` task processes.
 
-    def __init__(self, name: str, *, processes: int, task_patience_s: float, lock: int) -> None:
-        """Starts it; its processes inherit the descriptor `lock`."""
+    While all of them are busy, pings may stay unanswered. A task counts as busy for `task_limit_s` seconds after its last report.
+    """
+
+    def __init__(self, name: str, *, processes: int, task_limit_s: float, lock: int) -> None:
+        """Starts the cluster; its processes inherit the descriptor `lock`."""
         self.name = name
-        self._processes, self._task_patience_s, self._lock = processes, task_patience_s, lock
-        self._young_ends = 0
+        self._processes, self._task_limit_s, self._lock = processes, task_limit_s, lock
+        self._early_ends = 0
         self._group: ProcessGroup | None = None
         self._start()
 
     @property
     def group(self) -> int | None:
-        """The id of its process group, None during a pause before its restart."""
+        """The id of its process group; None during a pause before its restart."""
         return self._group.pid if self._group else None
 
     def watch(self) -> bool:
-        """Starts it again where it has ended or hangs, sends it a letter where it is due; True if the process group changed.
+        """Restarts the cluster if it has ended or hangs, and pings it if a ping is due; True if the process group changed.
 
-        Needs the database, but for an end; raises its errors.
+        Raises database errors. If the cluster has ended, its processes are cleaned up first.
         """
         if self._group is None:
             return self._start_after_pause()
         if (status := self._group.ended()) is not None:
             self._end(f"ended with status {status}")
             return True
-        self._pulse.listen()
-        if self._pulse.busy(patience_s=self._task_patience_s) >= self._processes:
-            self.excuse()
-        if time.monotonic() - max(self._excused_at, self._pulse.answered_at, self._sent_at) > settings.HANG_SECONDS:
+        self._heartbeat.read()
+        if self._heartbeat.busy(within_s=self._task_limit_s) >= self._processes:
+            self.restart_hang_timer()
+        if time.monotonic() - max(self._hang_timer_at, self._heartbeat.answered_at, self._pinged_at) > settings.HANG_SECONDS:
             self._end(f"has not answered for {settings.HANG_SECONDS} s")
             return True
-        self._write()
+        self._ping()
         return False
 
-    def excuse(self) -> None:
-        """There was a reason why no letter was answered until now."""
-        self._excused_at = time.monotonic()
+    def restart_hang_timer(self) -> None:
+        """Restarts the hang timer: until now the cluster could not answer."""
+        self._hang_timer_at = time.monotonic()
 
     def ask_to_stop(self) -> None:
-        """Its lifeline is dropped: trainings are given back."""
+        """Tells the cluster to stop; it returns its trainings to the queue."""
         if self._group:
             self._group.ask_to_stop()
 
     def stop(self, *, grace_s: float) -> None:
-        """Ends it, by force after `grace_s`."""
+        """Stops the cluster; kills it after `grace_s` seconds."""
         if self._group:
             self._group.stop(grace_s=grace_s)
-            self._pulse.listen()  # to its last words
-            self._pulse.close()
+            self._heartbeat.read()  # what it reported last
+            self._heartbeat.close()
             self._group = None
 
-    def forget(self) -> None:
-        """After a stop: a training that it could not give back any more goes back uncounted, and so do its tasks."""
-        training_queue.release_all(claimed_by=self._letterbox)
-        self._give_back_tasks()
+    def release_work(self) -> None:
+        """After a stop: returns trainings that the cluster could not return itself, uncounted, and its tasks."""
+        training_queue.release_all(claimed_by=self._own_queue)
+        self._release_tasks()
 
     def _start(self) -> None:
-        self._letterbox = f"{self.name}@{uuid4().hex}"
-        self._pulse = Pulse()
-        self._started_at = self._excused_at = self._sent_at = self._pulse.answered_at
-        self._next_letter_at = self._started_at
+        self._own_queue = f"{self.name}@{uuid4().hex}"
+        self._heartbeat = Heartbeat()
+        self._started_at = self._hang_timer_at = self._pinged_at = self._heartbeat.answered_at
+        self._next_ping_at = self._started_at
         command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "cluster"]
-        variables = {"Q_CLUSTER_NAME": self.name, LETTERBOX: self._letterbox, PULSE: str(self._pulse.descriptor)}
-        descriptors = [self._lock, self._pulse.descriptor]
+        variables = {"Q_CLUSTER_NAME": self.name, OWN_QUEUE: self._own_queue, HEARTBEAT_PIPE: str(self._heartbeat.descriptor)}
+        descriptors = [self._lock, self._heartbeat.descriptor]
         self._group = ProcessGroup(f"cluster {self.name}", command, env=variables, descriptors=descriptors)
 
     def _end(self, why: str) -> None:
-        """Ends what is left of it, and takes back what it had claimed."""
+        """Kills what is left of the cluster, returns its work to the queue, and schedules its restart."""
         lived = time.monotonic() - self._started_at
-        self._young_ends = self._young_ends + 1 if lived < YOUNG_SECONDS else 0
-        pause = min(LONGEST_PAUSE, 2.0**self._young_ends - 1)
-        logger.error("cluster %s %s after %.0f s; it is started again in %.0f s", self.name, why, lived, pause)
+        self._early_ends = self._early_ends + 1 if lived < EARLY_END_SECONDS else 0
+        pause = min(LONGEST_PAUSE, 2.0**self._early_ends - 1)
+        logger.error("cluster %s %s, %.0f s after its start; it is restarted in %.0f s", self.name, why, lived, pause)
         self.stop(grace_s=HUNG_GRACE_SECONDS)
         self._restart_at = time.monotonic() + pause
-        training_queue.take_back(claimed_by=self._letterbox, error=f"The task cluster {why}.")
-        self._give_back_tasks()
+        training_queue.take_back(claimed_by=self._own_queue, error=f"The task cluster {why}.")
+        self._release_tasks()
 
-    def _give_back_tasks(self) -> None:
-        """Tasks that it had taken are others' to do, at once; its letters are nobody's."""
-        OrmQ.objects.filter(key=self._letterbox).delete()
-        OrmQ.objects.filter(pk__in=self._pulse.taken).update(lock=Now())
+    def _release_tasks(self) -> None:
+        """Unlocks the tasks that it had dequeued, so that others run them at once, and deletes its pings."""
+        OrmQ.objects.filter(key=self._own_queue).delete()
+        OrmQ.objects.filter(pk__in=self._heartbeat.taken).update(lock=Now())
 
     def _start_after_pause(self) -> bool:
         if time.monotonic() < self._restart_at:
@@ -118,9 +121,9 @@ class SupervisedCluster:
         self._start()
         return True
 
-    def _write(self) -> None:
-        """A letter, where the last one was answered and some time has passed."""
-        if self._pulse.answered_at >= self._sent_at and time.monotonic() >= self._next_letter_at:
-            async_task(ANSWER, cluster=self._letterbox, save=False)
-            self._sent_at = time.monotonic()
-            self._next_letter_at = self._sent_at + settings.HEARTBEAT_SECONDS
+    def _ping(self) -> None:
+        """Sends a ping if the last one was answered and HEARTBEAT_SECONDS have passed."""
+        if self._heartbeat.answered_at >= self._pinged_at and time.monotonic() >= self._next_ping_at:
+            async_task(PING, cluster=self._own_queue, save=False)
+            self._pinged_at = time.monotonic()
+            self._next_ping_at = self._pinged_at + settings.HEARTBEAT_SECONDS

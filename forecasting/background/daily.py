@@ -1,4 +1,4 @@
-"""The daily job: one plan of steps, which a run carries out and a dry run foretells."""
+"""The daily job: one plan of steps, which a run executes and a dry run describes."""
 
 import logging
 import time
@@ -23,92 +23,92 @@ from forecasting.prices.sources import PausedError, PriceSourceError, RateLimite
 from forecasting.training import requests as training_requests
 
 DAILY_JOB = "daily"
-SLICE_SECONDS = 240  # of the daily job's syncing, well below the task's time limit; the next slice is a task of its own
-GIVE_UP_AFTER = 5  # symbols in a row for which the price source was out of reach
+SLICE_SECONDS = 240  # of syncing per task, well below the task's time limit; the next task continues
+GIVE_UP_AFTER = 5  # symbols in a row for which the price source was unavailable
 FORECAST_BATCH = 100  # symbols
 DAILY_LOCK = 0x4441494C
-SHOWN = 10  # symbols of a reason, in a dry run
+SHOWN = 10  # symbols per reason that a dry run lists
 
-Report = dict[str, Any]  # what a run did so far; the next slice goes on from it
+Report = dict[str, Any]  # what a run has done so far; the next task continues from it
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One part of the daily job. `do` adds to the report and returns whether it is done; `foretell` changes nothing."""
+    """One part of the daily job. `do` adds to the report and returns whether it is done; `describe` changes nothing."""
 
     do: Callable[[Report, datetime], bool]
-    foretell: Callable[[Report, datetime], list[str]]
+    describe: Callable[[Report, datetime], list[str]]
 
 
 def run(day: date | None = None) -> str:
-    """The daily job of a date, today's by default, a slice at a time; returns what became of it.
+    """Runs the daily job of a date, by default today's, or the next part of it; returns what happened.
 
-    A run that is done or under way is left alone, an interrupted one goes on from where it stopped. Whatever the date, prices,
-    scores and forecasts are brought up to now.
+    Does nothing if the run is done or in progress elsewhere. An interrupted run continues. Whatever the date, prices, scores and
+    forecasts are brought up to date as of now.
     """
     now = timezone.now()
     with _only_one(DAILY_LOCK) as mine:
         if not mine:
-            return "under way elsewhere"
+            return "in progress elsewhere"
         job, _ = JobRun.objects.get_or_create(job=DAILY_JOB, date=day or timezone.localdate(now))
-        if job.state == JobState.SUCCEEDED and not _may_sync_the_rest(job):
-            return "done already"
-        _note(job, JobState.RUNNING)
+        if job.state == JobState.SUCCEEDED and not _may_resume_syncing(job):
+            return "already done"
+        _record(job, JobState.RUNNING)
         try:
             done = all(step.do(job.report, now) for step in PLAN)
-        except BaseException as error:  # django-q's time-out is a SystemExit; whatever it was, the run shows it
-            connection.close()  # it may be what failed
-            _note(job, JobState.FAILED, error=f"{type(error).__name__}: {error}")
+        except BaseException as error:  # django-q's timeout is a SystemExit; record any error in the run
+            connection.close()  # the connection may be what failed
+            _record(job, JobState.FAILED, error=f"{type(error).__name__}: {error}")
             raise
-        _note(job, JobState.SUCCEEDED if done else JobState.RUNNING)
+        _record(job, JobState.SUCCEEDED if done else JobState.RUNNING)
     if not done:
         request(day)
-        return "goes on"
+        return "not finished"
     logger.info("daily job done: %s", job.report)
     return "done"
 
 
 def resume() -> str:
-    """Today's run again if it failed or died, or could not sync all symbols. If there is none, it is not due yet."""
+    """Continues today's run if it failed, died, or could not sync all symbols. If there is no run, it is not due yet."""
     job = JobRun.objects.filter(job=DAILY_JOB, date=timezone.localdate()).first()
-    unfinished = job is not None and (job.state != JobState.SUCCEEDED or _may_sync_the_rest(job))
+    unfinished = job is not None and (job.state != JobState.SUCCEEDED or _may_resume_syncing(job))
     return run() if unfinished else "nothing to resume"
 
 
-def foretell(day: date) -> list[str]:
-    """What the run of a date would do now, a line each. Changes nothing."""
+def describe(day: date) -> list[str]:
+    """What the run of a date would do now, one line per step. Changes nothing."""
     job = JobRun.objects.filter(job=DAILY_JOB, date=day).first()
     report = dict(job.report) if job else {}
-    lines = [line for step in PLAN for line in step.foretell(report, timezone.now())]
+    lines = [line for step in PLAN for line in step.describe(report, timezone.now())]
     return [f"Run of {day}: {job.state if job else 'none yet'}.", *lines]
 
 
 def request(day: date | None = None) -> None:
-    """Enqueues the job of a date; by default of the day on which it runs, as a worker does when it starts."""
+    """Enqueues the daily job of a date; by default, of the day on which the task runs."""
     async_task("forecasting.background.tasks.daily_job", *([day] if day else []))
 
 
 def sync_one(symbol: Symbol, *, now: datetime) -> PriceSourceError | None:
-    """Brings one symbol's bars up to date; returns the error if that failed."""
+    """Syncs one symbol's bars; returns the error if that fails."""
     try:
         market.sync(symbol, now=now)
     except PriceSourceError as error:
-        logger.warning("prices not synced: %s", error, extra={"symbol": symbol.ticker})
+        logger.warning("syncing prices failed: %s", error, extra={"symbol": symbol.ticker})
         return error
     return None
 
 
 def _sync(report: Report, now: datetime) -> bool:
-    """Syncs symbol after symbol, in the order of their keys, for at most SLICE_SECONDS; True if all were tried.
+    """Syncs the symbols in the order of their keys, for at most SLICE_SECONDS; True if syncing is over for now.
 
-    A price source that limits our rate or is paused ends it at once, and so does one that is out of reach for several symbols in a
-    row: more requests would only make it worse. The job then does the rest of its work. Once the source may be asked again, it is
-    resumed with the symbol at which it stopped.
+    It ends at once if the price source limits our rate or is paused, or is unavailable for GIVE_UP_AFTER symbols in a row: more
+    requests would make that worse. The job then continues with the next step. Once the source may be asked again, syncing resumes
+    at the symbol where it stopped.
     """
     if market.is_paused():
-        report.setdefault("sync_ended", "The price source is left alone for a while.")
+        report.setdefault("sync_ended", "The price source is paused.")
         return True
     report.pop("sync_ended", None)
     report.setdefault("symbols", 0)
@@ -128,9 +128,9 @@ def _sync(report: Report, now: datetime) -> bool:
     return True
 
 
-def _foretell_sync(report: Report, now: datetime) -> list[str]:
-    paused = " (the price source is paused at present)" if market.is_paused() else ""
-    return [f"Prices of {_unsynced(report, now).count()} symbols would be brought up to date{paused}."]
+def _describe_sync(report: Report, now: datetime) -> list[str]:
+    paused = " (the price source is paused now)" if market.is_paused() else ""
+    return [f"Prices of {_unsynced(report, now).count()} symbols would be synced{paused}."]
 
 
 def _unsynced(report: Report, now: datetime) -> SymbolQuerySet:
@@ -138,8 +138,8 @@ def _unsynced(report: Report, now: datetime) -> SymbolQuerySet:
     return Symbol.objects.worth_asking(now=now).filter(pk__gt=report.get("last_symbol", 0)).order_by("pk")
 
 
-def _may_sync_the_rest(job: JobRun) -> bool:
-    """Whether a run could not sync all symbols, and the price source may be asked again."""
+def _may_resume_syncing(job: JobRun) -> bool:
+    """Whether a run has not synced all symbols and the price source may be asked again."""
     return "sync_ended" in job.report and not market.is_paused()
 
 
@@ -148,12 +148,12 @@ def _score(report: Report, now: datetime) -> bool:
     return True
 
 
-def _foretell_scores(report: Report, now: datetime) -> list[str]:
-    return [f"Forecasts of {Forecast.objects.due().count()} sessions that have happened would be scored."]
+def _describe_scores(report: Report, now: datetime) -> list[str]:
+    return [f"{Forecast.objects.due().count()} due forecasts would be scored."]
 
 
 def _forecast(report: Report, now: datetime) -> bool:
-    """Issues every symbol's forecast, batch by batch; counts those that stand now, and keeps each failure's reason by ticker."""
+    """Issues every symbol's forecast, batch by batch; reports their number, and each failure's reason by ticker."""
     report["forecasts"], report["not_forecast"] = 0, {}
     for batch in _batches():
         own = {version.symbol_id: version for version in ModelVersion.objects.active().of(batch)}
@@ -163,33 +163,33 @@ def _forecast(report: Report, now: datetime) -> bool:
     return True
 
 
-def _foretell_forecasts(report: Report, now: datetime) -> list[str]:
+def _describe_forecasts(report: Report, now: datetime) -> list[str]:
     with_bars, current = Symbol.objects.with_bars(), Forecast.objects.from_newest_bar().values("symbol").distinct()
     return [f"{with_bars.count()} symbols would be forecast; {current.count()} of them have a forecast from their newest bar."]
 
 
 def _retrain(report: Report, now: datetime) -> bool:
-    """Requests trainings; the first reason counts."""
+    """Requests trainings; if a symbol has several reasons, the first one counts."""
     requested: dict[int, Training] = {}
     for reason, symbols in _retrainings().items():
         new = [symbol for symbol in symbols if symbol.pk not in requested]
-        requested |= training_requests.request_unless_resting(new, reason=reason, now=now)
+        requested |= training_requests.request_unless_cooling_down(new, reason=reason, now=now)
     report["retrainings"] = len(requested)
     return True
 
 
-def _foretell_retrainings(report: Report, now: datetime) -> list[str]:
+def _describe_retrainings(report: Report, now: datetime) -> list[str]:
     def line(reason: TrainingReason, symbols: list[Symbol]) -> str:
         names = ", ".join(symbol.ticker for symbol in symbols[:SHOWN]) + (", ..." if len(symbols) > SHOWN else "")
-        return f"Retrained because of {reason.label}: {len(symbols)}{f' ({names})' if names else ''}."
+        return f"Symbols to retrain ({reason.label}): {len(symbols)}{f' ({names})' if names else ''}."
 
     return [line(reason, symbols) for reason, symbols in _retrainings().items()]
 
 
 def _retrainings() -> dict[TrainingReason, list[Symbol]]:
-    """The symbols whose models have lost performance, whose bars were revised since their training, and those that are old.
+    """Symbols whose models have lost performance, whose bars were revised since the training, or whose models are old.
 
-    Age and bars are those of the newest version, which may have been rejected: another one like it would be, too.
+    Age and bars are those of the newest version, even if it was rejected: a new one on the same bars would be rejected too.
     """
     followed, newest = Symbol.objects.followed(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
     old = newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
@@ -205,8 +205,8 @@ def _refresh_base(report: Report, now: datetime) -> bool:
     return True
 
 
-def _foretell_base(report: Report, now: datetime) -> list[str]:
-    return [f"The base model would {'' if _base_is_due() else 'not '}be trained again."]
+def _describe_base(report: Report, now: datetime) -> list[str]:
+    return [f"The base model would {'' if _base_is_due() else 'not '}be retrained."]
 
 
 def refresh_base() -> bool:
@@ -217,10 +217,10 @@ def refresh_base() -> bool:
 
 
 def _base_is_due() -> bool:
-    """Whether enough symbols have bars that are newer, by BASE_MAX_AGE_DAYS, than the end of the present one's data.
+    """Whether enough symbols have bars at least BASE_MAX_AGE_DAYS newer than the data of the active base.
 
-    Old prices would only give an old base again. One that was trained here not long ago stays in any case: it may have left the
-    newer prices out, because they are too many or do not pass the gate.
+    The same prices would only give the same base. A base that was trained here recently stays in any case: it may have left newer
+    prices out, because there were too many or they did not pass the quality gate.
     """
     age = timedelta(days=settings.BASE_MAX_AGE_DAYS)
     bases, symbols = ModelVersion.objects.filter(symbol=None), Symbol.objects.with_history(ForecastConfig().minimum_bars)
@@ -235,13 +235,13 @@ def _tidy(report: Report, now: datetime) -> bool:
     return True
 
 
-def _foretell_tidying(report: Report, now: datetime) -> list[str]:
+def _describe_tidying(report: Report, now: datetime) -> list[str]:
     expired = ModelVersion.objects.all().beyond_newest(settings.KEEP_VERSIONS).count()
-    return [f"Files of {expired} old versions would be given up, {len(registry.orphans())} folders removed."]
+    return [f"Files of {expired} old versions and {len(registry.orphans())} orphaned folders would be removed."]
 
 
 def _batches() -> Iterator[list[Symbol]]:
-    """The symbols with bars, by FORECAST_BATCH, in the order of their keys."""
+    """The symbols with bars in batches of FORECAST_BATCH, in the order of their keys."""
     last = 0
     with_bars = Symbol.objects.with_bars().order_by("pk")
     while batch := list(with_bars.filter(pk__gt=last)[:FORECAST_BATCH]):
@@ -249,7 +249,7 @@ def _batches() -> Iterator[list[Symbol]]:
         last = batch[-1].pk
 
 
-def _note(job: JobRun, state: JobState, *, error: str = "") -> None:
+def _record(job: JobRun, state: JobState, *, error: str = "") -> None:
     job.state, job.error = state, error
     job.finished_at = None if state == JobState.RUNNING else timezone.now()
     job.save()
@@ -257,7 +257,7 @@ def _note(job: JobRun, state: JobState, *, error: str = "") -> None:
 
 @contextmanager
 def _only_one(key: int) -> Iterator[bool]:
-    """Whether this process holds the lock; the database drops it with the connection, so that a crash leaves none behind."""
+    """Whether this process got the lock. The database releases it with the connection, so a crash leaves no lock behind."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
         (mine,) = cursor.fetchone()
@@ -270,10 +270,10 @@ def _only_one(key: int) -> Iterator[bool]:
 
 
 PLAN = (
-    Step(_sync, _foretell_sync),
-    Step(_score, _foretell_scores),
-    Step(_forecast, _foretell_forecasts),
-    Step(_retrain, _foretell_retrainings),
-    Step(_refresh_base, _foretell_base),
-    Step(_tidy, _foretell_tidying),
+    Step(_sync, _describe_sync),
+    Step(_score, _describe_scores),
+    Step(_forecast, _describe_forecasts),
+    Step(_retrain, _describe_retrainings),
+    Step(_refresh_base, _describe_base),
+    Step(_tidy, _describe_tidying),
 )

@@ -1,4 +1,4 @@
-"""What django-q2 runs, by name: the drain of the training queue, the daily job, late price refreshes; and when."""
+"""The tasks that django-q2 runs by name, and their schedules: drain of the training queue, daily job, late price refreshes."""
 
 from datetime import date
 
@@ -14,12 +14,12 @@ SCHEDULE_LOCK = 0x53434844
 
 
 def drain_training_queue() -> int:
-    """Trains what waits; returns how many trainings it took. With an empty queue it returns at once."""
+    """Runs the waiting trainings; returns how many it claimed. Returns at once if the queue is empty."""
     return trainer_parent.drain(seconds=settings.DRAIN_SECONDS)
 
 
 def sync_symbols(symbol_ids: list[int]) -> int:
-    """Brings these symbols' bars up to date; returns how many were. A failure is noted with its symbol."""
+    """Syncs the bars of these symbols; returns how many succeeded. Failures are logged with their symbol."""
     synced = [daily.sync_one(symbol, now=timezone.now()) for symbol in Symbol.objects.filter(pk__in=symbol_ids)]
     return len(synced) - sum(error is not None for error in synced)
 
@@ -35,14 +35,14 @@ def resume_daily_job() -> str:
 
 
 def ensure_schedules() -> None:
-    """The schedules as this release and its settings want them, each once, however many workers start at a time."""
+    """Creates the schedules of this release and its settings, each exactly once, even if several workers start together."""
     wanted = {
         "daily job": {
             "func": "forecasting.background.tasks.daily_job",
             "schedule_type": Schedule.CRON,
             "cron": f"0 {settings.DAILY_TASK_HOUR} * * *",
         },
-        "daily job again, where it failed": {
+        "daily job again, if it failed": {
             "func": "forecasting.background.tasks.resume_daily_job",
             "schedule_type": Schedule.MINUTES,
             "minutes": 15,

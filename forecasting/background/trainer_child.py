@@ -1,10 +1,10 @@
-"""The trainer process: trains one symbol after the other for its parent; no other process of the service loads TensorFlow.
+"""The trainer process: trains one symbol after the other for its parent. No other process of the service imports TensorFlow.
 
-It reads requests, one JSON object a line: `{"training": 7, "fence": 1}`. It answers each with lines of progress,
+It reads requests, one JSON object per line: `{"training": 7, "fence": 1}`. It answers each with progress lines,
 `{"stage": ..., "fraction": ..., "epoch": ..., "epochs": ...}`, and one line with the outcome,
 `{"outcome": "published", "error": ""}`.
 
-It fetches no prices: where TensorFlow is loaded first, yfinance's curl finds TensorFlow's copy of libcurl and fails.
+It fetches no prices: once TensorFlow is loaded, yfinance's curl resolves to TensorFlow's copy of libcurl and fails.
 """
 
 import json
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def serve(requests: IO[str], answers: IO[str]) -> None:
-    """Works off requests until the parent closes its end."""
+    """Handles requests until the parent closes its end."""
 
     def answer(**message: object) -> None:
         answers.write(json.dumps(message) + "\n")
@@ -43,14 +43,14 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
 
 def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) -> tuple[Outcome, str]:
-    """One training, from stored bars to the published version; returns how it ended and, where it did not succeed, why.
+    """Runs one training, from stored bars to the published version; returns the outcome and, unless it succeeded, the reason.
 
-    An error that nobody foresaw ends the process; the parent sees that and counts the attempt.
+    An unexpected error ends the process; the parent notices and counts the attempt.
     """
     training = Training.objects.select_related("symbol").get(pk=training_id)
     about = training.log_fields
     try:
-        # Looked up before the bars are read: of two mistakes, a version that is trained once more is the better one.
+        # Read before the bars: a restatement in between then costs one extra training, instead of going unnoticed.
         restatement = Restatement.objects.last_of(training.symbol) if training.symbol else None
         trained, parent = _trained(training.symbol, progress)
         version = registry.publish(trained, training_id=training_id, fence=fence, parent=parent, restatement=restatement)
@@ -61,16 +61,18 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
     except registry.FenceLostError as error:
         return Outcome.REFUSED, str(error)
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("the database failed: %s", " ".join(str(error).split()), extra=about)
-        return Outcome.RETRY, "The database failed; the log says how."
+        logger.warning("database error during the training: %s", " ".join(str(error).split()), extra=about)
+        return Outcome.RETRY, "Database error; see the log."
     except OSError as error:
         return Outcome.RETRY, f"The model's files could not be written: {error.strerror}."
-    logger.info("version %d published, error %.3f of the naive forecast's", version.number, version.metrics["mase"], extra=about)
+    logger.info(
+        "version %d published, its error is %.3f times the naive forecast's", version.number, version.metrics["mase"], extra=about
+    )
     return Outcome.PUBLISHED, ""
 
 
 def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tuple[TrainedModel | BaseModel, ModelVersion | None]:
-    """The model of the symbol, or of all symbols together, and the version that it started from."""
+    """The trained model of the symbol, or the base if there is no symbol, and the version that its training started from."""
     if symbol is None:
         return base_training.train(base_training.histories(), progress=progress), None
     bars = market.training_bars(symbol, now=timezone.now())
@@ -80,12 +82,12 @@ def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tup
 
 
 def _base() -> tuple[ModelVersion | None, BaseModel | None]:
-    """The base to start from; none where its files cannot be used: the training then starts from nothing."""
+    """The base to start from; None if no base has usable files. The training then starts from scratch."""
     version = registry.base_version()
     while version is not None:
         try:
             return version, registry.load_base(version)
         except ArtifactError as error:
             version = registry.replace_damaged(version, problem=str(error))
-    logger.error("no base model can be used: the training starts from nothing")
+    logger.error("no usable base model: the training starts from scratch")
     return None, None

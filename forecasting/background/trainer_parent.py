@@ -1,4 +1,4 @@
-"""The parent's side of the trainer process: hands it trainings, keeps their leases, relays progress, holds it to its limits."""
+"""The trainer's parent: hands it trainings, renews their leases, relays progress, enforces time and memory limits."""
 
 import json
 import logging
@@ -24,13 +24,13 @@ from forecasting.models import PriceBar, Training
 from forecasting.models.trainings import Outcome
 from forecasting.prices.sources import BadDataError, PausedError, PriceSourceError, UnknownSymbolError
 from forecasting.runtime import heartbeat
-from forecasting.runtime.broker import LETTERBOX
-from forecasting.runtime.processes import lifeline, parent_is_gone
+from forecasting.runtime.broker import OWN_QUEUE
+from forecasting.runtime.processes import stop_pipe, stop_requested
 from forecasting.training import queue as training_queue
 
-THREADS = ("TRAIN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # read when the libraries are loaded
-LOOK_SECONDS = 1.0  # between two looks at the trainer's memory
-DATABASE_LOST = "The database was out of reach for longer than the lease."
+THREADS = ("TRAIN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # the libraries read them at import
+CHECK_SECONDS = 1.0  # between two checks of the trainer's memory
+DATABASE_LOST = "The database was unreachable for longer than the lease."
 
 Answer = TypeVar("Answer")
 
@@ -38,23 +38,23 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerStoppingError(Exception):
-    """The worker stops, or is gone."""
+    """The worker stops or has died."""
 
 
 class TrainerEndedError(Exception):
-    """The trainer died, hung or was stopped; the text says which."""
+    """The trainer died, or was stopped because it hit a limit; the message says which."""
 
 
 class TrainingTakenError(Exception):
-    """The training was cancelled, or given to another trainer."""
+    """The training was cancelled, or another trainer claimed it."""
 
 
 def drain(*, seconds: float) -> int:
-    """Trains what waits in the queue, taking nothing new after `seconds`; returns how many trainings it took."""
+    """Runs the waiting trainings, but claims none after `seconds`; returns how many it claimed."""
     taken = 0
     ends = time.monotonic() + seconds
     with TrainerProcess() as trainer:
-        while not parent_is_gone() and time.monotonic() < ends and (training := claim()):
+        while not stop_requested() and time.monotonic() < ends and (training := claim()):
             taken += 1
             if not train(training, trainer):
                 break
@@ -62,16 +62,16 @@ def drain(*, seconds: float) -> int:
 
 
 def claim(*, among: list[int] | None = None) -> Training | None:
-    """The next training, in the name of this task cluster or terminal; None where nothing is due or the worker stops."""
+    """Claims the next training for this task cluster or terminal; None if nothing is due or the worker stops."""
     close_old_connections()  # the database may have been restarted since the last training
-    name = os.environ.get(LETTERBOX, f"terminal@{socket.gethostname()}")
+    name = os.environ.get(OWN_QUEUE, f"terminal@{socket.gethostname()}")
     return _persist(lambda: training_queue.claim(by=name, among=among))
 
 
 def train(training: Training, trainer: "TrainerProcess") -> bool:
-    """One attempt: afterwards the row has ended or is back in the queue. False where the worker stops."""
+    """Makes one attempt. Afterwards the training has ended or is back in the queue. False if the worker stops."""
     try:
-        _bring_prices(training)
+        _sync_prices(training)
         outcome, error = trainer.run(training)
     except WorkerStoppingError:
         training_queue.release(training)
@@ -80,7 +80,7 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
         training_queue.release(training)
         raise
     except TrainingTakenError:
-        logger.warning("given up: cancelled, or taken by another", extra=training.log_fields)
+        logger.warning("training abandoned: it was cancelled, or another trainer claimed it", extra=training.log_fields)
     except PausedError as paused:
         _persist(partial(training_queue.postpone, training, until=paused.until, error=paused.reason))
     except (UnknownSymbolError, BadDataError) as refused:
@@ -91,14 +91,14 @@ def train(training: Training, trainer: "TrainerProcess") -> bool:
         _end(training, Outcome.RETRY, str(ended))
     except (OperationalError, InterfaceError):
         connection.close()
-        _end(training, Outcome.RETRY, "The database was out of reach.")
+        _end(training, Outcome.RETRY, "The database was unreachable.")
     else:
         _end(training, outcome, error)
     return True
 
 
 def _end(training: Training, outcome: Outcome, error: str) -> None:
-    """What the trainer leaves to us: a published training has ended already, a refused one is no longer ours."""
+    """Records a failure. Nothing to record otherwise: a published training has ended, a refused one is no longer ours."""
     if outcome == Outcome.FAILED:
         _persist(lambda: training_queue.fail(training, error=error))
     elif outcome == Outcome.RETRY:
@@ -106,41 +106,41 @@ def _end(training: Training, outcome: Outcome, error: str) -> None:
 
 
 def _persist(write: Callable[[], Answer]) -> Answer | None:
-    """What `write` returns, once the database takes it; None where the worker stops before. The lease may end meanwhile."""
+    """Repeats `write` until the database accepts it; None if the worker stops first. The lease may expire meanwhile."""
     while True:
         try:
             return write()
         except (OperationalError, InterfaceError) as error:
-            logger.warning("waiting for the database: %s", str(error).partition("\n")[0])
+            logger.warning("waiting for the database, which is unreachable: %s", str(error).partition("\n")[0])
             connection.close()
         heartbeat.beat()
-        if parent_is_gone(wait_s=LOOK_SECONDS):
+        if stop_requested(wait_s=CHECK_SECONDS):
             return None
 
 
-def _bring_prices(training: Training) -> None:
-    """The newest bars first; if they cannot be had, whatever the reason, the stored ones will do. Raises PriceSourceError."""
+def _sync_prices(training: Training) -> None:
+    """Syncs the bars. If that fails but older bars are stored, those are used. Raises PriceSourceError if there are none."""
     if training.symbol is None:
         return
-    _keep(training_queue.report(training, stage="prices", fraction=0.0))
+    _require(training_queue.report(training, stage="prices", fraction=0.0))
     try:
         market.sync(training.symbol, now=timezone.now())
     except PriceSourceError as error:
         if not PriceBar.objects.of(training.symbol).exists():
             raise
-        logger.warning("training on the stored bars: %s", error, extra=training.log_fields)
+        logger.warning("sync failed, training on the stored bars: %s", error, extra=training.log_fields)
 
 
 class TrainerProcess:
-    """One trainer: started with the first training and again after it ended, stopped on leaving the context."""
+    """One trainer process: started with the first training, restarted if it has ended, stopped on leaving the context."""
 
     def __init__(self, watch: Callable[[Training, str, float], None] | None = None) -> None:
-        """`watch` is called with every progress: training, stage, fraction done."""
+        """`watch` is called with each progress message: training, stage, fraction done."""
         self._watch = watch
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
-        self._lifeline = lifeline()
-        self._kept_at = 0.0
+        self._stop_pipe = stop_pipe()
+        self._lease_extended_at = 0.0
 
     def __enter__(self) -> "TrainerProcess":
         return self
@@ -149,16 +149,16 @@ class TrainerProcess:
         self.stop()
 
     def run(self, training: Training) -> tuple[Outcome, str]:
-        """Has one training done; returns how it ended and why. The trainer has then done everything but end a failed row.
+        """Runs one training; returns the outcome and the error. A failure still has to be recorded.
 
-        Raises WorkerStoppingError, TrainingTakenError or TrainerEndedError; the trainer is then stopped.
+        Raises WorkerStoppingError, TrainingTakenError or TrainerEndedError, after stopping the trainer.
         """
         try:
-            self._kept_at = time.monotonic()
+            self._lease_extended_at = time.monotonic()
             process = self._send({"training": training.pk, "fence": training.fence})
             gives_up = time.monotonic() + settings.TRAIN_TIME_LIMIT
             while "outcome" not in (message := self._next_message(process, training, gives_up=gives_up)):
-                self._keep_lease(partial(training_queue.report, training, **message))
+                self._extend_lease(partial(training_queue.report, training, **message))
                 if self._watch:
                     self._watch(training, message["stage"], message["fraction"])
         except (WorkerStoppingError, TrainingTakenError, TrainerEndedError):
@@ -167,14 +167,14 @@ class TrainerProcess:
         return Outcome(message["outcome"]), message["error"]
 
     def stop(self) -> None:
-        """Kills the trainer: whatever it has not published does not exist."""
+        """Kills the trainer. That is safe: what it has not published has no effect."""
         if self._process:
             self._process.kill()
             self._process.communicate()
             self._process, self._unread = None, b""
 
     def _send(self, request: dict[str, int]) -> "subprocess.Popen[bytes]":
-        """Hands over a request, starting the trainer where none runs."""
+        """Sends a request; starts the trainer first if none runs."""
         if self._process is None:
             command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "trainer"]
             env = os.environ | dict.fromkeys(THREADS, str(settings.TRAIN_THREADS))
@@ -186,25 +186,25 @@ class TrainerProcess:
         return self._process
 
     def _next_message(self, process: "subprocess.Popen[bytes]", training: Training, *, gives_up: float) -> dict[str, Any]:
-        """The trainer's next message; until it comes the lease is renewed and the limits are watched."""
+        """Waits for the trainer's next message; meanwhile renews the lease and enforces the limits."""
         while b"\n" not in self._unread:
             left = gives_up - time.monotonic()
             if left <= 0:
                 raise TrainerEndedError(f"The training took longer than {settings.TRAIN_TIME_LIMIT} s.")
             if resident_mb(process.pid) > settings.TRAIN_MEMORY_MB:
                 raise TrainerEndedError(f"The trainer needed more than {settings.TRAIN_MEMORY_MB} MB of memory.")
-            self._unread += self._read(process, min(LOOK_SECONDS, left))
-            if time.monotonic() - self._kept_at > settings.LEASE_SECONDS / 4:
-                self._keep_lease(partial(training_queue.renew, training))
+            self._unread += self._read(process, min(CHECK_SECONDS, left))
+            if time.monotonic() - self._lease_extended_at > settings.LEASE_SECONDS / 4:
+                self._extend_lease(partial(training_queue.renew, training))
         line, self._unread = self._unread.split(b"\n", 1)
         return cast("dict[str, Any]", json.loads(line))
 
     def _read(self, process: "subprocess.Popen[bytes]", seconds: float) -> bytes:
-        """What the trainer wrote, nothing when it wrote nothing in time. Raises TrainerEndedError or WorkerStoppingError."""
+        """What the trainer wrote within `seconds`, if anything. Raises TrainerEndedError or WorkerStoppingError."""
         output = cast("IO[bytes]", process.stdout).fileno()
-        watched = [output] if self._lifeline is None else [output, self._lifeline]
+        watched = [output] if self._stop_pipe is None else [output, self._stop_pipe]
         readable = select.select(watched, [], [], seconds)[0]
-        if self._lifeline in readable:
+        if self._stop_pipe in readable:
             raise WorkerStoppingError
         if not readable:
             return b""
@@ -212,21 +212,21 @@ class TrainerProcess:
             raise TrainerEndedError(_end_of(process))
         return data
 
-    def _keep_lease(self, extend: Callable[[], bool]) -> None:
-        """Extends the lease. A database that is away for less than a lease costs nothing: the trainer needs it only at the end."""
+    def _extend_lease(self, extend: Callable[[], bool]) -> None:
+        """Extends the lease. An outage of the database shorter than the lease is harmless: it is needed only to publish."""
         heartbeat.beat()
         try:
-            _keep(extend())
-            self._kept_at = time.monotonic()
+            _require(extend())
+            self._lease_extended_at = time.monotonic()
         except (OperationalError, InterfaceError) as error:
-            logger.warning("the lease is not extended: %s", str(error).partition("\n")[0])
+            logger.warning("cannot extend the lease, the database is unreachable: %s", str(error).partition("\n")[0])
             connection.close()
-            if time.monotonic() - self._kept_at > settings.LEASE_SECONDS:
+            if time.monotonic() - self._lease_extended_at > settings.LEASE_SECONDS:
                 raise TrainerEndedError(DATABASE_LOST) from error
 
 
 def resident_mb(pid: int) -> int:
-    """The memory that a process holds, in MB; 0 where the system does not tell."""
+    """Resident memory of a process in MB; 0 if the system does not tell."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError):
@@ -235,13 +235,13 @@ def resident_mb(pid: int) -> int:
 
 
 def _end_of(process: "subprocess.Popen[bytes]") -> str:
-    """How the trainer's process ended, in words."""
+    """How the trainer process ended, as a sentence."""
     status = process.wait()
     how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}, see the log"
     return f"The trainer process ended: {how}."
 
 
-def _keep(ours: bool) -> None:
-    """The queue's answer to a renewal: raises TrainingTakenError where the training is no longer ours."""
+def _require(ours: bool) -> None:
+    """Raises TrainingTakenError if the training is no longer ours."""
     if not ours:
         raise TrainingTakenError

@@ -1,4 +1,4 @@
-"""The worker: both task clusters as process groups, replaced when they end or hang, and trainings rescued whose trainer is gone."""
+"""The worker: runs both task clusters as process groups, restarts them if they end or hang, and rescues orphaned trainings."""
 
 import logging
 import time
@@ -8,52 +8,55 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from forecasting.background import daily, tasks
-from forecasting.background.cluster import SupervisedCluster, forget_old_letters
+from forecasting.background.cluster import SupervisedCluster, delete_old_pings
 from forecasting.runtime.processes import StopSignal
-from forecasting.runtime.worker_lock import Sole
+from forecasting.runtime.worker_lock import WorkerLock
 from forecasting.training import queue as training_queue
 
-GRACE_SECONDS = 22  # a supervisor such as systemd or compose waits longer before it kills
-LOOK_SECONDS = 0.5
+GRACE_SECONDS = 22  # less than a supervisor such as systemd or Docker Compose waits before it kills
+CHECK_SECONDS = 0.5
 RESCUE_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """Both clusters. When the worker stops or is killed, they notice by their lifelines, give trainings back and end."""
+    """Supervises both clusters.
 
-    def __init__(self, sole: Sole) -> None:
+    If the worker stops or is killed, the clusters notice by their stop pipes, return their trainings to the queue and end.
+    """
+
+    def __init__(self, lock: WorkerLock) -> None:
         """Starts the clusters."""
-        self._sole = sole
+        self._lock = lock
         self._clusters = [
-            SupervisedCluster(name, processes=processes, task_patience_s=patience_s, lock=sole.descriptor)
-            for name, processes, patience_s in (
+            SupervisedCluster(name, processes=processes, task_limit_s=limit_s, lock=lock.descriptor)
+            for name, processes, limit_s in (
                 ("short", settings.SHORT_TASK_PROCESSES, settings.SHORT_TASK_TIMEOUT),
                 ("training", settings.TRAIN_WORKERS, settings.HANG_SECONDS + settings.LEASE_SECONDS),
             )
         ]
-        self._note()
+        self._record_groups()
         self._rescue_at = time.monotonic()
-        self._prepared = self._database_is_away = False
+        self._prepared = self._database_is_down = False
 
     def run(self, stop: StopSignal) -> None:
-        """Watches over the clusters and the queue until the signal comes."""
+        """Supervises the clusters and the queue until the stop signal."""
         try:
-            while not stop.wait(LOOK_SECONDS):
-                self._with_database(self._care)
+            while not stop.wait(CHECK_SECONDS):
+                self._with_database(self._supervise)
         finally:
             self._stop()
 
-    def _care(self) -> None:
+    def _supervise(self) -> None:
         if not self._prepared:
             tasks.ensure_schedules()
             daily.request()
-            forget_old_letters()
+            delete_old_pings()
             self._prepared = True
         changed = [cluster.watch() for cluster in self._clusters]
         if any(changed):
-            self._note()
+            self._record_groups()
         if time.monotonic() >= self._rescue_at:
             training_queue.rescue()
             self._rescue_at = time.monotonic() + RESCUE_SECONDS
@@ -64,24 +67,24 @@ class Worker:
         ends = time.monotonic() + GRACE_SECONDS
         for cluster in self._clusters:
             cluster.stop(grace_s=max(0.0, ends - time.monotonic()))
-        self._with_database(self._forget)
+        self._with_database(self._release_work)
 
-    def _forget(self) -> None:
+    def _release_work(self) -> None:
         for cluster in self._clusters:
-            cluster.forget()
+            cluster.release_work()
 
     def _with_database(self, action: Callable[[], None]) -> None:
-        """Without the database no cluster can answer, so none is blamed for it, and everything goes on when it is back."""
+        """Without the database no cluster can answer pings: restarts the hang timers, so that no cluster counts as hung."""
         try:
             action()
-            self._database_is_away = False
+            self._database_is_down = False
         except (OperationalError, InterfaceError) as error:
-            if not self._database_is_away:
-                logger.error("the database is out of reach: %s", str(error).partition("\n")[0])
-            self._database_is_away = True
+            if not self._database_is_down:
+                logger.error("the database is unreachable: %s", str(error).partition("\n")[0])
+            self._database_is_down = True
             connection.close()
             for cluster in self._clusters:
-                cluster.excuse()
+                cluster.restart_hang_timer()
 
-    def _note(self) -> None:
-        self._sole.note(cluster.group for cluster in self._clusters if cluster.group)
+    def _record_groups(self) -> None:
+        self._lock.record_groups(cluster.group for cluster in self._clusters if cluster.group)

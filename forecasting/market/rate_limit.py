@@ -1,11 +1,10 @@
-"""Leave to ask a remote price source: paced for all processes together, and refused for a while when the source refuses or fails.
+"""Rate limit and circuit breaker for a remote price source, shared by all processes and machines.
 
-Pace, requests under way and breaker are one row of Postgres, moved on by single statements and by the database's clock, so that
-processes and machines share them.
+All state is one row of Postgres: pace, leases of requests in flight, and breaker. Single statements update it, on the database's
+clock.
 
-The breaker opens at once when the source limits our rate and after FAILURES_TO_OPEN failed requests in a row; while it is open
-nothing is asked. When its time is over one request, the canary, is let through: its answer closes the breaker, its failure opens it
-for twice as long.
+The breaker opens at once if the source limits our rate, and after FAILURES_TO_OPEN failed requests in a row. While it is open, no
+request is sent. Then one request, the probe, is allowed: success closes the breaker, failure opens it for twice as long.
 """
 
 import logging
@@ -20,14 +19,14 @@ from django.db.models.functions import Now
 from forecasting.models import Upstream
 from forecasting.prices.sources import PausedError, PriceHistory, PriceSourceError, RateLimitedError, UpstreamUnavailableError
 
-FETCH_SECONDS = 10  # of one request with all that belongs to it
-LEASE_SECONDS = FETCH_SECONDS + 5  # after this a request whose process died no longer counts as under way
+FETCH_SECONDS = 10  # timeout of one request, with everything that belongs to it
+LEASE_SECONDS = FETCH_SECONDS + 5  # after this, a request whose process died no longer counts as in flight
 FAILURES_TO_OPEN = 5  # in a row
-PAUSE_WHEN_LIMITED = timedelta(minutes=15), timedelta(hours=4)  # the first one and, doubled each time, the longest
+PAUSE_WHEN_LIMITED = timedelta(minutes=15), timedelta(hours=4)  # the first pause, and the longest; it doubles each time
 PAUSE_WHEN_FAILING = timedelta(minutes=1), timedelta(hours=1)
-POLL_SECONDS = 0.05  # where as many requests are under way as may be
+POLL_SECONDS = 0.05  # if the limit of requests in flight is reached
 
-TAKE = """
+ACQUIRE = """
     UPDATE forecasting_upstream AS upstream SET
         next_request_at = clock.now + %(pause)s,
         leases = array_append(ARRAY(SELECT lease FROM unnest(leases) AS lease WHERE lease > clock.now), clock.now + %(lease)s),
@@ -40,31 +39,31 @@ TAKE = """
         AND (state = 'closed' OR open_until <= clock.now)
     RETURNING clock.now + %(lease)s, state = 'half_open'
 """
-RETURN = "UPDATE forecasting_upstream SET leases = array_remove(leases, %(lease)s) WHERE source = %(source)s"
+RELEASE = "UPDATE forecasting_upstream SET leases = array_remove(leases, %(lease)s) WHERE source = %(source)s"
 SUCCEED = """
     UPDATE forecasting_upstream SET
         leases = array_remove(leases, %(lease)s), last_success_at = clock_timestamp(),
-        failures = CASE WHEN state = 'closed' OR %(canary)s THEN 0 ELSE failures END,
-        opens = CASE WHEN %(canary)s THEN 0 ELSE opens END,
-        reason = CASE WHEN state = 'closed' OR %(canary)s THEN '' ELSE reason END,
-        opened_at = CASE WHEN %(canary)s THEN NULL ELSE opened_at END,
-        open_until = CASE WHEN %(canary)s THEN NULL ELSE open_until END,
-        state = CASE WHEN %(canary)s THEN 'closed' ELSE state END
+        failures = CASE WHEN state = 'closed' OR %(probe)s THEN 0 ELSE failures END,
+        opens = CASE WHEN %(probe)s THEN 0 ELSE opens END,
+        reason = CASE WHEN state = 'closed' OR %(probe)s THEN '' ELSE reason END,
+        opened_at = CASE WHEN %(probe)s THEN NULL ELSE opened_at END,
+        open_until = CASE WHEN %(probe)s THEN NULL ELSE open_until END,
+        state = CASE WHEN %(probe)s THEN 'closed' ELSE state END
     WHERE source = %(source)s
 """
 FAIL = """
     UPDATE forecasting_upstream SET
         leases = array_remove(leases, %(lease)s), failures = failures + 1,
-        reason = CASE WHEN state = 'closed' OR %(canary)s THEN %(reason)s ELSE reason END
+        reason = CASE WHEN state = 'closed' OR %(probe)s THEN %(reason)s ELSE reason END
     WHERE source = %(source)s
 """
-# Of requests that were under way together the first failure opens it; the others find it open and change nothing.
+# If several requests in flight fail, the first failure opens the breaker; the others find it open and change nothing.
 OPEN = """
     UPDATE forecasting_upstream SET
         state = 'open', opens = opens + 1, opened_at = clock.now,
         open_until = clock.now + least(%(first)s * power(2, least(opens, 20)), %(longest)s)
     FROM (SELECT clock_timestamp() AS now) AS clock
-    WHERE source = %(source)s AND ((state = 'closed' AND failures >= %(enough)s) OR (state = 'half_open' AND %(canary)s))
+    WHERE source = %(source)s AND ((state = 'closed' AND failures >= %(enough)s) OR (state = 'half_open' AND %(probe)s))
     RETURNING open_until
 """
 
@@ -72,26 +71,26 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Permit:
-    """Leave to send one request; the source's answer decides over the breaker where it is the canary."""
+class Lease:
+    """Permission to send one request. If it is the probe, its result opens or closes the breaker."""
 
     source: str
-    lease: datetime
-    canary: bool
+    expires_at: datetime
+    probe: bool
 
 
 def is_paused(source: str) -> bool:
-    """Whether the source is left alone now."""
+    """Whether the breaker is open."""
     return Upstream.objects.filter(source=source).paused().exists()
 
 
 def pause_between_requests() -> timedelta:
-    """What the pace leaves between the starts of two requests."""
+    """The pause between the starts of two requests."""
     return timedelta(minutes=1) / settings.UPSTREAM_REQUESTS_PER_MINUTE
 
 
-def take(source: str) -> Permit | None:
-    """Leave for one request, None where pace, requests under way or the breaker do not allow it now."""
+def acquire(source: str) -> Lease | None:
+    """A lease for one request; None if pace, requests in flight or the breaker do not allow one now."""
     values: dict[str, Any] = {
         "source": source,
         "pause": pause_between_requests(),
@@ -99,13 +98,13 @@ def take(source: str) -> Permit | None:
         "limit": settings.UPSTREAM_IN_FLIGHT,
     }
     with connection.cursor() as cursor:
-        cursor.execute(TAKE, values)
+        cursor.execute(ACQUIRE, values)
         row = cursor.fetchone()
-    return Permit(source, lease=row[0], canary=row[1]) if row else None
+    return Lease(source, expires_at=row[0], probe=row[1]) if row else None
 
 
-def obstacle(source: str, *, ticker: str) -> PausedError | float:
-    """Why there was no permit: the source is left alone, or it takes some seconds. Makes the source's row where it is missing."""
+def retry_after(source: str, *, ticker: str) -> PausedError | float:
+    """After a refused lease: the error if the source is paused, else the seconds to wait. Creates the source's row if needed."""
     row = Upstream.objects.filter(source=source).values_list("open_until", "reason", "next_request_at", Now()).first()
     if row is None:
         Upstream.objects.bulk_create([Upstream(source=source)], ignore_conflicts=True)
@@ -113,29 +112,29 @@ def obstacle(source: str, *, ticker: str) -> PausedError | float:
     open_until, reason, next_request_at, now = row
     if open_until and open_until > now:
         until = f"{open_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        return PausedError(ticker, f"prices are not asked for until {until}, because {reason}", open_until)
+        return PausedError(ticker, f"no prices are requested until {until}, because {reason}", open_until)
     return max(0.0, (next_request_at - now).total_seconds()) or POLL_SECONDS
 
 
-def settle(permit: Permit, outcome: PriceHistory | PriceSourceError | None) -> None:
-    """Ends a permit and lets the answer, None where nothing was sent, count for the breaker.
+def release(lease: Lease, answer: PriceHistory | PriceSourceError | None) -> None:
+    """Returns a lease and updates the breaker by the answer, which is None if nothing was sent.
 
-    That a symbol is unknown or its data are bad is an answer as well: the source works.
+    An unknown symbol or bad data counts as success: the source works.
     """
-    values: dict[str, Any] = {"source": permit.source, "lease": permit.lease, "canary": permit.canary}
+    values: dict[str, Any] = {"source": lease.source, "lease": lease.expires_at, "probe": lease.probe}
     with connection.cursor() as cursor:
-        if outcome is None:
-            cursor.execute(RETURN, values)
-        elif isinstance(outcome, RateLimitedError | UpstreamUnavailableError):
-            _count_failure(outcome, values)
+        if answer is None:
+            cursor.execute(RELEASE, values)
+        elif isinstance(answer, RateLimitedError | UpstreamUnavailableError):
+            _count_failure(answer, values)
         else:
             cursor.execute(SUCCEED, values)
-            if permit.canary:
-                logger.info("price source asked again: the one request that was tried succeeded")
+            if lease.probe:
+                logger.info("price source resumed: the probe request succeeded")
 
 
 def _count_failure(error: PriceSourceError, values: dict[str, Any]) -> None:
-    """Notes a failed request; opens the breaker where that is due."""
+    """Records a failed request, and opens the breaker if necessary."""
     limited = isinstance(error, RateLimitedError)
     first, longest = PAUSE_WHEN_LIMITED if limited else PAUSE_WHEN_FAILING
     values |= {"reason": error.reason, "first": first, "longest": longest, "enough": 1 if limited else FAILURES_TO_OPEN}
@@ -143,4 +142,4 @@ def _count_failure(error: PriceSourceError, values: dict[str, Any]) -> None:
         cursor.execute(FAIL, values)
         cursor.execute(OPEN, values)
         if row := cursor.fetchone():
-            logger.warning("price source left alone until %s: %s", row[0].isoformat(timespec="seconds"), error.reason)
+            logger.warning("price source paused until %s: %s", row[0].isoformat(timespec="seconds"), error.reason)

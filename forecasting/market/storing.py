@@ -146,7 +146,7 @@ def _note_restatements(symbol: Symbol, found: Sequence[Change], *, now: datetime
     for each in found:
         logger.info("%d bars restated: %s of %s", each.bars, each.reason, each.date, extra={"symbol": symbol.ticker})
     if any(each.matters for each in found) and ModelVersion.objects.active().of([symbol]).exists():
-        training_requests.request_unless_resting([symbol], reason=TrainingReason.DATA_REVISED, now=now)
+        training_requests.request_unless_cooling_down([symbol], reason=TrainingReason.DATA_REVISED, now=now)
 
 
 def _write(symbol: Symbol, stored: pd.DataFrame, fresh: pd.DataFrame) -> int:

@@ -15,7 +15,7 @@ from forecasting.market.locks import held, wait_for_others
 from forecasting.market.rate_limit import pause_between_requests
 from forecasting.market.stored import is_stale, last_date, recent_bars
 from forecasting.market.storing import note_failure, store
-from forecasting.market.upstream import Outcome, Question
+from forecasting.market.upstream import Answer, Question
 from forecasting.models import Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.prices.calendars import last_completed_session
@@ -147,7 +147,7 @@ def _first_question(symbol: Symbol, stored: pd.DataFrame, *, now: datetime) -> Q
     return Question(symbol, since=since, through=last_completed_session(symbol.calendar, now=now))
 
 
-def _is_restated(symbol: Symbol, stored: pd.DataFrame, outcome: Outcome) -> bool:
+def _is_restated(symbol: Symbol, stored: pd.DataFrame, outcome: Answer) -> bool:
     """Whether the answer does not continue the stored bars: other prices, or another unit."""
     if not isinstance(outcome, PriceHistory):
         return False
@@ -155,7 +155,7 @@ def _is_restated(symbol: Symbol, stored: pd.DataFrame, outcome: Outcome) -> bool
     return other_unit or not continues(stored, outcome.bars)
 
 
-def _kept(question: Question, outcome: Outcome, *, now: datetime) -> int | PriceSourceError:
+def _kept(question: Question, outcome: Answer, *, now: datetime) -> int | PriceSourceError:
     """Stores an answer, or notes its error."""
     if isinstance(outcome, PriceHistory):
         try:

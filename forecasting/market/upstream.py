@@ -1,6 +1,6 @@
-"""The price source behind one door: several questions at once, at the pace and with the restraint that rate_limit.py keeps.
+"""Access to the price source: several requests in parallel, within the limits of rate_limit.py.
 
-A source that is not remote (files, simulation) needs no permit.
+A source that is not remote (files, simulation) needs no lease.
 """
 
 import functools
@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from forecasting.market import rate_limit
-from forecasting.market.rate_limit import FETCH_SECONDS, Permit
+from forecasting.market.rate_limit import FETCH_SECONDS, Lease
 from forecasting.models import Symbol
 from forecasting.prices.simulation import Simulation
 from forecasting.prices.sources import (
@@ -39,7 +39,7 @@ class Question:
     through: date
 
 
-Outcome = PriceHistory | PriceSourceError
+Answer = PriceHistory | PriceSourceError
 
 
 @functools.cache
@@ -56,58 +56,58 @@ def price_source() -> PriceSource:
 
 
 def is_paused() -> bool:
-    """Whether the price source is left alone now."""
+    """Whether the price source is paused now."""
     return price_source().remote and rate_limit.is_paused(price_source().name)
 
 
-def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Outcome]]:
+def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Answer]]:
     """Each question with its answer, as they come, for at most `seconds`; a question that is added meanwhile is asked too.
 
     Requests run in threads that touch no database; everything else happens in the caller's. A question that is not answered in
     time is not heard of again, though its request may still be under way.
     """
     ends = time.monotonic() + seconds
-    under_way: dict[Future[Outcome], tuple[Question, Permit | None]] = {}
+    under_way: dict[Future[Answer], tuple[Question, Lease | None]] = {}
     try:
         while (questions or under_way) and (left := ends - time.monotonic()) > 0:
-            obstacle = _start(questions, under_way)
-            if isinstance(obstacle, PausedError):
-                yield from _refused(questions, obstacle)
+            delay = _start(questions, under_way)
+            if isinstance(delay, PausedError):
+                yield from _refused(questions, delay)
             else:
-                _wait(under_way, seconds=left if obstacle is None else min(left, obstacle))
+                _wait(under_way, seconds=left if delay is None else min(left, delay))
             for future in [future for future in under_way if future.done()]:
-                question, permit = under_way.pop(future)
-                if permit:
-                    rate_limit.settle(permit, future.result())
+                question, lease = under_way.pop(future)
+                if lease:
+                    rate_limit.release(lease, future.result())
                 yield question, future.result()
     finally:
-        for future, (_, permit) in under_way.items():
-            if future.cancel() and permit:
-                rate_limit.settle(permit, None)
+        for future, (_, lease) in under_way.items():
+            if future.cancel() and lease:
+                rate_limit.release(lease, None)
 
 
 def _start(
-    questions: deque[Question], under_way: dict[Future[Outcome], tuple[Question, Permit | None]]
+    questions: deque[Question], under_way: dict[Future[Answer], tuple[Question, Lease | None]]
 ) -> PausedError | float | None:
     """Sends off as many questions as the source may be asked now. Of the others: the error where it is left alone, else the seconds
     until the next try; None where there are none."""
     source = price_source()
     while questions:
-        permit = rate_limit.take(source.name) if source.remote else None
-        if source.remote and not permit:
-            return rate_limit.obstacle(source.name, ticker=questions[0].symbol.ticker)
+        lease = rate_limit.acquire(source.name) if source.remote else None
+        if source.remote and not lease:
+            return rate_limit.retry_after(source.name, ticker=questions[0].symbol.ticker)
         question = questions.popleft()
-        under_way[_fetchers.submit(_fetch, question)] = question, permit
+        under_way[_fetchers.submit(_fetch, question)] = question, lease
     return None
 
 
-def _refused(questions: deque[Question], error: PausedError) -> Iterator[tuple[Question, Outcome]]:
+def _refused(questions: deque[Question], error: PausedError) -> Iterator[tuple[Question, Answer]]:
     while questions:
         question = questions.popleft()
         yield question, PausedError(question.symbol.ticker, error.reason, error.until)
 
 
-def _wait(under_way: dict[Future[Outcome], Any], *, seconds: float) -> None:
+def _wait(under_way: dict[Future[Answer], Any], *, seconds: float) -> None:
     """Until a request is done, for at most that long; that long where none is under way."""
     if under_way:
         wait(under_way, timeout=seconds, return_when=FIRST_COMPLETED)
@@ -115,7 +115,7 @@ def _wait(under_way: dict[Future[Outcome], Any], *, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _fetch(question: Question) -> Outcome:
+def _fetch(question: Question) -> Answer:
     """Touches no database, so that it may run in a thread."""
     try:
         return price_source().fetch(question.symbol.ticker, since=question.since, through=question.through)

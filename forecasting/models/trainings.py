@@ -1,4 +1,4 @@
-"""Trainings: the queue's truth. The task queue only rings the doorbell."""
+"""Trainings. The row is the source of truth; the django-q2 task only wakes a worker."""
 
 import statistics
 from collections.abc import Iterable

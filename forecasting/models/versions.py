@@ -18,7 +18,6 @@ from forecasting.pipeline.serving.artifacts import ArtifactFile
 class VersionState(models.TextChoices):
     """Whether a version serves."""
 
-    CANDIDATE = "candidate"
     ACTIVE = "active"
     RETIRED = "retired"
     REJECTED = "rejected"
@@ -84,7 +83,7 @@ class ModelVersion(models.Model):
 
     symbol = models.ForeignKey(Symbol, null=True, blank=True, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
-    state = models.CharField(max_length=10, choices=VersionState, default=VersionState.CANDIDATE)
+    state = models.CharField(max_length=10, choices=VersionState)
     decision = models.TextField(blank=True, help_text="Why it was promoted or rejected.")
     training = models.OneToOneField(Training, null=True, blank=True, on_delete=models.SET_NULL, related_name="version")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")

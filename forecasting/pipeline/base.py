@@ -212,9 +212,9 @@ def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[S
 
 
 def _over_symbols(scores: Sequence[dict[str, Any]], coverage: str) -> dict[str, float]:
-    ratios, mase, covered = (np.array([score[name] for score in scores]) for name in ("pinball_ratio", "mase", coverage))
+    ratios, relative_maes, covered = (np.array([score[name] for score in scores]) for name in ("pinball_ratio", "mase", coverage))
     return {
-        "mase": float(mase.mean()),
+        "mase": float(relative_maes.mean()),
         "pinball_ratio": float(np.exp(np.log(ratios).mean())),
         "worst_pinball_ratio": float(ratios.max()),
         coverage: float(covered.mean()),

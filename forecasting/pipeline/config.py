@@ -13,15 +13,18 @@ SEQUENCE = (
     "log_parkinson_volatility",
     "relative_volume",
 )
-# What else is known of the window's last session: four sizes of price moves over each of the config's horizons, and two signs of
+# What else is known of the window's last session: four sizes of price moves over each of the config's look-backs, and two signs of
 # stress. Together with the last of SEQUENCE they are the regressors of the volatility regression.
 SIZES = ("range", "swing", "return", "move")
 STRESS = ("fall", "gap")
 # What two configs must share for a network of the one to go on as one of the other: what it sees, and what it says.
 NETWORK = (
-    *("window", "volatility_decay", "volatility_sessions", "volume_sessions", "horizons"),
+    *("window", "volatility_decay", "volatility_sessions", "volume_sessions", "look_backs"),
     *("quantile_levels", "interval_level", "units", "network_share"),
 )
+
+
+RENAMED = {"horizons": "look_backs"}  # keys of configs that an earlier release stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class ForecastConfig:
     volatility_decay: float = 0.94  # per session, of the EWMA variance (RiskMetrics, 1996)
     volatility_sessions: int = 60  # sessions that the EWMA variance looks back on; older ones would weigh 2 % together
     volume_sessions: int = 20  # sessions of the mean that volume is compared with
-    horizons: tuple[int, ...] = (1, 5, 22, 66)  # sessions: a day, a week, a month and a quarter of the volatility regression
+    look_backs: tuple[int, ...] = (1, 5, 22, 66)  # sessions: a day, a week, a month and a quarter of the volatility regression
     quantile_levels: tuple[float, ...] = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
     interval_level: float = 0.80  # probability mass of the published interval
     units: int = 32  # LSTM cells
@@ -70,7 +73,7 @@ class ForecastConfig:
     @property
     def features(self) -> tuple[str, ...]:
         """Names of a FeatureTable's columns."""
-        return (*SEQUENCE, *(f"{size}_{sessions}" for size in SIZES for sessions in self.horizons), *STRESS)
+        return (*SEQUENCE, *(f"{size}_{sessions}" for size in SIZES for sessions in self.look_backs), *STRESS)
 
     @property
     def regressors(self) -> slice:
@@ -83,24 +86,25 @@ class ForecastConfig:
         return round((1 - self.interval_level) / 2, 10), round((1 + self.interval_level) / 2, 10)
 
     @property
-    def look_back(self) -> int:
+    def warm_up(self) -> int:
         """Bars before the first one whose features are all known."""
-        return max(self.volatility_sessions, self.volume_sessions - 1, *self.horizons)
+        return max(self.volatility_sessions, self.volume_sessions - 1, *self.look_backs)
 
     @property
     def minimum_bars(self) -> int:
         """Bars below which a training is refused: look-back, one window, the smallest split, and the last bar's unknown target."""
         windows = self.minimum_training_windows + 2 * self.minimum_holdout
-        return self.look_back + self.window + windows
+        return self.warm_up + self.window + windows
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return asdict(self) | {name: list(getattr(self, name)) for name in ("quantile_levels", "horizons")}
+        return asdict(self) | {name: list(getattr(self, name)) for name in ("quantile_levels", "look_backs")}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ForecastConfig":
-        """The config that `to_dict` described. Keys that this release does not know raise TypeError."""
+        """The config that `to_dict` described, in this release or an earlier one. Raises TypeError for unknown keys."""
+        values = {RENAMED.get(name, name): value for name, value in values.items()}
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise TypeError(f"unknown configuration keys: {', '.join(unknown)}")
-        return cls(**(values | {name: tuple(values[name]) for name in ("quantile_levels", "horizons")}))
+        return cls(**(values | {name: tuple(values[name]) for name in ("quantile_levels", "look_backs")}))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation.metrics import mase, measure, quantile_column
+from forecasting.pipeline.evaluation.metrics import measure, quantile_column, relative_mae
 from forecasting.pipeline.model.adaptation import adapted, stretched
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
@@ -174,7 +174,7 @@ def _tested(model: ServingModel, table: FeatureTable, split: Split) -> tuple[Ser
     """
     backtest, factor = make_backtest(model, table, split.test)
     actual, median, last = (backtest[name].to_numpy() for name in ("actual_close", quantile_column(0.5), "last_close"))
-    if mase(actual, median, last) > 1:
+    if relative_mae(actual, median, last) > 1:
         rows = validation_rows(model, table, split.validation)
         model = replace(model, calibration=at_last_close(model.calibration, rows, model.config))
         backtest, factor = make_backtest(model, table, split.test)

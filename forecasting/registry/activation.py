@@ -41,8 +41,7 @@ def replace_damaged(version: ModelVersion, *, problem: str) -> ModelVersion | No
         if ModelVersion.objects.active().filter(pk=version.pk).exists():
             _request_retraining(version)  # before the versions are locked: a publication locks in this order, too
             _retire_damaged(version, problem=problem)
-    serving = ModelVersion.objects.active().filter(symbol=version.symbol).select_related("symbol").first() or base_version()
-    return serving if serving and serving.pk != version.pk else None
+    return ModelVersion.objects.active().filter(symbol=version.symbol).select_related("symbol").first() or base_version()
 
 
 def _retire_damaged(version: ModelVersion, *, problem: str) -> None:

@@ -15,38 +15,38 @@ FEWEST_SESSIONS = 30  # with fewer in common, no test says anything
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """Whether a version serves from now on, and why, in words and numbers."""
 
     promoted: bool
     reason: str
 
 
-def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> Verdict:
+def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> Decision:
     """The decision on a new version beside the active one. A base, which has no backtest, always replaces the one before it.
 
     The benefit of the doubt is the new one's: it knows newer bars. Only the backtests are compared, whose forecasts were made by
     fits that knew none of these sessions; live forecasts would add a few sessions and another way of spreading intervals.
     """
     if beside is None:
-        return Verdict(True, "First version." if isinstance(model, TrainedModel) else "First base.")
+        return Decision(True, "First version." if isinstance(model, TrainedModel) else "First base.")
     replaces = f"Replaces version {beside.number}"
     if isinstance(model, BaseModel):
-        return Verdict(True, f"{replaces}: a new base always does.")
+        return Decision(True, f"{replaces}: a new base always does.")
     try:
         artifacts.read(models_root() / beside.folder, beside.artifact_files)
         earlier = load_backtest(beside)
     except ArtifactError as error:
-        return Verdict(True, f"{replaces}, whose files cannot be used: {error}")
+        return Decision(True, f"{replaces}, whose files cannot be used: {error}")
     return _compared(model.backtest, earlier, number=beside.number)
 
 
-def _compared(new: pd.DataFrame, active: pd.DataFrame, *, number: int) -> Verdict:
+def _compared(new: pd.DataFrame, active: pd.DataFrame, *, number: int) -> Decision:
     from forecasting.pipeline.evaluation.metrics import improvement_p  # noqa: PLC0415 - loads scikit-learn, which only a training needs
 
     losses = paired_losses(new, active)
     if len(losses) < FEWEST_SESSIONS:
-        return Verdict(True, f"Replaces version {number}: {len(losses)} common out-of-sample sessions are too few to compare.")
+        return Decision(True, f"Replaces version {number}: {len(losses)} common out-of-sample sessions are too few to compare.")
     worse_p = improvement_p((losses["first"] - losses["second"]).to_numpy())
     change = losses["first"].mean() / losses["second"].mean() - 1
     found = (
@@ -54,5 +54,5 @@ def _compared(new: pd.DataFrame, active: pd.DataFrame, *, number: int) -> Verdic
         f"{'larger' if change > 0 else 'smaller'} (p = {worse_p:.3f} that it is no worse)"
     )
     if worse_p < SIGNIFICANT:
-        return Verdict(False, f"Significantly worse than version {number}, which stays: {found}.")
-    return Verdict(True, f"Replaces version {number}: not significantly worse; {found}.")
+        return Decision(False, f"Significantly worse than version {number}, which stays: {found}.")
+    return Decision(True, f"Replaces version {number}: not significantly worse; {found}.")

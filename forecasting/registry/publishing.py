@@ -69,8 +69,8 @@ def _register(
     if training is None:
         raise FenceLostError(f"Training {training_id} is no longer this trainer's; its result is discarded.")
     siblings = locked_versions(training.symbol)
-    verdict = promotion.judge(trained, beside=siblings.active().first())
-    if verdict.promoted:
+    decision = promotion.judge(trained, beside=siblings.active().first())
+    if decision.promoted:
         siblings.active().update(state=VersionState.RETIRED)
     version = create(
         trained,
@@ -78,8 +78,8 @@ def _register(
         version_id=version_id,
         symbol=training.symbol,
         folder=folder,
-        decision=verdict.reason,
-        state=VersionState.ACTIVE if verdict.promoted else VersionState.REJECTED,
+        decision=decision.reason,
+        state=VersionState.ACTIVE if decision.promoted else VersionState.REJECTED,
         training=training,
         **origin,
     )

@@ -1,1 +1,1 @@
-"""Processes and how they are watched: process groups, heartbeat, broker, lock of the worker."""
+"""Processes and how they are supervised: process groups, heartbeat, task broker, worker lock."""

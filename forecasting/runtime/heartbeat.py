@@ -1,8 +1,8 @@
-"""A task cluster's pulse: what its processes say of themselves through a pipe to the worker that started it.
+"""A task cluster's heartbeat: its processes report to the worker that started it, through a pipe.
 
-Each says when it begins and ends a task, and answers letters: tasks without any work, which come to this one cluster by the way
-that all tasks take. A cluster that answers none, though not all of its processes are at work, has stopped working. What it has
-taken from the queue and not done is known, so that others can do it at once.
+Each process reports when a task begins and ends, and answers pings. A ping is an empty task that takes the way of all tasks but is
+addressed to one cluster. A cluster that answers no ping, although some of its processes are idle, hangs. The worker also knows
+which tasks the cluster has dequeued but not finished, so that it can return them to the queue at once.
 """
 
 import os
@@ -11,54 +11,54 @@ from typing import Any
 
 from django_q.signals import post_execute_in_worker, pre_execute
 
-PULSE = "PULSE_FD"  # names the descriptor that a cluster's processes write to
-ANSWER = "forecasting.runtime.heartbeat.answer"
+HEARTBEAT_PIPE = "HEARTBEAT_FD"  # environment variable: the descriptor that a cluster's processes write to
+PING = "forecasting.runtime.heartbeat.answer_ping"  # the task, by name
 
-BUSY, IDLE, ALIVE = "busy", "idle", "alive"  # said of a process, by its id
-TAKEN, DONE = "taken", "done"  # said of a task, by its key
-
-
-def answer() -> None:
-    """The task of a letter."""
-    _say(ALIVE)
+BUSY, IDLE, ALIVE = "busy", "idle", "alive"  # messages about a process, with its id
+TAKEN, DONE = "taken", "done"  # messages about a task, with its primary key
 
 
-def took(task: int) -> None:
-    """A task was taken from the queue."""
-    _say(TAKEN, task)
+def answer_ping() -> None:
+    """The task that a ping consists of."""
+    _send(ALIVE)
 
 
-def did(task: int) -> None:
-    """A task is off the queue."""
-    _say(DONE, task)
+def task_taken(task: int) -> None:
+    """Reports that a task was dequeued."""
+    _send(TAKEN, task)
+
+
+def task_done(task: int) -> None:
+    """Reports that a task was removed from the queue."""
+    _send(DONE, task)
 
 
 def beat() -> None:
-    """A long task goes on. Says nothing in a process that belongs to no cluster."""
-    _say(BUSY)
+    """Reports that a long task still makes progress. Does nothing in a process outside a cluster."""
+    _send(BUSY)
 
 
-def announce_tasks() -> None:
-    """From now on this process, and each that is forked from it, says when it begins and ends a task."""
+def report_tasks() -> None:
+    """Makes this process, and each one forked from it, report when a task begins and ends."""
     pre_execute.connect(_begins)
     post_execute_in_worker.connect(_ends)
 
 
-class Pulse:
+class Heartbeat:
     """The worker's end of the pipe."""
 
     def __init__(self) -> None:
-        """Opens the pipe; `descriptor` goes to the cluster."""
+        """Opens the pipe; the cluster inherits `descriptor`."""
         self._reading, self.descriptor = os.pipe()
         os.set_blocking(self._reading, False)
-        os.set_blocking(self.descriptor, False)  # a worker that does not read must never hold up a task
+        os.set_blocking(self.descriptor, False)  # a worker that does not read must never block a task
         self._unread = b""
         self._busy: dict[int, float] = {}
         self.answered_at = time.monotonic()
-        self.taken: set[int] = set()  # tasks of the queue that are not done
+        self.taken: set[int] = set()  # tasks that were dequeued but are not done
 
-    def listen(self) -> None:
-        """Takes in what was said since the last time."""
+    def read(self) -> None:
+        """Processes the messages that have arrived since the last call."""
         try:
             while data := os.read(self._reading, 65_536):
                 self._unread += data
@@ -66,13 +66,13 @@ class Pulse:
             pass
         *lines, self._unread = self._unread.split(b"\n")
         for line in lines:
-            number, word = line.decode().split()
-            self._hear(int(number), word)
+            number, message = line.decode().split()
+            self._handle(int(number), message)
 
-    def busy(self, *, patience_s: float) -> int:
-        """How many of the cluster's processes are at work, by their own words of the last `patience_s` seconds."""
+    def busy(self, *, within_s: float) -> int:
+        """How many of the cluster's processes work on a task, by reports of the last `within_s` seconds."""
         now = time.monotonic()
-        self._busy = {pid: said for pid, said in self._busy.items() if now - said < patience_s and _is_alive(pid)}
+        self._busy = {pid: said for pid, said in self._busy.items() if now - said < within_s and _is_alive(pid)}
         return len(self._busy)
 
     def close(self) -> None:
@@ -80,34 +80,34 @@ class Pulse:
         os.close(self._reading)
         os.close(self.descriptor)
 
-    def _hear(self, number: int, word: str) -> None:
-        if word == ALIVE:
+    def _handle(self, number: int, message: str) -> None:
+        if message == ALIVE:
             self.answered_at = time.monotonic()
-        elif word == BUSY:
+        elif message == BUSY:
             self._busy[number] = time.monotonic()
-        elif word == IDLE:
+        elif message == IDLE:
             self._busy.pop(number, None)
-        elif word == TAKEN:
+        elif message == TAKEN:
             self.taken.add(number)
         else:
             self.taken.discard(number)
 
 
 def _begins(**_: Any) -> None:
-    _say(BUSY)
+    _send(BUSY)
 
 
 def _ends(**_: Any) -> None:
-    _say(IDLE)
+    _send(IDLE)
 
 
-def _say(word: str, number: int | None = None) -> None:
-    if PULSE not in os.environ:
+def _send(message: str, number: int | None = None) -> None:
+    if HEARTBEAT_PIPE not in os.environ:
         return
     try:
-        os.write(int(os.environ[PULSE]), f"{os.getpid() if number is None else number} {word}\n".encode())
+        os.write(int(os.environ[HEARTBEAT_PIPE]), f"{os.getpid() if number is None else number} {message}\n".encode())
     except (BlockingIOError, BrokenPipeError):
-        return  # the worker is stopped, or gone; whoever needs to know that watches the lifeline
+        return  # the worker is suspended or gone; the stop pipe tells whoever needs to know
 
 
 def _is_alive(pid: int) -> bool:

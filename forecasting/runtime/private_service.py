@@ -1,4 +1,4 @@
-"""A whole service in a folder of its own, beside any other: what the demo and the benchmark drive over HTTP."""
+"""A complete, isolated service in its own folder, used over HTTP by the demo and the benchmark."""
 
 import json
 import os
@@ -22,23 +22,25 @@ MANAGE = [sys.executable, str(Path(__file__).resolve().parents[2] / "manage.py")
 START_SECONDS = 120
 STOP_SECONDS = 60
 POLL_SECONDS = 0.5
-RUNNING = "Ctrl-C stops"  # the end of what `manage.py run` says once web server and worker run
+RUNNING = "Ctrl-C stops"  # end of the line that `manage.py run` prints once web server and worker run
 
 
 class ServiceError(Exception):
-    """The service did not do what it should; the text says what, and where its logs are."""
+    """The service failed; the message says how, and where its logs are."""
 
 
 class PrivateService:
-    """`manage.py run` with its own database, files, logs and port. Leaving the context stops it; nothing of it stays but, after an
-    error, its folder with the logs."""
+    """`manage.py run` with its own database, files, logs and port.
+
+    Leaving the context stops it and removes its folder. After an error the folder stays, with the logs.
+    """
 
     def __init__(self, parent: Path, *, prices: Path | None) -> None:
-        """Prices from a folder of CSV files, or simulated. Starts nothing yet."""
+        """With prices from a folder of CSV files, or simulated ones. Starts nothing yet."""
         self.simulated = prices is None
         parent.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
-        self._folder.chmod(0o755)  # where root runs it, the database runs as somebody else
+        self._folder.chmod(0o755)  # if root runs it, the database runs as another user
         self._console = self._folder / "console.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
@@ -69,35 +71,35 @@ class PrivateService:
         command = [*MANAGE, "stop_postgres", "--destroy"]
         stopped = subprocess.run(command, env=os.environ | self._env, check=False, capture_output=True, text=True)
         if error is None and stopped.returncode:
-            raise self.error(f"Its database could not be stopped: {stopped.stderr.strip()}")
+            raise self.error(f"The service's database could not be stopped: {stopped.stderr.strip()}")
         if error is None:
             shutil.rmtree(self._folder)
 
     def until_up(self) -> None:
-        """Returns when web server and worker run; raises ServiceError."""
+        """Waits until web server and worker run. Raises ServiceError."""
         self.until("the service", lambda: RUNNING in self._console.read_text(errors="replace"), seconds=START_SECONDS)
 
     def until(self, what: str, condition: Callable[[], bool], *, seconds: float) -> None:
-        """Returns when the condition is true; raises ServiceError when time is up, the service ends or a person interrupts."""
+        """Waits until the condition is true. Raises ServiceError on timeout, on Ctrl-C, or if the service ends."""
         ends = time.monotonic() + seconds
         while not condition():
             if self._group.ended() is not None:
-                raise self.error(f"The service ended by itself: {self._last_words()}")
+                raise self.error(f"The service ended by itself; its last line: {self._last_line()}")
             if time.monotonic() > ends:
-                raise self.error(f"Waited {seconds:.0f} s for {what} in vain.")
+                raise self.error(f"Timed out after {seconds:.0f} s, waiting for {what}.")
             if self._stop_signal.wait(POLL_SECONDS):
-                raise self.error("It was interrupted.")
+                raise self.error(f"Interrupted while waiting for {what}.")
 
     def post(self, route: str, **body: Any) -> Any:
-        """The JSON that `POST /models/ROUTE` answers; raises ServiceError."""
+        """The JSON response of `POST /models/ROUTE`. Raises ServiceError."""
         return self._ask(route, json.dumps(body).encode())
 
     def get(self, route: str) -> Any:
-        """The JSON that `GET /models/ROUTE` answers; raises ServiceError."""
+        """The JSON response of `GET /models/ROUTE`. Raises ServiceError."""
         return self._ask(route, None)
 
     def manage(self, *arguments: str, **environment: str) -> tuple[float, float]:
-        """Runs a command of manage.py in the service's environment; its seconds and its peak memory in MB. Raises ServiceError."""
+        """Runs a manage.py command in the service's environment; returns seconds and peak memory in MB. Raises ServiceError."""
         output = self._folder / "command.log"
         started = time.perf_counter()
         with output.open("w") as file:
@@ -110,7 +112,7 @@ class PrivateService:
 
     def _ask(self, route: str, body: bytes | None) -> Any:
         url = f"{self.url}/models/{route}"
-        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - our own
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310 - a URL of our own
         try:
             with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - as above
                 return json.load(response)
@@ -120,9 +122,9 @@ class PrivateService:
         except OSError as error:
             raise self.error(f"{request.get_method()} /models/{route}: {error}.") from error
 
-    def _last_words(self) -> str:
-        return (self._console.read_text(errors="replace").splitlines() or ["it printed nothing"])[-1]
+    def _last_line(self) -> str:
+        return (self._console.read_text(errors="replace").splitlines() or ["(no output)"])[-1]
 
     def error(self, what: str) -> ServiceError:
-        """An error that tells where the logs are."""
+        """An error that says where the logs are."""
         return ServiceError(f"{what}\nLogs: {self._console} and {self._folder / 'logs' / 'app.log'}")

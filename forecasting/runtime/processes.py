@@ -1,7 +1,7 @@
-"""Child processes as whole process groups: started apart from the terminal, ended politely first, then for certain.
+"""Child processes as process groups: detached from the terminal, stopped with SIGTERM first, then with SIGKILL.
 
-Each child gets a lifeline: the reading end of a pipe whose writing end its starter alone holds. It reads as ended as soon as the
-starter stops the child, or dies, however it dies.
+Each child inherits a stop pipe: the reading end of a pipe whose writing end only its parent holds. The pipe reports end of file as
+soon as the parent stops the child or dies, for whatever reason.
 """
 
 import ctypes
@@ -16,14 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-LIFELINE = "LIFELINE_FD"  # names the child's descriptor
+STOP_PIPE = "STOP_PIPE_FD"  # environment variable: the child's descriptor
 PR_SET_PDEATHSIG = 1
 
 logger = logging.getLogger(__name__)
 
 
 class ProcessGroup:
-    """A command and all that it starts. The terminal's Ctrl-C does not reach it: its starter decides when it ends."""
+    """A command and all processes that it starts. Ctrl-C in the terminal does not reach it: its parent decides when it stops."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class ProcessGroup:
         output: Path | None = None,
         descriptors: Iterable[int] = (),
     ) -> None:
-        """Starts the command with `env` added to the environment; `output` collects its output, `descriptors` stay open in it."""
+        """Starts the command with `env` added to the environment; its output goes to `output`, and it inherits `descriptors`."""
         self.name = name
         reading, self._hold = os.pipe()
         sink = output.open("ab") if output else None
         try:
             self._process = subprocess.Popen(
                 list(command),
-                env=os.environ | dict(env or {}) | {LIFELINE: str(reading)},
+                env=os.environ | dict(env or {}) | {STOP_PIPE: str(reading)},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT if sink else None,
@@ -55,15 +55,15 @@ class ProcessGroup:
 
     @property
     def pid(self) -> int:
-        """Of the command itself, and of its group."""
+        """Id of the command's process, and of the group."""
         return self._process.pid
 
     def ended(self) -> int | None:
-        """The command's exit status, None while it runs."""
+        """The command's exit status; None while it runs."""
         return self._process.poll()
 
     def ask_to_stop(self) -> None:
-        """Drops the lifeline and sends SIGTERM to the command alone: it ends its own children in order."""
+        """Closes the stop pipe and sends SIGTERM to the command only: it stops its own children in order."""
         if self._hold >= 0:
             os.close(self._hold)
             self._hold = -1
@@ -71,7 +71,7 @@ class ProcessGroup:
             self._process.terminate()
 
     def stop(self, *, grace_s: float) -> None:
-        """Asks, waits at most `grace_s` seconds, then kills whatever is left of the group."""
+        """Asks, waits at most `grace_s` seconds, then kills what is left of the group."""
         self.ask_to_stop()
         try:
             self._process.wait(grace_s)
@@ -80,47 +80,47 @@ class ProcessGroup:
         self._kill()
 
     def _kill(self) -> None:
-        """Kills the whole group, also where the command itself has ended before its children."""
+        """Kills the whole group, even if the command itself has ended before its children."""
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except ProcessLookupError:
-            logger.debug("%s has ended", self.name)
+            logger.debug("%s has already ended", self.name)
         self._process.wait()
 
 
 class StopSignal:
-    """Remembers that the process is to end: SIGTERM or SIGINT arrived, or its starter is gone."""
+    """Tells whether the process must stop: SIGTERM or SIGINT arrived, or its parent closed the stop pipe or died."""
 
     def __init__(self) -> None:
-        """Takes over both signals; call it in the main thread."""
+        """Installs handlers for both signals; call it in the main thread."""
         self._event = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._event.set())
 
     def wait(self, seconds: float) -> bool:
-        """Whether the process is to end, waiting for at most that long."""
-        return self._event.wait(seconds) or parent_is_gone()
+        """Whether the process must stop; waits at most that long."""
+        return self._event.wait(seconds) or stop_requested()
 
 
-def lifeline() -> int | None:
-    """The descriptor to watch beside others, None in a process that was started without one."""
-    return int(os.environ[LIFELINE]) if LIFELINE in os.environ else None
+def stop_pipe() -> int | None:
+    """The descriptor to watch beside others; None in a process that was started without one."""
+    return int(os.environ[STOP_PIPE]) if STOP_PIPE in os.environ else None
 
 
-def parent_is_gone(*, wait_s: float = 0.0) -> bool:
-    """Whether the starter, if it gave a lifeline, stops this process or has died; waits at most `wait_s` seconds for that."""
-    watched = [] if (descriptor := lifeline()) is None else [descriptor]
+def stop_requested(*, wait_s: float = 0.0) -> bool:
+    """Whether the parent stops this process or has died; waits at most `wait_s` seconds. Without a stop pipe: False."""
+    watched = [] if (descriptor := stop_pipe()) is None else [descriptor]
     return bool(select.select(watched, [], [], wait_s)[0])
 
 
 def die_with_parent(number: signal.Signals) -> None:
-    """Has the kernel send this process the signal when its parent ends, and keeps that over exec. Linux only, else nothing."""
+    """Makes the kernel send this process the signal when its parent ends, even after exec. Linux only; does nothing elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float, every_s: float = 0.1) -> bool:
-    """Whether the condition came true in time."""
+    """Polls until the condition is true; False if time runs out first."""
     ends = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > ends:

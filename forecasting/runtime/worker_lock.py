@@ -1,7 +1,7 @@
-"""One worker at a time in a folder; what a killed one left running is ended before the next one starts its own processes.
+"""One worker per folder. Before a new one starts processes, it ends those that a killed worker left running.
 
-Two file locks do it, which the kernel takes back whatever happens: one that the worker alone holds, and one that its process
-groups inherit, so that it is free only when the last of their processes is gone. The second one's file names the groups.
+There are two file locks, which the kernel releases in any case. One is held by the worker only. The other is inherited by its
+process groups, so that it is free only when their last process is gone. The second file lists the groups.
 """
 
 import logging
@@ -18,43 +18,43 @@ logger = logging.getLogger(__name__)
 
 
 class AnotherWorkerError(Exception):
-    """A worker runs in this folder already."""
+    """Another worker runs in this folder."""
 
 
-class Sole:
-    """The right to be the only worker in a folder of this machine."""
+class WorkerLock:
+    """Held by the only worker of a folder on this machine."""
 
     def __init__(self, groups_file: Path, descriptor: int) -> None:
         self._groups_file = groups_file
-        self.descriptor = descriptor  # every process group inherits it
+        self.descriptor = descriptor  # inherited by every process group
 
-    def note(self, groups: Iterable[int]) -> None:
-        """Keeps the ids of the process groups for the worker after this one."""
+    def record_groups(self, groups: Iterable[int]) -> None:
+        """Writes the ids of the process groups down, for the next worker."""
         self._groups_file.write_text(" ".join(map(str, groups)))
 
 
 @contextmanager
-def sole_worker(folder: Path, *, patience_s: float, grace_s: float) -> Iterator[Sole]:
-    """Holds the right for the block.
+def worker_lock(folder: Path, *, patience_s: float, grace_s: float) -> Iterator[WorkerLock]:
+    """Holds the lock during the block.
 
-    A worker that runs is waited for `patience_s` seconds, then AnotherWorkerError is raised; what a dead one left has `grace_s` to
-    end by itself, then it is killed. Another machine that shares the folder is not in the way.
+    Waits `patience_s` seconds for a running worker, then raises AnotherWorkerError. Processes that a dead worker left get `grace_s`
+    seconds to end by themselves, then they are killed. Another machine that shares the folder has locks of its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = socket.gethostname()
     groups_file = folder / f"worker-{name}.groups"
     with ExitStack() as stack:
         if _lock(stack, folder / f"worker-{name}.lock", seconds=patience_s) is None:
-            raise AnotherWorkerError(f"A worker runs with STATE_DIR {folder} already; stop it, or give this one another STATE_DIR.")
+            raise AnotherWorkerError(f"Another worker already runs with STATE_DIR {folder}. Stop it, or use another STATE_DIR.")
         held = _lock(stack, groups_file, seconds=0.1)
         if held is None:
-            logger.warning("task clusters of a worker that was killed still run; they have %.0f s to end", grace_s)
+            logger.warning("task clusters of a killed worker still run; they get %.0f s to end by themselves", grace_s)
             held = _lock(stack, groups_file, seconds=grace_s) or _lock_by_force(stack, groups_file)
-        yield Sole(groups_file, held)
+        yield WorkerLock(groups_file, held)
 
 
 def _lock(stack: ExitStack, path: Path, *, seconds: float) -> int | None:
-    """The descriptor of the lock, held until the stack is left; None where somebody else holds it all the while."""
+    """The descriptor of the lock, held until the stack closes; None if another process holds it the whole time."""
     with suppress(TimeoutError):
         for _ in until(seconds, "held"):
             attempt = ExitStack()
@@ -67,12 +67,12 @@ def _lock(stack: ExitStack, path: Path, *, seconds: float) -> int | None:
 
 
 def _lock_by_force(stack: ExitStack, groups_file: Path) -> int:
-    """Kills the groups. While one of their processes lives, and holds the lock, no other process can have got their ids."""
+    """Kills the groups. Their ids cannot have been reused: as long as one of their processes lives, the lock is held."""
     for group in map(int, groups_file.read_text().split()):
-        logger.warning("killing the process group %d of a worker that was killed", group)
+        logger.warning("killing process group %d of a killed worker", group)
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
     held = _lock(stack, groups_file, seconds=10)
     if held is None:
-        raise AnotherWorkerError(f"Task clusters of another worker hold {groups_file} and cannot be ended.")
+        raise AnotherWorkerError(f"Task clusters of another worker hold {groups_file} and could not be killed. End them by hand.")
     return held

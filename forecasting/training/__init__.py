@@ -1,1 +1,1 @@
-"""Trainings of models as rows of a queue: requests, claims, positions."""
+"""The training queue: requests, claims, positions."""

@@ -1,4 +1,4 @@
-"""Positions of trainings in the queue, and how long they will probably take, judged by the durations that were measured."""
+"""Positions of trainings in the queue, and their expected waits, estimated from past durations."""
 
 import math
 from collections.abc import Iterable
@@ -14,14 +14,14 @@ from forecasting.models.trainings import TrainingState
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where an active training stands, and when it will probably have ended."""
+    """The position of an active training, and when it will probably end."""
 
-    number: int = 0  # in the queue, from 1; 0 while it runs
-    expected_wait_s: int | None = None  # None before any training has been measured
+    number: int = 0  # in the queue, from 1; 0 if it runs
+    expected_wait_s: int | None = None  # None as long as no training has succeeded
 
 
 def positions_of(trainings: Iterable[Training | None]) -> dict[int, Position]:
-    """The positions of the active ones among these, by primary key. Two queries, none if nothing is active."""
+    """The positions of the active trainings among these, by primary key. Two queries; none if nothing is active."""
     active = [training for training in trainings if training and training.is_active]
     if not active:
         return {}
@@ -35,7 +35,7 @@ def positions_of(trainings: Iterable[Training | None]) -> dict[int, Position]:
 
 
 def _numbers(keys: list[int]) -> dict[int, int]:
-    """The positions of these waiting trainings, in the order of TrainingQuerySet.in_claim_order."""
+    """The positions of these queued trainings, in the order of TrainingQuerySet.in_claim_order."""
     query = """
         SELECT id, number FROM (
             SELECT id, row_number() OVER (ORDER BY priority DESC, created_at, id) AS number
@@ -51,9 +51,10 @@ def _numbers(keys: list[int]) -> dict[int, int]:
 
 
 def _expected_wait(training: Training, number: int, typical_s: float) -> int:
-    """Seconds until it ends: its own rest, or the rounds that TRAIN_WORKERS trainers need for it and those before it.
+    """Seconds until it ends. A running training needs what is left of it; a queued one waits for those before it.
 
-    Those that are being trained now count as half done. One that is not due yet waits for that first.
+    TRAIN_WORKERS trainers work through the queue in parallel, and running trainings count as half done. A training that is not
+    due yet waits at least until it is.
     """
     if not number:
         return round(typical_s * (1 - training.progress))

@@ -1,7 +1,7 @@
 """The training queue: claim, renew, finish and rescue trainings.
 
-A training is a row first and a doorbell second: both commit together, so that neither exists without the other. Who works on a row
-holds its `fence`; every later write asks for that fence, so that a process that was given up can change nothing any more.
+The row is the source of truth. The django-q2 task only wakes a worker; row and task commit together. Claiming a row raises its
+`fence`, and every later write requires that fence. A process that lost its claim can therefore change nothing any more.
 """
 
 import logging
@@ -25,22 +25,22 @@ RETRY_PAUSES = (timedelta(seconds=5), timedelta(seconds=30))  # before the secon
 logger = logging.getLogger(__name__)
 
 
-def ring() -> None:
-    """Rings for a trainer, which takes all that wait; it rings for the next trainer where more is due."""
+def wake_worker() -> None:
+    """Enqueues one task that drains the queue. It wakes the next worker itself if more trainings are due."""
     async_task("forecasting.background.tasks.drain_training_queue", cluster=CLUSTER)
 
 
-def ring_if_unheard() -> None:
-    """Rings where a training is due and no doorbell waits to be heard."""
+def wake_worker_if_needed() -> None:
+    """Wakes a worker if a training is due and no such task waits."""
     if Training.objects.claimable().exists() and not OrmQ.objects.filter(key=CLUSTER, lock__lte=Now()).exists():
-        ring()
+        wake_worker()
 
 
 def claim(*, by: str = "", among: Iterable[int] | None = None) -> Training | None:
-    """Takes the most urgent due training, of all or of those primary keys, before any work is done on it.
+    """Claims the most urgent due training, of all or of those with these primary keys; None if nothing is due.
 
-    Its fence and attempts are raised and a lease is granted, in one transaction; None where nothing is due. Where more is due
-    than this one, another trainer is rung for.
+    One transaction raises fence and attempts and grants a lease, before any work starts. If more trainings are due, it wakes
+    another worker.
     """
     due = Training.objects.claimable() if among is None else Training.objects.claimable().filter(pk__in=list(among))
     with transaction.atomic():
@@ -58,24 +58,24 @@ def claim(*, by: str = "", among: Iterable[int] | None = None) -> Training | Non
             progress=0.0,
         )
         training.refresh_from_db()
-        ring_if_unheard()
+        wake_worker_if_needed()
     logger.info("training claimed, attempt %d of %d", training.attempts, MAX_ATTEMPTS, extra=training.log_fields)
     return training
 
 
 def renew(training: Training) -> bool:
-    """Extends the lease; False when the training is no longer ours."""
+    """Extends the lease; False if the training is no longer ours."""
     return bool(_held(training).update(lease_expires_at=_lease()))
 
 
 def report(training: Training, *, stage: str, fraction: float, epoch: int | None = None, epochs: int | None = None) -> bool:
-    """Notes how far the work is and extends the lease; False when the training is no longer ours."""
-    far = {"stage": stage, "progress": fraction, "epoch": epoch, "epochs": epochs}
-    return bool(_held(training).update(**far, lease_expires_at=_lease()))
+    """Stores the progress and extends the lease; False if the training is no longer ours."""
+    progress = {"stage": stage, "progress": fraction, "epoch": epoch, "epochs": epochs}
+    return bool(_held(training).update(**progress, lease_expires_at=_lease()))
 
 
 def retry(training: Training, *, error: str) -> None:
-    """An attempt that may succeed another time has failed: back to the queue, or failed after the last attempt."""
+    """Ends an attempt after a transient error: requeues the training, or fails it after the last attempt."""
     if training.attempts >= MAX_ATTEMPTS:
         fail(training, error=f"{error} ({MAX_ATTEMPTS} attempts)")
         return
@@ -83,39 +83,39 @@ def retry(training: Training, *, error: str) -> None:
     with transaction.atomic():
         if not _requeue(training, not_before=Now() + pause, error=error):
             return
-        ring()
-    logger.warning("attempt %d failed, trying again: %s", training.attempts, error, extra=training.log_fields)
+        wake_worker()
+    logger.warning("attempt %d failed, it will be retried: %s", training.attempts, error, extra=training.log_fields)
 
 
 def postpone(training: Training, *, until: datetime, error: str) -> None:
-    """Back to the queue until what it needs can be had, `error` says why; the attempt is not counted."""
+    """Requeues a training until `until`, because `error`; the attempt does not count."""
     if _requeue(training, not_before=until, error=error, attempts=F("attempts") - 1):
-        logger.warning("training waits until %s: %s", until.isoformat(timespec="seconds"), error, extra=training.log_fields)
+        logger.warning("training postponed until %s: %s", until.isoformat(timespec="seconds"), error, extra=training.log_fields)
 
 
 def fail(training: Training, *, error: str) -> None:
-    """Ends a training that cannot succeed, with the reason."""
+    """Fails a training after a permanent error."""
     if _held(training).update(state=TrainingState.FAILED, error=error, finished_at=Now(), lease_expires_at=None):
         logger.error("training failed: %s", error, extra=training.log_fields)
 
 
 def fail_waiting(symbol: Symbol, *, error: str) -> None:
-    """Ends a training of the symbol that waits and could only fail, with the reason."""
+    """Fails the symbol's queued training, if any, because it could not succeed."""
     if Training.objects.queued().of([symbol]).update(state=TrainingState.FAILED, error=error, finished_at=Now()):
-        logger.error("training failed before its turn: %s", error, extra={"symbol": symbol.ticker})
+        logger.error("queued training failed before it started: %s", error, extra={"symbol": symbol.ticker})
 
 
 def release(training: Training) -> None:
-    """Gives a training back unharmed, because its worker stops: the attempt is not counted."""
+    """Requeues a training because its worker stops; the attempt does not count."""
     with transaction.atomic():
         if not _requeue(training, not_before=Now(), attempts=F("attempts") - 1):
             return
-        ring()
-    logger.info("training back in the queue: its worker stops", extra=training.log_fields)
+        wake_worker()
+    logger.info("training requeued: its worker stops", extra=training.log_fields)
 
 
 def cancel(training: Training, *, by: str) -> bool:
-    """Ends an active training at a person's wish; False when it had ended already. A trainer at work on it is stopped."""
+    """Cancels an active training at a user's request; False if it had already ended. Its trainer, if any, will be stopped."""
     cancelled = (
         Training.objects.active()
         .filter(pk=training.pk)
@@ -127,17 +127,17 @@ def cancel(training: Training, *, by: str) -> bool:
 
 
 def rescue() -> int:
-    """Takes trainings back whose lease ran out, and rings where work waits unrung; returns how many were taken back."""
+    """Takes back trainings with an expired lease, and wakes a worker if trainings are due; returns how many it took back."""
     return _take_back(Training.objects.expired(), error="The worker disappeared during the training.")
 
 
 def take_back(*, claimed_by: str, error: str) -> int:
-    """Takes back what a trainer held that is gone for certain, at once; the attempt is counted."""
+    """Takes back, at once, the trainings of a cluster that is certainly gone; their attempts count."""
     return _take_back(Training.objects.running().filter(claimed_by=claimed_by), error=error)
 
 
 def release_all(*, claimed_by: str) -> None:
-    """Gives back what a trainer held that was ended with its worker; the attempt is not counted."""
+    """Requeues the trainings of a cluster that was stopped with its worker; their attempts do not count."""
     for training in Training.objects.running().filter(claimed_by=claimed_by).select_related("symbol"):
         release(training)
 
@@ -147,7 +147,7 @@ def _take_back(lost: QuerySet[Training], *, error: str) -> int:
         rows = list(lost.select_for_update(skip_locked=True, of=("self",)).select_related("symbol"))
         for training in rows:
             retry(training, error=error)
-        ring_if_unheard()
+        wake_worker_if_needed()
     return len(rows)
 
 
@@ -162,5 +162,5 @@ def _held(training: Training) -> QuerySet[Training]:
 
 
 def _lease() -> Any:
-    """When a lease ends that is granted now, by the database's clock."""
+    """When a lease granted now expires, by the database's clock."""
     return Now() + timedelta(seconds=settings.LEASE_SECONDS)

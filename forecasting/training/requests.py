@@ -1,4 +1,4 @@
-"""Requests for trainings: one active training a symbol, however many ask, and reasons why none is started."""
+"""Requests for trainings: at most one active training per symbol, and the reasons why none is started."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,12 @@ from django.db import connection, transaction
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
 from forecasting.prices.suggestions import spellings
-from forecasting.training.queue import ring
+from forecasting.training.queue import wake_worker
 
 ROOM_LOCK = 0x524F4F4D
-FAILURE_REST = timedelta(hours=1)  # after a failed or cancelled training only a person starts another one sooner
+FAILURE_COOL_DOWN = timedelta(hours=1)  # after a failed or cancelled training; only a person can start the next one sooner
 
-MOST_MEANT = 3  # symbols that a refusal names as what may be meant
+MOST_SUGGESTIONS = 3  # symbols that the message about an unknown one suggests
 
 FULL = "the queue is full ({limit} waiting); try again later"
 
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 class QueueFullError(Exception):
-    """As many trainings wait as TRAIN_QUEUE_LIMIT allows."""
+    """The queue holds TRAIN_QUEUE_LIMIT trainings already."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """What stands between a symbol and its model: a version that serves, a training, or a reason why none was started."""
+    """A symbol's active version and active training, if any, and the reason why no training was started."""
 
     symbol: Symbol
     version: ModelVersion | None
@@ -40,22 +40,22 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """What became of a request for several symbols: how many trainings started, were under way, found no room; all by symbol."""
+    """Result of a request for several symbols: numbers of new, already active and refused trainings; all trainings by symbol."""
 
     started: int
-    under_way: int
+    active: int
     refused: int
     trainings: dict[int, Training]
 
 
 def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus]:
-    """Where each symbol stands; one without a model and without a training gets one. Constant number of queries."""
+    """Each symbol's status. A symbol with neither a model nor a training gets a training. Constant number of queries."""
     symbols = Symbol.objects.all().ensure(tickers)
-    # Trainings first: one that publishes between the two reads then shows as active or by its version, never as neither.
+    # Trainings first: one that publishes between the two queries is then seen as active, or as a version, never as neither.
     newest = {each.symbol_id: each for each in Training.objects.of(symbols).select_related("symbol").newest_per_symbol()}
     versions = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
     unknown = _unknown(symbols, now=now)
-    for symbol in unknown:  # whoever asked for it: it waits only to fail
+    for symbol in unknown:  # its queued training will fail, whoever requested it
         if symbol.pk in newest and newest[symbol.pk].state == TrainingState.QUEUED:
             del newest[symbol.pk]
     refusals = {symbol.pk: reason for symbol in symbols if (reason := _why_not(newest.get(symbol.pk), now=now))}
@@ -65,7 +65,7 @@ def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus
         for symbol in symbols
         if symbol.pk not in versions and symbol.pk not in refusals and not (symbol.pk in newest and newest[symbol.pk].is_active)
     ]
-    started = _request_in_room(missing, reason=TrainingReason.NEVER_TRAINED) if missing else {}
+    started = _request_within_limit(missing, reason=TrainingReason.NEVER_TRAINED) if missing else {}
     refusals |= {symbol.pk: FULL.format(limit=settings.TRAIN_QUEUE_LIMIT) for symbol in missing if symbol.pk not in started}
     return [
         ModelStatus(
@@ -80,22 +80,22 @@ def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus
 
 
 def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
-    """One active training for each symbol, by the symbol's primary key: the one under way, its priority raised, or a new one.
+    """Ensures one active training per symbol; returns them by the symbol's primary key.
 
-    Rows and doorbells commit together.
+    An active training stays; a higher priority replaces its own. Rows and the task that wakes a worker commit together.
     """
-    wanted = sorted(symbols, key=lambda symbol: symbol.pk)  # in one order, else two requests could wait for each other
+    wanted = sorted(symbols, key=lambda symbol: symbol.pk)  # always in the same order, to avoid deadlocks
     if not wanted:
         return {}
     with transaction.atomic():
         active = _locked_active(wanted)
-        while missing := [symbol for symbol in wanted if symbol.pk not in active]:  # again only where one ended meanwhile
+        while missing := [symbol for symbol in wanted if symbol.pk not in active]:  # repeats only if one has ended meanwhile
             rows = [Training(symbol=symbol, reason=reason, priority=PRIORITIES[reason]) for symbol in missing]
             Training.objects.bulk_create(rows, ignore_conflicts=True)
             active |= _locked_active(missing)
         urgent = Training.objects.filter(pk__in=[each.pk for each in active.values()]).queued()
         urgent.filter(priority__lt=PRIORITIES[reason]).update(priority=PRIORITIES[reason], reason=reason)
-        ring()
+        wake_worker()
         trainings = {each.symbol_id: each for each in Training.objects.of(wanted).active().select_related("symbol")}
     for training in trainings.values():
         logger.info("training requested: %s", reason.label, extra=training.log_fields)
@@ -103,35 +103,35 @@ def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, T
 
 
 def request_base(*, reason: TrainingReason) -> Training:
-    """The active training of the base model, or a new one, with its doorbell."""
+    """The active training of the base model, or a new one."""
     with transaction.atomic():
         Training.objects.bulk_create([Training(symbol=None, reason=reason, priority=PRIORITIES[reason])], ignore_conflicts=True)
-        ring()
+        wake_worker()
         training = Training.objects.active().filter(symbol=None).latest("created_at")
     logger.info("training requested: %s", reason.label, extra=training.log_fields)
     return training
 
 
-def request_unless_resting(symbols: Iterable[Symbol], *, reason: TrainingReason, now: datetime) -> dict[int, Training]:
-    """As `request`, but for symbols whose last training failed or was cancelled not long ago."""
+def request_unless_cooling_down(symbols: Iterable[Symbol], *, reason: TrainingReason, now: datetime) -> dict[int, Training]:
+    """Like `request`, but skips symbols whose last training failed or was cancelled within FAILURE_COOL_DOWN."""
     wanted = list(symbols)
     newest = {training.symbol_id: training for training in Training.objects.of(wanted).newest_per_symbol()}
     return request([each for each in wanted if not _why_not(newest.get(each.pk), now=now)], reason=reason)
 
 
 def request_many(symbols: Iterable[Symbol]) -> Requested:
-    """A person asks for trainings: those under way become urgent, new ones start as far as the queue has room."""
+    """Requests trainings for a person: active ones become urgent, new ones start as long as the queue has room."""
     wanted = list(symbols)
-    under_way = set(Training.objects.active().of(wanted).values_list("symbol_id", flat=True))
-    new = [symbol for symbol in wanted if symbol.pk not in under_way]
-    trainings = request([symbol for symbol in wanted if symbol.pk in under_way], reason=TrainingReason.REQUESTED)
-    started = _request_in_room(new, reason=TrainingReason.REQUESTED) if new else {}
+    active = set(Training.objects.active().of(wanted).values_list("symbol_id", flat=True))
+    new = [symbol for symbol in wanted if symbol.pk not in active]
+    trainings = request([symbol for symbol in wanted if symbol.pk in active], reason=TrainingReason.REQUESTED)
+    started = _request_within_limit(new, reason=TrainingReason.REQUESTED) if new else {}
     refused = len(new) - len(started)
-    return Requested(started=len(started), under_way=len(under_way), refused=refused, trainings=trainings | started)
+    return Requested(started=len(started), active=len(active), refused=refused, trainings=trainings | started)
 
 
 def request_one(ticker: str) -> Training:
-    """A person asks for a training: the symbol's active one, its priority raised, or a new one. Raises QueueFullError."""
+    """Requests one training for a person: the symbol's active one, now urgent, or a new one. Raises QueueFullError."""
     (symbol,) = Symbol.objects.all().ensure([ticker])
     requested = request_many([symbol])
     if requested.refused:
@@ -140,17 +140,17 @@ def request_one(ticker: str) -> Training:
 
 
 def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
-    """The symbols' active trainings, by symbol, which cannot end until our transaction does."""
+    """The symbols' active trainings, by symbol; locked, so that they cannot end before our transaction does."""
     rows = Training.objects.active().of(symbols).order_by("symbol_id").select_for_update(of=("self",))
     return {training.symbol_id: training for training in rows}
 
 
 @transaction.atomic
-def _request_in_room(symbols: Sequence[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
-    """Requests a training for as many of these, in their order, as the queue has room for; by the symbol's primary key.
+def _request_within_limit(symbols: Sequence[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
+    """Requests trainings for as many of these, in their order, as TRAIN_QUEUE_LIMIT allows; by the symbol's primary key.
 
-    Trainings that nobody waits for, because the model is only old, take no room. Requests at the same moment go one after the
-    other, else they would take the same room.
+    Retrainings that nobody waits for do not count towards the limit. A lock serialises concurrent requests: together they could
+    exceed it.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROOM_LOCK])
@@ -160,27 +160,27 @@ def _request_in_room(symbols: Sequence[Symbol], *, reason: TrainingReason) -> di
 
 
 def _unknown(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, str]:
-    """Those that the price source does not know and that have no bars, with its words and what may be meant. Two queries if any."""
+    """Symbols without bars that the price source does not know, with its message and suggestions. Two queries if there are any."""
     unknown = [symbol for symbol in symbols if symbol.was_unknown(now=now)]
     if not unknown:
         return {}
     with_bars = set(Symbol.objects.filter(pk__in=[symbol.pk for symbol in unknown]).with_bars().values_list("pk", flat=True))
     without = [symbol for symbol in unknown if symbol.pk not in with_bars]
     known = list(Symbol.objects.like(symbol.ticker for symbol in without).values_list("ticker", flat=True))
-    return {symbol: symbol.upstream_reason + _perhaps(symbol.ticker, known) for symbol in without}
+    return {symbol: symbol.upstream_reason + _suggestions(symbol.ticker, known) for symbol in without}
 
 
-def _perhaps(ticker: str, known: Iterable[str]) -> str:
-    """What may be meant instead: symbols that we have bars of, else another spelling, unless the prices are made up."""
+def _suggestions(ticker: str, known: Iterable[str]) -> str:
+    """What may be meant instead: symbols with stored bars, else other spellings, unless prices are simulated."""
     possible = spellings(ticker)
     ours = [other for other in known if other in possible or other.startswith(f"{ticker}.")]
     meant = ours or ([] if settings.PRICE_SOURCE == "sample" else possible)
-    return f" (perhaps {' or '.join(meant[:MOST_MEANT])})" if meant else ""
+    return f" (perhaps {' or '.join(meant[:MOST_SUGGESTIONS])})" if meant else ""
 
 
 def _why_not(newest: Training | None, *, now: datetime) -> str:
-    """Why no training is started by itself: the last one failed, or was cancelled, not long ago."""
-    if newest is None or newest.finished_at is None or now - newest.finished_at >= FAILURE_REST:
+    """Why no training starts automatically: the last one failed or was cancelled within FAILURE_COOL_DOWN."""
+    if newest is None or newest.finished_at is None or now - newest.finished_at >= FAILURE_COOL_DOWN:
         return ""
     if newest.state == TrainingState.CANCELLED:
         return "the last one was cancelled"

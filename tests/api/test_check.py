@@ -49,7 +49,7 @@ def test_a_symbol_without_a_model_starts_its_training(post: Send) -> None:
     }
 
 
-def test_the_doorbell_of_a_started_training_is_rung(post: Send) -> None:
+def test_starting_a_training_wakes_a_worker(post: Send) -> None:
     post("check", {"symbols": ["BBAS3.SA"]})
     assert [(each.key, each.func()) for each in OrmQ.objects.all()] == [
         ("training", "forecasting.background.tasks.drain_training_queue")
@@ -152,7 +152,7 @@ def test_each_symbol_gets_its_own_answer_in_the_order_of_the_request(post: Send)
     ]
 
 
-@pytest.mark.parametrize("state", ["candidate", "retired", "rejected"])
+@pytest.mark.parametrize("state", ["retired", "rejected"])
 def test_a_version_that_does_not_serve_does_not_count(post: Send, state: str) -> None:
     make_version(make_symbol(), state=state)
     (answer,) = post("check", {"symbols": ["SAMPLE1"]})

@@ -37,7 +37,7 @@ def test_a_retraining_is_initiated(post: Send) -> None:
     }
 
 
-def test_its_doorbell_is_rung(post: Send) -> None:
+def test_it_wakes_a_worker(post: Send) -> None:
     post("retrain", {"symbol": "SAMPLE1"}, status=202)
     assert [each.key for each in OrmQ.objects.all()] == ["training"]
 

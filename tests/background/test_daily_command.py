@@ -1,4 +1,4 @@
-"""`manage.py daily`: once a date, or only told."""
+"""`manage.py daily`: runs once per date, or only shows the plan."""
 
 import io
 from datetime import timedelta
@@ -25,16 +25,16 @@ def daily(*words: str) -> str:
 def test_it_does_the_job_of_a_date_once() -> None:
     yesterday = timezone.localdate() - timedelta(days=1)
     assert daily("--date", str(yesterday)) == f"Daily job of {yesterday}: done.\n"
-    assert daily("--date", str(yesterday)) == f"Daily job of {yesterday}: done already.\n"
+    assert daily("--date", str(yesterday)) == f"Daily job of {yesterday}: already done.\n"
     assert list(JobRun.objects.values_list("date", "state")) == [(yesterday, JobState.SUCCEEDED)]
 
 
-def test_a_date_that_has_not_come_is_refused() -> None:
+def test_a_future_date_is_refused() -> None:
     with pytest.raises(CommandError, match="--date 2999-01-01 has not come yet"):
         daily("--date", "2999-01-01")
 
 
-def test_a_dry_run_tells_what_would_be_done_and_does_nothing(settings: Settings) -> None:
+def test_a_dry_run_shows_the_plan_and_changes_nothing(settings: Settings) -> None:
     settings.KEEP_VERSIONS = 1
     symbol = make_symbol()
     bars = add_bars(symbol)
@@ -45,14 +45,14 @@ def test_a_dry_run_tells_what_would_be_done_and_does_nothing(settings: Settings)
     before = (Training.objects.count(), PriceBar.objects.count(), Forecast.objects.scored().count())
     assert daily("--dry-run").splitlines() == [
         f"Run of {timezone.localdate()}: none yet.",
-        "Prices of 1 symbols would be brought up to date.",
-        "Forecasts of 1 sessions that have happened would be scored.",
+        "Prices of 1 symbols would be synced.",
+        "1 due forecasts would be scored.",
         "1 symbols would be forecast; 0 of them have a forecast from their newest bar.",
-        "Retrained because of performance lost: 0.",
-        "Retrained because of data revised: 0.",
-        "Retrained because of too old: 1 (SAMPLE1).",
-        "The base model would not be trained again.",
-        "Files of 1 old versions would be given up, 0 folders removed.",
+        "Symbols to retrain (performance lost): 0.",
+        "Symbols to retrain (data revised): 0.",
+        "Symbols to retrain (too old): 1 (SAMPLE1).",
+        "The base model would not be retrained.",
+        "Files of 1 old versions and 0 orphaned folders would be removed.",
     ]
     assert (Training.objects.count(), PriceBar.objects.count(), Forecast.objects.scored().count()) == before
     assert not JobRun.objects.exists()

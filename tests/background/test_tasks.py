@@ -1,8 +1,9 @@
-"""What django-q2 runs: the daily job once a date whatever happens, schedules once whoever starts, late refreshes."""
+"""The tasks of django-q2: the daily job runs once per date, schedules exist once, late refreshes are independent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.scheduler import scheduler
+from django_q.tasks import async_task
 from pytest_django import Settings
 
 from forecasting import market
@@ -20,6 +22,8 @@ from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import VersionState
+from forecasting.runtime import heartbeat
+from forecasting.training import queue as training_queue
 from tests.factories import make_forecast, make_restatement, make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, generated_bars, rate_limited
 from tests.racing import at_once
@@ -33,7 +37,7 @@ NOW = datetime(2024, 6, 28, 22, tzinfo=UTC)  # New York has closed
 
 @pytest.fixture(autouse=True)
 def folder(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    """The folder of the CSV source, which is configured."""
+    """The folder of the CSV source, which the settings select."""
     settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path / "prices"
     settings.PRICE_DIR.mkdir()
     market.price_source.cache_clear()
@@ -56,7 +60,7 @@ def modelled(symbol: Symbol, *, trained_days_ago: int = 1, **values: Any) -> Mod
 
 
 def report_of_a_run() -> dict[str, Any]:
-    """Of a daily job that was done in one slice."""
+    """The report of a daily job that finished in one task."""
     report: dict[str, Any] = {}
     assert all(step.do(report, NOW) for step in daily.PLAN)
     return report
@@ -91,7 +95,7 @@ def test_it_forecasts_more_symbols_than_fit_into_one_batch(folder: Path, monkeyp
     assert report_of_a_run()["forecasts"] == Forecast.objects.count() == 5
 
 
-def test_it_scores_what_has_happened(folder: Path) -> None:
+def test_it_scores_due_forecasts(folder: Path) -> None:
     symbol = listed(folder, "AAA")
     make_forecast(make_version(symbol), THURSDAY)
     assert report_of_a_run()["scored"] == 1
@@ -107,7 +111,7 @@ def test_it_requests_retraining_of_old_models_only(folder: Path) -> None:
     assert (training.symbol, training.reason) == (old, TrainingReason.TOO_OLD)
 
 
-def test_it_does_not_request_the_retraining_of_what_the_source_no_longer_knows(folder: Path) -> None:
+def test_it_does_not_request_the_retraining_of_a_symbol_that_the_source_no_longer_knows(folder: Path) -> None:
     modelled(listed(folder, "AAA"), trained_days_ago=16)
     (folder / "AAA.csv").unlink()
     assert report_of_a_run()["retrainings"] == 0
@@ -124,7 +128,7 @@ def test_the_age_of_an_old_model_is_a_setting(folder: Path, settings: Settings) 
     assert report_of_a_run()["retrainings"] == 1
 
 
-def test_a_failing_symbol_does_not_keep_the_others(folder: Path) -> None:
+def test_a_failing_symbol_does_not_stop_the_others(folder: Path) -> None:
     modelled(listed(folder, "BBB"))
     missing = make_symbol("AAA")
     broken = make_version(listed(folder, "CCC"))
@@ -160,7 +164,7 @@ def test_the_daily_job_keeps_a_report(folder: Path) -> None:
 def test_the_daily_job_is_done_once_a_date(folder: Path) -> None:
     tasks.daily_job()
     listed(folder, "AAA")
-    assert tasks.daily_job() == "done already"
+    assert tasks.daily_job() == "already done"
     assert not PriceBar.objects.exists()
 
 
@@ -170,7 +174,7 @@ def test_yesterdays_run_does_not_count_for_today() -> None:
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.FAILED], ids=["killed", "failed"])
-def test_a_run_that_did_not_end_well_is_made_up_for(folder: Path, state: JobState) -> None:
+def test_a_run_that_was_killed_or_failed_is_continued(folder: Path, state: JobState) -> None:
     listed(folder, "AAA")
     JobRun.objects.create(job="daily", date=timezone.localdate(), state=state, error="ValueError: it broke")
     assert tasks.daily_job() == "done"
@@ -194,10 +198,10 @@ def test_a_run_that_fails_says_why_and_the_next_one_succeeds(folder: Path) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_under_way_elsewhere_is_left_to_it() -> None:
+def test_a_run_in_progress_elsewhere_is_left_to_it() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [daily.DAILY_LOCK])
-        assert at_once([tasks.daily_job]) == ["under way elsewhere"]
+        assert at_once([tasks.daily_job]) == ["in progress elsewhere"]
         assert not JobRun.objects.exists()
         cursor.execute("SELECT pg_advisory_unlock(%s)", [daily.DAILY_LOCK])
     assert at_once([tasks.daily_job]) == ["done"]
@@ -220,7 +224,7 @@ def schedules() -> list[tuple[str, str, str | None]]:
 
 WANTED = [
     ("daily job", "forecasting.background.tasks.daily_job", "0 3 * * *"),
-    ("daily job again, where it failed", "forecasting.background.tasks.resume_daily_job", None),
+    ("daily job again, if it failed", "forecasting.background.tasks.resume_daily_job", None),
 ]
 
 
@@ -244,7 +248,7 @@ def test_the_daily_job_follows_its_hour(settings: Settings) -> None:
     assert [cron for _, _, cron in schedules()] == ["0 21 * * *", None]
 
 
-def test_a_schedule_that_somebody_doubled_is_single_again() -> None:
+def test_a_duplicate_schedule_is_removed() -> None:
     tasks.ensure_schedules()
     for schedule in Schedule.objects.all():
         schedule.pk = None
@@ -268,7 +272,7 @@ def test_a_schedule_that_is_due_becomes_a_task() -> None:
     assert sorted(task.func() for task in OrmQ.objects.filter(key="short")) == sorted(func for _, func, _ in WANTED)
 
 
-def test_a_worker_that_starts_asks_for_the_job_of_today() -> None:
+def test_a_worker_that_starts_enqueues_the_job_of_today() -> None:
     daily.request()
     (task,) = OrmQ.objects.all()
     assert task.func() == "forecasting.background.tasks.daily_job"
@@ -277,11 +281,11 @@ def test_a_worker_that_starts_asks_for_the_job_of_today() -> None:
 # Slices
 
 
-def test_a_long_sync_goes_on_in_the_next_slice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_sync_continues_in_the_next_task(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = listed(folder, "AAA"), listed(folder, "BBB")
     monkeypatch.setattr(daily, "SLICE_SECONDS", -1)
     JobRun.objects.create(job="daily", date=timezone.localdate(), report={"symbols": 1, "last_symbol": first.pk})
-    assert tasks.daily_job() == "goes on"
+    assert tasks.daily_job() == "not finished"
     (task,) = OrmQ.objects.all()
     assert task.func() == "forecasting.background.tasks.daily_job"
     monkeypatch.undo()
@@ -304,7 +308,7 @@ def test_a_rate_limit_ends_the_sync(settings: Settings) -> None:
     assert "forecasts" in report
 
 
-def test_a_sync_that_the_price_source_ended_goes_on_once_it_may_be_asked_again(settings: Settings) -> None:
+def test_a_sync_that_the_price_source_ended_resumes_once_it_may_be_asked_again(settings: Settings) -> None:
     first, second = make_symbol("AAA"), make_symbol("BBB")
     with FakeYahoo() as yahoo:
         settings.PRICE_SOURCE, settings.YAHOO_URL = "yahoo", yahoo.url
@@ -348,7 +352,7 @@ def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:
 # Other tasks
 
 
-def test_a_late_refresh_is_made_up_for_symbol_by_symbol(folder: Path) -> None:
+def test_a_late_refresh_syncs_each_symbol_even_if_another_one_fails(folder: Path) -> None:
     unknown, known = make_symbol("AAA"), listed(folder, "BBB")
     assert tasks.sync_symbols([unknown.pk, known.pk]) == 1
     assert PriceBar.objects.of(known).exists()
@@ -357,6 +361,30 @@ def test_a_late_refresh_is_made_up_for_symbol_by_symbol(folder: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_doorbell_that_finds_nothing_is_answered_at_once() -> None:
+def test_a_woken_worker_that_finds_nothing_due_returns_at_once() -> None:
     make_training(make_symbol(), not_before=timezone.now() + timedelta(hours=1))
     assert tasks.drain_training_queue() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "task"),
+    [
+        ("forecasting.tasks.daily_job", tasks.daily_job),
+        ("forecasting.tasks.drain_training_queue", tasks.drain_training_queue),
+        ("forecasting.tasks.resume_daily_job", tasks.resume_daily_job),
+        ("forecasting.tasks.sync_symbols", tasks.sync_symbols),
+        ("stockpred.pulse.answer", heartbeat.answer_ping),
+    ],
+)
+def test_a_task_that_an_earlier_release_queued_still_runs(path: str, task: Callable[..., object]) -> None:
+    async_task(path)
+    (queued,) = OrmQ.objects.all()
+    assert locate(queued.func()) is task  # the way the library finds it
+
+
+def test_the_tasks_that_this_release_queues_exist() -> None:
+    training_queue.wake_worker()
+    daily.request()
+    tasks.ensure_schedules()
+    paths = [task.func() for task in OrmQ.objects.all()] + [func for _, func, _ in schedules()] + [heartbeat.PING]
+    assert all(callable(locate(path)) for path in paths)

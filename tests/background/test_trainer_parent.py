@@ -1,4 +1,4 @@
-"""The trainer process is held to its limits."""
+"""The trainer process is stopped if it exceeds its limits."""
 
 import os
 
@@ -24,18 +24,18 @@ def attempt() -> Training:
     return training
 
 
-def test_a_trainer_that_needs_too_much_memory_is_ended_with_that_reason(settings: Settings) -> None:
+def test_a_trainer_that_needs_too_much_memory_is_stopped_with_that_reason(settings: Settings) -> None:
     settings.TRAIN_MEMORY_MB = 60  # less than TensorFlow alone
     training = attempt()
     assert (training.state, training.error) == ("queued", "The trainer needed more than 60 MB of memory.")
 
 
-def test_a_trainer_that_takes_too_long_is_ended_with_that_reason(settings: Settings) -> None:
+def test_a_trainer_that_takes_too_long_is_stopped_with_that_reason(settings: Settings) -> None:
     settings.TRAIN_TIME_LIMIT = 0
     training = attempt()
     assert (training.state, training.error) == ("queued", "The training took longer than 0 s.")
 
 
-def test_the_memory_of_a_process_is_known_and_that_of_none_is_nothing() -> None:
+def test_the_memory_of_a_process_is_known_and_without_a_process_it_is_zero() -> None:
     assert resident_mb(os.getpid()) > 20
     assert resident_mb(2**22 + 1) == 0

@@ -1,4 +1,4 @@
-"""The worker with its real clusters and trainers: trainings get done, and what works is left alone. See also the fault suite."""
+"""The worker with real clusters and trainers: trainings succeed, and healthy clusters keep running. See also tests/chaos."""
 
 import os
 import signal
@@ -50,23 +50,23 @@ def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -
     assert artifacts.read(models_root() / version.folder, version.artifact_files)
     assert (training.attempts, training.progress, version.data_end) == (1, 1.0, last)
     assert JobRun.objects.get().date == timezone.localdate()
-    assert {"daily job", "daily job again, where it failed"} == set(Schedule.objects.values_list("name", flat=True))
+    assert {"daily job", "daily job again, if it failed"} == set(Schedule.objects.values_list("name", flat=True))
     assert process_ids(tmp_path) == []
 
 
-def test_clusters_that_answer_are_left_alone_and_a_second_worker_is_refused(tmp_path: Path) -> None:
+def test_clusters_that_answer_keep_running_and_a_second_worker_is_refused(tmp_path: Path) -> None:
     with started("worker", tmp_path, HEARTBEAT_SECONDS="1", HANG_SECONDS="10"):
         assert wait_for(lambda: len(leaders(tmp_path)) == 2, seconds=60)
         clusters = leaders(tmp_path)
         with started("worker", tmp_path) as second:
             assert wait_for(lambda: second.ended() is not None, seconds=60)
             assert second.ended() == 1
-        assert "already; stop it" in (tmp_path / "worker.log").read_text()
+        assert "Another worker already runs" in (tmp_path / "worker.log").read_text()
         assert leaders(tmp_path) == clusters
     assert process_ids(tmp_path) == []
 
 
-def test_a_cluster_that_ends_again_and_again_is_started_less_and_less_often(tmp_path: Path) -> None:
+def test_a_cluster_that_keeps_ending_is_restarted_after_longer_and_longer_pauses(tmp_path: Path) -> None:
     ends: list[float] = []
 
     def fall_again() -> bool:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 
 def main() -> int:
-    """The exit status: 0 where every oracle held and every limit was kept."""
+    """The exit status: 0 if all invariants held and no limit was exceeded."""
     arguments = _arguments()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     os.environ["ENABLE_LOGS"] = "False"
@@ -25,35 +25,35 @@ def main() -> int:
     trials = suite.short_form(cases) if arguments.short else suite.long_form(cases, factor=arguments.count)
     page.print(f"{len(trials)} trials of {len(cases)} faults, {arguments.jobs} at a time")
     began = time.monotonic()
-    outcomes = []
-    for outcome in suite.run(trials, at_once=arguments.jobs):
-        outcomes.append(outcome)
-        state = "; ".join(outcome.problems) or "held"
-        page.print(f"  {outcome.trial.case.number:2} {outcome.trial.case.fault}, {outcome.trial.count} times: {state}")
-    page.print(table(outcomes))
-    failed = [outcome for outcome in outcomes if outcome.problems]
-    page.print(f"{time.monotonic() - began:.0f} s in all, {len(failed)} of {len(outcomes)} trials failed")
-    for outcome in failed:
-        page.print(f"logs of {outcome.trial.case.fault}: {outcome.folder}")
+    results = []
+    for result in suite.run(trials, at_once=arguments.jobs):
+        results.append(result)
+        state = "; ".join(result.problems) or "passed"
+        page.print(f"  {result.trial.case.number:2} {result.trial.case.fault}, {result.trial.count} times: {state}")
+    page.print(table(results))
+    failed = [result for result in results if result.problems]
+    page.print(f"{time.monotonic() - began:.0f} s in all, {len(failed)} of {len(results)} trials failed")
+    for result in failed:
+        page.print(f"logs of {result.trial.case.fault}: {result.folder}")
     return 1 if failed else 0
 
 
-def table(outcomes: list[Any]) -> Table:
-    """A row for everything that was measured."""
+def table(results: list[Any]) -> Table:
+    """A table with one row per measurement."""
     shown = Table()
     for heading in ("fault", "timings", "times", "trainings", "visible", "n", "median", "longest", "limit", "samples/s", "seconds"):
         shown.add_column(heading, justify="left" if heading in ("fault", "visible", "timings") else "right")
-    for outcome in outcomes:
-        trial = outcome.trial
+    for result in results:
+        trial = result.trial
         first = [
             f"{trial.case.number} {trial.case.fault}",
             "fast" if trial.fast else "default",
             str(trial.count),
-            str(outcome.trainings),
+            str(result.trainings),
         ]
-        last = [str(outcome.samples_per_second), f"{outcome.seconds:.0f}"]
+        last = [str(result.samples_per_second), f"{result.seconds:.0f}"]
         by_what: dict[str, list[dict[str, Any]]] = {}
-        for each in outcome.measured:
+        for each in result.measured:
             by_what.setdefault(each["what"], []).append(each)
         for what, all_of_it in by_what.items():
             seconds = sorted(each["seconds"] for each in all_of_it)
@@ -68,9 +68,9 @@ def table(outcomes: list[Any]) -> Table:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("cases", nargs="*", type=int, help="numbers of faults; all by default")
-    parser.add_argument("--count", type=float, default=1.0, help="how often, as a share of the whole form")
-    parser.add_argument("--jobs", type=int, default=4, help="trials at the same time")
-    parser.add_argument("--short", action="store_true", help="the form that the tests run")
+    parser.add_argument("--count", type=float, default=1.0, help="factor for the number of repetitions")
+    parser.add_argument("--jobs", type=int, default=4, help="parallel trials")
+    parser.add_argument("--short", action="store_true", help="the short form, as the tests run it")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Faults of the task clusters and of the worker that watches over them: killed, headless, off for days, with a wrong clock."""
+"""Faults of the task clusters and of their worker: processes killed, worker down for days, wrong clocks."""
 
 import time
 from datetime import timedelta
@@ -16,7 +16,7 @@ from forecasting.runtime.processes import ProcessGroup, wait_for
 from tests.chaos.processes import descendants, is_dead, is_gone, kill, parent
 from tests.chaos.site import (
     FAULTY,
-    LOOK_SECONDS,
+    POLL_SECONDS,
     TICKERS,
     Site,
     is_being_fitted,
@@ -27,7 +27,7 @@ HOUR = 3600
 
 
 def killed_busy_process(site: Site, count: int) -> None:
-    """Case 2: kill -9 of the cluster's process that a training's task runs in."""
+    """Case 2: kill -9 of the cluster process that runs the training's task."""
     with site.worker():
         for number in range(count):
             training = _being_fitted(site, number)
@@ -39,7 +39,7 @@ def killed_busy_process(site: Site, count: int) -> None:
 
 
 def _being_fitted(site: Site, number: int) -> Training:
-    """One training of three, while a trainer works on it."""
+    """Requests three trainings; returns one while its trainer works on it."""
     first = 3 * number % (len(TICKERS) - 3)
     trainings = site.request(TICKERS[first : first + 3])
     found: list[Training] = []
@@ -48,7 +48,7 @@ def _being_fitted(site: Site, number: int) -> Training:
         found[:] = [training for training in trainings if is_being_fitted(training)]
         return bool(found)
 
-    assert wait_for(look, seconds=180, every_s=LOOK_SECONDS), f"none of {trainings} is being fitted"
+    assert wait_for(look, seconds=180, every_s=POLL_SECONDS), f"none of {trainings} is being fitted"
     return found[0]
 
 
@@ -57,7 +57,7 @@ def _runs_or_has_succeeded(training: Training, *, after_fence: int) -> bool:
 
 
 def killed_idle_process(site: Site, count: int) -> None:
-    """Case 3: kill -9 of idle processes, which leaves a lock of the cluster's own queue locked for good."""
+    """Case 3: kill -9 of idle processes, which leaves a lock of the cluster's internal queue locked forever."""
     with site.worker():
         for number in range(count):
             clusters = site.until_clusters_run()
@@ -68,21 +68,21 @@ def killed_idle_process(site: Site, count: int) -> None:
                 kill(pid)
             if name == "training":
                 (training,) = site.request([TICKERS[number % len(TICKERS)]])
-                site.within(180, "the training queue moves again", partial(_waits_no_more, training))
+                site.within(180, "the training queue moves again", partial(_has_left_the_queue, training))
                 site.settle()
             else:
-                for _ in range(2):  # one of them is taken by the cluster that hangs
+                for _ in range(2):  # the hanging cluster dequeues one of them
                     async_task("forecasting.background.tasks.sync_symbols", [])
                 site.within(180, "the queue of short tasks moves again", lambda: not OrmQ.objects.filter(key="short").exists())
 
 
 def _until_idle(site: Site) -> None:
-    """No task is under way, no trainer lives."""
+    """Waits until no task is in progress and no trainer lives."""
     assert wait_for(lambda: not OrmQ.objects.filter(key__in=["short", "training"]).exists(), seconds=60)
     assert wait_for(lambda: not site.pids("trainer"), seconds=60)
 
 
-def _waits_no_more(training: Training) -> bool:
+def _has_left_the_queue(training: Training) -> bool:
     training.refresh_from_db()
     return training.state != TrainingState.QUEUED
 
@@ -92,7 +92,7 @@ def _any_runs(trainings: list[Training]) -> bool:
 
 
 def killed_main_processes(site: Site, count: int) -> None:
-    """Case 4: kill -9 of a cluster's main process, then of the worker itself, beside which a new one is started at once."""
+    """Case 4: kill -9 of a cluster's main process, then of the worker itself; a new worker starts at once."""
     for number in range(count):
         with site.worker() as worker:
             training = _being_fitted(site, number)
@@ -121,7 +121,7 @@ def _kill_the_worker(site: Site, worker: ProcessGroup, training: Training) -> No
 
 
 def wrong_clocks(site: Site, count: int) -> None:
-    """Case 11: two machines whose clocks are an hour off, one either way."""
+    """Case 11: two machines whose clocks are an hour off, one fast, one slow."""
     fast = site.worker("fast", **FAULTY, CLOCK_OFFSET=str(HOUR))
     slow = site.worker("slow", **FAULTY, CLOCK_OFFSET=str(-HOUR))
     with fast, slow:
@@ -130,7 +130,7 @@ def wrong_clocks(site: Site, count: int) -> None:
         site.within(60, "the daily job is done", lambda: JobRun.objects.filter(state=JobState.SUCCEEDED).exists())
         for number in range(count):
             trainings = site.request(TICKERS[6 * number % 90 :][:6])
-            site.within(60, "a training is taken", partial(_any_runs, trainings))
+            site.within(60, "a training is claimed", partial(_any_runs, trainings))
             site.settle()
     stolen = site.rows().exclude(state=TrainingState.SUCCEEDED, attempts=1)
     site.expect(not stolen.exists(), f"leases were stolen: {list(stolen.values('state', 'attempts', 'error'))}")
@@ -138,7 +138,7 @@ def wrong_clocks(site: Site, count: int) -> None:
 
 
 def off_for_days(site: Site, count: int) -> None:
-    """Case 12: the worker was off for five days."""
+    """Case 12: the worker was down for five days."""
     days = timedelta(days=5)
     for _ in range(count):
         with site.worker():
@@ -150,16 +150,16 @@ def off_for_days(site: Site, count: int) -> None:
         with site.worker():
             caught_up = JobRun.objects.exclude(date__in=before)
             site.within(60, "the daily job is done", caught_up.filter(state=JobState.SUCCEEDED).exists)
-            # The schedule of the five days is looked at half a minute after the start.
+            # The scheduler looks at the missed schedules half a minute after the start.
             assert wait_for(lambda: not Schedule.objects.filter(next_run__lt=timezone.now()).exists(), seconds=90)
             assert wait_for(lambda: not OrmQ.objects.filter(key="short").exists(), seconds=60)
-        site.expect(caught_up.count() == 1, f"{caught_up.count()} daily jobs were made up for")
+        site.expect(caught_up.count() == 1, f"{caught_up.count()} daily jobs ran after the start")
         _expect_one_daily_job_a_date(site, caught_up)
         JobRun.objects.all().delete()
 
 
 def _expect_one_daily_job_a_date(site: Site, runs: QuerySet[JobRun]) -> None:
-    """Of all the tasks that a start or the schedule brought, one a date did the work."""
+    """Of all daily job tasks, whether from a start or the schedule, exactly one per date did the work."""
     done = [task for task in Success.objects.filter(func="forecasting.background.tasks.daily_job") if task.result == "done"]
     dates = runs.filter(state=JobState.SUCCEEDED).count()
     site.expect(len(done) == dates, f"{len(done)} daily jobs were done for {dates} dates")

@@ -1,4 +1,4 @@
-"""Many at once: clients who ask for the same symbols, machines that share one queue."""
+"""Concurrency: clients that ask for the same symbols, machines that share one queue."""
 
 import http.client
 import threading
@@ -9,7 +9,7 @@ from django.db import connection
 
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
-from tests.chaos.site import LOOK_SECONDS, TICKERS, Site
+from tests.chaos.site import POLL_SECONDS, TICKERS, Site
 
 CLIENTS, SYMBOLS = 64, 20
 IDLE_SECONDS = 5.0
@@ -44,7 +44,7 @@ def same_symbols(site: Site, count: int) -> None:
 
 
 def shared_queue(site: Site, count: int) -> None:
-    """Case 15: two workers share `count` trainings; each is done once, and none is idle while work waits."""
+    """Case 15: two workers share `count` trainings. Each training runs once, and no worker is idle while trainings wait."""
     with site.worker("one"), site.worker("two"):
         for name in ("one", "two"):
             site.until_clusters_run(name=name)
@@ -59,15 +59,15 @@ def shared_queue(site: Site, count: int) -> None:
         watch.join()
     took = time.monotonic() - began
     again = site.rows().exclude(state=TrainingState.SUCCEEDED, attempts=1)
-    site.expect(not again.exists(), f"not done once: {list(again.values('state', 'attempts', 'error'))}")
+    site.expect(not again.exists(), f"not done exactly once: {list(again.values('state', 'attempts', 'error'))}")
     site.note(f"{count} trainings by two workers", took, 20 + 5 * count)
-    site.note("the longest time that one was idle while work waited", longest[0], IDLE_SECONDS)
+    site.note("longest time that a worker was idle while trainings waited", longest[0], IDLE_SECONDS)
 
 
 def _longest_idleness(stop: threading.Event, longest: list[float]) -> None:
-    """The longest time for which work waited and fewer than two trainings ran."""
+    """Records the longest time for which trainings waited and fewer than two ran."""
     since: float | None = None
-    while not stop.wait(LOOK_SECONDS):
+    while not stop.wait(POLL_SECONDS):
         with connection.cursor() as cursor:
             cursor.execute(STATES)
             waiting, running = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""Faults of what is stored: model files that are missing, cut short, or differ by one bit."""
+"""Faults of stored files: model files that are missing, truncated, or differ by one bit."""
 
 import http.client
 from pathlib import Path
@@ -13,13 +13,13 @@ SERVED_SECONDS = 5.0
 
 
 def damaged_artifact(site: Site, count: int) -> None:
-    """Case 13: a file of the version that serves is deleted, truncated, one bit flipped: the one before it serves at once."""
+    """Case 13: a file of the active version is deleted, truncated or has one bit flipped; the previous version serves at once."""
     tickers = list(TICKERS[:count])
     with site.worker():
         for _ in range(2):
             site.request(tickers)
             site.settle()
-    for ticker in tickers:  # the oracle wants two whole versions that may serve, whatever their test said
+    for ticker in tickers:  # the case needs two usable versions, whatever the promotion test decided
         ModelVersion.objects.filter(symbol__ticker=ticker, state=VersionState.REJECTED).update(state=VersionState.RETIRED)
     with site.web() as web:
         for number, ticker in enumerate(tickers):
@@ -34,7 +34,7 @@ def damaged_artifact(site: Site, count: int) -> None:
 
             site.within(SERVED_SECONDS, "the previous version serves", serves)
             active.refresh_from_db()
-            site.expect(active.files_state == FilesState.DAMAGED, f"{ticker}: the damage is not noted: {active.decision}")
+            site.expect(active.files_state == FilesState.DAMAGED, f"{ticker}: the damage was not recorded: {active.decision}")
             site.expect(
                 Training.objects.filter(symbol__ticker=ticker, reason=TrainingReason.FILES_DAMAGED).exists(),
                 f"{ticker}: no retraining was requested",

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.one NUMBER COUNT`: one case in this process, its report as JSON into the file $REPORT."""
+"""`python -m tests.chaos.one NUMBER COUNT`: runs one case in this process and writes its report as JSON to the file $REPORT."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import django
 
 
 def main(number: int, count: int) -> None:
-    """Django is set up first: database, folders and timings are this process's environment."""
+    """Runs one case. Database, folders and timings come from the environment, so Django is set up first."""
     django.setup()
     from tests.chaos.cases import CASES  # noqa: PLC0415 - needs Django
     from tests.chaos.oracle import watching  # noqa: PLC0415

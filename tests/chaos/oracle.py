@@ -1,4 +1,4 @@
-"""Looks on while a fault is tried, and afterwards says what was lost, doubled or left behind."""
+"""Checks invariants while a fault is tried, and afterwards reports what was lost, duplicated or left behind."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ DOUBLES = """
         ) AS twice)
 """
 
-# Every end of a training is written down by the database itself.
+# The database itself records every end of a training.
 WITNESS = """
     CREATE TABLE witness (training_id bigint NOT NULL, state text NOT NULL);
     CREATE FUNCTION testify() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -45,7 +45,7 @@ WITNESS = """
 
 @contextmanager
 def watching(site: Site) -> Iterator[None]:
-    """Samples while the block runs; afterwards, with the service stopped, everything is gone through."""
+    """Samples invariants during the block; afterwards, with the service stopped, checks all rows, files and processes."""
     with connection.cursor() as cursor:
         cursor.execute(WITNESS)
     stop = threading.Event()
@@ -73,7 +73,7 @@ def _sample(stop: threading.Event, samples: list[tuple[int, int]]) -> None:
                 cursor.execute(DOUBLES)
                 samples.append(cursor.fetchone())
         except (OperationalError, InterfaceError):
-            connection.close()  # the database's absence may be the fault that is tried
+            connection.close()  # the outage may be the fault under test
     connection.close()
 
 
@@ -86,7 +86,7 @@ def _findings(site: Site) -> Iterator[str]:
 
 
 def _ends(site: Site) -> Iterator[str]:
-    """Every accepted training ended exactly once, or waits."""
+    """Every accepted training ended exactly once, or is still queued."""
     rows = {training.pk: training for training in Training.objects.all()}
     with connection.cursor() as cursor:
         cursor.execute("SELECT training_id, array_agg(state) FROM witness GROUP BY training_id")
@@ -98,11 +98,11 @@ def _ends(site: Site) -> Iterator[str]:
         if ends.get(key, []) != expected:
             yield f"training {key} is {training.state} and ended as {ends.get(key)}"
         if training.state == TrainingState.RUNNING:
-            yield f"training {key} is still running though no trainer is"
+            yield f"training {key} is still running without a trainer"
 
 
 def _versions() -> Iterator[str]:
-    """Every successful training has one version, and nothing else has but the shipped base model."""
+    """Every successful training has exactly one version; only the shipped base has a version without a training."""
     successful = set(Training.objects.filter(state=TrainingState.SUCCEEDED).values_list("pk", flat=True))
     published = list(ModelVersion.objects.exclude(symbol=None, training=None).values_list("training_id", flat=True))
     if sorted(map(str, published)) != sorted(map(str, successful)):
@@ -113,7 +113,7 @@ def _versions() -> Iterator[str]:
 
 
 def _files() -> Iterator[str]:
-    """The files of active versions are whole, and after a sweep of what is a day old no folder is nobody's."""
+    """The files of active versions are intact, and a sweep of day-old folders leaves no orphan."""
     for version in ModelVersion.objects.active():
         for name, file in version.artifact_files.items():
             path = media() / version.folder / name
@@ -126,4 +126,4 @@ def _files() -> Iterator[str]:
     registry.sweep()
     left = {folder.name for folder in folders if folder.exists()}
     if orphans := left - set(ModelVersion.objects.values_list("folder", flat=True)):
-        yield f"the sweep leaves folders that are nobody's: {sorted(orphans)}"
+        yield f"the sweep leaves orphaned folders: {sorted(orphans)}"

@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: whose they are, which live, and signals to them."""
+"""Processes as /proc shows them: parents, groups, environment; and signals to them."""
 
 import os
 import signal
@@ -8,12 +8,12 @@ from forecasting.runtime.processes import ProcessGroup
 
 
 def has_ended(process: ProcessGroup) -> bool:
-    """Whether the command itself has."""
+    """Whether the command itself has ended."""
     return process.ended() is not None
 
 
 def is_dead(pid: int) -> bool:
-    """Whether it has ended, be it that only its entry is left."""
+    """Whether the process has ended; a zombie counts as ended."""
     return group_of(pid) == 0
 
 
@@ -23,7 +23,7 @@ def is_gone(group: int) -> bool:
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-    """Sends the signal; a process that has just ended is as good as killed."""
+    """Sends the signal; ignores a process that has already ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -36,7 +36,7 @@ def parent(pid: int) -> int:
 
 
 def descendants(pid: int) -> list[int]:
-    """The process's children and theirs, those that were started first before the others."""
+    """The process's children and their descendants, in the order of their start."""
     try:
         children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -59,7 +59,7 @@ def variable(pid: int, name: str) -> str:
 
 
 def group_of(pid: int) -> int:
-    """Its process group, 0 where it has ended, also where only its entry is left."""
+    """Its process group; 0 if it has ended or is a zombie."""
     try:
         state, _, group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:3]
     except OSError:

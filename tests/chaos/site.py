@@ -1,4 +1,4 @@
-"""What a fault is tried on: workers and a web server of their own, on a database and a folder that belong to this case alone."""
+"""The service under test: workers and a web server with a database and a folder that only this case uses."""
 
 import http.client
 import json
@@ -22,20 +22,20 @@ from forecasting.training import requests as training_requests
 from tests.chaos.processes import descendants, group_of, variable
 from tests.running import process_ids, started
 
-BARS = 560  # sessions: little more than a training needs
+BARS = 560  # sessions; little more than a training needs
 TICKERS = tuple(f"CHAOS{number}" for number in range(1, 101))
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 SETTLE_SECONDS = 240.0
 
-# Failures are noticed sooner than by default, where a case is repeated many times.
+# Failures are noticed sooner than with the default timings, so that a case can be repeated many times.
 FAST = {"LEASE_SECONDS": "8", "HEARTBEAT_SECONDS": "1", "HANG_SECONDS": "15"}
 
-FAULTY = {"PYTHONPATH": str(Path(__file__).resolve().parent / "faults")}  # see there
+FAULTY = {"PYTHONPATH": str(Path(__file__).resolve().parent / "faults")}  # see faults/sitecustomize.py
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How long something took, and how long it may take, in seconds."""
+    """Measured duration and its limit, in seconds."""
 
     what: str
     seconds: float
@@ -44,19 +44,19 @@ class Measured:
 
 @dataclass
 class Site:
-    """The service under test. What is noted here ends up in the table."""
+    """The service under test, with the measurements and problems for the report."""
 
     folder: Path
     variables: dict[str, str]
     measured: list[Measured] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     accepted: set[int] = field(default_factory=set)
-    samples: int = 0  # that the oracle took
+    samples: int = 0  # taken by the oracle
     watched_s: float = 0.0
 
     @contextmanager
     def worker(self, name: str = "worker", *, within: Sequence[str] = (), **variables: str) -> Iterator[ProcessGroup]:
-        """A worker in a folder of its own, as on a machine of its own; `within` is a command that runs it."""
+        """A worker in its own folder, as if on its own machine; `within` is a command that wraps it."""
         (self.folder / name).mkdir(exist_ok=True)
         with started("worker", self.folder / name, within=within, **(self.variables | variables)) as group:
             yield group
@@ -74,26 +74,26 @@ class Site:
             yield web
 
     def request(self, tickers: Iterable[str]) -> list[Training]:
-        """A person asks for trainings, which count as accepted."""
+        """Requests trainings as a person would; from now on they count as accepted."""
         symbols = Symbol.objects.all().ensure(list(tickers))
         trainings = list(training_requests.request(symbols, reason=TrainingReason.REQUESTED).values())
         self.accepted |= {training.pk for training in trainings}
         return trainings
 
     def within(self, limit: float, what: str, condition: Callable[[], object]) -> None:
-        """Waits for the condition and notes how long that took; a problem where it took longer than `limit` seconds."""
+        """Waits for the condition and records how long that took; longer than `limit` seconds is a problem."""
         began = time.monotonic()
-        came = wait_for(lambda: bool(condition()), seconds=2 * limit, every_s=LOOK_SECONDS)
-        self.note(what if came else f"{what} (in vain)", time.monotonic() - began, limit)
+        came = wait_for(lambda: bool(condition()), seconds=2 * limit, every_s=POLL_SECONDS)
+        self.note(what if came else f"{what} (timed out)", time.monotonic() - began, limit)
 
     def note(self, what: str, seconds: float, limit: float) -> None:
-        """Notes how long something took; a problem where that was longer than `limit` seconds."""
+        """Records how long something took; longer than `limit` seconds is a problem."""
         self.measured.append(Measured(what, round(seconds, 2), limit))
         if seconds > limit:
-            self.problems.append(f"{what}: {seconds:.1f} s, allowed are {limit:.0f}")
+            self.problems.append(f"{what}: took {seconds:.1f} s, the limit is {limit:.0f} s")
 
     def expect(self, true: object, problem: str) -> None:
-        """Notes a problem where it is not true."""
+        """Records a problem if it is not true."""
         if not true:
             self.problems.append(problem)
 
@@ -107,7 +107,7 @@ class Site:
         return Training.objects.filter(pk__in=self.accepted)
 
     def report(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """The report, ready for JSON."""
         noted = {"measured": [asdict(each) for each in self.measured], "problems": self.problems}
         return noted | {"trainings": len(self.accepted), "samples": self.samples, "watched_s": self.watched_s}
 
@@ -116,14 +116,14 @@ class Site:
         return process_ids(self.folder / name, command=command)
 
     def trainer(self, *, name: str = "worker", seconds: float = 120.0) -> int:
-        """The trainer's process, once there is one."""
+        """Waits for a trainer; returns its process id."""
         found: list[int] = []
 
         def look() -> bool:
             found[:] = self.pids("trainer", name=name)
             return bool(found)
 
-        assert wait_for(look, seconds=seconds, every_s=LOOK_SECONDS), f"no trainer within {seconds:.0f} s"
+        assert wait_for(look, seconds=seconds, every_s=POLL_SECONDS), f"no trainer within {seconds:.0f} s"
         return found[0]
 
     def clusters(self, *, name: str = "worker") -> dict[str, int]:
@@ -132,7 +132,7 @@ class Site:
         return {variable(pid, "Q_CLUSTER_NAME"): pid for pid in leaders}
 
     def until_clusters_run(self, *, name: str = "worker") -> dict[str, int]:
-        """Both clusters, once each has all of its processes."""
+        """Waits until both clusters have all their processes; returns their main processes."""
 
         def run() -> bool:
             return {cluster: len(descendants(pid)) for cluster, pid in self.clusters(name=name).items()} == {
@@ -151,7 +151,7 @@ class Web:
         self._port = port
 
     def ask(self, method: str, path: str, **body: Any) -> tuple[int, dict[str, str], Any]:
-        """Status, headers and JSON of an answer."""
+        """Status, headers and JSON of the response."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         try:
             headers = {"Content-Type": "application/json"}
@@ -162,7 +162,7 @@ class Web:
             connection.close()
 
     def status(self, method: str, path: str, **body: Any) -> int:
-        """The status of an answer, 0 where there is none."""
+        """The status of the response; 0 if there is none."""
         try:
             return self.ask(method, path, **body)[0]
         except OSError:
@@ -179,7 +179,7 @@ def write_prices(folder: Path, tickers: Sequence[str] = TICKERS, *, sessions: in
 
 
 def is_running(training: Training, *, after_fence: int = 0) -> bool:
-    """Whether somebody trains it, by a later fence."""
+    """Whether it is running, with a later fence than this."""
     training.refresh_from_db()
     return training.state == TrainingState.RUNNING and training.fence > after_fence
 
@@ -190,18 +190,18 @@ def is_being_fitted(training: Training) -> bool:
 
 
 def is_unfinished(training: Training) -> bool:
-    """Whether it waits or runs."""
+    """Whether it is queued or running."""
     training.refresh_from_db()
     return training.is_active
 
 
 def is_in_first_half(training: Training) -> bool:
-    """Whether a trainer fits it and is far from its publication."""
+    """Whether a trainer works on it and is far from publishing."""
     return is_being_fitted(training) and training.progress < 0.5
 
 
 def has_moved_on(training: Training, *, fence: int) -> bool:
-    """Whether it has ended, waits, or is being trained by a later fence."""
+    """Whether it has ended, is queued, or runs with a later fence."""
     training.refresh_from_db()
     return training.state != TrainingState.RUNNING or training.fence > fence
 

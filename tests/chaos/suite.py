@@ -1,4 +1,4 @@
-"""Runs cases side by side, each with a process, a database and a folder of its own, and collects their reports."""
+"""Runs cases in parallel, each with its own process, database and folder, and collects their reports."""
 
 import json
 import os
@@ -28,7 +28,7 @@ MANAGE = [sys.executable, str(settings.BASE_DIR / "manage.py")]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A case, how often, and with which timings."""
+    """A case with its number of repetitions and its timings."""
 
     case: Case
     count: int
@@ -36,8 +36,8 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a trial."""
+class TrialResult:
+    """The result of a trial."""
 
     trial: Trial
     seconds: float
@@ -49,12 +49,12 @@ class Outcome:
 
 
 def short_form(cases: Sequence[Case]) -> list[Trial]:
-    """Each case that does not need minutes, once or twice, with fast timings."""
+    """Each case that takes less than minutes, a few times, with fast timings."""
     return [Trial(case, case.short, fast=True) for case in cases if case.short]
 
 
 def long_form(cases: Sequence[Case], *, factor: float) -> list[Trial]:
-    """Each case as often as it says, times `factor`; once with the timings of a real service where these matter."""
+    """Each case with its repetitions times `factor`; one of them with default timings if `real_times`."""
     trials = []
     for case in cases:
         count = max(1, round(case.long * factor))
@@ -67,8 +67,8 @@ def long_form(cases: Sequence[Case], *, factor: float) -> list[Trial]:
     return sorted(trials, key=lambda trial: -trial.count / trial.case.shard)  # the long ones first
 
 
-def run(trials: Sequence[Trial], *, at_once: int) -> Iterator[Outcome]:
-    """The outcome of each trial, in their order."""
+def run(trials: Sequence[Trial], *, at_once: int) -> Iterator[TrialResult]:
+    """The result of each trial, in their order."""
     stop = StopSignal()
     with _suite_folder() as folder, _server(folder / "postgres") as server, ThreadPoolExecutor(at_once) as threads:
         write_prices(folder / "prices")
@@ -82,15 +82,15 @@ def _suite_folder() -> Iterator[Path]:
     parent = Path(settings.STATE_DIR) / "chaos"
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
-    folder.chmod(0o755)  # where root runs it, a database of its own runs as somebody else
+    folder.chmod(0o755)  # if root runs it, the database runs as another user
     yield folder
     if not any(folder.glob("trial-*")):
-        shutil.rmtree(folder)  # otherwise the logs of what failed are looked for
+        shutil.rmtree(folder)  # otherwise keep the logs of the failures
 
 
 @contextmanager
 def _server(folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A Postgres that nothing else uses, its database migrated."""
+    """A Postgres server for the suite only, with a migrated database."""
     server = EmbeddedPostgres.at(folder)
     server.ensure()
     try:
@@ -111,9 +111,9 @@ def url(server: EmbeddedPostgres, name: str) -> str:
     return f"postgres://{server.user}@/{name}?host={server.socket}&port=5432"
 
 
-def _try(trial: Trial, folder: Path, server: EmbeddedPostgres, stop: StopSignal) -> Outcome:
+def _try(trial: Trial, folder: Path, server: EmbeddedPostgres, stop: StopSignal) -> TrialResult:
     if stop.wait(0):
-        return Outcome(trial, seconds=0.0, problems=["it was interrupted before it began"])
+        return TrialResult(trial, seconds=0.0, problems=["interrupted before it began"])
     began = time.monotonic()
     folder.mkdir()
     with _database(trial, folder, server) as address:
@@ -136,16 +136,16 @@ def _try(trial: Trial, folder: Path, server: EmbeddedPostgres, stop: StopSignal)
         process = ProcessGroup(trial.case.fault, command, env=variables, output=folder / "case.log")
         wait_for(lambda: process.ended() is not None or stop.wait(0), seconds=CASE_SECONDS, every_s=0.2)
         process.stop(grace_s=60)
-    return _outcome(trial, folder, seconds=time.monotonic() - began, status=process.ended())
+    return _result(trial, folder, seconds=time.monotonic() - began, status=process.ended())
 
 
-def _outcome(trial: Trial, folder: Path, *, seconds: float, status: int | None) -> Outcome:
+def _result(trial: Trial, folder: Path, *, seconds: float, status: int | None) -> TrialResult:
     file = folder / "report.json"
     report = json.loads(file.read_text()) if file.exists() else {"problems": []}
     problems = report["problems"] or ([f"it ended with status {status}"] if status else [])
     if not problems:
         shutil.rmtree(folder)
-    return Outcome(
+    return TrialResult(
         trial=trial,
         seconds=round(seconds, 1),
         problems=problems,

@@ -1,4 +1,4 @@
-"""Faults of what the service stands on: a database that goes away, a disk that takes nothing more."""
+"""Faults of the environment: a database that stops, a disk that is full or read-only."""
 
 import contextlib
 import http.client
@@ -19,14 +19,14 @@ from forecasting.models import Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
 from forecasting.runtime.processes import wait_for
 from stockpred.embedded_postgres.server import EmbeddedPostgres
-from tests.chaos.site import LOOK_SECONDS, TICKERS, Site, Web, is_being_fitted, is_past, is_running, is_unfinished
+from tests.chaos.site import POLL_SECONDS, TICKERS, Site, Web, is_being_fitted, is_past, is_running, is_unfinished
 
-AWAY_SECONDS = 10.0
+DOWN_SECONDS = 10.0
 RESUMED_SECONDS = 30.0
 
 
 def absent_database(site: Site, count: int) -> None:
-    """Case 8: Postgres is stopped with `-m immediate` for ten seconds: while all is idle, in a training, in a publication."""
+    """Case 8: an immediate shutdown of Postgres for ten seconds: when idle, during a training, during a publication."""
     server = EmbeddedPostgres.at(Path(site.variables["OWN_SERVER"]))
     with site.web() as web, site.worker():
         site.until_clusters_run()
@@ -37,13 +37,13 @@ def absent_database(site: Site, count: int) -> None:
             site.within(RESUMED_SECONDS, "idle: a new training runs", partial(is_running, training))
             site.settle()
             (training,) = site.request([second])
-            assert wait_for(partial(is_being_fitted, training), seconds=120, every_s=LOOK_SECONDS)
+            assert wait_for(partial(is_being_fitted, training), seconds=120, every_s=POLL_SECONDS)
             back = _without(server, site, web, "training")
             site.within(RESUMED_SECONDS, "in a training: work goes on", partial(_works, training, since=back))
             site.settle()
             with _slow_publication():
                 (training,) = site.request([third])
-                assert wait_for(_is_publishing, seconds=120, every_s=LOOK_SECONDS)
+                assert wait_for(_is_publishing, seconds=120, every_s=POLL_SECONDS)
                 back = _without(server, site, web, "publishing")
             site.within(RESUMED_SECONDS, "in a publication: work goes on", partial(_works, training, since=back))
             site.settle()
@@ -51,11 +51,11 @@ def absent_database(site: Site, count: int) -> None:
 
 
 def _without(server: EmbeddedPostgres, site: Site, web: Web, when: str) -> datetime:
-    """The database is away for a while, during which the API says so; returns when it is back."""
+    """Stops the database for DOWN_SECONDS, during which the API must answer 503; returns the time of its return."""
     connection.close()
     os.kill(int((server.folders.data / "postmaster.pid").read_text().partition("\n")[0]), signal.SIGQUIT)
-    back_at = time.monotonic() + AWAY_SECONDS
-    assert wait_for(lambda: not server.is_running(), seconds=10, every_s=LOOK_SECONDS)
+    back_at = time.monotonic() + DOWN_SECONDS
+    assert wait_for(lambda: not server.is_running(), seconds=10, every_s=POLL_SECONDS)
     while time.monotonic() < back_at:
         for method, path, body in (("GET", "/health", {}), ("POST", "/models/check", {"symbols": [TICKERS[0]]})):
             status, headers, _ = web.ask(method, path, **body)
@@ -69,7 +69,7 @@ def _without(server: EmbeddedPostgres, site: Site, web: Web, when: str) -> datet
 
 
 def _works(training: Training, *, since: datetime) -> bool:
-    """Whether it has ended well, or a lease was granted or extended since then."""
+    """Whether it has succeeded, or its lease was granted or extended since then."""
     training.refresh_from_db()
     lease = timedelta(seconds=settings.LEASE_SECONDS)
     extended = training.lease_expires_at is not None and training.lease_expires_at - lease > since
@@ -96,7 +96,7 @@ def _slow_publication() -> Iterator[None]:
 
 
 def refusing_disk(site: Site, count: int) -> None:
-    """Case 9: the disk of the model files is full, or takes no writing at all; what is there serves on."""
+    """Case 9: the disk of the model files is full or read-only; existing models keep serving."""
     Path(settings.MEDIA_ROOT).mkdir(parents=True, exist_ok=True)
     with site.web() as web:
         with site.worker():
@@ -108,17 +108,17 @@ def refusing_disk(site: Site, count: int) -> None:
 
 REFUSED_SECONDS = 300  # for all attempts of a training, with their pauses
 
-# A shell command that runs another one, which finds no room in the folder $MEDIA_ROOT; the reason that it then meets.
+# A shell command that runs another one without free space in $MEDIA_ROOT, and the error that this causes.
 FULL = ('mount -t tmpfs -o size=16k none "$MEDIA_ROOT" && exec "$0" "$@"', "No space left on device")
 READ_ONLY = (
     'mount --bind "$MEDIA_ROOT" "$MEDIA_ROOT" && mount -o remount,ro,bind "$MEDIA_ROOT" && exec "$0" "$@"',
     "Read-only file system",
 )
-LIMITED = ('ulimit -f 8 && exec "$0" "$@"', "File too large")  # where nobody may mount anything
+LIMITED = ('ulimit -f 8 && exec "$0" "$@"', "File too large")  # for machines that allow no mounts
 
 
 def _refused(site: Site, web: Web, ticker: str, script: str, reason: str) -> None:
-    """Every attempt fails with the reason, while the API forecasts by the version that is there."""
+    """Every attempt fails with the reason, while the API forecasts with the existing version."""
     inside = _own_mounts()
     if not inside:
         script, reason = LIMITED
@@ -135,7 +135,7 @@ def _refused(site: Site, web: Web, ticker: str, script: str, reason: str) -> Non
 
 
 def _own_mounts() -> list[str]:
-    """The command that gives another one mounts of its own; empty where this machine allows that to nobody like us."""
+    """The command that runs another one with its own mounts; empty if this machine does not allow us that."""
     for command in (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]):
         with contextlib.suppress(OSError):
             if subprocess.run([*command, "true"], check=False, capture_output=True).returncode == 0:

@@ -1,4 +1,4 @@
-"""Faults of the trainer process: killed, frozen, too large, stopped, dead at the worst moment of a publication."""
+"""Faults of the trainer process: killed, frozen, too much memory, stopped, killed in the middle of a publication."""
 
 import os
 import random
@@ -16,7 +16,7 @@ from forecasting.runtime.processes import wait_for
 from tests.chaos.processes import has_ended, kill, members, parent
 from tests.chaos.site import (
     FAULTY,
-    LOOK_SECONDS,
+    POLL_SECONDS,
     TICKERS,
     Site,
     has_moved_on,
@@ -28,7 +28,7 @@ from tests.chaos.site import (
 )
 from tests.fake_yahoo import generated_bars
 
-WAITING = 4  # trainings that always wait, so that a killed trainer leaves work
+WAITING = 4  # trainings that are always queued, so that a killed trainer leaves work
 
 
 def killed_trainer(site: Site, count: int) -> None:
@@ -39,11 +39,11 @@ def killed_trainer(site: Site, count: int) -> None:
         while kills < count:
             _keep_busy(site, moment)
             trainer = site.trainer()
-            if kills % 2:  # among the trainings; otherwise also while it starts
-                wait_for(lambda: site.rows().running().filter(progress__gt=0).exists(), seconds=60, every_s=LOOK_SECONDS)
-            time.sleep(moment.uniform(0, 2.5))  # the moment is what is tried here
+            if kills % 2:  # during a training; otherwise also during its start
+                wait_for(lambda: site.rows().running().filter(progress__gt=0).exists(), seconds=60, every_s=POLL_SECONDS)
+            time.sleep(moment.uniform(0, 2.5))  # a random moment
             victims = {training: training.fence for training in site.rows().running()}
-            if not victims or site.trainer() != trainer:  # it had no more work and ended; the running training is its successor's
+            if not victims or site.trainer() != trainer:  # it had no more work and ended; another trainer runs the training
                 continue
             kill(trainer)
             kills += 1
@@ -58,13 +58,13 @@ def _keep_busy(site: Site, moment: random.Random) -> None:
 
 
 def frozen_trainer(site: Site, count: int) -> None:
-    """Case 5: trainer and task process stand still for two leases; another machine's result stands."""
+    """Case 5: trainer and task process are stopped for two leases; the other machine's result stays."""
     lease = int(site.variables.get("LEASE_SECONDS", "60"))
-    patient = {"HANG_SECONDS": str(4 * lease)}  # or the frozen machine would replace its cluster, which is not what is tried
+    patient = {"HANG_SECONDS": str(4 * lease)}  # otherwise the frozen machine would restart its cluster, which is another case
     with site.worker("one", **patient), site.worker("two", **patient):
         for number in range(count):
             (training,) = site.request([TICKERS[number % len(TICKERS)]])
-            assert wait_for(partial(is_in_first_half, training), seconds=120, every_s=LOOK_SECONDS)
+            assert wait_for(partial(is_in_first_half, training), seconds=120, every_s=POLL_SECONDS)
             name = "one" if site.pids("trainer", name="one") else "two"
             trainer = site.trainer(name=name)
             task = parent(trainer)
@@ -76,7 +76,7 @@ def frozen_trainer(site: Site, count: int) -> None:
             wait_for(partial(is_past, stopped_at + 2 * lease), seconds=2 * lease + 1)
             versions = list(ModelVersion.objects.order_by("pk").values_list("pk", "state"))
             drawn = _versions_drawn()
-            kill(trainer, signal.SIGCONT)  # it goes on, and is refused when it publishes
+            kill(trainer, signal.SIGCONT)  # it continues, and its publication is refused
             wait_for(partial(_has_drawn_or_ended, drawn, trainer), seconds=60)
             kill(task, signal.SIGCONT)
             site.within(30, "the zombie's files are gone", lambda: not _orphans())
@@ -100,8 +100,8 @@ def _orphans() -> list[str]:
 
 
 def oversized_trainer(site: Site, count: int) -> None:
-    """Case 6: one symbol's training needs too much memory every time; the others go on."""
-    first = generated_bars("LARGE", first=date(1970, 1, 1), last=date(2025, 6, 2))  # long enough to be seen growing
+    """Case 6: one symbol's training needs too much memory every time; the others succeed."""
+    first = generated_bars("LARGE", first=date(1970, 1, 1), last=date(2025, 6, 2))  # long enough to notice its growth
     first.assign(adj_close="").to_csv(Path(site.variables["PRICE_DIR"]) / "LARGE.csv", date_format="%Y-%m-%d")
     leak = site.folder / "leak"
     with site.worker(**FAULTY, LEAK_FILE=str(leak), TRAIN_MEMORY_MB="1500"):
@@ -113,12 +113,12 @@ def oversized_trainer(site: Site, count: int) -> None:
                     leak.touch()
                 else:
                     leak.unlink(missing_ok=True)
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
             told = f"The trainer needed more than 1500 MB of memory. ({MAX_ATTEMPTS} attempts)"
             large.refresh_from_db()
             site.expect((large.state, large.error) == (TrainingState.FAILED, told), f"it {large.state}: {large.error}")
     others = site.rows().exclude(symbol__ticker="LARGE").exclude(state=TrainingState.SUCCEEDED)
-    site.expect(not others.exists(), f"others did not go on: {list(others.values('state', 'error'))}")
+    site.expect(not others.exists(), f"others did not succeed: {list(others.values('state', 'error'))}")
 
 
 def stopped_worker(site: Site, count: int) -> None:
@@ -126,7 +126,7 @@ def stopped_worker(site: Site, count: int) -> None:
     for number in range(count):
         (training,) = site.request([TICKERS[number % len(TICKERS)]])
         with site.worker() as worker:
-            assert wait_for(partial(is_being_fitted, training), seconds=120, every_s=LOOK_SECONDS)
+            assert wait_for(partial(is_being_fitted, training), seconds=120, every_s=POLL_SECONDS)
             os.kill(worker.pid, signal.SIGTERM)
             site.within(30, "the worker has ended", partial(has_ended, worker))
         training.refresh_from_db()
@@ -137,12 +137,12 @@ def stopped_worker(site: Site, count: int) -> None:
 
 
 def crash_during_publication(site: Site, count: int) -> None:
-    """Case 10: the trainer dies between the rename and the commit; then the whole cluster right after the commit."""
+    """Case 10: the trainer dies between rename and commit; then the whole cluster dies right after a commit."""
     _slow_publications()
     with site.worker():
         for number in range(count):
             (training,) = site.request([TICKERS[2 * number]])
-            assert wait_for(_renamed, seconds=120, every_s=LOOK_SECONDS)
+            assert wait_for(_renamed, seconds=120, every_s=POLL_SECONDS)
             kill(site.trainer())
             site.within(5, "dead before the commit: back in the queue", partial(has_moved_on, training, fence=1))
             site.settle()
@@ -158,7 +158,7 @@ def crash_during_publication(site: Site, count: int) -> None:
 
 
 def _slow_publications() -> None:
-    """Between the rename and the commit lie two seconds."""
+    """Makes two seconds pass between rename and commit."""
     with connection.cursor() as cursor:
         body = "'BEGIN PERFORM pg_sleep(2); RETURN NEW; END'"
         cursor.execute(f"CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS {body}")
@@ -166,5 +166,5 @@ def _slow_publications() -> None:
 
 
 def _renamed() -> bool:
-    """Whether a folder has its final name, and no version yet."""
+    """Whether a folder has its final name but no version yet."""
     return media().exists() and any(not name.startswith(".") for name in _orphans())

@@ -91,7 +91,7 @@ def test_the_model_is_trained_again_and_marked(yahoo: FakeYahoo, symbol: Symbol)
     restated(yahoo, symbol, SPLIT)
     training = Training.objects.active().get()
     assert (training.symbol, training.reason) == (symbol, TrainingReason.DATA_REVISED)
-    make_version(symbol, number=2, state=VersionState.CANDIDATE, restatement=Restatement.objects.get())
+    make_version(symbol, number=2, state=VersionState.RETIRED, restatement=Restatement.objects.get())
     assert [version.number for version in ModelVersion.objects.on_revised_bars()] == [1]
 
 

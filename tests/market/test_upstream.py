@@ -177,7 +177,7 @@ def test_a_rate_limit_leaves_the_source_alone_for_a_quarter_of_an_hour(yahoo: Fa
     fails("AAA", RateLimitedError)
     assert (state().state, state().pause) == (BreakerState.OPEN, timedelta(minutes=15))
     reason = fails("BBB", PausedError)
-    assert reason.startswith("prices are not asked for until 20")
+    assert reason.startswith("no prices are requested until 20")
     assert reason.endswith("because Yahoo Finance refuses more requests for now; try again in some minutes")
     assert charts(yahoo) == ["AAA"]
     symbols[1].refresh_from_db()
@@ -219,7 +219,7 @@ def test_one_request_tries_whether_the_source_is_back(yahoo: FakeYahoo, symbols:
     assert market.sync(symbols[1], now=NOW) == len(HISTORY)
 
 
-def test_a_canary_that_fails_opens_the_breaker_for_twice_as_long(yahoo: FakeYahoo, symbols: list[Symbol]) -> None:
+def test_a_probe_that_fails_opens_the_breaker_for_twice_as_long(yahoo: FakeYahoo, symbols: list[Symbol]) -> None:
     make_upstream(state=BreakerState.OPEN, open_until=Now(), opens=1)
     yahoo.scenarios["AAA"] = fake_yahoo.broken
     fails("AAA", UpstreamUnavailableError)
@@ -227,7 +227,7 @@ def test_a_canary_that_fails_opens_the_breaker_for_twice_as_long(yahoo: FakeYaho
     assert charts(yahoo) == ["AAA"]
 
 
-def test_a_canary_whose_process_died_is_followed_by_another(symbols: list[Symbol]) -> None:
+def test_a_probe_whose_process_died_is_followed_by_another(symbols: list[Symbol]) -> None:
     make_upstream(state=BreakerState.HALF_OPEN)
     fails("AAA", PausedError)
     Upstream.objects.update(open_until=Now() - timedelta(seconds=1))

@@ -45,7 +45,7 @@ def test_its_scores_are_finite_and_of_all_symbols(base: BaseModel) -> None:
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
     assert metrics["symbols"] == 3
     sizes = [metrics[name] for name in ("training_data_size", "validation_data_size", "test_size")]
-    assert sum(sizes) == 3 * (240 - TINY.look_back - TINY.window)
+    assert sum(sizes) == 3 * (240 - TINY.warm_up - TINY.window)
 
 
 def test_it_serves(base: BaseModel) -> None:

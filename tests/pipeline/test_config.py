@@ -4,22 +4,31 @@ import json
 
 import pytest
 
-from forecasting.pipeline.config import SEQUENCE, STRESS, ForecastConfig
+from forecasting.pipeline.config import RENAMED, SEQUENCE, STRESS, ForecastConfig
 
 
 def test_it_survives_a_round_trip_through_json() -> None:
-    config = ForecastConfig(seed=7, window=30, horizons=(1, 9))
+    config = ForecastConfig(seed=7, window=30, look_backs=(1, 9))
 
     assert ForecastConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_it_refuses_keys_of_another_release() -> None:
+@pytest.mark.parametrize(("old", "new"), sorted(RENAMED.items()))
+def test_it_reads_the_renamed_keys_of_an_earlier_release(old: str, new: str) -> None:
+    config = ForecastConfig(look_backs=(1, 9))
+    stored = config.to_dict()
+    stored[old] = stored.pop(new)
+
+    assert ForecastConfig.from_dict(stored) == config
+
+
+def test_it_refuses_unknown_keys() -> None:
     with pytest.raises(TypeError, match="layers"):
         ForecastConfig.from_dict(ForecastConfig().to_dict() | {"layers": 3})
 
 
-def test_the_features_are_the_sequence_then_sizes_by_horizon_then_signs_of_stress() -> None:
-    features = ForecastConfig(horizons=(1, 5)).features
+def test_the_features_are_the_sequence_then_sizes_by_look_back_then_signs_of_stress() -> None:
+    features = ForecastConfig(look_backs=(1, 5)).features
 
     assert features[:7] == SEQUENCE
     assert features[7:-2] == ("range_1", "range_5", "swing_1", "swing_5", "return_1", "return_5", "move_1", "move_5")
@@ -35,13 +44,13 @@ def test_the_regression_sees_the_volume_and_all_that_the_sequence_does_not_hold(
 @pytest.mark.parametrize(
     ("config", "bars"),
     [
-        pytest.param(ForecastConfig(), 66, id="longest horizon"),
+        pytest.param(ForecastConfig(), 66, id="longest look-back"),
         pytest.param(ForecastConfig(volatility_sessions=90), 90, id="volatility"),
         pytest.param(ForecastConfig(volume_sessions=100), 99, id="volume"),
     ],
 )
 def test_it_looks_back_as_far_as_its_longest_feature(config: ForecastConfig, bars: int) -> None:
-    assert config.look_back == bars
+    assert config.warm_up == bars
 
 
 def test_it_knows_the_levels_of_the_intervals_edges() -> None:

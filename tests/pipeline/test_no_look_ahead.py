@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from forecasting.pipeline.base import train_base
-from forecasting.pipeline.evaluation.backtest import Period, backtest, in_one
+from forecasting.pipeline.evaluation.backtest import Period, historical_forecasts, in_one
 from forecasting.pipeline.model.features import compute_features
 from forecasting.pipeline.model.fitting import fit_scaler
 from forecasting.pipeline.model.windows import Split, make_windows, split_rows
@@ -203,7 +203,7 @@ class Way:
 def forecasts(symbols: dict[str, pd.DataFrame], base: BaseModel | None, *, fine_tune: bool, last: int = -1) -> pd.DataFrame:
     period = Period(through=THROUGH, first=DAYS[203].date(), last=DAYS[last].date())
     reasons: dict[str, str] = {}
-    frames = [*backtest(symbols.items(), period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)]
+    frames = [*historical_forecasts(symbols.items(), period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)]
     assert not reasons
     return in_one(frames)
 

@@ -1,4 +1,4 @@
-"""The task queue: each task taken once, by the database's clock, letters by the one cluster that they are for."""
+"""The task queue: each task is delivered once, by the database's clock; a cluster's own queue is read by that cluster only."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from time_machine import TimeMachineFixture
 
-from forecasting.runtime.broker import LETTERBOX, DatabaseClockBroker
+from forecasting.runtime.broker import OWN_QUEUE, DatabaseClockBroker
 from tests.racing import at_once
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def test_tasks_are_taken_one_by_one_the_oldest_first() -> None:
     assert [taken(), taken(), taken()] == [["a"], ["b"], []]
 
 
-def test_a_task_that_was_taken_comes_again_only_if_nobody_acknowledges_it_in_time() -> None:
+def test_a_task_is_delivered_again_only_if_it_is_not_acknowledged_in_time() -> None:
     broker().enqueue("a")
     ((key, _),) = broker().dequeue()
     assert (broker().queue_size(), broker().lock_size()) == (0, 1)
@@ -49,26 +49,26 @@ def test_a_queue_does_not_see_the_tasks_of_another() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_at_once_take_different_tasks() -> None:
+def test_concurrent_dequeues_get_different_tasks() -> None:
     for number in range(5):
         broker().enqueue(str(number))
     assert sorted(payload for answer in at_once([taken] * 8) for payload in answer) == ["0", "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("hours", [-1, 1], ids=["slow", "fast"])
-def test_a_machine_whose_clock_is_wrong_takes_what_waits_and_nothing_else(time_machine: TimeMachineFixture, hours: int) -> None:
-    broker().enqueue("under way")
+def test_a_machine_with_a_wrong_clock_dequeues_waiting_tasks_only(time_machine: TimeMachineFixture, hours: int) -> None:
+    broker().enqueue("in progress")
     broker().dequeue()
     broker().enqueue("waiting")
     time_machine.move_to(timezone.now() + timedelta(hours=hours))
     assert [taken(), taken()] == [["waiting"], []]
-    broker().enqueue("by a wrong clock")
+    broker().enqueue("enqueued by a wrong clock")
     time_machine.move_to(timezone.now() - timedelta(hours=hours))
-    assert taken() == ["by a wrong clock"]
+    assert taken() == ["enqueued by a wrong clock"]
 
 
-def test_a_letter_is_read_by_its_cluster_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    broker("short@1").enqueue("letter")
+def test_a_ping_is_delivered_to_its_cluster_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker("short@1").enqueue("ping")
     assert taken() == []
-    monkeypatch.setenv(LETTERBOX, "short@1")
-    assert taken() == ["letter"]
+    monkeypatch.setenv(OWN_QUEUE, "short@1")
+    assert taken() == ["ping"]

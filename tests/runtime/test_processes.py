@@ -1,4 +1,4 @@
-"""Process groups: what is started is stopped whole, however it ends."""
+"""Process groups: all processes of a group stop, however the command ends."""
 
 import os
 import signal
@@ -33,20 +33,20 @@ def printed(output: Path) -> str:
     return output.read_text().strip()
 
 
-def test_a_polite_process_ends_by_itself(tmp_path: Path) -> None:
-    group = ProcessGroup("polite", [PYTHON, "-c", FOREVER], output=tmp_path / "out")
+def test_a_process_that_obeys_sigterm_is_not_killed(tmp_path: Path) -> None:
+    group = ProcessGroup("obedient", [PYTHON, "-c", FOREVER], output=tmp_path / "out")
     group.stop(grace_s=10)
     assert group.ended() == -signal.SIGTERM
 
 
-def test_a_stubborn_process_is_killed_after_its_grace(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     group = ProcessGroup("stubborn", [PYTHON, "-c", STUBBORN], output=tmp_path / "out")
     assert printed(tmp_path / "out") == "ready"
     group.stop(grace_s=0.2)
     assert group.ended() == -signal.SIGKILL
 
 
-def test_children_that_outlive_their_command_are_killed(tmp_path: Path) -> None:
+def test_children_that_outlive_the_command_are_killed(tmp_path: Path) -> None:
     group = ProcessGroup("parent", [PYTHON, "-c", WITH_CHILD], output=tmp_path / "out")
     child = int(printed(tmp_path / "out"))
     os.kill(group.pid, signal.SIGKILL)
@@ -55,7 +55,7 @@ def test_children_that_outlive_their_command_are_killed(tmp_path: Path) -> None:
     assert wait_for(lambda: not is_alive(child), seconds=5)
 
 
-def test_a_process_notices_that_its_starter_was_killed(tmp_path: Path) -> None:
+def test_a_process_notices_that_its_parent_was_killed(tmp_path: Path) -> None:
     starter = f"""
 from pathlib import Path
 from forecasting.runtime.processes import ProcessGroup

@@ -1,4 +1,4 @@
-"""One worker in a folder: a second one is refused, what a dead one left is waited for and then killed."""
+"""One worker per folder: a second one is refused; processes of a dead one get a grace period, then they are killed."""
 
 import signal
 import sys
@@ -7,38 +7,38 @@ from pathlib import Path
 import pytest
 
 from forecasting.runtime.processes import ProcessGroup
-from forecasting.runtime.worker_lock import AnotherWorkerError, Sole, sole_worker
+from forecasting.runtime.worker_lock import AnotherWorkerError, WorkerLock, worker_lock
 
 FOREVER = [sys.executable, "-c", "import signal; signal.pause()"]
 
 
-def group_of(sole: Sole) -> ProcessGroup:
-    """A process group as a worker starts it, noted for the next one."""
-    group = ProcessGroup("group", FOREVER, descriptors=[sole.descriptor])
-    sole.note([group.pid])
+def group_of(lock: WorkerLock) -> ProcessGroup:
+    """A process group as a worker starts it, recorded for the next worker."""
+    group = ProcessGroup("group", FOREVER, descriptors=[lock.descriptor])
+    lock.record_groups([group.pid])
     return group
 
 
 def test_a_second_worker_is_refused_and_told_what_to_do(tmp_path: Path) -> None:
-    second = sole_worker(tmp_path, patience_s=0.1, grace_s=0.1)
-    with sole_worker(tmp_path, patience_s=1, grace_s=1), pytest.raises(AnotherWorkerError, match="STATE_DIR"), second:
+    second = worker_lock(tmp_path, patience_s=0.1, grace_s=0.1)
+    with worker_lock(tmp_path, patience_s=1, grace_s=1), pytest.raises(AnotherWorkerError, match="STATE_DIR"), second:
         pass
 
 
-def test_the_next_worker_may_start_when_all_has_ended(tmp_path: Path) -> None:
+def test_the_next_worker_starts_once_all_processes_have_ended(tmp_path: Path) -> None:
     for _ in range(2):
-        with sole_worker(tmp_path, patience_s=1, grace_s=1) as sole:
-            group_of(sole).stop(grace_s=5)
+        with worker_lock(tmp_path, patience_s=1, grace_s=1) as lock:
+            group_of(lock).stop(grace_s=5)
 
 
-def test_what_a_dead_worker_left_is_killed_after_its_grace(tmp_path: Path) -> None:
-    with sole_worker(tmp_path, patience_s=1, grace_s=1) as sole:
-        left = group_of(sole)
-    with sole_worker(tmp_path, patience_s=1, grace_s=0.1):
+def test_processes_of_a_dead_worker_are_killed_after_the_grace_period(tmp_path: Path) -> None:
+    with worker_lock(tmp_path, patience_s=1, grace_s=1) as lock:
+        left = group_of(lock)
+    with worker_lock(tmp_path, patience_s=1, grace_s=0.1):
         assert left.ended() == -signal.SIGKILL
     left.stop(grace_s=0)
 
 
-def test_another_folder_is_another_machine(tmp_path: Path) -> None:
-    with sole_worker(tmp_path / "one", patience_s=1, grace_s=1), sole_worker(tmp_path / "two", patience_s=1, grace_s=1):
+def test_another_folder_has_a_lock_of_its_own(tmp_path: Path) -> None:
+    with worker_lock(tmp_path / "one", patience_s=1, grace_s=1), worker_lock(tmp_path / "two", patience_s=1, grace_s=1):
         pass

@@ -1,4 +1,4 @@
-"""Places in the queue, and how long the trainings there will probably take."""
+"""Positions in the queue, and the expected waits."""
 
 from datetime import timedelta
 
@@ -30,25 +30,25 @@ def test_positions_follow_the_order_of_claims() -> None:
     assert positions(None, urgent, old, new) == {urgent.pk: 1, old.pk: 2, new.pk: 3}
 
 
-def test_a_place_counts_those_before_it_that_were_not_asked_about() -> None:
+def test_a_position_counts_all_trainings_before_it() -> None:
     make_training(make_symbol("SAMPLE1"))
     last = make_training(make_symbol("SAMPLE2"))
     assert positions(last) == {last.pk: 2}
 
 
-def test_a_training_that_runs_has_no_position() -> None:
+def test_a_running_training_has_no_position() -> None:
     training = make_claimed(make_symbol())
     assert positions(training) == {training.pk: 0}
 
 
-def test_one_that_is_not_due_yet_waits_for_that_first() -> None:
+def test_a_training_that_is_not_due_yet_waits_until_it_is() -> None:
     lasted(8)
     training = make_training(make_symbol("SAMPLE2"), not_before=timezone.now() + timedelta(minutes=15))
     wait = positions_of([training])[training.pk].expected_wait_s
     assert wait == pytest.approx(15 * 60 + 8, abs=5)
 
 
-def test_places_are_no_query_where_nothing_is_active(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_positions_need_no_query_if_nothing_is_active(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     training = make_training(make_symbol(), state=TrainingState.SUCCEEDED)
     with django_assert_num_queries(0):
         assert positions_of([None, training]) == {}
@@ -66,7 +66,7 @@ def expected(training: Training) -> int | None:
     return positions_of([training])[training.pk].expected_wait_s
 
 
-def test_nothing_is_expected_before_a_training_was_measured() -> None:
+def test_no_wait_is_expected_before_a_training_has_succeeded() -> None:
     assert expected(make_training(make_symbol())) is None
 
 
@@ -85,7 +85,7 @@ def test_several_trainers_shorten_the_expected_wait(settings: Settings) -> None:
     assert [expected(training) for training in waiting] == [15, 15, 25]
 
 
-def test_a_training_that_runs_is_expected_to_need_the_rest_of_its_time() -> None:
+def test_a_running_training_is_expected_to_need_what_is_left_of_its_time() -> None:
     lasted(10)
     training = make_claimed(make_symbol())
     Training.objects.filter(pk=training.pk).update(progress=0.7)

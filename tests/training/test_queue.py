@@ -1,4 +1,4 @@
-"""The training queue's work: taken once, leased, never lost, never changed by whoever lost it."""
+"""The training queue: each training is claimed once, leased, never lost, and never changed by a process without the claim."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,7 +26,7 @@ def expire(training: Training) -> None:
 
 
 def row(training: Training) -> dict[str, Any]:
-    """Every column, as the database has it now."""
+    """All columns, from the database."""
     return dict(Training.objects.values().get(pk=training.pk))
 
 
@@ -65,7 +65,7 @@ def test_a_training_keeps_the_time_of_its_first_start() -> None:
     assert (training.started_at, training.attempts, training.fence) == (first_start, 2, 5)
 
 
-def test_the_reason_of_the_last_failed_attempt_stays_to_be_seen_during_the_next() -> None:
+def test_the_error_of_the_last_attempt_stays_visible_during_the_next_one() -> None:
     training_queue.retry(make_claimed(make_symbol()), error="The network is down.")
     Training.objects.update(not_before=timezone.now())
     training = training_queue.claim()
@@ -78,13 +78,13 @@ def test_a_paused_training_is_not_claimed_yet() -> None:
     assert training_queue.claim() is None
 
 
-def test_a_claim_among_some_leaves_the_others() -> None:
+def test_a_claim_among_some_trainings_ignores_the_others() -> None:
     make_training(make_symbol("SAMPLE1"))
     mine = make_training(make_symbol("SAMPLE2"), reason=TrainingReason.TOO_OLD)
     assert [training_queue.claim(among=[mine.pk]) for _ in range(2)] == [mine, None]
 
 
-def test_a_claim_rings_for_another_trainer_only_where_more_is_due() -> None:
+def test_a_claim_wakes_another_worker_only_if_more_trainings_are_due() -> None:
     make_training(make_symbol("SAMPLE1"))
     make_training(make_symbol("SAMPLE2"))
     training_queue.claim()
@@ -95,7 +95,7 @@ def test_a_claim_rings_for_another_trainer_only_where_more_is_due() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_claims_at_once_take_different_trainings() -> None:
+def test_concurrent_claims_get_different_trainings() -> None:
     expected = {make_training(make_symbol(f"SAMPLE{number}")).pk for number in range(8)}
     claimed = at_once([training_queue.claim] * 10)
     keys = [training.pk for training in claimed if training]
@@ -190,7 +190,7 @@ WRITES: dict[str, Callable[[Training], object]] = {
     "retry": lambda training: training_queue.retry(training, error="The network is down."),
     "fail": lambda training: training_queue.fail(training, error="SAMPLE1 has 3 bars."),
     "release": training_queue.release,
-    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is left alone."),
+    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is paused."),
 }
 
 
@@ -218,7 +218,7 @@ def test_the_trainer_of_a_cancelled_training_changes_nothing(write: Callable[[Tr
 # Rescue
 
 
-def test_a_rescue_returns_trainings_whose_lease_ran_out_and_rings() -> None:
+def test_a_rescue_requeues_trainings_with_an_expired_lease_and_wakes_a_worker() -> None:
     lost, alive = make_claimed(make_symbol("SAMPLE1")), make_claimed(make_symbol("SAMPLE2"))
     expire(lost)
     assert training_queue.rescue() == 1
@@ -235,29 +235,29 @@ def test_a_rescue_fails_a_training_whose_attempts_are_used_up() -> None:
     assert {"state": "failed", "error": "The worker disappeared during the training. (3 attempts)"}.items() <= row(training).items()
 
 
-def test_a_rescue_rings_for_work_whose_doorbell_was_lost() -> None:
+def test_a_rescue_wakes_a_worker_if_the_task_for_a_due_training_was_lost() -> None:
     make_training(make_symbol())
     training_queue.rescue()
     training_queue.rescue()
     assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
 
 
-def test_a_rescue_rings_again_while_the_only_doorbell_is_being_answered() -> None:
+def test_a_rescue_wakes_another_worker_if_the_only_task_is_in_progress() -> None:
     make_training(make_symbol())
-    training_queue.ring()
+    training_queue.wake_worker()
     OrmQ.objects.update(lock=timezone.now() + timedelta(hours=1))
     training_queue.rescue()
     assert len(queued_tasks(training_queue.CLUSTER)) == 2
 
 
-def test_a_rescue_does_not_ring_where_nothing_is_due() -> None:
+def test_a_rescue_wakes_no_worker_if_nothing_is_due() -> None:
     make_claimed(make_symbol("SAMPLE1"))
     make_training(make_symbol("SAMPLE2"), not_before=timezone.now() + timedelta(minutes=1))
     training_queue.rescue()
     assert queued_tasks(training_queue.CLUSTER) == []
 
 
-def test_what_a_dead_trainer_held_is_taken_back_at_once_and_nothing_else() -> None:
+def test_only_the_trainings_of_a_dead_cluster_are_taken_back_at_once() -> None:
     lost, other = (make_training(make_symbol(ticker)) for ticker in ("SAMPLE1", "SAMPLE2"))
     training_queue.claim(by="dead", among=[lost.pk])
     training_queue.claim(by="alive", among=[other.pk])
@@ -266,7 +266,7 @@ def test_what_a_dead_trainer_held_is_taken_back_at_once_and_nothing_else() -> No
     assert {"state": "running", "claimed_by": "alive"}.items() <= row(other).items()
 
 
-def test_what_a_stopped_worker_held_is_given_back_uncounted() -> None:
+def test_trainings_of_a_stopped_worker_are_requeued_uncounted() -> None:
     training = make_training(make_symbol())
     training_queue.claim(by="stopped")
     training_queue.release_all(claimed_by="stopped")
@@ -274,7 +274,7 @@ def test_what_a_stopped_worker_held_is_given_back_uncounted() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rescues_at_once_return_a_training_once() -> None:
+def test_concurrent_rescues_requeue_a_training_once() -> None:
     training = make_claimed(make_symbol())
     expire(training)
     assert sum(at_once([training_queue.rescue] * 4)) == 1

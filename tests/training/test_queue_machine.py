@@ -1,4 +1,4 @@
-"""The training queue under any order of events: random stories of requests, claims, renewals, deaths, publications, cancels."""
+"""The training queue under any order of events: random requests, claims, renewals, crashes, publications, cancellations."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +22,7 @@ from tests.factories import make_symbol
 from tests.small_model import trained_model
 from tests.task_queue import queued_tasks
 
-STORIES = settings(max_examples=12, stateful_step_count=40, deadline=None, database=None)
+RUNS = settings(max_examples=12, stateful_step_count=40, deadline=None, database=None)
 
 WRITES: dict[str, Callable[[Training], object]] = {
     "renew": training_queue.renew,
@@ -30,7 +30,7 @@ WRITES: dict[str, Callable[[Training], object]] = {
     "retry": lambda training: training_queue.retry(training, error="The network is down."),
     "fail": lambda training: training_queue.fail(training, error="Too few bars."),
     "release": training_queue.release,
-    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is left alone."),
+    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is paused."),
 }
 
 
@@ -38,16 +38,16 @@ MACHINES = ("one", "two")
 
 
 def folders() -> set[str]:
-    """What lies below the folder of all versions."""
+    """The contents of the folder of all versions."""
     root = registry.models_root()
     return {path.name for path in root.iterdir()} if root.exists() else set()
 
 
 class Queue(RuleBasedStateMachine):
-    """Two symbols, any number of trainers that may hold on to a training for too long."""
+    """Two symbols and any number of trainers, some of which keep writing after they have lost their claim."""
 
     def __init__(self) -> None:
-        """Each story begins with an empty queue."""
+        """Each run begins with an empty queue."""
         super().__init__()
         self._transaction = transaction.atomic()
         self._transaction.__enter__()
@@ -57,20 +57,20 @@ class Queue(RuleBasedStateMachine):
         self.ended: dict[int, str] = {}
 
     def teardown(self) -> None:
-        """What happened did not happen."""
+        """Rolls everything back."""
         transaction.set_rollback(True)
         self._transaction.__exit__(None, None, None)
 
     @rule(which=some.sampled_from([0, 1]), reason=some.sampled_from(TrainingReason))
     def request(self, which: int, reason: TrainingReason) -> None:
-        """Everybody gets the one active training, at least as urgent as asked for while it waits."""
+        """All callers get the one active training."""
         symbol: Symbol = self.symbols[which]
         training = training_requests.request([symbol], reason=reason)[symbol.pk]
         assert training == Training.objects.active().get(symbol=symbol)
 
     @rule(by=some.sampled_from(MACHINES))
     def claim(self, by: str) -> None:
-        """The most urgent due training, if any, by a new fence."""
+        """Claims the most urgent due training, if any."""
         due = Training.objects.claimable().first()
         training = training_queue.claim(by=by)
         assert training == due
@@ -80,7 +80,7 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(write=some.sampled_from(sorted(WRITES)), data=some.data())
     def write(self, write: str, data: Any) -> None:
-        """Whoever holds the fence changes the row, and nobody else."""
+        """Only the holder of the fence changes the row."""
         training = data.draw(some.sampled_from(self.claimed))
         holds = Training.objects.held(training_id=training.pk, fence=training.fence).exists()
         before = Training.objects.values().get(pk=training.pk)
@@ -90,7 +90,7 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(data=some.data())
     def publish(self, data: Any) -> None:
-        """Whoever holds the fence ends the training with a version that serves; anybody else leaves no row and no file."""
+        """The holder of the fence ends the training with an active version; anyone else leaves no row and no file."""
         training = data.draw(some.sampled_from(self.claimed))
         holds = Training.objects.held(training_id=training.pk, fence=training.fence).exists()
         before = (Training.objects.values().get(pk=training.pk), self.versions(), folders())
@@ -114,20 +114,20 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(data=some.data())
     def expire(self, data: Any) -> None:
-        """One lease runs out."""
+        """One lease expires."""
         training = data.draw(some.sampled_from(self.claimed))
         Training.objects.running().filter(pk=training.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
 
     @rule(machine=some.sampled_from(MACHINES))
     def machine_dies(self, machine: str) -> None:
-        """What it held is taken back at once, what others hold is not touched."""
+        """Its trainings are taken back at once; those of others stay."""
         others = set(Training.objects.running().exclude(claimed_by=machine))
         training_queue.take_back(claimed_by=machine, error="The task cluster hung.")
         assert set(Training.objects.running()) == others
 
     @rule(machine=some.sampled_from(MACHINES))
     def machine_stops(self, machine: str) -> None:
-        """What it held goes back, and no attempt is counted."""
+        """Its trainings are requeued, and the attempts do not count."""
         attempts = {training.pk: training.attempts for training in Training.objects.running().filter(claimed_by=machine)}
         training_queue.release_all(claimed_by=machine)
         for training in Training.objects.filter(pk__in=attempts):
@@ -135,31 +135,31 @@ class Queue(RuleBasedStateMachine):
 
     @rule()
     def time_passes(self) -> None:
-        """All leases run out and all pauses end."""
+        """All leases expire and all pauses end."""
         minute = timedelta(minutes=6)
         Training.objects.update(lease_expires_at=F("lease_expires_at") - minute, not_before=F("not_before") - minute)
 
     @rule()
-    def doorbells_are_answered(self) -> None:
-        """By clusters that died right after."""
+    def tasks_are_lost(self) -> None:
+        """Clusters dequeued them and died right after."""
         OrmQ.objects.update(lock=timezone.now() + timedelta(hours=1))
 
     @rule()
     def rescue(self) -> None:
-        """Afterwards nobody is given up for dead, and no due training waits unheard."""
+        """Afterwards no lease is expired, and if a training is due, a task waits to wake a worker."""
         training_queue.rescue()
         assert not Training.objects.expired().exists()
-        heard = OrmQ.objects.filter(lock__lte=timezone.now()).exists()
-        assert heard or not Training.objects.claimable().exists()
+        waking = OrmQ.objects.filter(lock__lte=timezone.now()).exists()
+        assert waking or not Training.objects.claimable().exists()
 
     @staticmethod
     def versions() -> list[tuple[Any, ...]]:
-        """All of them, as the database has them."""
+        """All versions, as rows of the database."""
         return list(ModelVersion.objects.order_by("pk").values_list())
 
     @invariant()
     def every_training_ends_once(self) -> None:
-        """As it ended it stays, and one that succeeded has the one version of it."""
+        """An ended training keeps its state; each success has exactly one version."""
         for training in Training.objects.all():
             if training.pk in self.ended:
                 assert training.state == self.ended[training.pk]
@@ -177,13 +177,13 @@ class Queue(RuleBasedStateMachine):
 
     @invariant()
     def no_training_is_tried_too_often(self) -> None:
-        """Nor ends without its reason and time, which the database refuses."""
+        """Attempts stay within the limit, and only one kind of task is queued."""
         assert all(training.attempts <= MAX_ATTEMPTS for training in Training.objects.all())
         assert set(queued_tasks(training_queue.CLUSTER)) <= {"forecasting.background.tasks.drain_training_queue"}
 
     @invariant()
     def no_fence_is_used_twice(self) -> None:
-        """They only rise, and a training at work has one."""
+        """Fences only rise, and a running training has one."""
         for training in Training.objects.all():
             assert training.fence >= self.fences.get(training.pk, 0)
             assert training.fence or training.state != TrainingState.RUNNING
@@ -192,5 +192,5 @@ class Queue(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
-def test_no_story_of_requests_deaths_and_rescues_breaks_the_queue() -> None:
-    run_state_machine_as_test(Queue, settings=STORIES)
+def test_no_order_of_requests_crashes_and_rescues_breaks_the_queue() -> None:
+    run_state_machine_as_test(Queue, settings=RUNS)

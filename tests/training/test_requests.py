@@ -1,4 +1,4 @@
-"""Requests for trainings: one for each symbol however many ask, row and doorbell together, and who may have to wait."""
+"""Requests for trainings: one per symbol, however many ask; row and task commit together; the queue has a limit."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -28,7 +28,7 @@ def request(*symbols: Symbol, reason: TrainingReason = TrainingReason.NEVER_TRAI
     return training_requests.request(symbols, reason=reason)
 
 
-def test_a_request_queues_one_training_and_rings() -> None:
+def test_a_request_queues_one_training_and_wakes_a_worker() -> None:
     symbol = make_symbol()
     training = request(symbol)[symbol.pk]
     assert (training.state, training.priority) == (TrainingState.QUEUED, PRIORITIES[TrainingReason.NEVER_TRAINED])
@@ -73,13 +73,13 @@ def test_a_request_for_nothing_does_nothing(django_assert_num_queries: DjangoAss
         assert request() == {}
 
 
-def test_it_rings_once_however_many_symbols() -> None:
+def test_it_wakes_one_worker_however_many_symbols() -> None:
     request(*(make_symbol(f"SAMPLE{number}") for number in range(3)))
     assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_doorbell_is_rolled_back_with_the_row() -> None:
+def test_the_task_is_rolled_back_with_the_row() -> None:
     symbol = make_symbol()
     with transaction.atomic():
         request(symbol)
@@ -88,7 +88,7 @@ def test_the_doorbell_is_rolled_back_with_the_row() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_hears_the_doorbell_before_the_row_is_there() -> None:
+def test_the_task_is_not_visible_before_the_row() -> None:
     symbol = make_symbol()
     with transaction.atomic():
         request(symbol)
@@ -97,7 +97,7 @@ def test_nobody_hears_the_doorbell_before_the_row_is_there() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_waits_for_one_under_way_and_gets_its_training() -> None:
+def test_a_request_waits_for_a_concurrent_one_and_gets_its_training() -> None:
     symbol = make_symbol()
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic():
@@ -107,7 +107,7 @@ def test_a_request_waits_for_one_under_way_and_gets_its_training() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_makes_its_own_training_where_the_one_under_way_fails() -> None:
+def test_a_request_creates_its_own_training_if_a_concurrent_one_fails() -> None:
     symbol = make_symbol()
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic():
@@ -128,7 +128,7 @@ def test_thirty_two_callers_in_any_order_get_one_training_for_each_symbol() -> N
 
 
 @pytest.mark.django_db(transaction=True)
-def test_requests_of_several_reasons_at_once_leave_the_most_urgent() -> None:
+def test_of_concurrent_requests_the_most_urgent_reason_remains() -> None:
     symbols = [make_symbol(f"SAMPLE{number}") for number in range(5)]
     request(*symbols, reason=TrainingReason.TOO_OLD)
     with slow("UPDATE", Training):
@@ -139,7 +139,7 @@ def test_requests_of_several_reasons_at_once_leave_the_most_urgent() -> None:
 # A person's request
 
 
-def test_a_person_gets_the_training_under_way_even_when_the_queue_is_full(settings: Settings) -> None:
+def test_a_person_gets_the_active_training_even_if_the_queue_is_full(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
     training = training_requests.request_one("SAMPLE1")
     assert training_requests.request_one("SAMPLE1") == training
@@ -157,7 +157,7 @@ def test_a_person_may_ask_again_right_after_a_failure() -> None:
     assert training_requests.request_one("SAMPLE1") != failed
 
 
-# What stands between a symbol and its model
+# Status of a symbol's model
 
 
 def test_a_symbol_without_a_model_gets_a_training_that_this_call_started() -> None:
@@ -185,7 +185,7 @@ def test_a_model_that_is_trained_again_shows_its_training() -> None:
     assert (status.version, status.training, status.started) == (version, training, False)
 
 
-def test_statuses_come_in_the_order_of_the_question() -> None:
+def test_statuses_come_in_the_order_of_the_request() -> None:
     tickers = ["SAMPLE3", "SAMPLE1", "SAMPLE2"]
     make_version(make_symbol("SAMPLE1"))
     make_training(make_symbol("SAMPLE2"))
@@ -193,7 +193,7 @@ def test_statuses_come_in_the_order_of_the_question() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "started"), [(59, False), (61, True)])
-def test_a_failed_training_is_not_started_again_by_itself_for_an_hour(minutes: int, started: bool) -> None:
+def test_a_failed_training_is_not_restarted_automatically_for_an_hour(minutes: int, started: bool) -> None:
     now = timezone.now()
     failed_at = now - timedelta(minutes=minutes)
     make_training(make_symbol(), state=TrainingState.FAILED, error="It has 3 bars.", finished_at=failed_at)
@@ -201,7 +201,7 @@ def test_a_failed_training_is_not_started_again_by_itself_for_an_hour(minutes: i
     assert (status.started, status.refusal) == (started, "" if started else "It has 3 bars")
 
 
-def test_a_full_queue_starts_what_it_has_room_for_and_says_why_not_the_rest(settings: Settings) -> None:
+def test_a_nearly_full_queue_starts_as_many_as_fit_and_refuses_the_others_with_the_reason(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 2
     statuses = training_requests.ensure_trained(["SAMPLE1", "SAMPLE2", "SAMPLE3"], now=timezone.now())
     assert [status.started for status in statuses] == [True, True, False]
@@ -209,7 +209,7 @@ def test_a_full_queue_starts_what_it_has_room_for_and_says_why_not_the_rest(sett
 
 
 @pytest.mark.django_db(transaction=True)
-def test_requests_at_once_do_not_take_the_same_room(settings: Settings) -> None:
+def test_concurrent_requests_do_not_exceed_the_limit_together(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 3
     tickers = [[f"SAMPLE{caller}", f"SAMPLE{caller + 10}"] for caller in range(10, 18)]
     with slow("INSERT", Training):

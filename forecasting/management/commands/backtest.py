@@ -12,7 +12,7 @@ from rich.table import Table
 from forecasting import registry, terminal
 from forecasting.management.price_folder import PriceFolder, day, ticker
 from forecasting.pipeline.evaluation import baselines
-from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, Period, backtest, in_one, require_ignorance
+from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, Period, historical_forecasts, in_one, require_ignorance
 from forecasting.pipeline.model.calibration import told_median
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.serving import artifacts
@@ -83,7 +83,7 @@ def _forecasts(folder: PriceFolder, period: Period, base: BaseModel, console: Co
     frames = []
     with terminal.TrainingProgress(console) as bars:
         histories = folder.histories(through=period.last)
-        each = backtest(histories, period, registry.forecast_config(), base=base, fine_tune=fine_tune, skipped=left_out)
+        each = historical_forecasts(histories, period, registry.forecast_config(), base=base, fine_tune=fine_tune, skipped=left_out)
         for frame in each:
             frames.append(frame)
             bars.update("symbols", stage="forecasting", fraction=len(frames) / len(folder.symbols))

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django_q.cluster import Cluster
 
 from forecasting.runtime import heartbeat
-from forecasting.runtime.processes import parent_is_gone
+from forecasting.runtime.processes import stop_requested
 
 GRACE_SECONDS = 15  # for running tasks, after the worker has died without a word
 
@@ -20,12 +20,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs until SIGTERM, or until the worker is gone and its grace is over; CommandError when the cluster ends by itself."""
-        heartbeat.announce_tasks()
+        heartbeat.report_tasks()
         cluster = Cluster()
         cluster.start()
-        while cluster.sentinel.is_alive() and not parent_is_gone(wait_s=1.0):
+        while cluster.sentinel.is_alive() and not stop_requested(wait_s=1.0):
             pass
-        if not parent_is_gone():
+        if not stop_requested():
             raise CommandError(f"The sentinel of cluster {os.environ.get('Q_CLUSTER_NAME')} ended.")
         # From here on SIGTERM waits: its handler would wait for the lock of the event for ever if it came while we set it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})

@@ -26,8 +26,8 @@ class Command(BaseCommand):
         if wanted > timezone.localdate():
             raise CommandError(f"--date {wanted} has not come yet.")
         if options["dry_run"]:
-            self.stdout.write("\n".join(daily.foretell(wanted)))
+            self.stdout.write("\n".join(daily.describe(wanted)))
             return
         outcome = daily.run(wanted)
-        rest = "; the worker does the rest" if outcome == "goes on" else ""
+        rest = "; the worker continues it" if outcome == "not finished" else ""
         self.stdout.write(f"Daily job of {wanted}: {outcome}{rest}.")

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from forecasting.runtime.processes import die_with_parent, lifeline
+from forecasting.runtime.processes import die_with_parent, stop_pipe
 
 
 class Command(BaseCommand):
@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Becomes gunicorn; does not return."""
-        if lifeline() is not None:
+        if stop_pipe() is not None:
             die_with_parent(signal.SIGTERM)
         command = [
             *(sys.executable, "-m", "gunicorn", "stockpred.wsgi"),

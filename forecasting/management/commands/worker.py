@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from forecasting.background.worker import Worker
 from forecasting.runtime.processes import StopSignal
-from forecasting.runtime.worker_lock import AnotherWorkerError, sole_worker
+from forecasting.runtime.worker_lock import AnotherWorkerError, worker_lock
 
 PATIENCE_SECONDS = 5  # for a worker that is ending
 ORPHAN_SECONDS = 20  # for the clusters of one that was killed, which end by themselves
@@ -22,8 +22,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Returns after a clean stop; CommandError where another worker runs here."""
         try:
-            with sole_worker(Path(settings.STATE_DIR), patience_s=PATIENCE_SECONDS, grace_s=ORPHAN_SECONDS) as sole:
+            with worker_lock(Path(settings.STATE_DIR), patience_s=PATIENCE_SECONDS, grace_s=ORPHAN_SECONDS) as lock:
                 stop = StopSignal()  # until now the signal just ends it: nothing runs yet
-                Worker(sole).run(stop)
+                Worker(lock).run(stop)
         except AnotherWorkerError as error:
             raise CommandError(str(error)) from error

@@ -45,7 +45,7 @@ def require_ignorance(base: BaseModel, period: Period) -> None:
         )
 
 
-def backtest(
+def historical_forecasts(
     histories: Iterable[History],
     period: Period,
     config: ForecastConfig,

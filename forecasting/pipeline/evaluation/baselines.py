@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation.metrics import coverage, improvement_p, pinball_loss, quantile_column, rolling_quantiles
+from forecasting.pipeline.evaluation.metrics import (
+    coverage,
+    improvement_p,
+    pinball_loss,
+    quantile_column,
+    relative_mae,
+    rolling_quantiles,
+)
 from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
 
 REFERENCE, EWMA, FORECAST = "last 250 returns", "EWMA volatility", "stockpred"
@@ -26,7 +33,7 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
     interval (mean, least, most over symbols), p-value of beating the naive forecast (averaged per date, as symbols share days; NaN
     if the forecasts are the naive ones).
 
-    `forecasts` as `backtest` gives them; the last forecast of each symbol, whose session has not happened, does not count.
+    `forecasts` as `historical_forecasts` gives them; each symbol's last one, whose session has not happened, does not count.
     Without rows where no forecast's session has happened.
     """
     rows, gains = [], []
@@ -44,7 +51,7 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
         {
             "pinball ratio": np.exp(np.log(table["ratio"]).groupby(table["method"], sort=False).mean()),
             "worst": by_method["ratio"].max(),
-            "MAE / naive": by_method["mase"].mean(),
+            "MAE / naive": by_method["relative_mae"].mean(),
             "coverage": by_method["covered"].mean(),
             "least": by_method["covered"].min(),
             "most": by_method["covered"].max(),
@@ -76,17 +83,12 @@ def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> t
         {
             "method": name,
             "ratio": pinball_loss(actual, quantiles, levels) / reference,
-            "mase": _relative_error(actual, quantiles[:, len(levels) // 2]),
+            "relative_mae": relative_mae(np.exp(actual), np.exp(quantiles[:, len(levels) // 2]), np.ones(len(actual))),
             "covered": coverage(actual, quantiles[:, low], quantiles[:, high]),
         }
         for name, quantiles in methods.items()
     ]
     return scores, pd.Series(naive - error, index=table.dates[rows])
-
-
-def _relative_error(actual: Array, median: Array) -> float:
-    """Mean absolute error over the naive forecast's, in shares of the last close."""
-    return float(np.abs(np.exp(actual) - np.exp(median)).mean() / np.abs(np.exp(actual) - 1).mean())
 
 
 def as_lines(summary: pd.DataFrame) -> Iterable[tuple[str, list[str]]]:

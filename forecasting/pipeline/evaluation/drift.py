@@ -12,7 +12,7 @@ from forecasting.pipeline.model.features import Array
 
 EWMA_DECAY = 0.94  # RiskMetrics, Technical Document (1996)
 WARM_UP = 20  # sessions of the backtest whose returns start the volatility
-REFERENCE = 0.2  # of the excess, which a doubling brings from 0 to about 0.5: smaller changes are let pass
+ALLOWANCE = 0.2  # of the excess, which a doubling brings from 0 to about 0.5: smaller changes are let pass
 YEAR = 252  # sessions
 YEARLY_ALARMS = 0.7  # false ones, expected of an unchanged version
 PATHS = 1000  # resampled years
@@ -61,7 +61,7 @@ def watch(backtest: pd.DataFrame, live: pd.DataFrame, *, seed: int) -> Watch | N
 
     Each loss is divided by the volatility before it (EWMA of the returns), so that rough times alone raise no alarm. Its excess is
     1 - usual / loss, where the usual one is the backtest's geometric mean: however large, a single shock counts at most 1, which
-    tells it from a lasting change. What exceeds the backtest's mean excess, less REFERENCE, is summed by Page's test (Continuous
+    tells it from a lasting change. What exceeds the backtest's mean excess, less ALLOWANCE, is summed by Page's test (Continuous
     inspection schemes, Biometrika 1954). The limit is what the backtest itself, resampled in blocks (Künsch, The jackknife and the
     bootstrap for general stationary observations, 1989), exceeds YEARLY_ALARMS times a year.
     """
@@ -94,7 +94,7 @@ def _levels(excesses: Array) -> Array:
     level = np.zeros(excesses.shape[1])
     levels = np.empty_like(excesses)
     for session, row in enumerate(excesses):
-        level = np.maximum(0.0, level + row - REFERENCE)
+        level = np.maximum(0.0, level + row - ALLOWANCE)
         levels[session] = level
     return levels
 

@@ -37,7 +37,7 @@ def measure(backtest: pd.DataFrame, closes: pd.Series, config: ForecastConfig) -
     return {
         **price_errors(actual, median),
         "naive": price_errors(actual, last),
-        "mase": mase(actual, median, last),
+        "mase": relative_mae(actual, median, last),
         "beats_naive_p": beats_naive_p(actual, median, last),
         "pinball_ratio": pinball_loss(returns, np.log(quantiles / last[:, None]), levels)
         / pinball_loss(returns, reference, levels),
@@ -61,10 +61,11 @@ def price_errors(actual: Array, forecast: Array) -> dict[str, float]:
     }
 
 
-def mase(actual: Array, forecast: Array, naive: Array) -> float:
-    """Mean absolute error over the naive forecast's on the same rows; below 1 is better than naive.
+def relative_mae(actual: Array, forecast: Array, naive: Array) -> float:
+    """Mean absolute error, divided by the naive forecast's on the same rows; below 1 is better than naive.
 
-    After Hyndman & Koehler, Another look at measures of forecast accuracy (2006), who scale by the in-sample naive error.
+    Stored metrics and the API call it `mase`. The MASE of Hyndman & Koehler, Another look at measures of forecast accuracy (2006),
+    divides by the in-sample naive error instead.
     """
     return float(np.abs(actual - forecast).mean() / np.abs(actual - naive).mean())
 

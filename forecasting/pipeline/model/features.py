@@ -34,7 +34,7 @@ class FeatureTable:
 
 def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable:
     """Features of every session of `bars` (see bars.py for their contract) from the first one that can have them all."""
-    first = config.look_back
+    first = config.warm_up
     if len(bars) <= first:
         raise ValueError(f"{len(bars)} bars give no features; at least {first + 1} are needed")
     # Contiguous, because NumPy's logarithm of strided memory may differ in the last bit.
@@ -50,7 +50,7 @@ def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable
         "log_ewma_volatility": np.log(volatility),
         "log_parkinson_volatility": np.log(parkinson_volatility(log_high - log_low)),
         "relative_volume": relative_volume(bars["volume"].to_numpy(np.float64), sessions=config.volume_sessions),
-        **_sizes(log_open, log_high, log_low, log_close, volatility, config.horizons),
+        **_sizes(log_open, log_high, log_low, log_close, volatility, config.look_backs),
         "fall": np.minimum(log_return, 0) / USUAL_MOVE,
         "gap": np.abs(log_open[1:] - log_close[:-1]).clip(max=LARGEST_GAP) / USUAL_MOVE,
     }
@@ -65,9 +65,9 @@ def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable
 
 
 def _sizes(
-    log_open: Array, log_high: Array, log_low: Array, log_close: Array, volatility: Array, horizons: tuple[int, ...]
+    log_open: Array, log_high: Array, log_low: Array, log_close: Array, volatility: Array, look_backs: tuple[int, ...]
 ) -> dict[str, Array]:
-    """How large recent moves are beside the EWMA volatility, by size and horizon, (bars - 1 - longest horizon + 1,) at most.
+    """How large recent moves are beside the EWMA volatility, by size and look-back, (bars - 1 - longest look-back + 1,) at most.
 
     Regressors of a heterogeneous autoregression: Corsi, A Simple Approximate Long-Memory Model of Realized Volatility (2009), on
     daily estimates of the variance: the squared range, the one of Rogers & Satchell (1991) plus the squared gap, the squared
@@ -78,7 +78,7 @@ def _sizes(
     log_return = log_close[1:] - log_close[:-1]
     daily = [(log_high - log_low)[1:] ** 2, (upper + lower)[1:] + gap**2, log_return**2, np.abs(log_return)]
     sizes = {}
-    for sessions, means in trailing_means(np.stack(daily), horizons).items():
+    for sessions, means in trailing_means(np.stack(daily), look_backs).items():
         rows = min(means.shape[1], len(volatility))
         scale = volatility[-rows:]
         for name, variance in zip(("range", "swing", "return"), means[:3, -rows:], strict=True):
@@ -122,16 +122,16 @@ def trailing_mean(values: Array, weights: Array) -> Array:
     return total
 
 
-def trailing_means(values: Array, horizons: tuple[int, ...]) -> dict[int, Array]:
-    """By horizon, the means of the last so many columns of `values` (series, n), each (series, n - longest horizon + 1).
+def trailing_means(values: Array, look_backs: tuple[int, ...]) -> dict[int, Array]:
+    """By look-back, the means of the last so many columns of `values` (series, n), each (series, n - longest look-back + 1).
 
-    Added lag by lag, in one pass over the longest horizon, for the reason of `trailing_mean`.
+    Added lag by lag, in one pass over the longest look-back, for the reason of `trailing_mean`.
     """
-    longest = max(horizons)
+    longest = max(look_backs)
     total = np.zeros((len(values), values.shape[1] - longest + 1))
     means = {}
     for lag in range(longest):
         total += values[:, longest - 1 - lag : values.shape[1] - lag]
-        if lag + 1 in horizons:
+        if lag + 1 in look_backs:
             means[lag + 1] = total / (lag + 1)
     return means

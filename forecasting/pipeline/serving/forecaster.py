@@ -50,7 +50,7 @@ class Forecaster:
     @property
     def bars_needed(self) -> int:
         """Number of last bars that a forecast depends on; more of them change nothing."""
-        return self._model.config.look_back + self._model.config.window
+        return self._model.config.warm_up + self._model.config.window
 
     @property
     def first_factor(self) -> float:

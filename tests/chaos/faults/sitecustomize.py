@@ -1,6 +1,6 @@
-"""Faults inside the service's own processes, which Python loads first where PYTHONPATH names this folder.
+"""Faults inside the service's own processes. Python imports this file at start if PYTHONPATH contains its folder.
 
-CLOCK_OFFSET: seconds by which the process's clock is wrong. LEAK_FILE: while this file exists, a trainer's memory grows.
+CLOCK_OFFSET: seconds by which the process's clock is wrong. LEAK_FILE: as long as this file exists, a trainer's memory grows.
 """
 
 import os

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from forecasting.pipeline.base import train_base
-from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, History, Period, backtest, in_one
+from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, History, Period, historical_forecasts, in_one
 from forecasting.pipeline.model.adaptation import adapted
 from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.pipeline.serving.forecaster import Forecaster
@@ -31,7 +31,7 @@ def run(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """All forecasts, and the reasons of the symbols left out."""
     reasons: dict[str, str] = {}
-    frames = backtest(histories, period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)
+    frames = historical_forecasts(histories, period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)
     return in_one([*frames]), reasons
 
 

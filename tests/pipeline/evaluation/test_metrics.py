@@ -24,7 +24,7 @@ def test_the_price_errors_have_their_usual_meaning() -> None:
 
 
 def test_the_error_is_scaled_by_the_naive_one_on_the_same_rows() -> None:
-    assert metrics.mase(ACTUAL, FORECAST, LAST) == pytest.approx(0.75 / 1.25)
+    assert metrics.relative_mae(ACTUAL, FORECAST, LAST) == pytest.approx(0.75 / 1.25)
 
 
 def test_the_paired_test_is_students_on_the_gains() -> None:

@@ -12,9 +12,9 @@ import pytest
 from scipy.stats import binomtest
 
 from forecasting.pipeline.base import train_base
-from forecasting.pipeline.evaluation.backtest import Period, backtest, in_one
+from forecasting.pipeline.evaluation.backtest import Period, historical_forecasts, in_one
 from forecasting.pipeline.evaluation.baselines import FORECAST, score_beside_baselines
-from forecasting.pipeline.evaluation.metrics import mase
+from forecasting.pipeline.evaluation.metrics import relative_mae
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.features import Array, compute_features
 from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel
@@ -38,7 +38,7 @@ def forecasts(symbols: dict[str, pd.DataFrame], period: Period) -> tuple[pd.Data
     """A backtest of all symbols from a base of their own."""
     base = train_base(((symbol, between(bars, first=None, last=period.through)) for symbol, bars in symbols.items()), TINY)
     reasons: dict[str, str] = {}
-    frames = [*backtest(symbols.items(), period, TINY, base=base, fine_tune=True, skipped=reasons.__setitem__)]
+    frames = [*historical_forecasts(symbols.items(), period, TINY, base=base, fine_tune=True, skipped=reasons.__setitem__)]
     assert not reasons
     return in_one(frames), base
 
@@ -53,7 +53,7 @@ def _relative_error(model: ServingModel, bars: pd.DataFrame) -> float:
     rows = range(SPLIT, len(table.dates) - 1)
     median = Forecaster(model).forecast_rows(table, rows)[:, 3]
     actual = np.diff(np.log(table.close))[rows.start : rows.stop]
-    return mase(actual, median, np.zeros(len(actual)))
+    return relative_mae(actual, median, np.zeros(len(actual)))
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,8 @@ def column(table: FeatureTable, name: str) -> np.ndarray:
 
 
 def test_the_first_row_is_the_first_session_with_a_whole_look_back(bars: pd.DataFrame, table: FeatureTable) -> None:
-    assert table.dates[0] == bars.index[TINY.look_back]
-    assert len(table.dates) == len(bars) - TINY.look_back
+    assert table.dates[0] == bars.index[TINY.warm_up]
+    assert len(table.dates) == len(bars) - TINY.warm_up
 
 
 def test_every_array_has_one_entry_per_row(table: FeatureTable) -> None:
@@ -54,7 +54,7 @@ def test_the_price_features_are_log_ratios_of_their_session(bars: pd.DataFrame, 
     assert column(table, "open_close_move")[-1] == pytest.approx(np.log(today.close / today.open))
 
 
-@pytest.mark.parametrize("sessions", TINY.horizons)
+@pytest.mark.parametrize("sessions", TINY.look_backs)
 def test_the_sizes_of_past_moves_are_measured_by_todays_volatility(bars: pd.DataFrame, table: FeatureTable, sessions: int) -> None:
     logs = bars[["open", "high", "low", "close"]].apply(np.log)
     yesterday = logs.close.shift(1)

@@ -94,6 +94,16 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, files: Files) -> None:
     assert artifacts.read(tmp_path, files) == serving_model()
 
 
+def test_a_config_with_the_keys_of_an_earlier_release_is_read(tmp_path: Path, files: Files) -> None:
+    meta = tmp_path / "meta.json"
+    old = meta.read_text(encoding="utf-8").replace('"look_backs"', '"horizons"').encode()
+    assert old != meta.read_bytes()
+    meta.write_bytes(old)
+    files["meta.json"] = ArtifactFile(hashlib.sha256(old).hexdigest(), len(old))
+
+    assert artifacts.read(tmp_path, files) == serving_model()
+
+
 def test_the_backtest_comes_back_to_the_last_bit(tmp_path: Path, files: Files) -> None:
     pd.testing.assert_frame_equal(
         artifacts.read_backtest(tmp_path, files), trained_model().backtest, check_exact=True, check_dtype=False
