@@ -296,7 +296,7 @@ def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client
     assert isinstance(upstream, Upstream)
     for address in (page(Upstream, "changelist"), page(Upstream, "change", upstream.pk)):
         text = text_of(admin_client, address)
-        assert ">left alone</span>" in text
+        assert ">paused</span>" in text
         assert "Yahoo Finance refuses more requests for now" in text
         assert date_format(timezone.localtime(upstream.open_until), "DATETIME_FORMAT") in text
 

@@ -1,11 +1,10 @@
-"""Leave to ask a remote price source: paced for all processes together, and refused for a while when the source refuses or fails.
+"""Rate limit and circuit breaker for a remote price source, shared by all processes.
 
-Pace, requests under way and breaker are one row of Postgres, moved on by single statements and by the database's clock, so that
-processes and machines share them.
+All state is one Postgres row. Single statements update it by the database's clock, so processes and machines share it.
 
-The breaker opens at once when the source limits our rate and after FAILURES_TO_OPEN failed requests in a row; while it is open
-nothing is asked. When its time is over one request, the canary, is let through: its answer closes the breaker, its failure opens it
-for twice as long.
+The breaker opens at once if the source reports a rate limit, or after FAILURES_TO_OPEN failed requests in a row. No request is sent
+while it is open. After the pause, one test request (the canary) is allowed. Its success closes the breaker; its failure doubles the
+pause.
 """
 
 import logging
@@ -20,12 +19,12 @@ from django.db.models.functions import Now
 from forecasting.models import Upstream
 from forecasting.prices.sources import PausedError, PriceHistory, PriceSourceError, RateLimitedError, UpstreamUnavailableError
 
-FETCH_SECONDS = 10  # of one request with all that belongs to it
-LEASE_SECONDS = FETCH_SECONDS + 5  # after this a request whose process died no longer counts as under way
+FETCH_SECONDS = 10  # limit of one request with all its HTTP calls
+LEASE_SECONDS = FETCH_SECONDS + 5  # then the request of a dead process no longer counts as under way
 FAILURES_TO_OPEN = 5  # in a row
-PAUSE_WHEN_LIMITED = timedelta(minutes=15), timedelta(hours=4)  # the first one and, doubled each time, the longest
+PAUSE_WHEN_LIMITED = timedelta(minutes=15), timedelta(hours=4)  # first pause, then doubled up to the longest
 PAUSE_WHEN_FAILING = timedelta(minutes=1), timedelta(hours=1)
-POLL_SECONDS = 0.05  # where as many requests are under way as may be
+POLL_SECONDS = 0.05  # while the maximum number of requests is under way
 
 TAKE = """
     UPDATE forecasting_upstream AS upstream SET
@@ -58,7 +57,7 @@ FAIL = """
         reason = CASE WHEN state = 'closed' OR %(canary)s THEN %(reason)s ELSE reason END
     WHERE source = %(source)s
 """
-# Of requests that were under way together the first failure opens it; the others find it open and change nothing.
+# The first failure among concurrent requests opens the breaker; the others find it open and change nothing.
 OPEN = """
     UPDATE forecasting_upstream SET
         state = 'open', opens = opens + 1, opened_at = clock.now,
@@ -73,7 +72,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to send one request; the source's answer decides over the breaker where it is the canary."""
+    """Permission to send one request. The answer to the canary closes or reopens the breaker."""
 
     source: str
     lease: datetime
@@ -81,17 +80,17 @@ class Permit:
 
 
 def is_paused(source: str) -> bool:
-    """Whether the source is left alone now."""
+    """Whether requests to the source are paused."""
     return Upstream.objects.filter(source=source).paused().exists()
 
 
 def pause_between_requests() -> timedelta:
-    """What the pace leaves between the starts of two requests."""
+    """Minimum time between the starts of two requests."""
     return timedelta(minutes=1) / settings.UPSTREAM_REQUESTS_PER_MINUTE
 
 
 def take(source: str) -> Permit | None:
-    """Leave for one request, None where pace, requests under way or the breaker do not allow it now."""
+    """Permission for one request, or None if the rate limit or the breaker does not allow one now."""
     values: dict[str, Any] = {
         "source": source,
         "pause": pause_between_requests(),
@@ -105,7 +104,7 @@ def take(source: str) -> Permit | None:
 
 
 def obstacle(source: str, *, ticker: str) -> PausedError | float:
-    """Why there was no permit: the source is left alone, or it takes some seconds. Makes the source's row where it is missing."""
+    """Why `take` returned None: an error if requests are paused, else the seconds to wait. Creates the source's row if missing."""
     row = Upstream.objects.filter(source=source).values_list("open_until", "reason", "next_request_at", Now()).first()
     if row is None:
         Upstream.objects.bulk_create([Upstream(source=source)], ignore_conflicts=True)
@@ -113,14 +112,14 @@ def obstacle(source: str, *, ticker: str) -> PausedError | float:
     open_until, reason, next_request_at, now = row
     if open_until and open_until > now:
         until = f"{open_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        return PausedError(ticker, f"prices are not asked for until {until}, because {reason}", open_until)
+        return PausedError(ticker, f"price requests are paused until {until}, because {reason}", open_until)
     return max(0.0, (next_request_at - now).total_seconds()) or POLL_SECONDS
 
 
 def settle(permit: Permit, outcome: PriceHistory | PriceSourceError | None) -> None:
-    """Ends a permit and lets the answer, None where nothing was sent, count for the breaker.
+    """Releases a permit and passes the outcome (None if nothing was sent) to the breaker.
 
-    That a symbol is unknown or its data are bad is an answer as well: the source works.
+    An unknown symbol or bad data count as success: the source works.
     """
     values: dict[str, Any] = {"source": permit.source, "lease": permit.lease, "canary": permit.canary}
     with connection.cursor() as cursor:
@@ -131,11 +130,11 @@ def settle(permit: Permit, outcome: PriceHistory | PriceSourceError | None) -> N
         else:
             cursor.execute(SUCCEED, values)
             if permit.canary:
-                logger.info("price source asked again: the one request that was tried succeeded")
+                logger.info("price source available again: the test request succeeded")
 
 
 def _count_failure(error: PriceSourceError, values: dict[str, Any]) -> None:
-    """Notes a failed request; opens the breaker where that is due."""
+    """Records a failed request and opens the breaker if needed."""
     limited = isinstance(error, RateLimitedError)
     first, longest = PAUSE_WHEN_LIMITED if limited else PAUSE_WHEN_FAILING
     values |= {"reason": error.reason, "first": first, "longest": longest, "enough": 1 if limited else FAILURES_TO_OPEN}
@@ -143,4 +142,4 @@ def _count_failure(error: PriceSourceError, values: dict[str, Any]) -> None:
         cursor.execute(FAIL, values)
         cursor.execute(OPEN, values)
         if row := cursor.fetchone():
-            logger.warning("price source left alone until %s: %s", row[0].isoformat(timespec="seconds"), error.reason)
+            logger.warning("price source paused until %s: %s", row[0].isoformat(timespec="seconds"), error.reason)

@@ -1,6 +1,6 @@
-"""The price source behind one door: several questions at once, at the pace and with the restraint that rate_limit.py keeps.
+"""Asks the price source several questions in parallel, within the limits of rate_limit.py.
 
-A source that is not remote (files, simulation) needs no permit.
+Local sources (files, simulation) have no rate limit.
 """
 
 import functools
@@ -44,27 +44,27 @@ Outcome = PriceHistory | PriceSourceError
 
 @functools.cache
 def price_source() -> PriceSource:
-    """The configured source, one a process."""
+    """The configured source; one instance per process."""
     if settings.PRICE_SOURCE == "csv":
         return CsvFolder(settings.PRICE_DIR)
     if settings.PRICE_SOURCE == "sample":
         return Simulation(seed=settings.SEED)
-    # Loaded here, not above: yfinance costs a second and 50 MB, which processes that fetch nothing can do without.
+    # Imported here because yfinance costs one second and 50 MB, and many processes never fetch prices.
     yahoo = import_string("forecasting.prices.yahoo.Yahoo")
     folder = settings.STATE_DIR / "yfinance"
     return cast("PriceSource", yahoo(base_url=settings.YAHOO_URL, cache_dir=folder, timeout_s=FETCH_SECONDS))
 
 
 def is_paused() -> bool:
-    """Whether the price source is left alone now."""
+    """Whether requests to the price source are paused."""
     return price_source().remote and rate_limit.is_paused(price_source().name)
 
 
 def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Outcome]]:
-    """Each question with its answer, as they come, for at most `seconds`; a question that is added meanwhile is asked too.
+    """Yields each question with its answer, as they arrive, for at most `seconds`. Questions added meanwhile are asked too.
 
-    Requests run in threads that touch no database; everything else happens in the caller's. A question that is not answered in
-    time is not heard of again, though its request may still be under way.
+    Requests run in threads that do not use the database; everything else runs in the caller's thread. A question without an answer
+    in time yields nothing, although its request may still be under way.
     """
     ends = time.monotonic() + seconds
     under_way: dict[Future[Outcome], tuple[Question, Permit | None]] = {}
@@ -89,8 +89,8 @@ def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Que
 def _start(
     questions: deque[Question], under_way: dict[Future[Outcome], tuple[Question, Permit | None]]
 ) -> PausedError | float | None:
-    """Sends off as many questions as the source may be asked now. Of the others: the error where it is left alone, else the seconds
-    until the next try; None where there are none."""
+    """Sends as many questions as the rate limit allows. If some remain, returns the error of a paused source, or the seconds until
+    the next try; otherwise None."""
     source = price_source()
     while questions:
         permit = rate_limit.take(source.name) if source.remote else None
@@ -108,7 +108,7 @@ def _refused(questions: deque[Question], error: PausedError) -> Iterator[tuple[Q
 
 
 def _wait(under_way: dict[Future[Outcome], Any], *, seconds: float) -> None:
-    """Until a request is done, for at most that long; that long where none is under way."""
+    """Waits until a request is done, for at most `seconds`; sleeps `seconds` if none is under way."""
     if under_way:
         wait(under_way, timeout=seconds, return_when=FIRST_COMPLETED)
     else:
@@ -116,7 +116,7 @@ def _wait(under_way: dict[Future[Outcome], Any], *, seconds: float) -> None:
 
 
 def _fetch(question: Question) -> Outcome:
-    """Touches no database, so that it may run in a thread."""
+    """Runs in a thread, so it must not use the database."""
     try:
         return price_source().fetch(question.symbol.ticker, since=question.since, through=question.through)
     except PriceSourceError as error:

@@ -53,9 +53,7 @@ class Score(models.Model):
     forecast = models.ForeignKey(Forecast, on_delete=models.PROTECT, related_name="scores")
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="+", db_index=False)
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+", db_index=False)
-    actual_date = models.DateField(
-        help_text="The session used for the score: a later one if the target session did not take place."
-    )
+    actual_date = models.DateField(help_text="The scored session: a later one if the target session did not take place.")
     actual_close = models.FloatField(help_text="On the forecast's price scale: later splits and dividends are removed.")
     absolute_error = models.FloatField()
     naive_absolute_error = models.FloatField(help_text="Absolute error of the last close.")

@@ -77,7 +77,7 @@ def test_upstream_shows_why_and_until_when_the_source_is_left_alone(yahoo: FakeY
     make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now", failures=1)
     Upstream.objects.update(open_until=datetime(2024, 6, 28, 22, 14, tzinfo=UTC), last_success_at=NOW)
     text = said("upstream")
-    assert text.startswith("yahoo: left alone\n  until: 2024-06-28 22:14:00 UTC\n")
+    assert text.startswith("yahoo: paused\n  until: 2024-06-28 22:14:00 UTC\n")
     assert "  reason: Yahoo Finance refuses more requests for now\n  last success: 2024-06-28 22:00:00 UTC\n" in text
     assert text.endswith("  symbols rate limited: 1\n")
     assert yahoo.requests == []
@@ -89,4 +89,4 @@ def test_upstream_shows_a_source_that_answers(yahoo: FakeYahoo) -> None:
 
 
 def test_files_have_no_upstream(folder: object) -> None:
-    assert said("upstream") == "Prices come from PRICE_SOURCE=csv, which is on this machine and never left alone.\n"
+    assert said("upstream") == "Prices come from PRICE_SOURCE=csv, a local source that is never paused.\n"

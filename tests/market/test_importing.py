@@ -206,7 +206,7 @@ def test_a_symbol_in_two_files_is_refused(tmp_path: Path) -> None:
     for name in ("AAA.csv", "aaa.csv"):
         write(tmp_path, name)
     problems = refused(tmp_path, stored={"AAA"})
-    assert problems == ["aaa.csv: AAA: it is in AAA.csv too, which counts; leave it in one file"]
+    assert problems == ["aaa.csv: AAA: already imported from AAA.csv; keep it in one file only"]
 
 
 def test_a_folder_without_prices_is_refused(tmp_path: Path) -> None:

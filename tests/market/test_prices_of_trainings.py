@@ -37,13 +37,13 @@ def paused(yahoo: FakeYahoo) -> Upstream:
 def test_a_training_without_any_bars_waits_until_the_source_may_be_asked(paused: Upstream, yahoo: FakeYahoo) -> None:
     training = attempted(make_claimed(make_symbol("AAA")))
     assert (training.state, training.attempts, training.not_before) == (TrainingState.QUEUED, 0, paused.open_until)
-    assert training.error.startswith("prices are not asked for until 20")
+    assert training.error.startswith("price requests are paused until 20")
     assert not yahoo.requests
 
 
 @pytest.mark.usefixtures("paused")
 def test_at_the_terminal_it_is_told_at_once_and_stays_in_the_queue() -> None:
-    with pytest.raises(CommandError, match=r"Not trained:\nAAA: prices are not asked for until .* refuses more requests"):
+    with pytest.raises(CommandError, match=r"Not trained:\nAAA: price requests are paused until .* refuses more requests"):
         call_command("train", "AAA")
     training = Training.objects.get()
     assert (training.state, training.attempts) == (TrainingState.QUEUED, 0)

@@ -177,7 +177,7 @@ def test_a_rate_limit_leaves_the_source_alone_for_a_quarter_of_an_hour(yahoo: Fa
     fails("AAA", RateLimitedError)
     assert (state().state, state().pause) == (BreakerState.OPEN, timedelta(minutes=15))
     reason = fails("BBB", PausedError)
-    assert reason.startswith("prices are not asked for until 20")
+    assert reason.startswith("price requests are paused until 20")
     assert reason.endswith("because Yahoo Finance refuses more requests for now; try again in some minutes")
     assert charts(yahoo) == ["AAA"]
     symbols[1].refresh_from_db()
