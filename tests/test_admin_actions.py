@@ -119,7 +119,7 @@ def test_a_version_whose_files_were_removed_says_so_and_has_no_button(admin_clie
     assert "Activate this version" not in shown
     assert answer == [
         "SAMPLE1 v1 was not activated, because its files cannot be used: "
-        "They were removed: only the last 5 versions of a symbol keep theirs."
+        "They were removed: only the last 5 versions of a symbol keep their files."
     ]
 
 

@@ -122,7 +122,7 @@ def test_the_newest_good_version_serves_instead_of_a_damaged_one_and_a_retrainin
     second.refresh_from_db()
     assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED, 3: VersionState.RETIRED}
     assert [each.files_state for each in (first, second, third)] == [FilesState.KEPT, FilesState.DAMAGED, FilesState.DAMAGED]
-    assert third.decision == "Its files cannot be used, so it serves no longer: model.onnx is missing."
+    assert third.decision == "Retired, because its files cannot be used: model.onnx is missing."
     assert first.decision == "Serves again: the files of version 3 cannot be used."
     assert Training.objects.active().get().reason == TrainingReason.FILES_DAMAGED
 
@@ -188,7 +188,7 @@ def test_a_version_without_files_is_not_activated(settings: Settings) -> None:
     symbol = make_symbol()
     first, _ = published(symbol), published(symbol)
     registry.expire_files()
-    with pytest.raises(ArtifactError, match="They were removed: only the last 1 versions of a symbol keep theirs"):
+    with pytest.raises(ArtifactError, match="They were removed: only the last 1 versions of a symbol keep their files"):
         registry.activate(first, by="admin")
     assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
 

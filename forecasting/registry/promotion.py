@@ -1,4 +1,4 @@
-"""Promotion: a new version serves unless it is significantly worse than the active one where both forecast out of sample."""
+"""Promotion: a new version serves unless it is significantly worse than the active one on common out-of-sample sessions."""
 
 from dataclasses import dataclass
 
@@ -11,28 +11,28 @@ from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, Tra
 from forecasting.registry.files import load_backtest, models_root
 
 SIGNIFICANT = 0.05  # below it, the new version is significantly worse
-FEWEST_SESSIONS = 30  # with fewer in common, no test says anything
+FEWEST_SESSIONS = 30  # minimum number of common sessions for a test
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a version serves from now on, and why, in words and numbers."""
+    """Whether a version is promoted, and why."""
 
     promoted: bool
     reason: str
 
 
 def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> Verdict:
-    """The decision on a new version beside the active one. A base, which has no backtest, always replaces the one before it.
+    """Compares a new version with the active one. A base has no backtest, so a new base always replaces the old one.
 
-    The benefit of the doubt is the new one's: it knows newer bars. Only the backtests are compared, whose forecasts were made by
-    fits that knew none of these sessions; live forecasts would add a few sessions and another way of spreading intervals.
+    In doubt the new version wins, because it knows newer bars. Only backtests are compared: their fits knew none of these sessions.
+    Live forecasts would add only a few sessions, with differently calibrated intervals.
     """
     if beside is None:
         return Verdict(True, "First version." if isinstance(model, TrainedModel) else "First base.")
     replaces = f"Replaces version {beside.number}"
     if isinstance(model, BaseModel):
-        return Verdict(True, f"{replaces}: a new base always does.")
+        return Verdict(True, f"{replaces}: a new base always replaces the old one.")
     try:
         artifacts.read(models_root() / beside.folder, beside.artifact_files)
         earlier = load_backtest(beside)
