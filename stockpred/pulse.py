@@ -1,4 +1,4 @@
-"""Where an earlier release had the task that answers a heartbeat: what it queued still runs."""
+"""Old import path of the heartbeat task, kept so that tasks queued by an earlier release still run."""
 
 from forecasting.runtime.heartbeat import answer
 
