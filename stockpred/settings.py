@@ -151,7 +151,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "stockpred",
-    "DESCRIPTION": "Forecasts of the next session's closing price, compared with the naive forecast and with a track record per symbol.",
+    "DESCRIPTION": "Forecasts of the next session's closing price, with a naive benchmark and a track record.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],

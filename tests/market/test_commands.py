@@ -34,10 +34,10 @@ def said(name: str, *arguments: str) -> str:
 def test_it_syncs_symbols_that_nobody_asked_for_yet(yahoo: FakeYahoo) -> None:
     yahoo.bars = {"AAA": HISTORY, "BBB": HISTORY}
     assert said("sync", "aaa", "BBB").splitlines() == [
-        f"AAA: {len(HISTORY)} bars written, the newest of 2024-06-28",
-        f"BBB: {len(HISTORY)} bars written, the newest of 2024-06-28",
+        f"AAA: {len(HISTORY)} bars written, newest bar 2024-06-28",
+        f"BBB: {len(HISTORY)} bars written, newest bar 2024-06-28",
     ]
-    assert said("sync", "AAA") == "AAA: nothing newer, the newest of 2024-06-28\n"
+    assert said("sync", "AAA") == "AAA: no newer bars, newest bar 2024-06-28\n"
 
 
 def test_it_asks_again_about_a_symbol_that_the_source_did_not_know(yahoo: FakeYahoo) -> None:

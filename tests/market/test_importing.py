@@ -95,7 +95,7 @@ def test_a_download_of_yfinance_is_stored_whatever_its_file_is_called(tmp_path: 
 def test_the_same_file_again_changes_nothing(tmp_path: Path) -> None:
     imported(write(tmp_path))
     keys = list(PriceBar.objects.values_list("pk", flat=True))
-    assert imported(tmp_path).endswith(", as they were stored\n")
+    assert imported(tmp_path).endswith(", unchanged\n")
     assert list(PriceBar.objects.values_list("pk", flat=True)) == keys
 
 
@@ -212,7 +212,7 @@ def test_a_symbol_in_two_files_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_prices_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path) == ["there are no prices in these files; check their names and --symbol"]
     write(tmp_path)
-    assert refused(tmp_path, symbol="BBB") == ["there are no prices of BBB in these files; check their names and --symbol"]
+    assert refused(tmp_path, symbol="BBB") == ["there are no prices for BBB in these files; check their names and --symbol"]
 
 
 def test_a_place_that_is_not_there_is_refused(tmp_path: Path) -> None:

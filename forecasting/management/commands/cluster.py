@@ -10,7 +10,7 @@ from django_q.cluster import Cluster
 from forecasting.runtime import heartbeat
 from forecasting.runtime.processes import parent_is_gone
 
-GRACE_SECONDS = 15  # for running tasks, after the worker has died without a word
+GRACE_SECONDS = 15  # for running tasks, after the worker has died unexpectedly
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     help = "One task cluster, as `manage.py worker` starts it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Runs until SIGTERM, or until the worker is gone and its grace is over; CommandError when the cluster ends by itself."""
+        """Runs until SIGTERM, or until GRACE_SECONDS after the worker's death. CommandError if the cluster ends by itself."""
         heartbeat.announce_tasks()
         cluster = Cluster()
         cluster.start()
@@ -27,9 +27,9 @@ class Command(BaseCommand):
             pass
         if not parent_is_gone():
             raise CommandError(f"The sentinel of cluster {os.environ.get('Q_CLUSTER_NAME')} ended.")
-        # From here on SIGTERM waits: its handler would wait for the lock of the event for ever if it came while we set it.
+        # Block SIGTERM from here on: while we set the event, its handler would deadlock on the event's lock.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        if stop := cluster.stop_event:  # None once the handler is through
+        if stop := cluster.stop_event:  # None after the handler has run
             stop.set()
         cluster.sentinel.join(GRACE_SECONDS)
         if cluster.sentinel.is_alive():
