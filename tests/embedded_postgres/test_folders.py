@@ -110,7 +110,7 @@ def test_data_that_the_server_can_no_longer_reach_are_not_replaced_by_an_empty_d
     server.folders.data.mkdir()
     folder.chmod(0o700)
     assert EmbeddedPostgres.at(folder / "postgres") == server
-    with pytest.raises(EmbeddedPostgresError, match=f"runs as nobody, who may not enter {folder}"):
+    with pytest.raises(EmbeddedPostgresError, match=f"runs as nobody, who cannot enter {folder}"):
         server.ensure()
 
 
@@ -162,14 +162,14 @@ def test_it_makes_the_folders_above_it_where_they_are_missing_whatever_the_umask
 
 def test_a_symbolic_link_in_the_place_of_its_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(PermissionError, match="is not a folder that this user made"):
+    with pytest.raises(PermissionError, match="is not a folder of this user"):
         claim(tmp_path / "link", owner=US, mode=0o700)
 
 
 @only_root
 def test_a_folder_that_another_user_made_in_its_place_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, server_account().pw_uid, server_account().pw_gid)
-    with pytest.raises(PermissionError, match="is not a folder that this user made"):
+    with pytest.raises(PermissionError, match="is not a folder of this user"):
         claim(tmp_path, owner=US, mode=0o700)
 
 
