@@ -93,7 +93,7 @@ class Forecast(models.Model):
     interval_low = models.FloatField()
     interval_high = models.FloatField()
     spread_factor = models.FloatField(
-        default=1.0, help_text="Factor by which the online calibration widened the version's own quantiles."
+        default=1.0, help_text="Spread relative to the version's own quantiles, set by the online calibration."
     )
     probability_up = models.FloatField()
     issued_at = models.DateTimeField(auto_now_add=True)
