@@ -1,4 +1,4 @@
-"""What people may do in the admin: actions do what they say for those who hold the permission, and nothing else changes a row."""
+"""Admin actions: they work for users with the permission, and nothing else changes a row."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def published(symbol: Symbol) -> ModelVersion:
-    """A version with real files, active as the newest."""
+    """A version with real files, as the newest and active one."""
     training = training_queue.claim(among=[make_training(symbol).pk])
     assert training
     return registry.publish(trained_model(symbol=symbol.ticker), training_id=training.pk, fence=training.fence)
@@ -38,7 +38,7 @@ def rows() -> Rows:
 
 @pytest.fixture
 def staff() -> Callable[..., Client]:
-    """Makes a client logged in as staff with the given permissions on the project's tables."""
+    """Makes a client that is logged in as staff with the given permissions on the project's tables."""
 
     def make(*actions: str) -> Client:
         user = User.objects.create_user("ana", is_staff=True)

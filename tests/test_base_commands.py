@@ -1,4 +1,4 @@
-"""`manage.py train_base` and `manage.py backtest`: price files or stored bars to a base that serves, and to a scored backtest."""
+"""`manage.py train_base` and `manage.py backtest`, from price files or stored bars."""
 
 from datetime import date, timedelta
 from io import StringIO
@@ -32,7 +32,7 @@ def simulated(symbol: str, *, last: date = date(2019, 3, 29)) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with price files of three symbols, one of them too young to train on."""
+    """A folder with price files of three symbols, one of them with too few bars to train."""
     folder = tmp_path_factory.mktemp("prices")
     for symbol in ("SAMPLE1", "SAMPLE2"):
         simulated(symbol).to_csv(folder / f"{symbol}.csv")
@@ -42,7 +42,7 @@ def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base of the files, in a folder."""
+    """A folder with a base trained on the files."""
     folder = tmp_path_factory.mktemp("base") / "made"
     call_command("train_base", prices=prices, through=THROUGH, out=folder, stdout=StringIO())
     return folder
@@ -151,7 +151,7 @@ def test_the_queue_trains_the_base_like_a_symbol() -> None:
 
 
 def store(ticker: str) -> None:
-    """The simulation's bars of a symbol."""
+    """Simulated bars of a symbol."""
     symbol = make_symbol(ticker)
     bars = simulated(ticker)
     rows = zip(pd.DatetimeIndex(bars.index).date, bars.to_numpy().tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""The short form of the fault suite: every fault that does not need minutes, once or twice, on services of its own."""
+"""The short fault suite: every fault that takes less than minutes, once or twice, on separate services."""
 
 import os
 import subprocess

@@ -25,7 +25,7 @@ def _friday_evening(time_machine: TimeMachineFixture) -> None:
 
 
 def said(name: str, *arguments: str) -> str:
-    """What the command prints."""
+    """The output of the command."""
     output = StringIO()
     call_command(name, *arguments, stdout=output, stderr=output)
     return output.getvalue()

@@ -1,4 +1,4 @@
-"""`manage.py import_prices`: files in every shape that people have them in; each symbol whole, or not at all."""
+"""`manage.py import_prices`: common file formats; each symbol is imported completely or not at all."""
 
 import io
 from datetime import date, timedelta
@@ -35,7 +35,7 @@ def imported(place: Path, **options: str) -> str:
 
 
 def refused(place: Path, *, stored: set[str] | None = None, **options: str) -> list[str]:
-    """The problems, after making sure that no other symbols than these were stored."""
+    """The reported problems. Also asserts that only these symbols were stored."""
     with pytest.raises(CommandError) as caught:
         imported(place, **options)
     assert {symbol.ticker for symbol in Symbol.objects.with_bars()} == (stored or set())
