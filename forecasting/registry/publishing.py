@@ -32,9 +32,10 @@ def publish(
 
     `parent`: the version from which the fit started. `restatement`: the last restatement before the bars were read.
 
-    Raises FenceLostError if another trainer owns the training, and OSError if the files cannot be written. After any failure the
-    database is unchanged and the files are removed. Exception: if the database connection fails, the files stay, because the
-    transaction may have been committed.
+    Raises FenceLostError if the training no longer belongs to this trainer, and OSError if the files cannot be written.
+
+    After any failure the database is unchanged and the files are removed. Exception: if the database connection fails, the files
+    stay, because the transaction may have been committed.
     """
     version_id, files, folder = write_files(trained)
     try:

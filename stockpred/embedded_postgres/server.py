@@ -74,7 +74,7 @@ class EmbeddedPostgres:
         }
 
     def is_running(self) -> bool:
-        """Whether a server answers and takes connections."""
+        """Whether a server answers and accepts connections."""
         return PGconn.ping(self._conninfo("postgres").encode()) == Ping.OK
 
     def ensure(self) -> None:
@@ -136,7 +136,7 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         launched = False
-        for _ in until(TIMEOUT, "its processes neither take connections nor end"):
+        for _ in until(TIMEOUT, "its processes neither accept connections nor end"):
             if self.is_running():
                 return
             with try_lock(self.folders.alive_lock) as alive:

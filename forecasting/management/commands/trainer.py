@@ -36,5 +36,5 @@ class Command(BaseCommand):
         try:
             serve(sys.stdin, answers)
         except Exception:
-            logger.exception("the trainer ends")
+            logger.exception("the trainer failed")
             raise
