@@ -79,7 +79,7 @@ def test_a_folder_that_is_not_empty_is_not_written_to(prices: Path, base: Path) 
 
 
 def test_a_symbol_without_a_file_is_named(prices: Path, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="no price file of NOPE"):
+    with pytest.raises(CommandError, match="no price file for NOPE"):
         call_command("train_base", prices=prices, symbols=["NOPE"], out=tmp_path)
 
 

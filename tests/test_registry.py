@@ -126,7 +126,7 @@ def test_a_trainer_that_lost_its_training_leaves_no_version_and_no_file(lost: st
         training_queue.rescue()
         training_queue.claim()
     before = Training.objects.values().get()
-    with pytest.raises(FenceLostError, match=f"Training {training.pk} is no longer"):
+    with pytest.raises(FenceLostError, match=f"Training {training.pk} no longer belongs to this trainer"):
         publish(training)
     assert (folders(), states(), Training.objects.values().get()) == ([], {}, before)
 

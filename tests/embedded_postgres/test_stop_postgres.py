@@ -61,7 +61,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_with_database_url_it_leaves_that_database_alone(elsewhere: Path) -> None:
-    assert "that database is left alone" in children.run(LEFT_ALONE)
+    assert "That database is not changed" in children.run(LEFT_ALONE)
 
 
 def test_with_database_url_no_server_is_started_where_that_database_is_away(elsewhere: Path) -> None:

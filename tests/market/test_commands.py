@@ -85,7 +85,7 @@ def test_upstream_shows_why_and_until_when_the_source_is_left_alone(yahoo: FakeY
 
 def test_upstream_shows_a_source_that_answers(yahoo: FakeYahoo) -> None:
     make_upstream(last_success_at=timezone.now())
-    assert said("upstream").startswith("yahoo: asked\n  last success: 2024-06-28 22:00:0")
+    assert said("upstream").startswith("yahoo: available\n  last success: 2024-06-28 22:00:0")
 
 
 def test_files_have_no_upstream(folder: object) -> None:
