@@ -63,7 +63,7 @@ class Command(BaseCommand):
         self._say(f"  Admin     {url}/admin/   {self._login()}")
         self._say(f"  Prices    {'SIMULATED' if settings.PRICE_SOURCE == 'sample' else settings.PRICE_SOURCE}")
         self._say(f"  Log       {self._log()}")
-        self._say("Press Ctrl-C to stop.")
+        self._say("Ctrl-C stops the service.")
 
     def _login(self) -> str:
         """How to log in. At a terminal, creates the first administrator. A password is never written to a log file."""
