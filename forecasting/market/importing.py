@@ -1,6 +1,8 @@
 """Imports prices from local files instead of the price source. A symbol is imported completely, or refused with a reason."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,15 +48,13 @@ def import_prices(files: Sequence[PriceFile], *, only: str | None, now: datetime
     """Stores the whole history of each symbol in the files, or of the symbol `only`. Bars of unfinished sessions are left out.
 
     A problem with one symbol does not affect the others. If several files contain a symbol, only the first file is used.
-    Only one file is in memory at a time.
+    Two files at a time are in memory: the next one is read while one is stored.
     """
     taken: dict[str, str] = {}
-    for file in files:
+    for file, tables in _read_ahead(files):
         name = file.path.name
-        try:
-            tables = read_prices(file.path, name=name)
-        except PriceFileError as error:
-            yield NotImported([str(error)])
+        if isinstance(tables, PriceFileError):
+            yield NotImported([str(tables)])
             continue
         for named, bars in tables.items():
             ticker = named or file.symbol
@@ -63,6 +63,22 @@ def import_prices(files: Sequence[PriceFile], *, only: str | None, now: datetime
             elif only in (None, ticker):
                 taken[ticker] = name
                 yield _imported(ticker, bars, name, now=now)
+
+
+def _read_ahead(files: Sequence[PriceFile]) -> Iterator[tuple[PriceFile, dict[str, pd.DataFrame] | PriceFileError]]:
+    """Yields each file with its bars by symbol, or the error that prevents reading it."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        under_way = deque(reader.submit(_read, file) for file in files[:2])
+        for number, file in enumerate(files):
+            yield file, under_way.popleft().result()
+            under_way.extend(reader.submit(_read, each) for each in files[number + 2 : number + 3])
+
+
+def _read(file: PriceFile) -> dict[str, pd.DataFrame] | PriceFileError:
+    try:
+        return read_prices(file.path, name=file.path.name)
+    except PriceFileError as error:
+        return error
 
 
 def _imported(ticker: str, bars: pd.DataFrame, name: str, *, now: datetime) -> Imported | NotImported:

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0014_what_the_gate_leaves_out'),
+        ('forecasting', '0015_bars_without_double_index'),
     ]
 
     operations = [

@@ -95,9 +95,9 @@ class PriceSource(Protocol):
 def checked_history(
     bars: pd.DataFrame, *, symbol: str, currency: str, exchange: str = "", since: date | None, through: date
 ) -> PriceHistory:
-    """What a source returns: `bars` within the dates asked for. Raises BadDataError if they are no table of daily bars."""
+    """What a source returns: the `bars` asked for, in order. Raises BadDataError if they are no table of daily bars."""
     try:
-        kept = between(shaped(bars, symbol=symbol), first=since, last=through)
+        kept = between(shaped(bars, symbol=symbol).sort_index(kind="stable"), first=since, last=through)
     except BadBarsError as error:
         raise BadDataError(symbol, error.reason, error.findings) from error
     return PriceHistory(bars=kept, currency=currency, exchange=exchange)

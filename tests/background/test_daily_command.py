@@ -51,6 +51,7 @@ def test_a_dry_run_tells_what_would_be_done_and_does_nothing(settings: Settings)
         "Retrained because of performance lost: 0.",
         "Retrained because of data revised: 0.",
         "Retrained because of too old: 1 (SAMPLE1).",
+        "The base model would not be trained again.",
         "Files of 1 old versions would be given up, 0 folders removed.",
     ]
     assert (Training.objects.count(), PriceBar.objects.count(), Forecast.objects.scored().count()) == before

@@ -184,3 +184,9 @@ def test_it_refuses_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / f"{SYMBOL}.csv").touch()
     with pytest.raises(BadDataError, match="line 1 of its price file lacks the column date"):
         fetched(CsvFolder(tmp_path))
+
+
+def test_bars_out_of_order_are_put_in_order(write: Write) -> None:
+    bars = fetched(write(GOOD[1], GOOD[2], GOOD[0]))
+    assert bars.index.is_monotonic_increasing
+    assert len(bars) == len(GOOD)

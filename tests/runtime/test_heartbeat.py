@@ -50,7 +50,7 @@ def test_a_process_that_says_nothing_for_too_long_is_not_busy(heard: Pulse) -> N
 
 
 def test_a_process_that_died_in_a_task_is_not_busy(heard: Pulse) -> None:
-    code = "import django; django.setup(); from stockpred import pulse; heartbeat.beat()"
+    code = "import django; django.setup(); from forecasting.runtime import heartbeat; heartbeat.beat()"
     subprocess.run([sys.executable, "-c", code], check=True, pass_fds=[heard.descriptor])
     assert busy(heard) == 0
 
