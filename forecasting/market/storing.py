@@ -54,7 +54,7 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [SYMBOL_LOCK, symbol.pk])
-            # Nobody waits for the disk: if the machine fails in that instant, the prices are fetched again.
+            # Do not wait for the disk: prices lost in a crash are fetched again.
             cursor.execute("SET LOCAL synchronous_commit TO off")
         symbol.exchange = exchange_of_answer(symbol, history, whole=whole)
         written, checked = (_store_whole if whole else _store_newest)(symbol, history, now)

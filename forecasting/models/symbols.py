@@ -172,7 +172,7 @@ class PriceBarQuerySet(models.QuerySet["PriceBar"]):
 class PriceBar(models.Model):
     """One completed session of one symbol: prices adjusted for splits and dividends, in the symbol's currency."""
 
-    # No index of its own: that of the unique constraint begins with the symbol.
+    # No separate index: the index of the unique constraint begins with the symbol.
     symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="bars", db_index=False)
     date = models.DateField()
     open = models.FloatField()
