@@ -4,10 +4,10 @@ from django.apps import AppConfig
 
 
 class ForecastingConfig(AppConfig):
-    """Everything that this project does."""
+    """The only app of this project."""
 
     name = "forecasting"
 
     def ready(self) -> None:
-        """Registers the checks; importing the module is what registers them."""
+        """Registers the checks by importing their module."""
         from forecasting import checks  # noqa: F401, PLC0415 - apps must be loaded first

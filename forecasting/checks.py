@@ -1,4 +1,4 @@
-"""System checks: what can be wrong with a deployment, each with an id (`manage.py check`)."""
+"""System checks for a deployment, each with an id (`manage.py check`)."""
 
 import os
 from typing import Any
@@ -9,13 +9,13 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 @register()
 def queue_timeouts(**_: Any) -> list[CheckMessage]:
-    """A task that is delivered again while it still runs would run twice: `retry` must exceed what may precede its end."""
+    """A task that is redelivered while it runs would run twice, so `retry` must exceed the longest time to its end."""
     base: dict[str, Any] = settings.Q_CLUSTER
     clusters = {base["name"]: base} | {name: base | alternative for name, alternative in base["ALT_CLUSTERS"].items()}
     return [
         Error(
-            f"Queue '{name}' delivers a task again after {cluster['retry']} s though it may run for {cluster['timeout']} s.",
-            hint=f"Set its retry to at least three timeouts and a minute: {3 * cluster['timeout'] + 60}.",
+            f"Queue '{name}' delivers a task again after {cluster['retry']} s, but a task may run for {cluster['timeout']} s.",
+            hint=f"Set its retry to at least three timeouts plus one minute: {3 * cluster['timeout'] + 60}.",
             id="forecasting.E001",
         )
         for name, cluster in clusters.items()
@@ -25,7 +25,7 @@ def queue_timeouts(**_: Any) -> list[CheckMessage]:
 
 @register()
 def media_writable(**_: Any) -> list[CheckMessage]:
-    """Trainings publish their files below MEDIA_ROOT. A disk that went read-only stops only them: whatever restarts serves on."""
+    """Trainings write below MEDIA_ROOT. A read-only disk is only a warning, because serving still works after a restart."""
     root = settings.MEDIA_ROOT
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
@@ -33,7 +33,7 @@ def media_writable(**_: Any) -> list[CheckMessage]:
     if os.statvfs(existing).f_flag & os.ST_RDONLY:
         return [
             Warning(
-                f"MEDIA_ROOT {root} is on a file system that takes no writing: forecasts are served, no training can be published.",
+                f"MEDIA_ROOT {root} is on a read-only file system: forecasts are served, but no training can be published.",
                 hint="Make the file system writable, or set MEDIA_ROOT.",
                 id="forecasting.W002",
             )
@@ -41,7 +41,7 @@ def media_writable(**_: Any) -> list[CheckMessage]:
     return [
         Error(
             f"MEDIA_ROOT {root} cannot be written.",
-            hint="Let the service's user write it, or set MEDIA_ROOT.",
+            hint="Give the service's user write permission, or set MEDIA_ROOT.",
             id="forecasting.E002",
         )
     ]
@@ -49,7 +49,7 @@ def media_writable(**_: Any) -> list[CheckMessage]:
 
 @register()
 def price_source_usable(**_: Any) -> list[CheckMessage]:
-    """The source must exist, and a folder of CSV files must be one."""
+    """PRICE_SOURCE must be known, and PRICE_DIR must be a folder if the source is csv."""
     if settings.PRICE_SOURCE not in ("yahoo", "csv", "sample"):
         return [
             Error(
@@ -62,7 +62,7 @@ def price_source_usable(**_: Any) -> list[CheckMessage]:
         return [
             Error(
                 f"PRICE_DIR {settings.PRICE_DIR} is not a folder.",
-                hint="Set PRICE_DIR to a folder with one SYMBOL.csv a symbol.",
+                hint="Set PRICE_DIR to a folder with one SYMBOL.csv per symbol.",
                 id="forecasting.E004",
             )
         ]
@@ -71,11 +71,11 @@ def price_source_usable(**_: Any) -> list[CheckMessage]:
 
 @register()
 def debug_is_local(**_: Any) -> list[CheckMessage]:
-    """Debug pages show settings and source code to whoever can reach them; the name in a request is the client's to choose."""
+    """Debug pages show settings and source code to all clients, and a client can send any Host header."""
     if settings.DEBUG and (public := {settings.HOST, *settings.ALLOWED_HOSTS} - set(settings.LOCAL_HOSTS)):
         return [
             Error(
-                f"DEBUG is on while HOST or ALLOWED_HOSTS admits {', '.join(sorted(public))}.",
+                f"DEBUG is on, but HOST or ALLOWED_HOSTS admits {', '.join(sorted(public))}.",
                 hint="Set DEBUG=False and a SECRET_KEY.",
                 id="forecasting.E005",
             )
@@ -85,7 +85,7 @@ def debug_is_local(**_: Any) -> list[CheckMessage]:
 
 @register()
 def prices_are_real(**_: Any) -> list[CheckMessage]:
-    """Simulated prices must never be taken for a market's."""
+    """Simulated prices must never be mistaken for real ones."""
     if settings.PRICE_SOURCE == "sample" and not settings.DEBUG:
         return [Warning("PRICE_SOURCE=sample serves simulated prices.", id="forecasting.W001")]
     return []

@@ -1,4 +1,4 @@
-"""The ledger: forecasts are issued once, kept for ever, scored once their session has taken place."""
+"""The ledger: issues each forecast once, keeps it for ever, and scores it after its session."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["Scorecard", "issue", "issued", "score_due", "scorecards"]
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
-    """How good a symbol's model is: its version's test, and the live record of all forecasts served for the symbol (prices)."""
+    """A symbol's active version with its test metrics, and the live record of all forecasts served for the symbol (in prices)."""
 
     version: ModelVersion
     forecasts: int = 0
@@ -38,7 +38,7 @@ def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
 
 
 def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
-    """The forecasts by these versions that already start from the newest bar, by symbol."""
+    """The existing forecasts of these versions from the newest bar, by symbol."""
     known = Forecast.objects.of(serving).filter(version__in=list(serving.values())).from_newest_bar()
     return {each.symbol: each for each in known.select_related("symbol", "version") if serving[each.symbol] == each.version}
 
@@ -46,18 +46,18 @@ def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
 def issue(
     models: Mapping[Symbol, Forecaster], serving: Mapping[Symbol, ModelVersion]
 ) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
-    """Each symbol's forecast by its version's model from its newest bar, and the errors, both by symbol.
+    """Computes and stores each symbol's forecast from its newest bar. Returns the forecasts and the errors, both by symbol.
 
-    One forecast per version, symbol and session, ever: of two callers at the same moment both get the row of the first.
+    Only one forecast exists per version, symbol and session: of two concurrent callers, both get the first one's row.
     """
-    score_due(models)  # their outcomes decide how wide the new ones are
+    score_due(models)  # the new scores decide the width of the new intervals
     rows, errors = _compute(models, serving)
     Forecast.objects.bulk_create(rows, ignore_conflicts=True)
     return _stored(rows), errors
 
 
 def _stored(rows: Sequence[Forecast]) -> dict[Symbol, Forecast]:
-    """The ledger's rows of these forecasts, ours or a faster caller's; a bar that came meanwhile makes them no less the answer."""
+    """The stored rows of these forecasts, ours or a concurrent caller's. A bar that arrived meanwhile does not exclude them."""
     made = {(row.symbol_id, row.version_id, row.as_of) for row in rows}
     stored = Forecast.objects.of(row.symbol for row in rows).filter(as_of__in={row.as_of for row in rows})
     mine = [row for row in stored.select_related("symbol", "version") if (row.symbol_id, row.version_id, row.as_of) in made]
@@ -67,15 +67,15 @@ def _stored(rows: Sequence[Forecast]) -> dict[Symbol, Forecast]:
 def _compute(
     models: Mapping[Symbol, Forecaster], serving: Mapping[Symbol, ModelVersion]
 ) -> tuple[list[Forecast], dict[Symbol, str]]:
-    """New forecasts, unsaved, in the order of their symbols' keys, and why there is none for the others."""
+    """New, unsaved forecasts sorted by symbol key, and an error for each symbol without one."""
     errors = {}
-    # Looked up before the bars are read: one that commits in between is dated by a bar that was then read, so that it is not later
-    # than `as_of`, and scoring leaves it out. After the bars, it would be taken for known although they are not rescaled by it.
+    # Look up restatements before reading the bars. One that commits in between has a date up to `as_of`, so scoring ignores it.
+    # In the opposite order, it would count as known although the bars that were read are not rescaled.
     restatements = Restatement.objects.last_by_symbol(models)
     bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
     factors = _factors({symbol: serving[symbol] for symbol in models}, models)
     rows = []
-    for symbol in sorted(models, key=lambda symbol: symbol.pk):  # in one order, else two callers could wait for each other
+    for symbol in sorted(models, key=lambda symbol: symbol.pk):  # sorted, so that two callers cannot deadlock
         try:
             computed = models[symbol].forecast(bars[symbol.pk], factor=factors[symbol])
             row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol])
@@ -87,7 +87,7 @@ def _compute(
 
 
 def _factors(serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, Forecaster]) -> dict[Symbol, float]:
-    """By how much to spread each symbol's next forecast, from the outcomes of this version's earlier ones. One query."""
+    """The spread factor of each symbol's next forecast, from the scores of its version's earlier forecasts. One query."""
     scored: dict[tuple[int, int], list[tuple[float, bool]]] = {}
     query = """
         SELECT wanted.symbol, wanted.version, recent.spread_factor, recent.inside_interval
@@ -109,7 +109,7 @@ def _factors(serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, For
 
 
 def _factor(scored: Sequence[tuple[float, bool]], model: Forecaster) -> float:
-    """From the factors and hits of the scored forecasts, oldest first."""
+    """The next spread factor, from the factors and hits of the scored forecasts, oldest first."""
     if not scored:
         return model.first_factor
     return next_factor(scored[-1][0], [inside for _, inside in scored], level=model.interval_level)

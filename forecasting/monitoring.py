@@ -1,4 +1,4 @@
-"""Live quality: which models have lost performance beside their own backtest."""
+"""Live monitoring: finds models that have lost performance compared with their own backtest."""
 
 import logging
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from forecasting.models.trainings import TrainingReason
 from forecasting.pipeline.evaluation.drift import watch
 from forecasting.pipeline.serving.artifacts import ArtifactError
 
-COOL_DOWN = timedelta(days=14)  # after a training for this reason, which need not have helped
+COOL_DOWN = timedelta(days=14)  # after a training for this reason, which may not have helped
 WATCHED_SESSIONS = timedelta(days=365)  # of live forecasts
 
 logger = logging.getLogger(__name__)
 
 
 def lost_performance(symbols: Sequence[Symbol]) -> list[Symbol]:
-    """Those of these symbols whose model errs more, live, than its own backtest makes plausible. Two queries.
+    """The symbols whose live errors are larger than the model's own backtest makes plausible. Two queries.
 
-    Symbols that were trained for this reason less than COOL_DOWN ago are left alone.
+    Symbols that were trained for this reason within COOL_DOWN are skipped.
     """
     cooling_down = Training.objects.of(symbols).filter(reason=TrainingReason.PERFORMANCE_LOST, created_at__gt=Now() - COOL_DOWN)
     watched = ModelVersion.objects.active().of(symbols).exclude(symbol__in=cooling_down.values("symbol")).select_related("symbol")
@@ -33,12 +33,12 @@ def lost_performance(symbols: Sequence[Symbol]) -> list[Symbol]:
 
 
 def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]:
-    """The scored forecasts of each version for its own symbol, oldest first, as a backtest shows them; by the version's key."""
+    """The scored forecasts of each version for its own symbol, oldest first, in the format of a backtest; by the version's key."""
     scored = Forecast.objects.scored().filter(version__in=versions, issued_at__gt=Now() - WATCHED_SESSIONS).order_by("as_of")
     rows: dict[int, list[dict[str, object]]] = {}
     columns = ("version_id", "last_close", "score__actual_close", "quantiles")
     for version, last, actual, quantiles in scored.values_list(*columns).iterator():
-        # Named as evaluation.quantile_column does, which would load scikit-learn.
+        # The column names of a backtest; importing the function that builds them would load scikit-learn.
         named = {f"q{round(100 * float(level)):02d}": price for level, price in quantiles.items()}
         rows.setdefault(version, []).append({"last_close": last, "actual_close": actual} | named)
     return {key: pd.DataFrame(each) for key, each in rows.items()}
@@ -50,7 +50,7 @@ def _has_lost(version: ModelVersion, live: pd.DataFrame | None) -> bool:
     try:
         found = watch(registry.load_backtest(version), live, seed=settings.SEED)
     except ArtifactError as error:
-        logger.warning("version %d is not watched: %s", version.number, error, extra={"symbol": str(version.symbol)})
+        logger.warning("version %d is not monitored: %s", version.number, error, extra={"symbol": str(version.symbol)})
         return False
     if found is None or not found.lost:
         return False

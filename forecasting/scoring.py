@@ -1,4 +1,4 @@
-"""Scoring: what the price source finally says that a forecast session's close was, beside the forecast."""
+"""Scoring: compares forecasts with the actual closes, and again after the price source corrects a close."""
 
 from collections.abc import Iterable
 
@@ -9,23 +9,23 @@ from forecasting.models import Symbol
 from forecasting.models.forecasts import BARS_WITHOUT_TARGET
 
 SCORING_LOCK = 0x53434F52
-ROUNDING = 1e-5  # relative; below it a close is the one that was scored
-# The same for a close that was rescaled since: a source that rounds prices to cents spreads one ratio that far. It does not grow
-# with their number: Yahoo's rounding is 1e-6, so that a hundred dividends stay below it.
+ROUNDING = 1e-5  # relative; a smaller difference from the scored close is not a correction
+# The same limit for a close that was rescaled since: rounding to cents changes a ratio by up to this much. It need not grow with
+# the number of ratios: Yahoo rounds to 1e-6, so a hundred dividends stay below it.
 ROUNDING_OF_RATIOS = 1e-3
-COMMITS_WITHIN = "1 hour"  # of its `restated_at`: until then, a restatement may have escaped a score
+COMMITS_WITHIN = "1 hour"  # of its `restated_at`; until then, a scoring run may have missed a restatement
 
-# One statement. `known` has each symbol's newest scored forecast: the run that scored it looked at the whole symbol. So what may
-# have changed since are newer bars, the bars that a sync repeats and settles, and sessions that were corrected after that run:
-# `changed` has the first of them, `candidate` the forecasts from there on. A run over all symbols looks for every forecast without
-# a score instead, however old, so that none stays open.
+# One statement. `known` has each symbol's newest scored forecast; the run that scored it checked the whole symbol. Three things may
+# have changed since: newer bars, the bars that each sync repeats, and sessions corrected after that run. `changed` has the first
+# changed session, `candidate` the forecasts from there on. A run over all symbols also checks every unscored forecast of any age,
+# so that none stays unscored.
 #
 # A split or dividend multiplies all bars before its session. If it was restated after the forecast's bars were read, and its
-# session is later than `as_of`, it has rescaled the close of `as_of`. Its ratio, divided out, gives back the prices of the
-# forecast, whether or not it has rescaled the target as well.
+# session is later than `as_of`, it has rescaled the close of `as_of`. Dividing by its ratio restores the price scale of the
+# forecast, whether or not the target was rescaled too.
 #
-# The session that a forecast is of is the first one after `as_of`, whatever the calendar expected: a later one if the target did
-# not take place, an earlier one if the calendar did not know of it.
+# A forecast is scored against the first session after `as_of`. This may differ from the calendar: it is later if the target did not
+# take place, and earlier if the calendar lacks a session.
 STATEMENT = """
     WITH known AS (
         SELECT symbol.id AS symbol_id, newest.actual_date, newest.scored_at
@@ -93,7 +93,7 @@ STATEMENT = """
                 actual_date <> scored_date
                 OR abs(actual_close / scored_close - 1) > CASE WHEN anew THEN %(of_ratios)s ELSE %(rounding)s END
             )
-            -- A history that now begins after the forecast says nothing of it any more.
+            -- A history that now begins after `as_of` cannot correct the score.
             AND EXISTS (SELECT FROM forecasting_pricebar WHERE symbol_id = found.symbol_id AND date <= found.as_of)
         )
     ), ended AS (
@@ -111,16 +111,16 @@ STATEMENT = """
         statement_timestamp(), TRUE
     FROM due
     LEFT JOIN ended ON ended.id = due.score_id
-    WHERE ended.id IS NOT DISTINCT FROM due.score_id -- the new score needs the end of the one before it
+    WHERE ended.id IS NOT DISTINCT FROM due.score_id -- insert the new score only after the update of the previous one
 """
 
 
 @transaction.atomic(savepoint=False)
 def score_due(symbols: Iterable[Symbol] | None = None) -> int:
-    """Appends the scores that are due, of all symbols or of these; returns how many.
+    """Adds the scores that are due, for all symbols or only for these; returns their number.
 
-    A forecast is due if its target session has a bar by now, or the next one if it is known not to have taken place; and again
-    if the source has corrected that close since. One scorer at a time: the next one sees what this one appended.
+    A score is due if the target session has a bar, or if later bars show that the session did not take place. Another score is due
+    if the source corrects that close. An advisory lock allows one run at a time, so each run sees the scores of the one before.
     """
     parameters = {
         "symbols": None if symbols is None else [symbol.pk for symbol in symbols],

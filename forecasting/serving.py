@@ -1,4 +1,4 @@
-"""Which answer a request gets: prices brought up to date, the version that serves, a fallback for damaged files."""
+"""Answers a request: refreshes prices, chooses the version that serves, and falls back if its files are damaged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from forecasting.training.requests import ModelStatus
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one symbol: a forecast, or why there is none (a training under way, or an error)."""
+    """The answer for one symbol: a forecast, or the reason for its absence (an active training, or an error)."""
 
     symbol: Symbol
     forecast: Forecast | None = None
     stale: bool = False
     training: Training | None = None
-    started: bool = False  # the training, by this very request
+    started: bool = False  # whether this request started the training
     error: str = ""
 
 
@@ -36,11 +36,10 @@ class Damaged:
 
 
 def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
-    """A forecast of the next session for each symbol: by its own version or, until it has one, by the base; a training for each
-    that has none.
+    """Forecasts the next session for each symbol, by its own version or else by the base. Symbols without a version are trained.
 
-    Bars that are behind are brought up to date first, for at most `budget_s` seconds; what is late goes on in the background.
-    The number of queries does not depend on the number of symbols.
+    Stale bars are refreshed first, for at most `budget_s` seconds; late answers are fetched in the background. The number of
+    queries does not depend on the number of symbols.
     """
     answers = _up_to_date(tickers, now=now)
     if others := [ticker for ticker in tickers if ticker not in answers]:
@@ -49,17 +48,17 @@ def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[P
 
 
 def standing(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[ModelStatus]:
-    """Where each symbol stands; see `ensure_trained`. A symbol of which a source on this machine had no prices is looked for
-    again first, for at most `budget_s` seconds."""
+    """The model status of each symbol; see `ensure_trained`. Symbols that a local source did not have are looked up again first,
+    for at most `budget_s` seconds."""
     missing = Symbol.objects.named(tickers).filter(upstream_state=UpstreamState.UNKNOWN, unknown_until=None)
     market.refresh(list(missing), now=now, budget_s=budget_s)
     return training_requests.ensure_trained(tickers, now=now)
 
 
 def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
-    """Each symbol's forecast by its version from its newest bar, made now or earlier, and the errors, both by symbol.
+    """Each symbol's forecast by its version from its newest bar, new or existing, and the errors, both by symbol.
 
-    If a version's files turn out to be damaged, the previous good one forecasts instead, or the base.
+    If a version's files are damaged, the previous good version or the base forecasts instead.
     """
     forecasts = ledger.issued(serving)
     if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
@@ -72,13 +71,13 @@ def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
 
 
 def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, ModelVersion]:
-    """What serves each symbol: its own version, else the base, where there is one."""
+    """The version that serves each symbol: its own, else the base. Symbols without either are missing."""
     base = registry.base_version() if not all(own.values()) else None
     return {symbol: version for symbol, mine in own.items() if (version := mine or base)}
 
 
 def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
-    """By ticker, what nothing has to be done for: most requests, so they take this one query."""
+    """By ticker, the answers that need no further work. Most requests end here, so this is a single query."""
     current = Forecast.objects.current().filter(symbol__ticker__in=tickers)
     answers = {}
     for forecast in current.order_by().with_what_is_shown():
@@ -89,9 +88,9 @@ def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Predictio
 
 
 def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float) -> dict[str, Prediction]:
-    """By ticker: bars refreshed, trainings requested and forecasts issued where they are missing.
+    """By ticker, the answers after refreshing bars, requesting missing trainings and issuing missing forecasts.
 
-    Bars come first: what the price source says of a new symbol decides whether it is trained.
+    Bars come first, because a new symbol is trained only if the price source knows it.
     """
     if late := market.refresh(Symbol.objects.all().ensure(tickers), now=now, budget_s=budget_s):
         async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
@@ -102,7 +101,7 @@ def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: floa
 
 
 def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, Damaged]]:
-    """The models, and the versions whose files cannot be used."""
+    """The loaded models, and the versions with unusable files."""
     models: dict[Symbol, Forecaster] = {}
     unusable: dict[Symbol, Damaged] = {}
     for symbol, version in serving.items():
@@ -114,7 +113,7 @@ def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
 
 
 def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVersion], dict[Symbol, str]]:
-    """What serves each symbol instead, and the errors of those for which nothing is left; each version is replaced once."""
+    """The replacement version of each symbol, and the errors of symbols without one. Each version is replaced once."""
     first_of = {damaged.version: damaged for damaged in unusable.values()}
     instead = {version: registry.replace_damaged(version, problem=damaged.problem) for version, damaged in first_of.items()}
     replaced = {symbol: other for symbol, damaged in unusable.items() if (other := instead[damaged.version])}
@@ -129,7 +128,7 @@ def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVer
 def _prediction(
     status: ModelStatus, forecasts: Mapping[Symbol, Forecast], errors: Mapping[Symbol, str], *, now: datetime
 ) -> Prediction:
-    """What to answer for one symbol."""
+    """The answer for one symbol."""
     symbol = status.symbol
     if forecast := forecasts.get(symbol):
         return Prediction(symbol, forecast=forecast, stale=market.is_stale(symbol, forecast.as_of, now=now))

@@ -1,4 +1,4 @@
-"""What people see at a terminal: progress, forecasts and metrics. Takes the JSON of the API, so that it shows the same."""
+"""Terminal output: progress, forecasts and metrics. The input is the JSON of the API, so both show the same."""
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-QUARTER = 0.25  # where no bar can be drawn, a line is printed for every quarter of a training
+QUARTER = 0.25  # without a progress bar, one line is printed per quarter of a training
 PAGE_WIDTH = 120  # characters
 
 
 def where_it_stands(training: Mapping[str, Any]) -> str:
-    """An active training in a few words: its position in the queue, or its stage and epoch."""
+    """Short status of an active training: its position in the queue, or its stage and epoch."""
     if training["state"] == "queued":
         wait = training["expected_wait"]
         why = f": {training['error']}" if training["error"] else ""
@@ -23,13 +23,13 @@ def where_it_stands(training: Mapping[str, Any]) -> str:
 
 
 def console() -> Console:
-    """The terminal, or a page wide enough for every table where the output goes to a pipe or a file."""
+    """The terminal; for a pipe or file, a page wide enough for every table."""
     terminal = Console(highlight=False)
     return terminal if terminal.is_terminal else Console(highlight=False, width=PAGE_WIDTH)
 
 
 class TrainingProgress:
-    """A bar for each training at a terminal, a line now and then in a pipe or a log."""
+    """A progress bar per training at a terminal; occasional lines in a pipe or log."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -51,7 +51,7 @@ class TrainingProgress:
         self._bars.stop()
 
     def update(self, symbol: str, *, stage: str, fraction: float) -> None:
-        """Shows how far a symbol's training is."""
+        """Shows the progress of a symbol's training."""
         if self._console.is_terminal:
             if symbol not in self._tasks:
                 self._tasks[symbol] = self._bars.add_task(symbol, total=1.0, stage=stage)
@@ -64,7 +64,7 @@ class TrainingProgress:
 
 
 def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], *, simulated: bool) -> None:
-    """The answers of `predict`: a table of the forecasts, and a line for each symbol without one."""
+    """Prints the answers of `predict`: a table of the forecasts, and a line for each symbol without one."""
     table = _table("Forecasts of the next session's close", simulated=simulated)
     for heading in ("symbol", "last close", "forecast", "80 % interval", "for session", "P(up)", "by"):
         table.add_column(heading, justify="left" if heading == "symbol" else "right")
@@ -95,9 +95,9 @@ def _point_forecast(answer: Mapping[str, Any]) -> str:
 
 
 def metrics_table(answers: Iterable[Mapping[str, Any]], *, simulated: bool) -> Table:
-    """The answers of `metrics`, a row a symbol: the model's error beside that of repeating the last close."""
-    table = _table("Out-of-sample error beside the naive forecast (the last close)", simulated=simulated)
-    for heading in ("symbol", "MAE", "naive MAE", "ratio", "80 % interval held", "test sessions", "trained in"):
+    """The answers of `metrics`, one row per symbol: the model's error and that of the naive forecast (the last close)."""
+    table = _table("Out-of-sample error compared with the naive forecast (the last close)", simulated=simulated)
+    for heading in ("symbol", "MAE", "naive MAE", "ratio", "80 % interval coverage", "test sessions", "trained in"):
         table.add_column(heading, justify="left" if heading == "symbol" else "right")
     for answer in answers:
         if "error" in answer:

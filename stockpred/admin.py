@@ -1,4 +1,4 @@
-"""The admin site: its name, and its index in the order in which people look for things."""
+"""The admin site: its name, and the order of its index."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ MODELS = ("Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream"
 
 
 class StockpredAdminSite(AdminSite):
-    """Django's own site, with what it shows sorted by meaning instead of by letter."""
+    """Django's admin site with an index sorted by topic instead of alphabetically."""
 
     site_header = site_title = index_title = "stockpred"
-    enable_nav_sidebar = False  # it would take a quarter of a laptop's screen from lists that need the width
+    enable_nav_sidebar = False  # it would cover a quarter of a laptop's screen, and the lists need the width
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """What every page knows; the header says so where the prices are made up."""
+        """Context of every page; the header warns of simulated prices."""
         context = super().each_context(request)
         if settings.PRICE_SOURCE == "sample":
             context["site_header"] = f"{self.site_header} \N{EN DASH} SIMULATED PRICES"
         return context
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Forecasting first, then background tasks, then users; a symbol before what is made of it."""
+        """Forecasting first, then background tasks, then users; within forecasting, symbols first."""
         apps = super().get_app_list(request, app_label)
         for app in apps:
             app["models"].sort(key=lambda model: _place(MODELS, model["object_name"]))
@@ -33,11 +33,11 @@ class StockpredAdminSite(AdminSite):
 
 
 class StockpredAdminConfig(AdminConfig):
-    """Takes the place of `django.contrib.admin` among the installed apps."""
+    """Replaces `django.contrib.admin` in the installed apps."""
 
     default_site = "stockpred.admin.StockpredAdminSite"
 
 
 def _place(order: tuple[str, ...], name: str) -> int:
-    """The index in `order`; what is not there comes last and keeps its order."""
+    """The index in `order`; unknown names come last, in their original order."""
     return order.index(name) if name in order else len(order)

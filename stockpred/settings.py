@@ -1,4 +1,4 @@
-"""Django settings: every one of them a constant or an environment variable (README, Configuration)."""
+"""Django settings. Each one is a constant or comes from an environment variable."""
 
 from pathlib import Path
 
@@ -12,27 +12,27 @@ environment.load_env_file(Path(environment.text("ENV_FILE", str(BASE_DIR / ".env
 SEED = environment.integer("SEED", 42, minimum=0, maximum=2**31 - 1)
 DAILY_TASK_HOUR = environment.integer("DAILY_TASK_HOUR", 3, minimum=0, maximum=23)
 MODEL_MAX_AGE_DAYS = environment.integer("MODEL_MAX_AGE_DAYS", 15, minimum=1, maximum=3650)
-KEEP_VERSIONS = environment.integer("KEEP_VERSIONS", 5, minimum=1, maximum=10_000)  # of a symbol, whose files stay
+KEEP_VERSIONS = environment.integer("KEEP_VERSIONS", 5, minimum=1, maximum=10_000)  # per symbol, with their files
 BASE_MAX_AGE_DAYS = environment.integer("BASE_MAX_AGE_DAYS", 90, minimum=1, maximum=3650)
 BASE_MIN_SYMBOLS = environment.integer("BASE_MIN_SYMBOLS", 30, minimum=1, maximum=1_000_000)
 TRAIN_WORKERS = environment.integer("TRAIN_WORKERS", 1, minimum=1, maximum=64)
 TRAIN_QUEUE_LIMIT = environment.integer("TRAIN_QUEUE_LIMIT", 500, minimum=1, maximum=100_000)
-TRAIN_TIME_LIMIT = environment.integer("TRAIN_TIME_LIMIT", 600, minimum=10, maximum=86_400)  # seconds, of one training
-TRAIN_THREADS = environment.integer("TRAIN_THREADS", 1, minimum=1, maximum=64)  # of each trainer
-TRAIN_MEMORY_MB = environment.integer("TRAIN_MEMORY_MB", 3000, minimum=200, maximum=1_000_000)  # of each trainer, resident
+TRAIN_TIME_LIMIT = environment.integer("TRAIN_TIME_LIMIT", 600, minimum=10, maximum=86_400)  # seconds per training
+TRAIN_THREADS = environment.integer("TRAIN_THREADS", 1, minimum=1, maximum=64)  # per trainer
+TRAIN_MEMORY_MB = environment.integer("TRAIN_MEMORY_MB", 3000, minimum=200, maximum=1_000_000)  # resident memory per trainer
 PRICE_SOURCE = environment.choice("PRICE_SOURCE", "yahoo", among=("yahoo", "csv", "sample"))
 PRICE_DIR = environment.folder("PRICE_DIR", BASE_DIR / "prices", base=BASE_DIR)
 PREDICT_REFRESH_SECONDS = environment.integer("PREDICT_REFRESH_SECONDS", 3, minimum=0, maximum=60)
 UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE", 60, minimum=1, maximum=60_000)
 UPSTREAM_IN_FLIGHT = environment.integer("UPSTREAM_IN_FLIGHT", 2, minimum=1, maximum=8)
-YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or stand-in that answers instead of Yahoo
+YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or test server instead of Yahoo
 
 # How soon a failure is noticed, in seconds
 LEASE_SECONDS = environment.integer("LEASE_SECONDS", 60, minimum=4, maximum=3600)  # of a training whose worker says nothing
 HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 15, minimum=1, maximum=60)  # between pings to each task cluster
 HANG_SECONDS = environment.integer("HANG_SECONDS", 90, minimum=5, maximum=3600)  # without an answer, then it is replaced
 
-# Where it keeps things
+# Folders
 STATE_DIR = environment.folder("STATE_DIR", BASE_DIR / ".state", base=BASE_DIR)
 MEDIA_ROOT = environment.folder("MEDIA_ROOT", BASE_DIR / "media", base=BASE_DIR)
 ENABLE_LOGS = environment.boolean("ENABLE_LOGS", default=True)
@@ -42,14 +42,14 @@ LOG_DIR = environment.folder("LOG_DIR", BASE_DIR / "logs", base=BASE_DIR, create
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 DEBUG = environment.boolean("DEBUG", default=True)
 SECRET_KEY = environment.secret_key("SECRET_KEY", generate_in=STATE_DIR, debug=DEBUG)
-ALLOWED_HOSTS = [*environment.words("ALLOWED_HOSTS"), *LOCAL_HOSTS]  # health checks come from the machine itself
+ALLOWED_HOSTS = [*environment.words("ALLOWED_HOSTS"), *LOCAL_HOSTS]  # health checks come from this machine
 CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.integer("PORT", 8000, minimum=1, maximum=65_535)
 ROOT_URLCONF = "stockpred.urls"
 WSGI_APPLICATION = "stockpred.wsgi.application"
-APPEND_SLASH = False  # every API route takes a trailing slash or none; the admin redirects by itself
-DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; 50 symbols need less than two thousand
+APPEND_SLASH = False  # API routes accept an optional trailing slash; the admin redirects on its own
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; 50 symbols need less than 2,000
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = environment.boolean("SECURE_COOKIES", default=False)
 
@@ -107,8 +107,8 @@ DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache"}}
 
-# Background work. Both clusters share the ORM broker, so that a task commits together with the row that it is about. `retry`
-# counts from the moment a task leaves the queue, so it must exceed everything that may run before it (forecasting.checks).
+# Background work. Both clusters use the ORM broker, so a task commits in the same transaction as its row. `retry` counts from the
+# moment a task leaves the queue. It must exceed the time of all tasks that may run before it; see forecasting/checks.py.
 SHORT_TASK_TIMEOUT = 600  # seconds
 SHORT_TASK_PROCESSES = 2
 DRAIN_SECONDS = 600  # a task that drains the training queue claims nothing after this; the next task continues
@@ -143,7 +143,7 @@ Q_CLUSTER = {
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["forecasting.api.parsers.StrictJSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": [],  # the routes that need somebody name their own
+    "DEFAULT_AUTHENTICATION_CLASSES": [],  # routes that need authentication declare it themselves
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "forecasting.api.errors.exception_handler",
@@ -151,7 +151,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "stockpred",
-    "DESCRIPTION": "Forecasts of the next session's closing price, each beside the naive forecast and with its own track record.",
+    "DESCRIPTION": "Forecasts of the next session's closing price, with a naive benchmark and a track record.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
@@ -166,7 +166,7 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
-# Static files are served by whitenoise straight from the packages: nothing has to be collected.
+# Whitenoise serves static files directly from the packages, so collectstatic is not needed.
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
@@ -175,7 +175,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = environment.time_zone("TIME_ZONE", "UTC")
 USE_TZ = True
 
-# Logging: one line per event, on the console and in LOG_DIR/app.log, which several processes write to.
+# Logging: one line per event, on the console and in LOG_DIR/app.log. Several processes write to that file.
 _handlers = ["console", "file"] if ENABLE_LOGS else ["none"]
 LOGGING = {
     "version": 1,
@@ -197,7 +197,7 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
-        "yfinance": {"level": "CRITICAL"},  # every failure reaches us as an exception
+        "yfinance": {"level": "CRITICAL"},  # its failures also raise exceptions
         "absl": {"level": "WARNING"},
     },
 }

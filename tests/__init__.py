@@ -1,1 +1,1 @@
-"""Tests; their tree mirrors the code's."""
+"""Tests; their folders mirror the code's."""

@@ -1,4 +1,4 @@
-"""The admin as tests see it: addresses, pages, forms, and one row of each table."""
+"""Helpers for admin tests: addresses, pages, forms, and one row of each table."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -38,19 +38,19 @@ def page(model: type[Model], kind: str, *keys: object) -> str:
 
 
 def text_of(client: Client, address: str, **query: str) -> str:
-    """The page, which must load."""
+    """The page's text; fails if it does not load."""
     response = client.get(address, query)
     assert response.status_code == 200, address
     return response.content.decode()
 
 
 def post(client: Client, address: str, **data: object) -> list[str]:
-    """What the page tells the user after a form was sent."""
+    """The messages to the user after a form was sent."""
     return [str(message) for message in client.post(address, data, follow=True).context["messages"]]
 
 
 def act(client: Client, model: type[Model], name: str, *rows: Model) -> list[str]:
-    """What the page tells the user after an action was chosen for rows of a list."""
+    """The messages to the user after an action on rows of a list."""
     return post(client, page(model, "changelist"), action=name, _selected_action=[row.pk for row in rows])
 
 

@@ -1,4 +1,4 @@
-"""What every test gets: a media folder of its own, and yfinance's curl loaded before TensorFlow, which would take its place."""
+"""Setup of every test: a separate media folder, and yfinance's curl library loaded before TensorFlow, which would replace it."""
 
 from pathlib import Path
 

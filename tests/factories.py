@@ -1,4 +1,4 @@
-"""Rows for tests: valid by default, every column open to the test."""
+"""Rows for tests: valid by default, with every column adjustable."""
 
 import itertools
 from datetime import UTC, date, datetime, timedelta
@@ -55,7 +55,7 @@ _folders = itertools.count(1)
 
 
 def make_symbol(ticker: str = "SAMPLE1", **values: Any) -> Symbol:
-    """A symbol at the exchange and in the currency that its ticker implies."""
+    """A symbol with the exchange and currency of its ticker."""
     return Symbol.objects.create(**({"ticker": ticker, "exchange": exchange_of(ticker), "currency": currency_of(ticker)} | values))
 
 
@@ -71,18 +71,18 @@ def add_bars(symbol: Symbol, *, count: int = 30, end: date | None = None, seed: 
 
 
 def add_bar(symbol: Symbol, day: date, close: float) -> PriceBar:
-    """One bar that stood still at its close."""
+    """One bar whose prices all equal its close."""
     return PriceBar.objects.create(symbol=symbol, date=day, open=close, high=close, low=close, close=close, volume=1e6)
 
 
 def make_restatement(symbol: Symbol, **values: Any) -> Restatement:
-    """Bars that a 2:1 split halved."""
+    """A 2:1 split that halved bars."""
     defaults: dict[str, Any] = {"reason": RestatementReason.SPLIT, "date": date(2025, 6, 2), "ratio": 0.5, "bars_changed": 1360}
     return Restatement.objects.create(symbol=symbol, **(defaults | values))
 
 
 def make_upstream(**values: Any) -> Upstream:
-    """Yahoo's state; one that is not closed began a minute ago and lasts 14 more, by the database's clock."""
+    """Yahoo's state. A pause began a minute ago and lasts 14 more minutes, by the database's clock."""
     fitting: dict[str, Any] = {"source": "yahoo"}
     if values.get("state", BreakerState.CLOSED) != BreakerState.CLOSED:
         fitting |= {"opened_at": Now() - timedelta(minutes=1), "open_until": Now() + timedelta(minutes=14), "opens": 1}
@@ -92,7 +92,7 @@ def make_upstream(**values: Any) -> Upstream:
 
 
 def make_training(symbol: Symbol | None, **values: Any) -> Training:
-    """A queued training that a person asked for; lease, times and error follow from the given state."""
+    """A queued training requested by a person. Lease, times and error follow from the given state."""
     now = timezone.now()
     state = values.get("state", TrainingState.QUEUED)
     reason = values.get("reason", TrainingReason.REQUESTED)
@@ -109,7 +109,7 @@ def make_training(symbol: Symbol | None, **values: Any) -> Training:
 
 
 def make_finding(symbol: Symbol, **values: Any) -> Finding:
-    """A phantom bar of a holiday, which was dropped."""
+    """A finding of a phantom bar on a holiday, which was left out."""
     defaults: dict[str, Any] = {
         "rule": Rule.PHANTOM.value,
         "verdict": Verdict.REPAIRED.value,
@@ -121,14 +121,14 @@ def make_finding(symbol: Symbol, **values: Any) -> Finding:
 
 
 def make_claimed(symbol: Symbol | None, **values: Any) -> Training:
-    """A running training that the test holds the fence of, as a trainer does."""
+    """A running training; the test holds its fence like a trainer."""
     training = training_queue.claim(among=[make_training(symbol, **values).pk])
     assert training
     return training
 
 
 def make_version(symbol: Symbol | None, **values: Any) -> ModelVersion:
-    """An active version, its metrics complete; its files exist only in the row. A number that is taken needs another one."""
+    """An active version with complete metrics. Its files exist only in the row. `number` must be unused."""
     defaults: dict[str, Any] = {
         "number": 1,
         "state": VersionState.ACTIVE,
@@ -168,7 +168,7 @@ def make_forecast(version: ModelVersion, as_of: date, **values: Any) -> Forecast
 
 
 def make_score(forecast: Forecast, actual_close: float, **values: Any) -> Score:
-    """The first score of a forecast, made when its session had closed."""
+    """The first score of a forecast, made after its session closed."""
     defaults: dict[str, Any] = {
         "symbol": forecast.symbol,
         "version": forecast.version,

@@ -1,4 +1,4 @@
-"""Races for tests: calls at the same moment, each in a thread with a database connection of its own."""
+"""Races for tests: concurrent calls, each in a thread with its own database connection."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 10.0
 
 
 def at_once(calls: Sequence[Callable[[], Result]]) -> list[Result]:
-    """What each call returned, all of them begun at one moment; raises what the first failing one raised."""
+    """Runs the calls concurrently and returns their results; raises the error of the first failing call."""
     start = threading.Barrier(len(calls))
 
     def run(call: Callable[[], Result]) -> Result:
@@ -43,7 +43,7 @@ def begin_behind_us(threads: ThreadPoolExecutor, call: Callable[[], Result]) -> 
 
 @contextmanager
 def slow(statement: Literal["INSERT", "UPDATE"], model: type[models.Model]) -> Iterator[None]:
-    """Every row takes the statement 40 ms, so that statements of several rows overlap."""
+    """Delays each written row by 40 ms, so that statements of several rows overlap."""
     body = "'BEGIN PERFORM pg_sleep(0.04); RETURN NEW; END'"
     table = model._meta.db_table
     with connection.cursor() as cursor:
@@ -58,7 +58,7 @@ def slow(statement: Literal["INSERT", "UPDATE"], model: type[models.Model]) -> I
 def _then_disconnect(call: Callable[[], Result]) -> Result:
     try:
         with connection.cursor() as cursor:
-            cursor.execute(f"SET lock_timeout = '{PATIENCE_SECONDS} s'")  # a test that would wait for ever fails
+            cursor.execute(f"SET lock_timeout = '{PATIENCE_SECONDS} s'")  # a test fails instead of waiting for ever
         return call()
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""Real processes of the service for tests: started against the test database, found by what they were started with."""
+"""Real processes of the service for tests, started on the test database and found by their environment and command."""
 
 import os
 import sys
@@ -11,12 +11,12 @@ from django.db import connection
 
 from forecasting.runtime.processes import ProcessGroup
 
-MARK = "STOCKPRED_TEST_RUN"  # every process below a started one carries it in its environment
+MARK = "STOCKPRED_TEST_RUN"  # all child processes inherit it in their environment
 GRACE_SECONDS = 40
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The variables of a service that uses the test database, simulated prices and `folder` for everything else."""
+    """The environment of a service with the test database, simulated prices, and `folder` for all other state."""
     database = connection.settings_dict
     return {
         MARK: str(folder),
@@ -33,7 +33,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def started(command: str, folder: Path, *, within: Sequence[str] = (), **variables: str) -> Iterator[ProcessGroup]:
-    """`manage.py COMMAND`, run by the command `within` if any, while the block runs; stopped afterwards."""
+    """Runs `manage.py COMMAND` during the block, inside the command `within` if given, and stops it afterwards."""
     arguments = [*within, sys.executable, str(settings.BASE_DIR / "manage.py"), command]
     group = ProcessGroup(command, arguments, env=environment(folder) | variables, output=folder / f"{command}.log")
     try:
@@ -43,7 +43,7 @@ def started(command: str, folder: Path, *, within: Sequence[str] = (), **variabl
 
 
 def process_ids(folder: Path, *, command: str = "") -> list[int]:
-    """Living processes that were started for this folder, those with `command` in their command line."""
+    """Running processes started for this folder, with `command` in their command line."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -52,7 +52,7 @@ def process_ids(folder: Path, *, command: str = "") -> list[int]:
             marked = f"{MARK}={folder}".encode() in (entry / "environ").read_bytes().split(b"\0")
             arguments = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
-            continue  # it ended while we looked, or belongs to somebody else
+            continue  # it has just ended, or belongs to another user
         if marked and any(arguments) and (not command or command.encode() in arguments):
             found.append(int(entry.name))
     return found

@@ -1,4 +1,4 @@
-"""Settings of the tests: the service's own, with its state in a folder of the tests and no `.env` of the developer's."""
+"""Settings of the tests: those of the service, with a separate state folder and without the developer's `.env`."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ os.environ.setdefault("STATE_DIR", str(STATE))
 os.environ["LOG_DIR"] = str(STATE / "logs")
 os.environ["MEDIA_ROOT"] = str(STATE / "media")
 os.environ["PRICE_SOURCE"] = "sample"
-os.environ["UPSTREAM_REQUESTS_PER_MINUTE"] = "60000"  # the stand-in need not be spared
+os.environ["UPSTREAM_REQUESTS_PER_MINUTE"] = "60000"  # the fake Yahoo needs no rate limit
 os.environ["UPSTREAM_IN_FLIGHT"] = "8"
 os.environ["DEBUG"] = "False"
 os.environ["SECRET_KEY"] = "for the tests alone"  # noqa: S105

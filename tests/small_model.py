@@ -1,4 +1,4 @@
-"""A model made by hand in milliseconds: real files that ONNX Runtime runs, with numbers chosen by the test."""
+"""A hand-made model, built in milliseconds: real files for ONNX Runtime, with numbers chosen by the test."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -26,7 +26,7 @@ QUANTILES = (-1.6, -1.3, -0.6, 0.1, 0.7, 1.3, 1.7)  # of the next return, in uni
 
 
 def trained_model(*, symbol: str = "SAMPLE1", quantiles: Sequence[float] = QUANTILES, **values: Any) -> TrainedModel:
-    """A finished training whose network gives the same standardised quantiles whatever it sees."""
+    """A finished training whose network returns the same standardised quantiles for any input."""
     defaults: dict[str, Any] = {
         "config": CONFIG,
         "onnx": _network(tuple(quantiles)),
@@ -48,7 +48,7 @@ def trained_model(*, symbol: str = "SAMPLE1", quantiles: Sequence[float] = QUANT
 
 
 def publish_model(symbol: Symbol | None, **values: Any) -> ModelVersion:
-    """A finished training of the symbol as its active version, the files in place."""
+    """A finished training of the symbol as its active version, with files."""
     training = make_claimed(symbol)
     return registry.publish(trained_model(**values), training_id=training.pk, fence=training.fence)
 

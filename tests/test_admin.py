@@ -1,4 +1,4 @@
-"""The admin's pages: every list and detail shows its rows, in a fixed number of queries."""
+"""The admin's pages: lists and details show their rows, with a fixed number of queries."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -36,14 +36,14 @@ sprung: list[str] = []
 
 
 class Trap:
-    """Leaves a trace when it is unpickled."""
+    """An object that leaves a trace if it is unpickled."""
 
     def __reduce__(self) -> tuple[Callable[[], "Trap"], tuple[()]]:
         return spring, ()
 
 
 def spring() -> Trap:
-    """What unpickling a trap calls."""
+    """The function that unpickling calls."""
     sprung.append("unpickled")
     return Trap()
 
@@ -296,7 +296,7 @@ def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client
     assert isinstance(upstream, Upstream)
     for address in (page(Upstream, "changelist"), page(Upstream, "change", upstream.pk)):
         text = text_of(admin_client, address)
-        assert ">left alone</span>" in text
+        assert ">paused</span>" in text
         assert "Yahoo Finance refuses more requests for now" in text
         assert date_format(timezone.localtime(upstream.open_until), "DATETIME_FORMAT") in text
 

@@ -1,4 +1,4 @@
-"""What people may do in the admin: actions do what they say for those who hold the permission, and nothing else changes a row."""
+"""Admin actions: they work for users with the permission, and nothing else changes a row."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def published(symbol: Symbol) -> ModelVersion:
-    """A version with real files, active as the newest."""
+    """A version with real files, as the newest and active one."""
     training = training_queue.claim(among=[make_training(symbol).pk])
     assert training
     return registry.publish(trained_model(symbol=symbol.ticker), training_id=training.pk, fence=training.fence)
@@ -38,7 +38,7 @@ def rows() -> Rows:
 
 @pytest.fixture
 def staff() -> Callable[..., Client]:
-    """Makes a client logged in as staff with the given permissions on the project's tables."""
+    """Makes a client that is logged in as staff with the given permissions on the project's tables."""
 
     def make(*actions: str) -> Client:
         user = User.objects.create_user("ana", is_staff=True)
@@ -68,7 +68,7 @@ def test_retraining_makes_a_waiting_training_urgent(admin_client: Client) -> Non
 
     answer = act(admin_client, Symbol, "retrain", symbol)
 
-    assert answer == ["0 trainings started, 1 training under way already."]
+    assert answer == ["0 trainings started, 1 training already under way."]
     training.refresh_from_db()
     assert training.reason == "requested"
 
@@ -89,7 +89,7 @@ def test_activating_a_version_retires_the_active_one(admin_client: Client) -> No
 
     answer = post(admin_client, page(ModelVersion, "activate", old.pk))
 
-    assert answer == ["SAMPLE1 v1 is active now."]
+    assert answer == ["SAMPLE1 v1 is now active."]
     old.refresh_from_db()
     new.refresh_from_db()
     assert (old.state, new.state, old.decision) == (VersionState.ACTIVE, VersionState.RETIRED, "Activated by staff.")
@@ -102,7 +102,7 @@ def test_a_version_with_damaged_files_is_not_activated(admin_client: Client) -> 
 
     answer = post(admin_client, page(ModelVersion, "activate", old.pk))
 
-    assert answer == ["SAMPLE1 v1 was not activated, its files cannot be used: model.onnx is missing."]
+    assert answer == ["SAMPLE1 v1 was not activated, because its files cannot be used: model.onnx is missing."]
     new.refresh_from_db()
     assert new.state == VersionState.ACTIVE
 
@@ -118,8 +118,8 @@ def test_a_version_whose_files_were_removed_says_so_and_has_no_button(admin_clie
     assert "removed</span>" in shown
     assert "Activate this version" not in shown
     assert answer == [
-        "SAMPLE1 v1 was not activated, its files cannot be used: "
-        "They were removed: only the last 5 versions of a symbol keep theirs."
+        "SAMPLE1 v1 was not activated, because its files cannot be used: "
+        "They were removed: only the last 5 versions of a symbol keep their files."
     ]
 
 
@@ -139,7 +139,7 @@ def test_cancelling_ends_those_trainings_that_are_active(admin_client: Client) -
 
     answer = act(admin_client, Training, "cancel", waiting, ended)
 
-    assert answer == ["1 training cancelled.", "1 training had ended already."]
+    assert answer == ["1 training cancelled.", "1 training had already ended."]
     waiting.refresh_from_db()
     assert waiting.state == TrainingState.CANCELLED
 

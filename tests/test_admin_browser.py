@@ -1,4 +1,4 @@
-"""The admin in a real browser: pages load whole, from this server alone, and an action is started by hand."""
+"""The admin in a real browser: pages load completely and only from this server, and a user can start an action."""
 
 import os
 import re
@@ -43,7 +43,7 @@ MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Upstream, Restatemen
 
 @dataclass
 class Watched:
-    """A page, and everything about it that should not be."""
+    """A page, and the faults noticed on it."""
 
     page: Page
     server: str
@@ -57,7 +57,7 @@ class Watched:
         self.page.on("response", self._check_status)
 
     def open(self, address: str) -> None:
-        """Goes there."""
+        """Opens the address."""
         self.page.goto(self.server + address)
 
     def _check_host(self, request: Request) -> None:
@@ -81,7 +81,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail("REQUIRE_BROWSER=1, but there is no chromium on the PATH.")
         pytest.skip("There is no chromium on the PATH.")
     with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
-        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop runs in this thread, beside the tests' queries
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's event loop runs in the thread of the tests' queries
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
@@ -89,7 +89,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def staff_page(browser: Browser, live_server: LiveServer) -> Iterator[Watched]:
-    """A page on which a superuser has logged in; a fault that it noted fails the test at its end."""
+    """A page with a logged-in superuser. Faults noticed on it fail the test at its end."""
     User.objects.create_superuser("ana", password=PASSWORD)
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         watched = Watched(context.new_page(), live_server.url)
@@ -104,7 +104,7 @@ def staff_page(browser: Browser, live_server: LiveServer) -> Iterator[Watched]:
 
 @pytest.fixture
 def symbol() -> Symbol:
-    """A symbol with everything that the admin can show of it."""
+    """A symbol with all rows that the admin can show."""
     symbol = make_symbol("BBAS3.SA")
     add_bars(symbol, count=12)
     make_forecast(make_version(symbol), AS_OF, actual_close=104.5)

@@ -1,4 +1,4 @@
-"""`manage.py train_base` and `manage.py backtest`: price files or stored bars to a base that serves, and to a scored backtest."""
+"""`manage.py train_base` and `manage.py backtest`, from price files or stored bars."""
 
 from datetime import date, timedelta
 from io import StringIO
@@ -32,7 +32,7 @@ def simulated(symbol: str, *, last: date = date(2019, 3, 29)) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with price files of three symbols, one of them too young to train on."""
+    """A folder with price files of three symbols, one of them with too few bars to train."""
     folder = tmp_path_factory.mktemp("prices")
     for symbol in ("SAMPLE1", "SAMPLE2"):
         simulated(symbol).to_csv(folder / f"{symbol}.csv")
@@ -42,7 +42,7 @@ def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base of the files, in a folder."""
+    """A folder with a base trained on the files."""
     folder = tmp_path_factory.mktemp("base") / "made"
     call_command("train_base", prices=prices, through=THROUGH, out=folder, stdout=StringIO())
     return folder
@@ -79,7 +79,7 @@ def test_a_folder_that_is_not_empty_is_not_written_to(prices: Path, base: Path) 
 
 
 def test_a_symbol_without_a_file_is_named(prices: Path, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="no price file of NOPE"):
+    with pytest.raises(CommandError, match="no price file for NOPE"):
         call_command("train_base", prices=prices, symbols=["NOPE"], out=tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_a_backtest_of_some_dates_is_that_part_of_the_whole(prices: Path, base: 
 
 
 def test_a_backtest_of_nothing_says_so(prices: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CommandError, match="Nothing could be forecast"):
+    with pytest.raises(CommandError, match="could be forecast from"):
         run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE3"], no_fine_tune=True)
     assert "SAMPLE3 has 100 bars" in capsys.readouterr().out
     assert not (tmp_path / "f.csv").exists()
@@ -151,7 +151,7 @@ def test_the_queue_trains_the_base_like_a_symbol() -> None:
 
 
 def store(ticker: str) -> None:
-    """The simulation's bars of a symbol."""
+    """Simulated bars of a symbol."""
     symbol = make_symbol(ticker)
     bars = simulated(ticker)
     rows = zip(pd.DatetimeIndex(bars.index).date, bars.to_numpy().tolist(), strict=True)

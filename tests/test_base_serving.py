@@ -1,4 +1,4 @@
-"""The base model in the service: it serves a symbol until that has a version of its own, and starts that version's training."""
+"""The base model in the service: it serves symbols without their own version, and is the start of their trainings."""
 
 import shutil
 from datetime import UTC, date, datetime, timedelta
@@ -29,7 +29,7 @@ NOW = datetime(2024, 6, 28, 22, tzinfo=UTC)  # New York has closed
 
 
 def followed(ticker: str = "SAMPLE1", *, count: int = BARS_NEEDED) -> Symbol:
-    """A symbol with bars and without a model."""
+    """A symbol with bars but no model."""
     symbol = make_symbol(ticker)
     add_bars(symbol, count=count, end=FRIDAY)
     return symbol
@@ -41,7 +41,7 @@ def predict(ticker: str = "SAMPLE1", *, now: datetime = NOW) -> serving.Predicti
 
 
 def published(symbol: Symbol) -> ModelVersion:
-    """The training that was requested for the symbol, done."""
+    """Runs the training that was requested for the symbol."""
     training = training_queue.claim()
     assert training
     assert training.symbol == symbol

@@ -1,4 +1,4 @@
-"""The system checks: each speaks up for the mistake that it is there for, and is silent otherwise."""
+"""The system checks: each reports its own mistake and nothing else."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 
 def found() -> list[str]:
-    """The ids of what our own checks say of the settings."""
+    """The ids of the messages of our own checks."""
     return [str(message.id) for message in run_checks() if str(message.id).startswith("forecasting.")]
 
 
@@ -21,7 +21,7 @@ def message(check_id: str) -> str:
 
 @pytest.fixture(autouse=True)
 def correct(settings: Settings, tmp_path: Path) -> None:
-    """A deployment without a mistake."""
+    """A correct deployment."""
     settings.DEBUG, settings.ALLOWED_HOSTS = False, ["stocks.example"]
     settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path
 

@@ -1,4 +1,4 @@
-"""The commands for people at a terminal, as processes of their own."""
+"""The commands for users at a terminal, run in separate processes."""
 
 import os
 import signal
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def start(folder: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
-    """`manage.py ARGUMENTS` against the test database, its output in pipes."""
+    """`manage.py ARGUMENTS` on the test database, with piped output."""
     command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
     env = os.environ | environment(folder) | variables
-    # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
+    # Tests in the background of a shell ignore Ctrl-C, and their child processes would inherit this.
     hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
 
@@ -47,7 +47,7 @@ def test_it_trains_and_predicts_at_the_terminal(tmp_path: Path) -> None:
     status, output, errors = finish(start(tmp_path, "predict", "SAMPLE1", "SAMPLE2"))
     assert status == 0, errors
     assert "80 % interval" in output
-    assert "SAMPLE2" in output  # by the base model, until its own is trained
+    assert "SAMPLE2" in output  # the base model, until the symbol's own model is trained
     assert "(the last close)" in output
 
 

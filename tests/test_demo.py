@@ -1,4 +1,4 @@
-"""The front door as a newcomer meets it: the whole service, driven over HTTP by `manage.py demo`."""
+"""`manage.py demo`: the whole service, used over HTTP as by a new user."""
 
 import subprocess
 import sys

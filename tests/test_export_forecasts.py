@@ -1,4 +1,4 @@
-"""`manage.py export_forecasts`: the ledger as CSV, whole or in part."""
+"""`manage.py export_forecasts`: the ledger as CSV, complete or filtered."""
 
 import csv
 import io

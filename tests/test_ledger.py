@@ -1,4 +1,4 @@
-"""The ledger: one forecast for each session and version, whoever asks; what the forecasts of a symbol come to."""
+"""The ledger: one forecast per session and version for all callers, and scorecards."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -80,7 +80,7 @@ def test_a_restatement_that_commits_while_the_bars_are_read_does_not_count_as_la
     read = market.recent_bars
 
     def restated_before(symbols: Iterable[Symbol], *, count: int) -> dict[int, pd.DataFrame]:
-        """A sync commits first: a dividend of Friday, and Friday's bar."""
+        """A sync that commits first: a dividend on Friday, and Friday's bar."""
         assert version.symbol
         PriceBar.objects.of(version.symbol).update(**{name: 0.5 * F(name) for name in ("open", "high", "low", "close")})
         add_bar(version.symbol, FRIDAY, 50.0)

@@ -1,4 +1,4 @@
-"""TensorFlow lives in the trainer alone: no process of the web server or of the task clusters loads it, whatever it runs."""
+"""Only the trainer loads TensorFlow. Processes of the web server and the task clusters never do."""
 
 import subprocess
 import sys

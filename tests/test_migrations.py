@@ -1,4 +1,4 @@
-"""Migrations: in step with the models, and back and forth without a trace."""
+"""Migrations match the models, and are reversible without leftovers."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -38,7 +38,7 @@ def migrate_to(target: str) -> None:
 
 @pytest.fixture
 def migrated_back(transactional_db: None) -> Iterator[None]:
-    """Whatever the test does, the next one finds all tables."""
+    """Restores all tables after the test."""
     yield
     call_command("migrate", verbosity=0)
 

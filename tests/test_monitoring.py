@@ -1,4 +1,4 @@
-"""Live quality: a model that errs far more than its backtest is retrained, once in a while, by a constant number of queries."""
+"""Live monitoring: finds models with far larger errors than in their backtest, with a cool-down and few queries."""
 
 from datetime import date, timedelta
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def serving(symbol: Symbol, *, spread: float) -> ModelVersion:
-    """A version whose 20 live forecasts are the last of its backtest, their quantiles spread."""
+    """A version whose 20 live forecasts are the last of its backtest, with wider quantiles."""
     version = publish_model(symbol, backtest=backtest(sessions=200)[:180])
     live = backtest(sessions=200, spread=spread)[180:]
     for number, row in enumerate(live.to_dict("records")):

@@ -22,7 +22,7 @@ def test_there_are_notebooks() -> None:
 def test_it_runs_on_simulated_prices_from_any_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NOTEBOOK_SYMBOL", "NOTEBOOK_SYMBOLS", "NOTEBOOK_PRICES", "NOTEBOOK_SEED"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("JPY_SESSION_NAME", str(path))  # by which Jupyter tells a kernel its notebook
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))  # Jupyter passes the notebook's name to the kernel in it
 
     notebook = executed(path, working_directory=tmp_path)
 
@@ -40,13 +40,13 @@ def test_it_is_committed_without_outputs(path: Path) -> None:
 
 
 def executed(path: Path, *, working_directory: Path) -> Any:
-    """The notebook with its outputs. Raises CellExecutionError for a cell that fails, CellTimeoutError for one that hangs."""
+    """Runs the notebook and returns it with outputs. Raises CellExecutionError if a cell fails, CellTimeoutError if one hangs."""
     notebook = nbformat.read(path, as_version=4)
-    # Without folders to search, "python3" is the interpreter that runs the tests, whatever kernels are installed.
+    # Without search folders, "python3" is always the interpreter of the tests, even if other kernels are installed.
     kernel = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     where = {"metadata": {"path": str(working_directory)}}
     client = NotebookClient(notebook, km=kernel, timeout=120, resources=where)
-    return client.execute(cleanup_kc=True)  # a kernel manager that is handed in would otherwise keep its kernel
+    return client.execute(cleanup_kc=True)  # otherwise a kernel manager that was passed in keeps its kernel
 
 
 def outputs(notebook: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What stands around the code says what the code does: variables, commands, compose file, requirements."""
+"""Files around the code match it: variables, commands, compose file, requirements."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import get_commands
 
 ROOT = Path(settings.BASE_DIR)
-INTERNAL = {"ENV_FILE", "YAHOO_URL"}  # where to read variables from, and a stand-in for Yahoo in tests
+INTERNAL = {"ENV_FILE", "YAHOO_URL"}  # the path of the .env file, and a fake Yahoo for tests
 VARIABLES = sorted(
     set(re.findall(r'environment\.(?!load)\w+\(\s*"([A-Z_]+)"', (ROOT / "stockpred/settings.py").read_text())) - INTERNAL
 )

@@ -1,4 +1,4 @@
-"""The registry: a version is published whole or not at all, one serves at a time, only undamaged files are loaded."""
+"""The registry: atomic publishing, one active version at a time, and no loading of damaged files."""
 
 import hashlib
 import stat
@@ -31,7 +31,7 @@ def publish(training: Training, **values: Any) -> ModelVersion:
 
 
 def folders() -> list[str]:
-    """What lies below the folder of all versions."""
+    """The content of the folder of all versions."""
     return sorted(path.name for path in models_root().iterdir())
 
 
@@ -126,7 +126,7 @@ def test_a_trainer_that_lost_its_training_leaves_no_version_and_no_file(lost: st
         training_queue.rescue()
         training_queue.claim()
     before = Training.objects.values().get()
-    with pytest.raises(FenceLostError, match=f"Training {training.pk} is no longer"):
+    with pytest.raises(FenceLostError, match=f"Training {training.pk} no longer belongs to this trainer"):
         publish(training)
     assert (folders(), states(), Training.objects.values().get()) == ([], {}, before)
 
@@ -168,7 +168,7 @@ def test_metrics_that_json_cannot_hold_leave_no_file() -> None:
 
 def test_a_folder_that_cannot_be_written_is_an_error_of_the_system(settings: Settings, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
-    settings.MEDIA_ROOT.write_text("a file where a folder should be")  # refuses even root, whom no permission stops
+    settings.MEDIA_ROOT.write_text("a file where a folder should be")  # refuses even root, who passes every permission check
     training = make_claimed(make_symbol())
     with pytest.raises(OSError, match="media"):
         publish(training)
@@ -277,5 +277,5 @@ def test_a_damaged_version_is_loaded_once_it_has_been_repaired() -> None:
     damage(version)
     with pytest.raises(ArtifactError):
         registry.load_forecaster(version)
-    damage(version)  # the same bit turns back
+    damage(version)  # flips the same bit back
     assert registry.load_forecaster(version)

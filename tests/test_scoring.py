@@ -1,4 +1,4 @@
-"""Scoring: against what the price source finally says of the session, in the prices that the forecast was made in."""
+"""Scoring: against the source's final close of the session, on the forecast's price scale."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -32,25 +32,25 @@ LATER = [date(2024, 7, day) for day in (5, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19,
 
 
 def make_due(symbol: Symbol, **values: Any) -> Forecast:
-    """Friday's forecast of Monday: last close 100, forecast 101, interval 99 to 103."""
+    """Friday's forecast for Monday: last close 100, forecast 101, interval 99 to 103."""
     add_bar(symbol, FRIDAY, 100.0)
     return make_forecast(make_version(symbol), FRIDAY, **values)
 
 
 def restated(symbol: Symbol, ratio: float, *, before: date, **values: Any) -> Restatement:
-    """What a split or dividend of session `before` does to the stored bars."""
+    """Applies a split or dividend of session `before` to the stored bars."""
     bars = PriceBar.objects.filter(symbol=symbol, date__lt=before)
     bars.update(**{name: ratio * F(name) for name in PRICES})
     return make_restatement(symbol, date=before, ratio=ratio, **values)
 
 
 def settled(symbol: Symbol, day: date, close: float) -> None:
-    """The source now says another close of one session."""
+    """Changes the source's close of one session."""
     PriceBar.objects.filter(symbol=symbol, date=day).update(open=close, high=close, low=close, close=close)
 
 
 def corrected(symbol: Symbol, day: date, close: float) -> None:
-    """The same of a session that a sync does not repeat: noticed with a whole fetch, which leaves a restatement."""
+    """Like `settled`, for a session outside a sync's overlap. Only a whole fetch finds it, and records a restatement."""
     settled(symbol, day, close)
     make_restatement(symbol, reason=RestatementReason.CORRECTION, date=day, ratio=1.01, bars_changed=1)
 

@@ -1,4 +1,4 @@
-"""Scores after any sequence of splits, dividends, settling bars and corrections, beside closes that are kept by hand."""
+"""Scores after random sequences of splits, dividends, settling bars and corrections, checked against a simple model."""
 
 from collections.abc import Callable
 
@@ -21,18 +21,18 @@ DAYS = [FRIDAY, MONDAY, TUESDAY, WEDNESDAY, *LATER]
 
 
 class World:
-    """A symbol, its closes by session as the source has them, and what the close of each forecast's session is in its prices."""
+    """A symbol, the source's closes by session, and the expected close of each forecast on its own price scale."""
 
     def __init__(self) -> None:
         self.symbol = make_symbol()
         self.version = make_version(self.symbol)
         self.closes = [100.0]
         self.forecasts: list[Forecast] = []
-        self.ratios: list[float] = []  # of each forecast: its price of a share over today's
+        self.ratios: list[float] = []  # per forecast: its price scale divided by today's
         add_bar(self.symbol, FRIDAY, 100.0)
 
     def next_session(self) -> None:
-        """A forecast from the newest bar, and then the bar that it forecasts."""
+        """Makes a forecast from the newest bar, then adds the bar that it forecasts."""
         today, last = len(self.closes), self.closes[-1]
         prices = {"last_close": last, "price": last, "interval_low": last / 2, "interval_high": 2 * last}
         known = Restatement.objects.last_of(self.symbol)
@@ -43,20 +43,20 @@ class World:
         add_bar(self.symbol, target, self.closes[-1])
 
     def rescale(self, reason: str, ratio: float) -> None:
-        """A split or dividend of the newest session."""
+        """Applies a split or dividend of the newest session."""
         restated(self.symbol, ratio, before=DAYS[len(self.closes) - 1], reason=reason)
         self.closes = [ratio * close for close in self.closes[:-1]] + self.closes[-1:]
         self.ratios = [ratio * each for each in self.ratios]
 
     def change(self, correction: bool, back: int) -> None:
-        """Another close of the session that is so far back."""
+        """Changes the close of the session that is this far back."""
         session = max(0, len(self.closes) - 1 - back)
         self.closes[session] *= 1.03
         (corrected if correction else settled)(self.symbol, DAYS[session], self.closes[session])
 
     @property
     def expected(self) -> list[float]:
-        """The close that each forecast is scored against."""
+        """Each forecast is scored against the expected close."""
         return [close / ratio for close, ratio in zip(self.closes[1:], self.ratios, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What a request gets: a forecast, a training, or why there is neither."""
+"""Answers to requests: a forecast, a training, or the reason for neither."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Settings: every variable is read, and one that cannot be used stops the start by name. Nothing private is printed."""
+"""Settings: every variable is read, an invalid one stops the start by name, and no secret is printed."""
 
 import os
 import runpy
@@ -27,7 +27,7 @@ Load = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
-    """Runs the settings file with the given variables, those of this test's folders and no others."""
+    """Runs the settings file with only the given variables and those of the test's folders."""
     before = dict(os.environ)
 
     def run(**variables: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
 
 def start(code: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
-    """Python with these settings in a process of its own."""
+    """Runs Python with these settings in a child process."""
     own = {"ENV_FILE": os.devnull, "STATE_DIR": str(folder / "state"), "LOG_DIR": str(folder / "logs")}
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     return subprocess.Popen(

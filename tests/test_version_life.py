@@ -1,4 +1,4 @@
-"""A version's life after its training: promoted or rejected, replaced where it is damaged, without files when it is old."""
+"""A version's life cycle after its training: promotion or rejection, replacement if damaged, and removal of old files."""
 
 import os
 import time
@@ -24,7 +24,7 @@ LEVELS = {"q05": -1.645, "q10": -1.282, "q25": -0.674, "q50": 0.0, "q75": 0.674,
 
 
 def backtest(*, spread: float = 1.0, sessions: int = 200, price: float = 100.0) -> pd.DataFrame:
-    """Forecasts of a random walk of 1 % a session, its true quantiles times `spread`."""
+    """Forecasts of a random walk of 1 % per session: its true quantiles times `spread`."""
     closes = price * np.exp(np.cumsum(np.random.default_rng(5).normal(0, 0.01, sessions + 1)))
     days = pd.bdate_range("2024-01-02", periods=sessions + 1)
     frame = pd.DataFrame({"as_of": days[:-1], "target_date": days[1:], "last_close": closes[:-1], "actual_close": closes[1:]})
@@ -122,7 +122,7 @@ def test_the_newest_good_version_serves_instead_of_a_damaged_one_and_a_retrainin
     second.refresh_from_db()
     assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED, 3: VersionState.RETIRED}
     assert [each.files_state for each in (first, second, third)] == [FilesState.KEPT, FilesState.DAMAGED, FilesState.DAMAGED]
-    assert third.decision == "Its files cannot be used, so it serves no longer: model.onnx is missing."
+    assert third.decision == "Retired, because its files cannot be used: model.onnx is missing."
     assert first.decision == "Serves again: the files of version 3 cannot be used."
     assert Training.objects.active().get().reason == TrainingReason.FILES_DAMAGED
 
@@ -164,7 +164,7 @@ def test_a_repaired_version_can_be_activated_again() -> None:
 
 
 def aged(versions: list[ModelVersion]) -> list[Path]:
-    """The folders, as old as those that a sweep looks at."""
+    """Makes the folders old enough for a sweep."""
     folders = [registry.models_root() / version.folder for version in versions]
     for folder in folders:
         os.utime(folder, (time.time() - registry.UNPUBLISHED_SECONDS - 60,) * 2)
@@ -188,7 +188,7 @@ def test_a_version_without_files_is_not_activated(settings: Settings) -> None:
     symbol = make_symbol()
     first, _ = published(symbol), published(symbol)
     registry.expire_files()
-    with pytest.raises(ArtifactError, match="They were removed: only the last 1 versions of a symbol keep theirs"):
+    with pytest.raises(ArtifactError, match="They were removed: only the last 1 versions of a symbol keep their files"):
         registry.activate(first, by="admin")
     assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
 

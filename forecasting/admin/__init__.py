@@ -1,4 +1,4 @@
-"""Django admin: everything is there to be read; what a person may do are actions, and nothing is edited by hand."""
+"""Django admin. All tables are read-only; staff make changes through actions."""
 
 from forecasting.admin import background, findings, forecasts, jobs, symbols, trainings, upstream, versions
 

@@ -1,7 +1,7 @@
-"""django-q2's tables, read-only: its own admin lets staff run any function, by a schedule or by sending a task again.
+"""Read-only admin for django-q2's tables. Its own admin would let staff run any function, by a schedule or a resubmitted task.
 
-Arguments and results are pickles. A queued task's is signed and opened only if the signature is right; those of finished tasks
-are not signed, so they stay closed here, but for a failure's message.
+Arguments and results are pickles. Queued tasks are signed, and unpickled only if the signature is valid. Finished tasks are not
+signed, so this admin never unpickles their arguments or results, except for a failure's message.
 """
 
 from django.contrib import admin
@@ -20,20 +20,20 @@ for model in (stock.Schedule, stock.Success, stock.Failure, stock.OrmQ):
 
 @admin.register(Schedule)
 class ScheduleAdmin(ReadOnlyAdmin):
-    """What runs when; the worker makes the schedules."""
+    """Schedules, which the worker creates."""
 
     list_display = ("name", "func", "schedule_type", "minutes", "cron", "next_run", "last_run_succeeded")
     fields = ("name", "func", "args", "kwargs", "schedule_type", "minutes", "cron", "repeats", "next_run", "last_run_succeeded")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
-        """With the last task's success."""
+        """Adds whether the last task succeeded."""
         last_success = Task.objects.filter(pk=OuterRef("task")).values("success")[:1]
         schedules: QuerySet[Schedule] = super().get_queryset(request).annotate(last_success=Subquery(last_success))
         return schedules
 
     @admin.display(description="last run succeeded", boolean=True)
     def last_run_succeeded(self, schedule: Schedule) -> bool | None:
-        """None before the first run, and once its record is gone."""
+        """None before the first run, and after the task's record was deleted."""
         succeeded: bool | None = schedule.last_success
         return succeeded
 
@@ -57,24 +57,24 @@ class SuccessAdmin(TaskAdmin):
     list_display = fields = ("name", "func", "cluster", "started", "stopped", "duration", "attempt_count")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
-        """Without what is pickled."""
+        """Without the pickled columns."""
         return super().get_queryset(request).defer("args", "kwargs", "result")
 
 
 @admin.register(Failure)
 class FailureAdmin(TaskAdmin):
-    """Tasks that raised an error or ran out of time."""
+    """Tasks that raised an error or timed out."""
 
     list_display = ("name", "func", "cluster", "started", "duration", "attempt_count", "short_error")
     fields = ("name", "func", "cluster", "started", "stopped", "duration", "attempt_count", "error")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
-        """Without what is pickled, but for the message."""
+        """Without the pickled columns, except the error message."""
         return super().get_queryset(request).defer("args", "kwargs")
 
     @admin.display(description="error")
     def short_error(self, task: Task) -> str:
-        """The message's start."""
+        """The start of the message."""
         return display.shortened(str(task.result))
 
     @admin.display(description="error")
@@ -85,7 +85,7 @@ class FailureAdmin(TaskAdmin):
 
 @admin.register(OrmQ)
 class QueuedTaskAdmin(ReadOnlyAdmin):
-    """Tasks that no cluster has finished."""
+    """Tasks that are waiting or running."""
 
     list_display = ("name", "func", "key", "lock")
     list_filter = ("key",)

@@ -1,4 +1,4 @@
-"""How values look in the admin: badges, links, tables, prices, shares, dates, durations, JSON. What is not known is a dash."""
+"""Formats values for the admin: badges, links, tables, prices, shares, dates, durations, JSON. Unknown values become a dash."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ NOTHING = "-"
 
 
 class Tone(StrEnum):
-    """A badge's colour, which only repeats what its text says."""
+    """A badge's colour. It adds nothing to the text."""
 
     GOOD = "good"
     BUSY = "busy"
@@ -33,7 +33,7 @@ class Tone(StrEnum):
 
 
 def badge(text: str, tone: Tone, *, title: str = "") -> SafeString:
-    """A coloured label; `title` shows on hover."""
+    """A coloured label; `title` is its tooltip."""
     return format_html('<span class="badge badge-{}" title="{}">{}</span>', tone, title, text)
 
 
@@ -49,28 +49,28 @@ def link_to_list(model: type[Model], text: str, **filters: object) -> SafeString
 
 
 def market(exchange: str | None) -> str:
-    """An exchange's code and country, or that the market is not known and on which days it trades; a dash until bars have come."""
+    """An exchange's code and country, or the trading days of an unknown market; a dash before the first bars."""
     if exchange is None:
         return NOTHING
     if is_unknown(exchange):
-        week = "Mon to Fri, until its bars show another week" if exchange == WEEKDAYS else f"learned: {trading_days(exchange)}"
+        week = "Mon to Fri, until its bars show other days" if exchange == WEEKDAYS else f"learned: {trading_days(exchange)}"
         return with_note("unknown market", week)
     country = market_at(exchange).country
     return with_note(exchange, country) if country else exchange
 
 
 def joined(parts: Iterable[SafeString]) -> str:
-    """Pieces of HTML beside each other, a dash where there is none."""
+    """Pieces of HTML in one line; a dash if there are none."""
     return format_html_join(" \N{MIDDLE DOT} ", "{}", ((part,) for part in parts)) or NOTHING
 
 
 def with_note(text: str, note: str) -> SafeString:
-    """A value, and below it in small type what it refers to."""
+    """A value with a note in small type below it."""
     return format_html('{}<br><span class="note">{}</span>', text, note)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> SafeString:
-    """A table whose first column names the row."""
+    """A table whose first column contains the row headings."""
     cells = ((first, format_html_join("", "<td>{}</td>", ((cell,) for cell in others))) for first, *others in rows)
     return format_html(
         '<div class="table-frame"><table class="figures"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
@@ -80,7 +80,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> SafeString:
 
 
 def price(value: float | None, *, reference: float | None = None, currency: str = "") -> str:
-    """A price or a difference of prices, rounded as fits prices near `reference`, by default the value itself."""
+    """A price or price difference, with the decimals suitable for prices near `reference` (default: the value itself)."""
     if value is None:
         return NOTHING
     number = f"{value:,.{decimals(value if reference is None else reference)}f}"
@@ -88,7 +88,7 @@ def price(value: float | None, *, reference: float | None = None, currency: str 
 
 
 def percent(value: float | None, *, places: int = 1, signed: bool = False) -> str:
-    """A number of percent, `12.3 %`."""
+    """A percentage, such as `12.3 %`."""
     if value is None:
         return NOTHING
     number = round(value, places) + 0.0  # the sum turns -0.0 into 0.0
@@ -101,12 +101,12 @@ def figure(value: float | None, *, places: int = 4) -> str:
 
 
 def day(value: date) -> str:
-    """A date as the admin writes it."""
+    """A date in the admin's format."""
     return date_format(value, "DATE_FORMAT")
 
 
 def age(moment: datetime) -> str:
-    """Whole days from a moment until now, `2 days old`."""
+    """Age in whole days, such as `2 days old`."""
     return f"{count((timezone.now() - moment).days, 'day')} old"
 
 
@@ -116,7 +116,7 @@ def count(number: int, noun: str) -> str:
 
 
 def span(duration: timedelta | None) -> str:
-    """A duration in its two largest units, `1 min 12 s`; tenths of a second below ten seconds."""
+    """A duration in its two largest units, such as `1 min 12 s`; below ten seconds with tenths."""
     if duration is None:
         return NOTHING
     seconds = duration.total_seconds()
@@ -130,17 +130,17 @@ def span(duration: timedelta | None) -> str:
 
 
 def shortened(text: str) -> str:
-    """A text that fits a list's column, whole on hover."""
+    """A text cut to fit a list column, with the full text as tooltip."""
     return format_html('<span title="{}">{}</span>', text, Truncator(text).chars(100)) if text else NOTHING
 
 
 def sentence(text: str) -> SafeString:
-    """A text in a table of figures, in as many lines as it needs."""
+    """A text that wraps inside a table of figures."""
     return format_html('<span class="sentence">{}</span>', text)
 
 
 def verbatim(text: str) -> SafeString:
-    """A text with its line breaks."""
+    """A text with its line breaks preserved."""
     return format_html('<pre class="verbatim">{}</pre>', text)
 
 
@@ -150,16 +150,16 @@ def pretty_json(value: Mapping[str, Any]) -> SafeString:
 
 
 def ratio(numerator: float, denominator: float) -> str:
-    """Of two errors."""
+    """The ratio of two errors; a dash if the denominator is zero."""
     return f"{numerator / denominator:.3f}" if denominator else NOTHING
 
 
 def live_record(record: Mapping[str, Any], *, currency: str) -> SafeString:
-    """A track record beside that of the naive forecast; see `ScoreQuerySet.track_record`."""
+    """A track record compared with the naive forecast; see `ScoreQuerySet.track_record`."""
     rows = (
-        ("Forecasts whose session has happened", str(record["forecasts"]), ""),
+        ("Scored forecasts", str(record["forecasts"]), ""),
         ("Mean absolute error (MAE)", *(price(record[name], currency=currency) for name in ("mae", "naive_mae"))),
-        ("Error over the naive forecast's (MASE)", ratio(record["mae"], record["naive_mae"]), "1"),
+        ("Error relative to the naive forecast (MASE)", ratio(record["mae"], record["naive_mae"]), "1"),
         ("Closes inside the interval", percent(100 * record["coverage"]), ""),
     )
     return table(("", "model", "naive"), rows)

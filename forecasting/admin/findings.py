@@ -1,4 +1,4 @@
-"""Findings of the quality gate: what in the prices was repaired, left out, refused or noted."""
+"""Findings of the quality gate: prices that it repaired, left out, refused or noted."""
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -18,18 +18,18 @@ VERDICT_TONES = {
 
 
 def verdict_badge(finding: Finding) -> SafeString:
-    """What became of it."""
+    """The verdict as a badge."""
     return display.badge(finding.verdict, VERDICT_TONES[Verdict(finding.verdict)])
 
 
 def number(finding: Finding) -> str:
-    """The value, whatever it counts, in its own digits."""
+    """The value with six significant digits."""
     return display.NOTHING if finding.value is None else f"{finding.value:,.6g}"
 
 
 @admin.register(Finding)
 class FindingAdmin(ReadOnlyAdmin):
-    """What the gate found in each symbol's prices when it last looked at them."""
+    """Findings of the last check of each symbol's prices."""
 
     list_display = ("symbol", "verdict_shown", "rule", "date", "value_shown", "text")
     list_filter = ("verdict", "rule", "found_at")
@@ -44,7 +44,7 @@ class FindingAdmin(ReadOnlyAdmin):
 
     @admin.display(description="verdict", ordering="verdict")
     def verdict_shown(self, finding: Finding) -> SafeString:
-        """What became of it."""
+        """The verdict."""
         return verdict_badge(finding)
 
     @admin.display(description="value", ordering="value")

@@ -1,4 +1,4 @@
-"""Forecasts: each beside what really happened."""
+"""Forecasts compared with the actual closes."""
 
 from django.contrib import admin
 from django.db.models import F, Q, QuerySet
@@ -14,7 +14,7 @@ from forecasting.models import Forecast, ModelVersion, Score, Symbol
 
 
 class InsideFilter(admin.SimpleListFilter):
-    """By what became of the forecast."""
+    """Filters by whether the close was inside the interval."""
 
     title = "inside interval"
     parameter_name = "inside"
@@ -24,7 +24,7 @@ class InsideFilter(admin.SimpleListFilter):
         return [("yes", "yes"), ("no", "no"), ("unknown", "not scored yet")]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Forecast]") -> "QuerySet[Forecast]":
-        """The forecasts of the choice."""
+        """The forecasts that match the choice."""
         chosen = {
             "yes": Q(score__inside_interval=True),
             "no": Q(score__inside_interval=False),
@@ -35,7 +35,7 @@ class InsideFilter(admin.SimpleListFilter):
 
 @admin.register(Forecast)
 class ForecastAdmin(ReadOnlyAdmin):
-    """Every forecast ever served, and its scores, which the daily job appends."""
+    """Every forecast ever served, with its scores."""
 
     list_display = (
         "symbol", "target_date", "version_number", "last_price", "forecast_price", "interval", "actual", "error", "naive_error",
@@ -47,11 +47,11 @@ class ForecastAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("symbol_link", "version_link", "as_of", "target_date", "issued_at")}),
         ("Forecast", {"fields": ("last_price", "forecast_price", "interval", "spread", "probability", "quantile_table")}),
-        ("What happened", {"fields": ("actual", "error", "naive_error", "inside", "score_table")}),
+        ("Result", {"fields": ("actual", "error", "naive_error", "inside", "score_table")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Forecast]":
-        """With the latest score."""
+        """Adds the latest score."""
         return Forecast.objects.with_score().select_related("symbol", "version__symbol")
 
     @admin.display(description="symbol")
@@ -66,18 +66,18 @@ class ForecastAdmin(ReadOnlyAdmin):
 
     @admin.display(description="version", ordering="version__number")
     def version_number(self, forecast: Forecast) -> SafeString:
-        """The version that made it, in short."""
+        """The version that made it, in short form."""
         short = f"v{forecast.version.number}" if forecast.version.symbol else str(forecast.version)
         return display.link(ModelVersion, forecast.version.pk, short)
 
     @admin.display(description="last close", ordering="last_close")
     def last_price(self, forecast: Forecast) -> str:
-        """The close that it knew."""
+        """The last close before the forecast."""
         return display.price(forecast.last_close)
 
     @admin.display(description="forecast", ordering=F("price") / F("last_close"))
     def forecast_price(self, forecast: Forecast) -> SafeString:
-        """The median, and its change on the last close."""
+        """The median and its change from the last close."""
         median = display.price(forecast.price, currency=forecast.symbol.currency)
         if forecast.point_forecast == "last_close":
             return display.with_note(median, "the last close")
@@ -85,19 +85,19 @@ class ForecastAdmin(ReadOnlyAdmin):
 
     @admin.display(description="interval")
     def interval(self, forecast: Forecast) -> SafeString:
-        """Where the close lies with the interval's probability."""
+        """The interval and its probability."""
         low, high = display.price(forecast.interval_low), display.price(forecast.interval_high)
         return display.with_note(f"{low} to {high}", display.percent(100 * forecast.interval_level, places=0))
 
     @admin.display(description="online calibration")
     def spread(self, forecast: Forecast) -> str:
-        """How much wider or narrower than the version's own the interval is, after the outcomes of its earlier forecasts."""
+        """Change in width from the version's own interval, learned from the scores of its earlier forecasts."""
         change = 100 * (forecast.spread_factor - 1)
-        return f"{display.percent(change, signed=True)} against the version's own interval"
+        return f"{display.percent(change, signed=True)} relative to the version's own interval"
 
     @admin.display(description="probability of a rise")
     def probability(self, forecast: Forecast) -> str:
-        """That the close lies above the last one."""
+        """Probability of a close above the last close."""
         return display.percent(100 * forecast.probability_up)
 
     @admin.display(description="quantiles")
@@ -109,27 +109,27 @@ class ForecastAdmin(ReadOnlyAdmin):
 
     @admin.display(description="actual close", ordering="score__actual_close")
     def actual(self, forecast: Forecast) -> str:
-        """The target session's close, in the prices of the forecast; of the session after it if it did not take place."""
+        """The close of the target session, or of the next one if it did not take place, on the forecast's price scale."""
         return _close(forecast.score, forecast)
 
     @admin.display(description="error", ordering="score__absolute_error")
     def error(self, forecast: Forecast) -> str:
-        """How far the forecast was off."""
+        """Absolute error of the forecast."""
         return display.price(forecast.score.absolute_error if forecast.score else None, reference=forecast.last_close)
 
     @admin.display(description="naive error", ordering="score__naive_absolute_error")
     def naive_error(self, forecast: Forecast) -> str:
-        """How far the last close was off."""
+        """Absolute error of the last close."""
         return display.price(forecast.score.naive_absolute_error if forecast.score else None, reference=forecast.last_close)
 
     @admin.display(description="inside", ordering="score__inside_interval")
     def inside(self, forecast: Forecast) -> str:
-        """Whether the close fell into the interval."""
+        """Whether the close was inside the interval."""
         return _inside(forecast.score)
 
     @admin.display(description="scores")
     def score_table(self, forecast: Forecast) -> str:
-        """All of them, the newest first: it counts."""
+        """All scores, the newest (current) one first."""
         rows = [
             (date_format(timezone.localtime(score.scored_at), "DATETIME_FORMAT"), score.get_reason_display(),
              display.day(score.actual_date), _close(score, forecast), _inside(score))
@@ -139,7 +139,7 @@ class ForecastAdmin(ReadOnlyAdmin):
 
 
 def _close(score: Score | None, forecast: Forecast) -> str:
-    """The actual close, and its session if that is not the target."""
+    """The actual close, with its session if that differs from the target."""
     if score is None:
         return display.NOTHING
     close = display.price(score.actual_close, reference=forecast.last_close, currency=forecast.symbol.currency)

@@ -1,4 +1,4 @@
-"""Runs of the daily job, each with its report."""
+"""Runs of the daily job, with their reports."""
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -14,7 +14,7 @@ STATE_TONES = {JobState.RUNNING: Tone.BUSY, JobState.SUCCEEDED: Tone.GOOD, JobSt
 
 @admin.register(JobRun)
 class JobRunAdmin(ReadOnlyAdmin):
-    """One run a date."""
+    """One run per date."""
 
     list_display = ("date", "job", "state_badge", "started_at", "duration", "short_error")
     list_filter = ("state", "job", "date")
@@ -22,7 +22,7 @@ class JobRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="state")
     def state_badge(self, run: JobRun) -> SafeString:
-        """How far it is."""
+        """The state of the run."""
         return display.badge(run.state, STATE_TONES[JobState(run.state)])
 
     @admin.display(description="duration")
@@ -32,7 +32,7 @@ class JobRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="report")
     def pretty_report(self, run: JobRun) -> SafeString:
-        """What each step did."""
+        """The result of each step."""
         return display.pretty_json(run.report)
 
     @admin.display(description="error", ordering="error")

@@ -1,4 +1,4 @@
-"""The base of every admin class here: rows may be looked at, never added, edited or deleted."""
+"""The base class of all admin classes: rows cannot be added, edited or deleted."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ else:
 
 
 class ReadOnlyAdmin(ModelAdmin):
-    """Lists and details for whoever may view or change the model; a change happens through actions alone."""
+    """Lists and details for users who may view or change the model; changes happen through actions only."""
 
     list_per_page = 50
     show_full_result_count = False
@@ -22,17 +22,17 @@ class ReadOnlyAdmin(ModelAdmin):
         css = {"all": ("forecasting/admin.css",)}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
+        """No user may add rows."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody."""
+        """No user may edit rows."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody."""
+        """No user may delete rows."""
         return False
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        """Who holds Django's permission to change the model: `permissions=["act"]` of an action asks here."""
+        """Users with Django's change permission may run actions. Checked for actions with `permissions=["act"]`."""
         return super().has_change_permission(request)

@@ -1,4 +1,4 @@
-"""Symbols: what is known of each, and retraining."""
+"""Symbols: overview and retraining."""
 
 from datetime import date, datetime
 from typing import Protocol
@@ -41,7 +41,7 @@ class SymbolWithOverview(Protocol):
 
 @admin.register(Symbol)
 class SymbolAdmin(ReadOnlyAdmin):
-    """The symbols that somebody asked for."""
+    """The requested symbols."""
 
     list_display = ("ticker", "market", "last_bar", "active_version", "newest_forecast", "upstream")
     list_filter = ("upstream_state", "exchange")
@@ -56,12 +56,12 @@ class SymbolAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
-        """One query, however many symbols."""
+        """One query for any number of symbols."""
         return Symbol.objects.all().with_last_bar().with_active_version().with_newest_forecast()
 
     @admin.display(description="exchange", ordering="exchange")
     def market(self, symbol: Symbol) -> str:
-        """The exchange and its country; of a market that is not known the week that its bars have shown."""
+        """The exchange and its country, or the trading days learned for an unknown market."""
         return display.market(symbol.exchange)
 
     @admin.display(description="last close", ordering="last_date")
@@ -81,7 +81,7 @@ class SymbolAdmin(ReadOnlyAdmin):
 
     @admin.display(description="newest forecast", ordering="forecast_change")
     def newest_forecast(self, symbol: SymbolWithOverview) -> str:
-        """The forecast price, its change on the last close, its target session."""
+        """The forecast price, its change from the last close, and the target session."""
         if not symbol.forecast_id:
             return display.NOTHING
         change = display.percent(symbol.forecast_change, places=2, signed=True)
@@ -90,13 +90,13 @@ class SymbolAdmin(ReadOnlyAdmin):
 
     @admin.display(description="live record")
     def live(self, symbol: Symbol) -> str:
-        """How all forecasts that were really served for it have turned out, whichever version made them."""
+        """The track record of all forecasts served for the symbol, by any version."""
         record = Score.objects.of([symbol]).track_record().first()
         return display.live_record(record, currency=symbol.currency) if record else display.NOTHING
 
     @admin.display(description="upstream", ordering="upstream_state")
     def upstream(self, symbol: Symbol) -> SafeString:
-        """What the price source last said, its reason on hover."""
+        """The price source's last answer, with its reason as tooltip."""
         state = UpstreamState(symbol.upstream_state)
         return display.badge(state.label, UPSTREAM_TONES.get(state, Tone.WARNING), title=symbol.upstream_reason)
 
@@ -124,7 +124,7 @@ class SymbolAdmin(ReadOnlyAdmin):
 
     @admin.display(description="findings")
     def quality(self, symbol: Symbol) -> str:
-        """What the quality gate found, the worst first, and the way to all."""
+        """Findings of the quality gate, the worst first, and a link to all of them."""
         rows = [
             (
                 finding.verdict,
@@ -141,7 +141,7 @@ class SymbolAdmin(ReadOnlyAdmin):
 
     @admin.display(description="restated bars")
     def restatements(self, symbol: Symbol) -> str:
-        """The newest changes of stored bars, the newest first, and the way to all."""
+        """The latest changes of stored bars, the newest first, and a link to all of them."""
         rows = [
             (display.day(row.date), row.get_reason_display(), upstream.ratio(row), f"{row.bars_changed:,}")
             for row in Restatement.objects.filter(symbol=symbol)[:SHOWN_RESTATEMENTS]
@@ -153,7 +153,7 @@ class SymbolAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Retrain selected symbols", permissions=["act"])
     def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
-        """Requests a training for each, as far as the queue has room; those that are under way become urgent."""
+        """Requests a training for each symbol, up to the limit of the queue; queued ones get a higher priority."""
         requested = training_requests.request_many(symbols)
         for symbol in symbols:
             if symbol.pk in requested.trainings:
@@ -161,7 +161,7 @@ class SymbolAdmin(ReadOnlyAdmin):
         self._report(request, requested)
 
     def _report(self, request: HttpRequest, requested: Requested) -> None:
-        """Tells what became of the selected symbols."""
+        """Shows the result for the selected symbols."""
         text = f"{display.count(requested.started, 'training')} started"
         if requested.active:
             text += f", {display.count(requested.active, 'training')} under way already"

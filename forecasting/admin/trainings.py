@@ -1,4 +1,4 @@
-"""Trainings: what waits, runs and failed, and cancelling."""
+"""Trainings: state, progress and cancelling."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ STATE_TONES = {TrainingState.RUNNING: Tone.BUSY, TrainingState.SUCCEEDED: Tone.G
 
 @admin.register(Training)
 class TrainingAdmin(ReadOnlyAdmin):
-    """Every training, from the request to its end."""
+    """Every training ever requested."""
 
     list_display = ("subject", "state_badge", "reason", "how_far", "attempts", "created_at", "duration", "short_error")
     list_filter = ("state", "reason", "created_at")
@@ -50,12 +50,12 @@ class TrainingAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="state")
     def state_badge(self, training: Training) -> SafeString:
-        """Where it is in its life."""
+        """The state of the training."""
         return display.badge(training.state, STATE_TONES.get(TrainingState(training.state), Tone.QUIET))
 
     @admin.display(description="progress", ordering="progress")
     def how_far(self, training: Training) -> str:
-        """Percent done, and the stage with its epoch."""
+        """Percent done, stage and epoch."""
         if training.state == TrainingState.QUEUED:
             return display.NOTHING
         epoch = f", epoch {training.epoch}" if training.epoch is not None else ""
@@ -63,7 +63,7 @@ class TrainingAdmin(ReadOnlyAdmin):
 
     @admin.display(description="position")
     def position(self, training: Training) -> str:
-        """The position in the queue of one that waits, and when an active one will probably have ended."""
+        """The position in the queue while it waits, and the expected time until it ends."""
         if not training.is_active:
             return display.NOTHING
         position = positions_of([training])[training.pk]
@@ -72,12 +72,12 @@ class TrainingAdmin(ReadOnlyAdmin):
 
     @admin.display(description="attempts")
     def attempts_of(self, training: Training) -> str:
-        """Attempts made, of those allowed."""
+        """Attempts made and allowed."""
         return f"{training.attempts} of {MAX_ATTEMPTS}"
 
     @admin.display(description="duration")
     def duration(self, training: Training) -> str:
-        """From the first start to the end, or until now while it runs."""
+        """Time from the first start to the end, or to now while it runs."""
         return display.span(training.duration or _running_for(training))
 
     @admin.display(description="version")
@@ -93,7 +93,7 @@ class TrainingAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Cancel selected trainings", permissions=["act"])
     def cancel(self, request: HttpRequest, trainings: QuerySet[Training]) -> None:
-        """Ends those that wait or run; the others stay as they are."""
+        """Cancels queued and running trainings; ended ones do not change."""
         chosen = list(trainings)
         cancelled = [training for training in chosen if training_queue.cancel(training, by=request.user.get_username())]
         for training in cancelled:
@@ -101,7 +101,7 @@ class TrainingAdmin(ReadOnlyAdmin):
         if cancelled:
             self.message_user(request, f"{display.count(len(cancelled), 'training')} cancelled.", messages.SUCCESS)
         if ended := len(chosen) - len(cancelled):
-            self.message_user(request, f"{display.count(ended, 'training')} had ended already.", messages.WARNING)
+            self.message_user(request, f"{display.count(ended, 'training')} had already ended.", messages.WARNING)
 
 
 def _running_for(training: Training) -> timedelta | None:

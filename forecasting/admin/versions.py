@@ -1,4 +1,4 @@
-"""Model versions: how good each is beside the naive forecast, where it comes from, and activation."""
+"""Model versions: metrics compared with the naive forecast, origin, and activation."""
 
 from datetime import date, timedelta
 from functools import partial
@@ -40,7 +40,7 @@ class RevisableVersion(Protocol):
 
 
 class RecordedVersion(Protocol):
-    """Likewise, with its live record."""
+    """A version with its live record, as `ModelVersionAdmin.get_queryset` reads it."""
 
     symbol: Symbol | None
     live: dict[str, float] | None
@@ -48,26 +48,26 @@ class RecordedVersion(Protocol):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
-    """Every version that was ever published."""
+    """Every version ever published."""
 
     list_display = ("__str__", "state_badge", "mae", "relative_mae", "p_value", "coverage", "live_errors", "newest_bar", "trained")
     list_filter = ("state", "files_state", "trained_at", "symbol__exchange")
     search_fields = ("symbol__ticker",)
     fieldsets = (
         (None, {"fields": ("symbol_link", "number", "state_badge", "decision", "trained", "origin")}),
-        ("Out of sample, beside the naive forecast", {"fields": ("errors", "skill", "point_forecast", "live")}),
+        ("Out of sample, compared with the naive forecast", {"fields": ("errors", "skill", "point_forecast", "live")}),
         ("Data", {"fields": ("data_window", "samples")}),
         ("Files", {"fields": ("folder", "files_badge", "artifacts")}),
         ("Configuration", {"fields": ("pretty_config",), "classes": ("collapse",)}),
     )
 
     def get_urls(self) -> list[URLPattern]:
-        """The stock pages, and the target of the button."""
+        """The standard pages, and the target of the activation button."""
         activate = self.admin_site.admin_view(require_POST(self.activate))
         return [path("<int:pk>/activate/", activate, name="forecasting_modelversion_activate"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        """With the training and the parent, whose names the details show, and whether the bars are still those of the training."""
+        """Adds training and parent, whether the training bars were revised since, and the live record."""
         return (
             ModelVersion.objects.select_related("symbol", "training__symbol", "parent__symbol")
             .with_data_revised()
@@ -77,27 +77,27 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The details, with the button for those who may press it."""
+        """The details, with the activation button for users with the permission."""
         context = (extra_context or {}) | {"can_activate": self.has_act_permission(request), "removed": FilesState.REMOVED}
         return super().change_view(request, object_id, form_url, context)
 
     def activate(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Lets this version serve in place of the active one."""
+        """Activates this version in place of the current one."""
         if not self.has_act_permission(request):
             raise PermissionDenied
         version = get_object_or_404(ModelVersion.objects.select_related("symbol"), pk=pk)
         try:
             registry.activate(version, by=request.user.get_username())
         except ArtifactError as error:
-            self.message_user(request, f"{version} was not activated, its files cannot be used: {error}", messages.ERROR)
+            self.message_user(request, f"{version} was not activated, because its files cannot be used: {error}", messages.ERROR)
         else:
             self.log_change(request, version, "Activated.")
-            self.message_user(request, f"{version} is active now.", messages.SUCCESS)
+            self.message_user(request, f"{version} is now active.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:forecasting_modelversion_change", args=[pk]))
 
     @admin.display(description="symbol")
     def symbol_link(self, version: ModelVersion) -> str:
-        """The symbol, or what a base model is."""
+        """The symbol, or a note that this is a base model."""
         if version.symbol is None:
             return "base: trained on all symbols together"
         return display.link(Symbol, version.symbol.pk, version.symbol.ticker)
@@ -109,19 +109,19 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="trained", ordering="trained_at")
     def trained(self, version: ModelVersion) -> SafeString:
-        """When it was trained, and its age; that of a base, which may have been shipped, is its data's."""
+        """Training date and age. For a base, which may have been shipped, the age of its data."""
         days = (timezone.localdate() - version.data_end).days
         age = display.age(version.trained_at) if version.symbol else f"data {display.count(days, 'day')} old"
         return display.with_note(display.day(timezone.localdate(version.trained_at)), age)
 
     @admin.display(description="origin")
     def origin(self, version: ModelVersion) -> str:
-        """The training that made it, and the version that it started from."""
+        """The training that made it, and the version from which the training started."""
         return display.joined(display.link(type(row), row.pk, str(row)) for row in (version.training, version.parent) if row)
 
     @admin.display(description="MAE", ordering="metrics__MAE")
     def mae(self, version: ModelVersion) -> SafeString:
-        """The mean absolute error, the naive forecast's below."""
+        """The mean absolute error, with that of the naive forecast below."""
         model = display.price(version.metrics["MAE"], currency=version.error_unit)
         return display.with_note(model, f"naive {display.price(version.metrics['naive']['MAE'])}")
 
@@ -132,17 +132,17 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="p value", ordering="metrics__beats_naive_p")
     def p_value(self, version: ModelVersion) -> str:
-        """Of the test that the naive forecast is beaten."""
+        """The p value of the test that the model beats the naive forecast."""
         return display.figure(version.metrics["beats_naive_p"], places=3)
 
     @admin.display(description="coverage", ordering="metrics__coverage_80")
     def coverage(self, version: ModelVersion) -> str:
-        """Share of the closes inside the 80 % interval."""
+        """Share of closes inside the 80 % interval."""
         return display.percent(100 * version.metrics["coverage_80"])
 
     @admin.display(description="live MASE")
     def live_errors(self, version: "RecordedVersion") -> str:
-        """Error over the naive forecast's, and coverage, of what it really served."""
+        """Error relative to the naive forecast, and coverage, over the served forecasts."""
         if not version.live:
             return display.NOTHING
         return display.with_note(
@@ -152,7 +152,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="errors")
     def errors(self, version: ModelVersion) -> SafeString:
-        """The price errors of the model and of the naive forecast, side by side."""
+        """The price errors of the model and of the naive forecast."""
         model, naive, unit = version.metrics, version.metrics["naive"], version.error_unit
         kinds = {
             "Mean absolute error (MAE)": ("MAE", partial(display.price, currency=unit)),
@@ -168,12 +168,12 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="skill")
     def skill(self, version: ModelVersion) -> SafeString:
-        """The metrics that are comparisons by themselves, each beside what it would be without skill."""
+        """Relative metrics, each with its value for a model without skill."""
         metrics = version.metrics
         rows = (
-            ("Error over the naive forecast's (MASE)", f"{metrics['mase']:.4f}", "1, lower is better"),
+            ("Error relative to the naive forecast (MASE)", f"{metrics['mase']:.4f}", "1, lower is better"),
             ("p value of beating the naive forecast", display.figure(metrics["beats_naive_p"]), "significant below 0.05"),
-            ("Quantile loss over that of past returns", f"{metrics['pinball_ratio']:.4f}", "1, lower is better"),
+            ("Quantile loss relative to past returns", f"{metrics['pinball_ratio']:.4f}", "1, lower is better"),
             ("Closes inside the 80 % interval", display.percent(100 * metrics["coverage_80"]), "80 % is right"),
             ("Direction of the move forecast", _direction(metrics["directional_accuracy"]), "50 %, higher is better"),
         )
@@ -181,23 +181,23 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="point forecast")
     def point_forecast(self, version: ModelVersion) -> str:
-        """Whose it is, the weight of the network's median, and what the tests said of that, unless an earlier release made it."""
+        """The source of the point forecast, the weight of the network's median, and its tests; older releases stored no weight."""
         whose = "last close" if version.metrics["beats_naive_p"] is None else "model"
         median = version.metrics.get("median")
         return f"{whose}; weight of the median: {told_median(**median)}" if median else whose
 
     @admin.display(description="live record")
     def live(self, version: "RecordedVersion") -> str:
-        """How the forecasts that this version really served have turned out; a base model's are in many currencies."""
+        """Track record of the version's served forecasts; a dash for a base, which covers many currencies."""
         if version.symbol is None:
             return display.NOTHING
         if not version.live:
-            return "None of its forecasts has met its session yet."
+            return "None of its forecasts has been scored yet."
         return display.live_record(version.live, currency=version.symbol.currency)
 
     @admin.display(description="bars")
     def data_window(self, version: "RevisableVersion") -> str:
-        """The bars that it was trained on, and whether they were restated since."""
+        """The training bars, and whether they were restated since."""
         window = f"{display.count(version.bar_count, 'bar')}, {display.day(version.data_start)} to {display.day(version.data_end)}"
         return (
             display.joined([format_html("{}", window), display.badge("revised since", Tone.WARNING)])
@@ -207,12 +207,12 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="newest bar", ordering="data_end")
     def newest_bar(self, version: "RevisableVersion") -> SafeString:
-        """The last session that it was trained on, and whether its bars were restated since."""
+        """The last training session, and whether the training bars were restated since."""
         return display.with_note(display.day(version.data_end), "bars revised since" if version.data_revised else "")
 
     @admin.display(description="samples")
     def samples(self, version: ModelVersion) -> SafeString:
-        """How the windows were split in time, and what the training took."""
+        """The split of the windows in time, and the duration of the training."""
         metrics = version.metrics
         rows = (
             ("Training", display.count(metrics["training_data_size"], "window")),
@@ -224,7 +224,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state of the files")
     def files_badge(self, version: ModelVersion) -> SafeString:
-        """Whether they are kept."""
+        """State of the files."""
         return display.badge(version.files_state, FILES_TONES.get(FilesState(version.files_state), Tone.QUIET))
 
     @admin.display(description="artifacts")
@@ -235,12 +235,12 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="config")
     def pretty_config(self, version: ModelVersion) -> SafeString:
-        """Every knob of the training."""
+        """All parameters of the training."""
         return display.pretty_json(version.config)
 
 
 def _difference(model: float, naive: float) -> str:
-    """How much larger the model's error is than the naive forecast's."""
+    """Percentage by which the model's error exceeds the naive forecast's."""
     return display.percent(100 * (model / naive - 1), places=2, signed=True) if naive else display.NOTHING
 
 

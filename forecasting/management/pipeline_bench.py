@@ -1,4 +1,4 @@
-"""What `manage.py bench` measures of the pipeline alone, in a process of its own, as the trainer is one."""
+"""The part of `manage.py bench` that measures the pipeline alone, in a separate process like the trainer."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ History = tuple[str, pd.DataFrame]
 
 
 def measure_pipeline(prices: Path | None, tickers: list[str], *, trainings: int, say: Callable[[str, float, str], None]) -> None:
-    """Base training on all symbols, forecasts from a loaded version, memory of a trainer; one line a figure."""
+    """Measures a base training on all symbols, forecasts from a loaded version, and a trainer's memory; one line per figure."""
     folder = str(prices) if prices else ""
     command = [sys.executable, "-W", "ignore", "-m", __name__, folder, str(trainings), *tickers]
     finished = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -33,17 +33,17 @@ def measure_pipeline(prices: Path | None, tickers: list[str], *, trainings: int,
 
 
 def measure_reference(script: Path, prices: Path, ticker: str, *, warm_s: float, say: Callable[[str, float, str], None]) -> None:
-    """Another system's script, called with the folder and the symbol, which prints its `fit_seconds` as JSON; beside ours."""
+    """Runs another system's script with folder and symbol, for comparison. It prints `fit_seconds` and `mae_naive` as JSON."""
     finished = subprocess.run([sys.executable, str(script), str(prices), ticker], check=True, capture_output=True, text=True)
     result: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
     say(f"reference system, fit of {ticker}", result["fit_seconds"], "s")
-    say(f"reference system, error over the naive forecast's, {ticker}", result["mae_naive"], "")
+    say(f"reference system, error relative to the naive forecast, {ticker}", result["mae_naive"], "")
     say("reference fit relative to a warm training", result["fit_seconds"] / warm_s, "times")
 
 
 def main(folder: str, trainings: str, *tickers: str) -> None:
-    """In the child: prints each figure as a line of JSON."""
-    # Loads TensorFlow, which the parent must not.
+    """Runs in the child process: prints each figure as a line of JSON."""
+    # These load TensorFlow, which the parent must not load.
     from forecasting.pipeline.base import train_base  # noqa: PLC0415
     from forecasting.pipeline.serving.forecaster import Forecaster  # noqa: PLC0415
     from forecasting.pipeline.training import train  # noqa: PLC0415
@@ -79,7 +79,7 @@ def _histories(folder: str) -> list[History]:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Resident memory of this process, in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 

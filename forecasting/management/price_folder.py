@@ -1,4 +1,4 @@
-"""A folder of SYMBOL.csv files, as the commands that work without the database take it."""
+"""A folder of SYMBOL.csv files, the input of commands that work without the database."""
 
 import argparse
 from collections.abc import Iterator
@@ -16,22 +16,22 @@ from forecasting.prices.sources import CsvFolder, PriceSourceError
 
 
 class PriceFolder:
-    """The histories in a folder, read one after the other; files that cannot be used are named and left out."""
+    """Reads the histories in a folder one by one. Unusable files are reported and left out."""
 
     def __init__(self, folder: Path, symbols: list[str] | None, console: Console) -> None:
-        """`symbols`: those wanted, all where None. Raises CommandError where there is no such folder or file."""
+        """`symbols`: the symbols to read; None for all. Raises CommandError if the folder or a file does not exist."""
         if not folder.is_dir():
             raise CommandError(f"--prices {folder} is not a folder.")
         present = sorted(path.stem.upper() for path in folder.glob("*.csv"))
         if missing := sorted({*(symbols or [])} - {*present}):
-            raise CommandError(f"There is no price file of {', '.join(missing)} in {folder}.")
+            raise CommandError(f"There is no price file for {', '.join(missing)} in {folder}.")
         self.symbols = sorted(symbols) if symbols else present
         if not self.symbols:
             raise CommandError(f"There are no CSV files in {folder}.")
         self._source, self._console = CsvFolder(folder), console
 
     def histories(self, *, through: date) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Symbol and bars up to `through`, as the quality gate leaves them."""
+        """Yields symbol and bars up to `through`, after the quality gate."""
         for symbol in self.symbols:
             try:
                 bars = self._source.fetch(symbol, since=None, through=through).bars
@@ -41,7 +41,7 @@ class PriceFolder:
 
 
 def day(text: str) -> date:
-    """A date on the command line."""
+    """Parses a date on the command line."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -49,5 +49,5 @@ def day(text: str) -> date:
 
 
 def ticker(text: str) -> str:
-    """A symbol on the command line."""
+    """Normalizes a symbol on the command line."""
     return text.strip().upper()

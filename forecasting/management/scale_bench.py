@@ -1,4 +1,4 @@
-"""What `manage.py bench` measures with many symbols: an import and a daily job, and the memory that they take."""
+"""The part of `manage.py bench` with many symbols: time and memory of an import and of a daily job."""
 
 import os
 import tempfile
@@ -15,12 +15,12 @@ from forecasting.runtime.private_service import PrivateService
 
 Say = Callable[[str, float, str], None]
 
-DIFFERENT = 20  # histories; the symbols take turns with them
-FEW = 100  # symbols, whose import shows how memory grows with their number
+DIFFERENT = 20  # distinct histories, shared by the symbols in turn
+FEW = 100  # symbols of the smaller import, which shows how memory grows
 
 
 def measure_scale(service: PrivateService, symbols: int, *, say: Say) -> None:
-    """Imports so many simulated histories of some 3,000 bars, then syncs one more bar of each, scores and forecasts them all."""
+    """Imports `symbols` simulated histories of about 3,000 bars each. Then syncs one new bar each, scores and forecasts all."""
     last = last_completed_session("XNYS", now=timezone.now())
     histories = [Simulation(seed=seed).fetch("SAMPLE1", since=None, through=last).bars for seed in range(DIFFERENT)]
     with tempfile.TemporaryDirectory() as folder:
@@ -32,7 +32,7 @@ def measure_scale(service: PrivateService, symbols: int, *, say: Say) -> None:
         say(f"import of {symbols:,} histories", seconds, "s")
         say(f"its memory, relative to an import of {min(FEW, symbols)}", peak / before, "")
         _write(all_of_them, histories, symbols)
-        yesterday = timezone.localdate() - timedelta(days=1)  # today's was done when the service started
+        yesterday = timezone.localdate() - timedelta(days=1)  # today's job ran when the service started
         seconds, peak = service.manage("daily", "--date", str(yesterday), PRICE_SOURCE="csv", PRICE_DIR=str(all_of_them))
         say(f"daily job of {symbols:,} stored symbols, one new bar each", seconds, "s")
         say("its memory, relative to the import", peak / before, "")
@@ -44,7 +44,7 @@ def _folder(folder: Path) -> Path:
 
 
 def _write(folder: Path, histories: list[pd.DataFrame], symbols: int) -> None:
-    """Files of these histories under the names of many symbols: links, so that writing them takes no time."""
+    """Writes the histories under the names of many symbols, as hard links to save time."""
     files = [folder / f"HIST{number}.txt" for number in range(len(histories))]
     for file, bars in zip(files, histories, strict=True):
         bars.to_csv(file)

@@ -1,4 +1,4 @@
-"""Bars in the database: brought up to date from the price source, read back as the bars contract."""
+"""Bars in the database: synced with the price source, and read as frames of the bars contract."""
 
 from forecasting.market.gate import training_bars
 from forecasting.market.stored import bars, is_stale, recent_bars

@@ -1,4 +1,4 @@
-"""The exchange of a symbol, from the answer of a price source."""
+"""Finds a symbol's exchange in a price source's answer."""
 
 import pandas as pd
 
@@ -11,9 +11,9 @@ from forecasting.prices.weeks import LEARNED_FROM, is_unknown, week_of
 
 
 def exchange_of_answer(symbol: Symbol, history: PriceHistory, *, whole: bool) -> str | None:
-    """What the source names, else what is known already; the week of an unknown market is learned from its newest bars.
+    """The exchange named by the source, else the known one. For an unknown market, trading days are learned from the newest bars.
 
-    An exchange that has other sessions than the bars is not taken: the gate would refuse them for ever.
+    An exchange whose sessions do not match the bars is ignored, because the gate would then refuse the bars for ever.
     """
     if history.bars.empty:
         return symbol.exchange
@@ -27,6 +27,6 @@ def exchange_of_answer(symbol: Symbol, history: PriceHistory, *, whole: bool) ->
 
 
 def _days(symbol: Symbol, history: PriceHistory, *, whole: bool) -> pd.DatetimeIndex:
-    """The sessions of the answer, and of the newest bars that it continues; ascending."""
+    """Sessions of the answer and, unless it is the whole history, of the newest stored bars; ascending."""
     sent = pd.DatetimeIndex(history.bars.index).sort_values()
     return sent if whole else sent.union(pd.DatetimeIndex(recent_bars([symbol], count=LEARNED_FROM)[symbol.pk].index))

@@ -1,4 +1,4 @@
-"""The quality gate in front of the tables: bars that pass, and what is kept of what it found."""
+"""Applies the quality gate before bars are stored, and stores its findings."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -18,9 +18,9 @@ from forecasting.prices.sources import BadDataError
 
 
 def judged(symbol: Symbol, frame: pd.DataFrame, *, whole: bool, now: datetime) -> Checked:
-    """What the gate says of the frame. Raises BadDataError if it refuses it.
+    """Checks the frame with the quality gate. Raises BadDataError if the gate refuses it.
 
-    `whole`: the frame is the symbol's whole history, not its newest bars after some older ones.
+    `whole`: the frame is the symbol's whole history rather than its newest bars.
     """
     try:
         return check_bars(
@@ -35,7 +35,7 @@ def judged(symbol: Symbol, frame: pd.DataFrame, *, whole: bool, now: datetime) -
 
 
 def keep_findings(symbol: Symbol, found: Iterable[gate.Finding], *, since: date | None) -> None:
-    """What was found in the bars from session `since` on (None: in all), in place of what was known of them."""
+    """Replaces the findings from session `since` on (None: all findings)."""
     if since is None:
         _keep(symbol, found, instead_of=Q())
     else:
@@ -44,14 +44,14 @@ def keep_findings(symbol: Symbol, found: Iterable[gate.Finding], *, since: date 
 
 
 def keep_refusal(symbol: Symbol, error: BadDataError) -> None:
-    """What was refused, in place of an earlier refusal; what is known of the stored bars stays."""
+    """Stores a refusal in place of an earlier one; findings on stored bars stay."""
     _keep(symbol, gate.refused(error.findings), instead_of=Q(verdict=gate.Verdict.REFUSED.value))
 
 
 def training_bars(symbol: Symbol, *, now: datetime) -> pd.DataFrame:
-    """The stored bars of one symbol that a model may learn from: they may be older than a rule of the gate.
+    """One symbol's stored bars for training. They are checked again, because a rule of the gate may be newer than the bars.
 
-    Raises BadDataError, after keeping why.
+    Raises BadDataError after storing the refusal.
     """
     try:
         checked = judged(symbol, bars(symbol), whole=True, now=now)
@@ -62,7 +62,7 @@ def training_bars(symbol: Symbol, *, now: datetime) -> pd.DataFrame:
 
 
 def _keep(symbol: Symbol, found: Iterable[gate.Finding], *, instead_of: Q) -> None:
-    """Two queries, however much was found."""
+    """Two queries for any number of findings."""
     rows = [
         Finding(symbol=symbol, rule=each.rule.value, verdict=each.verdict.value, date=each.date, value=each.value, text=each.text)
         for each in found

@@ -1,4 +1,4 @@
-"""Prices from files of one's own, in place of the price source: each symbol is stored whole, or not at all and with the reason."""
+"""Imports prices from local files instead of the price source. A symbol is imported completely, or refused with a reason."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from forecasting.prices.sources import BadDataError, PriceHistory
 
 @dataclass(frozen=True, slots=True)
 class PriceFile:
-    """A file, and the symbol of its prices where it does not name one itself."""
+    """A file, and the symbol of its prices if the file itself names none."""
 
     path: Path
     symbol: str
@@ -30,7 +30,7 @@ class PriceFile:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """One symbol's bars as they are stored now, and how many of the file the quality gate left out."""
+    """One symbol's stored bars, and how many of the file's bars the quality gate left out."""
 
     ticker: str
     stored: Stored
@@ -39,15 +39,15 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class NotImported:
-    """A file or a symbol of which nothing was stored. `problems`: the file, the line in it, the symbol, what was found."""
+    """A file or symbol of which nothing was stored. Each problem names file, line, symbol and cause."""
 
     problems: list[str]
 
 
 def import_prices(files: Sequence[PriceFile], *, only: str | None, now: datetime) -> Iterator[Imported | NotImported]:
-    """Stores the whole history of each symbol in the files, or of the symbol `only`; bars of sessions under way are left out.
+    """Stores the whole history of each symbol in the files, or of the symbol `only`. Bars of unfinished sessions are left out.
 
-    What is wrong with one symbol keeps no other one out. A symbol that is in several files is stored from the first one alone.
+    A problem with one symbol does not affect the others. If several files contain a symbol, only the first file is used.
     Two files at a time are in memory: the next one is read while one is stored.
     """
     taken: dict[str, str] = {}
@@ -59,14 +59,14 @@ def import_prices(files: Sequence[PriceFile], *, only: str | None, now: datetime
         for named, bars in tables.items():
             ticker = named or file.symbol
             if ticker in taken:
-                yield NotImported([f"{name}: {ticker}: it is in {taken[ticker]} too, which counts; leave it in one file"])
+                yield NotImported([f"{name}: {ticker}: already imported from {taken[ticker]}; keep it in one file only"])
             elif only in (None, ticker):
                 taken[ticker] = name
                 yield _imported(ticker, bars, name, now=now)
 
 
 def _read_ahead(files: Sequence[PriceFile]) -> Iterator[tuple[PriceFile, dict[str, pd.DataFrame] | PriceFileError]]:
-    """Each file with its bars by symbol, or why it cannot be read."""
+    """Yields each file with its bars by symbol, or the error that prevents reading it."""
     with ThreadPoolExecutor(max_workers=1) as reader:
         under_way = deque(reader.submit(_read, file) for file in files[:2])
         for number, file in enumerate(files):
@@ -97,12 +97,12 @@ def _imported(ticker: str, bars: pd.DataFrame, name: str, *, now: datetime) -> I
 
 @transaction.atomic
 def _store(ticker: str, bars: pd.DataFrame, *, now: datetime) -> Stored:
-    """A new symbol whose bars are refused is not kept."""
+    """Stores the history. The transaction also removes a new symbol whose bars are refused."""
     (symbol,) = Symbol.objects.all().ensure([ticker])
     return store(symbol, PriceHistory(bars=bars, currency=symbol.currency or currency_of(ticker)), whole=True, now=now)
 
 
 def _place(finding: gate.Finding, frame: pd.DataFrame, name: str) -> str:
-    """The file and, where a session was found, its line; of a session that is there twice the second one."""
+    """The file and, if the finding has a session, its line. For a duplicate session, the second line."""
     lines = frame.loc[frame.index == pd.Timestamp(finding.date), LINE] if finding.date else pd.Series(dtype=float)
     return f"line {lines.iloc[-1]:.0f} of {name}" if len(lines) else name

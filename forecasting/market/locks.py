@@ -1,4 +1,4 @@
-"""Who syncs a symbol: one process at a time, by advisory locks, which the database drops with the connection of one that dies."""
+"""Advisory locks: one process at a time syncs a symbol. If a process dies, Postgres releases its locks with the connection."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ POLL_SECONDS = 0.05
 
 @contextmanager
 def held(symbols: Sequence[Symbol], *, seconds: float = 0) -> Iterator[list[Symbol]]:
-    """The symbols that nobody else syncs, kept from others while the block runs; waits at most `seconds` for all of them."""
+    """Locks the symbols for the block, waiting at most `seconds`. Yields those that were locked."""
     ends = time.monotonic() + seconds
     mine = _taken(symbols)
     try:
@@ -29,7 +29,7 @@ def held(symbols: Sequence[Symbol], *, seconds: float = 0) -> Iterator[list[Symb
 
 
 def wait_for_others(symbols: Sequence[Symbol], *, ends: float) -> None:
-    """Until nobody syncs any of the symbols, or the clock (time.monotonic) shows `ends`."""
+    """Waits until no other process syncs any of the symbols, or until `ends` (time.monotonic)."""
     if symbols:
         with held(symbols, seconds=max(0.0, ends - time.monotonic())):
             pass

@@ -1,4 +1,4 @@
-"""Stored bars, read as the bars contract, and whether they are behind."""
+"""Reads stored bars as frames of the bars contract, and tells whether they are stale."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -13,17 +13,17 @@ from forecasting.prices.calendars import last_completed_session
 
 
 def is_stale(symbol: Symbol, last_bar: date | None, *, now: datetime) -> bool:
-    """Whether a completed session's bar is missing."""
+    """Whether the bar of the last completed session is missing."""
     return last_bar is None or last_bar < last_completed_session(symbol.calendar, now=now)
 
 
 def bars(symbol: Symbol) -> pd.DataFrame:
-    """One symbol's whole history as the bars contract; empty where nothing is stored."""
+    """One symbol's whole history as a frame of the bars contract; may be empty."""
     return _frame(PriceBar.objects.of(symbol).values_list("date", *contract.COLUMNS))
 
 
 def recent_bars(symbols: Iterable[Symbol], *, count: int) -> dict[int, pd.DataFrame]:
-    """The last `count` bars of each symbol, by its primary key. One query, an index scan a symbol."""
+    """The last `count` bars of each symbol, by its primary key. One query with an index scan per symbol."""
     ids = [symbol.pk for symbol in symbols]
     query = """
         SELECT wanted.id, bar.date, bar.open, bar.high, bar.low, bar.close, bar.volume
@@ -43,12 +43,12 @@ def recent_bars(symbols: Iterable[Symbol], *, count: int) -> dict[int, pd.DataFr
 
 
 def last_date(stored: pd.DataFrame) -> date | None:
-    """The newest bar's session."""
+    """The session of the newest bar."""
     return stored.index[-1].date() if len(stored) else None
 
 
 def _frame(rows: Iterable[tuple[date | float, ...]]) -> pd.DataFrame:
-    """Database rows (date, open, high, low, close, volume) as the bars contract."""
+    """Converts database rows (date, open, high, low, close, volume) to a frame of the bars contract."""
     listed = list(rows)
     if not listed:
         return contract.empty()

@@ -1,4 +1,4 @@
-"""What a sync writes: new bars, restated histories, and what the price source said of a symbol."""
+"""Stores a price source's answer: new bars, restated histories, and the symbol's upstream state."""
 
 import logging
 from collections.abc import Sequence
@@ -30,15 +30,15 @@ from forecasting.prices.sources import (
 from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
 
-KEPT_SHARE = 0.9  # of the stored bars; a restated history with fewer of them is taken for an incomplete answer
-UNKNOWN_FOR = timedelta(days=1), timedelta(days=7)  # the first answer that there is no such symbol stands, and every later one
+KEPT_SHARE = 0.9  # of the stored bars; a restated history with fewer bars counts as incomplete
+UNKNOWN_FOR = timedelta(days=1), timedelta(days=7)  # how long an "unknown symbol" answer holds: the first one, each later one
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What of an answer is stored now, how many bars of it were written, and why the newest ones wait; empty if they do not."""
+    """The stored bars, the number of bars written, and why the newest bars are held back (empty if they are not)."""
 
     bars: pd.DataFrame
     written: int
@@ -46,16 +46,15 @@ class Stored:
 
 
 def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) -> Stored:
-    """Writes what of an answer the quality gate lets through, in one transaction. Every bar that is ever stored comes through here.
+    """Stores the bars that pass the quality gate, in one transaction. This function is the only writer of bars.
 
-    `whole`: it is the symbol's whole history, which replaces the stored one where they differ; otherwise it begins with stored
-    bars, which it repeats but for the newest ones. Raises BadDataError if the gate refuses it, or it cannot take the place of
-    what is stored.
+    `whole`: the answer is the symbol's whole history and replaces stored bars that differ. Otherwise it repeats the newest stored
+    bars and continues them. Raises BadDataError if the gate refuses the answer, or if it cannot replace the stored history.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [SYMBOL_LOCK, symbol.pk])
-            # Nobody waits for the disk: if the machine fails in that instant, the prices are fetched again.
+            # Do not wait for the disk: prices lost in a crash are fetched again.
             cursor.execute("SET LOCAL synchronous_commit TO off")
         symbol.exchange = exchange_of_answer(symbol, history, whole=whole)
         written, checked = (_store_whole if whole else _store_newest)(symbol, history, now)
@@ -69,7 +68,7 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
 
 
 def note_failure(symbol: Symbol, error: PriceSourceError, *, now: datetime) -> None:
-    """Keeps with the symbol why its prices could not be had; a source that was not asked has said nothing."""
+    """Stores with the symbol why no prices came. A paused source changes nothing, because no request was sent."""
     if isinstance(error, BadDataError):
         keep_refusal(symbol, error)
     if isinstance(error, UnknownSymbolError) and not PriceBar.objects.of(symbol).exists():
@@ -93,7 +92,7 @@ def _store_whole(symbol: Symbol, history: PriceHistory, now: datetime) -> tuple[
 
 
 def _store_newest(symbol: Symbol, history: PriceHistory, now: datetime) -> tuple[int, Checked]:
-    """Judges new bars together with the stored ones that a verdict on them may depend on, or with all if one on those changes."""
+    """Checks new bars together with the stored bars that affect their check. If a stored bar's result changes, checks all bars."""
     first = history.bars.index[0] if len(history.bars) else None
     context = recent_bars([symbol], count=CONTEXT)[symbol.pk]
     if first is None:
@@ -110,7 +109,7 @@ def _store_newest(symbol: Symbol, history: PriceHistory, now: datetime) -> tuple
 
 
 def _continued(stored: pd.DataFrame, sent: pd.DataFrame) -> pd.DataFrame:
-    """The stored bars up to those that were sent again."""
+    """The stored bars before the first sent bar, then the sent bars."""
     continued: pd.DataFrame = pd.concat([stored[stored.index < sent.index[0]], sent])
     return continued
 
@@ -118,12 +117,12 @@ def _continued(stored: pd.DataFrame, sent: pd.DataFrame) -> pd.DataFrame:
 def _refuse_incomplete(symbol: Symbol, stored: pd.DataFrame, sent: pd.DataFrame) -> None:
     if stored.empty or (len(sent) >= KEPT_SHARE * len(stored) and sent.index.max() >= stored.index[-1]):
         return
-    found = f"{len(sent)} bars where {len(stored)} up to {last_date(stored)} are stored"
+    found = f"{len(sent)} bars, but {len(stored)} up to {last_date(stored)} are stored"
     raise BadDataError(symbol.ticker, f"the price source sent only {found}; the stored ones are kept, try again later")
 
 
 def _refuse_other_unit(symbol: Symbol, stored: pd.DataFrame, history: PriceHistory, found: Sequence[Change]) -> None:
-    """Refuses prices all of which are a hundred times as large or small as before, unless the source names another currency."""
+    """Refuses an answer whose prices are all a hundred times larger or smaller, unless the source names another currency."""
     if history.currency != symbol.currency or not found or found[0].reason != Reason.UNIT or found[0].bars < len(stored):
         return
     text = f"all prices are {found[0].ratio:.6g} times the stored ones, still in {history.currency}: a wrong unit"
@@ -131,7 +130,7 @@ def _refuse_other_unit(symbol: Symbol, stored: pd.DataFrame, history: PriceHisto
 
 
 def _note_restatements(symbol: Symbol, found: Sequence[Change], *, now: datetime) -> None:
-    """Keeps what changed, and has the model trained again if that matters to it."""
+    """Stores the restatements, and requests a retraining if one of them matters."""
     Restatement.objects.bulk_create(
         Restatement(
             symbol=symbol,
@@ -150,7 +149,7 @@ def _note_restatements(symbol: Symbol, found: Sequence[Change], *, now: datetime
 
 
 def _write(symbol: Symbol, stored: pd.DataFrame, fresh: pd.DataFrame) -> int:
-    """Makes stored bars those of `fresh` where they differ; returns how many it wrote."""
+    """Updates stored bars that differ from `fresh`; returns the number of bars written."""
     added = fresh.index.difference(stored.index)
     changed = differing(stored, fresh)
     outdated = stored.index.difference(fresh.index).union(changed)
@@ -160,8 +159,7 @@ def _write(symbol: Symbol, stored: pd.DataFrame, fresh: pd.DataFrame) -> int:
 
 
 def _insert(symbol: Symbol, fresh: pd.DataFrame) -> int:
-    """One COPY of one text, thirty times as fast as INSERT for a whole history. Python writes floats so that they are read back
-    as they were."""
+    """Writes bars with one COPY: thirty times faster than INSERT for a whole history. The text form of a float keeps its value."""
     if fresh.empty:
         return 0
     columns = list(contract.COLUMNS)
@@ -185,7 +183,7 @@ def _state_of(error: PriceSourceError) -> UpstreamState:
 
 
 def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -> None:
-    """Keeps what the price source said. Exchange, currency and time of the sync change only with bars: the object may be old."""
+    """Stores the upstream state. Exchange, currency and sync time are saved only with state OK: the object may be outdated."""
     symbol.upstream_state, symbol.upstream_reason, symbol.upstream_checked_at = state, reason, now
     fields = ["upstream_state", "upstream_reason", "upstream_checked_at"]
     if state == UpstreamState.UNKNOWN and price_source().remote:

@@ -1,4 +1,4 @@
-"""Syncs: which bars are asked for, how the answer is compared with the stored ones, and what is then written."""
+"""Syncs bars: requests missing ones, compares the answer with the stored bars, and stores the difference."""
 
 import logging
 import time
@@ -29,9 +29,9 @@ from forecasting.prices.sources import (
     UpstreamUnavailableError,
 )
 
-OVERLAP_BARS = 10  # fetched again with every increment, to notice that the past was restated
-RECHECK_AFTER = timedelta(minutes=10)  # a request does not ask the price source about one symbol more often
-SYNC_SECONDS = 40  # of one sync with all its attempts: well below a training's lease, which is not renewed meanwhile
+OVERLAP_BARS = 10  # stored bars fetched again by every sync, to detect restatements
+RECHECK_AFTER = timedelta(minutes=10)  # minimum time between two lookups of one symbol by requests
+SYNC_SECONDS = 40  # limit of one sync with all attempts: well below a training's lease, which is not renewed during a sync
 ATTEMPTS = 3
 LONGEST_RETRY_PAUSE = 15  # seconds
 
@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 
 
 def may_ask(symbol: Symbol, *, now: datetime) -> bool:
-    """Whether a request may ask the price source about this symbol: not if it said a moment ago what it has, or lately that it
-    has none. If a source on this machine never had any, it may always be asked: somebody may just have added the file."""
+    """Whether a request may ask the price source about this symbol. Not if it was asked within RECHECK_AFTER, or if an "unknown
+    symbol" answer still holds. A missing file of a local source is always looked up again, because it may be new."""
     if symbol.is_unknown(now=now):
         return False
     if symbol.upstream_state == UpstreamState.UNKNOWN and symbol.synced_at is None:
@@ -49,11 +49,10 @@ def may_ask(symbol: Symbol, *, now: datetime) -> bool:
 
 
 def sync(symbol: Symbol, *, now: datetime, ask_again: bool = False) -> int:
-    """Brings one symbol's bars up to its last completed session; returns how many rows it wrote.
+    """Brings one symbol's bars up to its last completed session; returns the number of rows written.
 
-    What may pass is tried again, in at most SYNC_SECONDS. A symbol that the source did not know is not asked for while that answer
-    stands, unless with `ask_again`. Raises PriceSourceError after noting the reason with the symbol; the stored bars are then as
-    before.
+    Transient errors are retried for at most SYNC_SECONDS. An unexpired "unknown symbol" answer prevents the request, unless
+    `ask_again` is set. Raises PriceSourceError after storing the reason with the symbol; the stored bars then stay unchanged.
     """
     if symbol.is_unknown(now=now) and not ask_again:
         raise UnknownSymbolError(symbol.ticker, symbol.upstream_reason)
@@ -67,30 +66,30 @@ def sync(symbol: Symbol, *, now: datetime, ask_again: bool = False) -> int:
 
 
 def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> list[Symbol]:
-    """Brings the symbols that are behind up to date, in parallel, in at most `budget_s` seconds.
+    """Syncs stale symbols in parallel, in at most `budget_s` seconds. Returns the symbols without an answer in time.
 
-    A failure leaves the old bars, and its reason with the symbol; so does a price source that is left alone now. What another
-    process fetches is waited for. Returns the symbols that were not answered in time.
+    After a failure the old bars stay, and the reason is stored with the symbol. If the price source is paused, the old bars stay
+    too. Waits for symbols that another process is syncing.
     """
     ends = time.monotonic() + budget_s
     behind = list(_behind([symbol for symbol in symbols if may_ask(symbol, now=now)], now=now))
     if not behind:
         return []
     with held(behind) as mine:
-        stored = _behind(mine, now=now)  # again: another process may have stored them until the locks were ours
+        stored = _behind(mine, now=now)  # checked again: another process may have stored them before we got the locks
         unanswered = {symbol.pk: symbol for symbol in stored}
         for symbol, outcome in _brought(stored, now=now, seconds=budget_s):
             del unanswered[symbol.pk]
             if isinstance(outcome, PriceSourceError):
                 logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
     wait_for_others([symbol for symbol in behind if symbol not in mine], ends=ends)
-    # They count as asked, else every request until the answer would ask again.
+    # Mark them as asked, otherwise every request until the answer would ask again.
     Symbol.objects.filter(pk__in=unanswered).update(upstream_checked_at=now)
     return list(unanswered.values())
 
 
 def _retrying(ends: float) -> Retrying:
-    """Tries again what may pass, after pauses that grow and differ, as long as there is time."""
+    """Retries transient errors until `ends`, with exponential backoff and jitter."""
     pause = pause_between_requests().total_seconds()
     return Retrying(
         retry=retry_if_exception(_may_pass),
@@ -101,7 +100,7 @@ def _retrying(ends: float) -> Retrying:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether another attempt may succeed: what a remote source failed at, but for what it refused or was not asked."""
+    """Whether the error is transient: a failure of a remote source, but neither a refusal nor a pause."""
     return isinstance(error, UpstreamUnavailableError) and not isinstance(error, PausedError) and upstream.price_source().remote
 
 
@@ -113,12 +112,12 @@ def _sync_once(symbol: Symbol, *, now: datetime, ends: float) -> int:
             raise outcome
         return outcome
     if behind:
-        raise UpstreamUnavailableError(symbol.ticker, "the price source may not be asked that fast; try again later")
+        raise UpstreamUnavailableError(symbol.ticker, "the rate limit allowed no request in time; try again later")
     return 0
 
 
 def _behind(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, pd.DataFrame]:
-    """The newest bars of those symbols that lack the bar of a completed session. One query."""
+    """The newest stored bars of each stale symbol. One query."""
     wanted = list(symbols)
     stored = recent_bars(wanted, count=OVERLAP_BARS)
     return {symbol: stored[symbol.pk] for symbol in wanted if is_stale(symbol, last_date(stored[symbol.pk]), now=now)}
@@ -127,11 +126,10 @@ def _behind(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, pd.Data
 def _brought(
     stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, seconds: float
 ) -> Iterator[tuple[Symbol, int | PriceSourceError]]:
-    """Stores what each symbol lacks beyond its newest stored bars; yields how many rows that wrote, or why it failed, as answers
-    come.
+    """Fetches and stores the missing bars of each symbol; yields the number of rows written, or the error, as answers arrive.
 
-    First what is newer is asked for, with an overlap; where that differs from what is stored, the past was restated, and the whole
-    history is asked for.
+    The first request covers newer bars with an overlap. If the overlap differs from the stored bars, the past was restated, and
+    the whole history is requested.
     """
     questions = deque(_first_question(symbol, bars, now=now) for symbol, bars in stored.items())
     for question, outcome in upstream.answers(questions, seconds=seconds):

@@ -44,12 +44,12 @@ Answer = PriceHistory | PriceSourceError
 
 @functools.cache
 def price_source() -> PriceSource:
-    """The configured source, one a process."""
+    """The configured source; one instance per process."""
     if settings.PRICE_SOURCE == "csv":
         return CsvFolder(settings.PRICE_DIR)
     if settings.PRICE_SOURCE == "sample":
         return Simulation(seed=settings.SEED)
-    # Loaded here, not above: yfinance costs a second and 50 MB, which processes that fetch nothing can do without.
+    # Imported here because yfinance costs one second and 50 MB, and many processes never fetch prices.
     yahoo = import_string("forecasting.prices.yahoo.Yahoo")
     folder = settings.STATE_DIR / "yfinance"
     return cast("PriceSource", yahoo(base_url=settings.YAHOO_URL, cache_dir=folder, timeout_s=FETCH_SECONDS))
@@ -63,8 +63,8 @@ def is_paused() -> bool:
 def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Answer]]:
     """Each question with its answer, as they come, for at most `seconds`; a question that is added meanwhile is asked too.
 
-    Requests run in threads that touch no database; everything else happens in the caller's. A question that is not answered in
-    time is not heard of again, though its request may still be under way.
+    Requests run in threads that do not use the database; everything else runs in the caller's thread. A question without an answer
+    in time yields nothing, although its request may still be under way.
     """
     ends = time.monotonic() + seconds
     under_way: dict[Future[Answer], tuple[Question, Lease | None]] = {}
@@ -89,8 +89,8 @@ def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Que
 def _start(
     questions: deque[Question], under_way: dict[Future[Answer], tuple[Question, Lease | None]]
 ) -> PausedError | float | None:
-    """Sends off as many questions as the source may be asked now. Of the others: the error where it is left alone, else the seconds
-    until the next try; None where there are none."""
+    """Sends as many questions as the rate limit allows. If some remain, returns the error of a paused source, or the seconds until
+    the next try; otherwise None."""
     source = price_source()
     while questions:
         lease = rate_limit.acquire(source.name) if source.remote else None

@@ -1,4 +1,4 @@
-"""The tables: one file a noun. Invariants are constraints in the database; reads are methods of the QuerySets."""
+"""The tables, one file per noun. Invariants are database constraints; reads are QuerySet methods."""
 
 from forecasting.models.findings import Finding
 from forecasting.models.forecasts import Forecast

@@ -1,4 +1,4 @@
-"""Findings of the quality gate: what was repaired in a symbol's prices, left out, refused, or only noted."""
+"""Findings of the quality gate: prices that it repaired, left out, refused or only noted."""
 
 from django.db import models
 from django.db.models import Q
@@ -20,7 +20,7 @@ class FindingQuerySet(models.QuerySet["Finding"]):
         return self.filter(symbol=symbol)
 
     def refused(self) -> "FindingQuerySet":
-        """Those that keep the newest prices out."""
+        """Findings that keep the newest prices out."""
         return self.filter(verdict=Verdict.REFUSED.value)
 
     def worst_first(self) -> "FindingQuerySet":
@@ -30,15 +30,13 @@ class FindingQuerySet(models.QuerySet["Finding"]):
 
 
 class Finding(models.Model):
-    """One finding of the last check that looked at its session. Those that were refused stand until a check passes."""
+    """One finding of the last check that covered its session. Refusals are kept until a check passes."""
 
     symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="findings")
     rule = models.CharField(max_length=16, choices=RULES)
     verdict = models.CharField(max_length=8, choices=VERDICTS)
-    date = models.DateField(null=True, blank=True, help_text="The session; empty where it is about all bars.")
-    value = models.FloatField(
-        null=True, blank=True, help_text="What was found there: a price, a volume, a share or a number of bars."
-    )
+    date = models.DateField(null=True, blank=True, help_text="The session; empty if the finding concerns all bars.")
+    value = models.FloatField(null=True, blank=True, help_text="The value found: a price, a volume, a share or a number of bars.")
     text = models.TextField()
     found_at = models.DateTimeField(db_default=Now())
 

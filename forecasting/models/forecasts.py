@@ -1,4 +1,4 @@
-"""The ledger: every forecast ever served, and what became of it."""
+"""The ledger: every forecast ever served, with its scores."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -13,11 +13,11 @@ from forecasting.models.versions import ModelVersion, VersionState
 if TYPE_CHECKING:
     from forecasting.models.scores import Score
 
-INFINITY = float("inf")  # Postgres sorts NaN above it, so that "less than infinity" refuses both
+INFINITY = float("inf")  # Postgres sorts NaN above infinity, so "less than infinity" rejects both
 
-# A forecast whose target session has no bar is scored with the next bar once so many bars are later than the target. The quality
-# gate may leave out a bad newest bar, and the source is asked for it again at the next syncs: with three newer bars it has had its
-# chances on three evenings. If it comes even later, a corrected score follows.
+# If the target session has no bar, the forecast is scored with the next bar once this many later bars exist. The quality gate may
+# leave out a bad newest bar; the next syncs then request it again, here on three evenings. If the bar arrives even later, a
+# corrected score follows.
 BARS_WITHOUT_TARGET = 3
 
 SHOWN = (
@@ -43,21 +43,21 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
     """Reads of forecasts."""
 
     def with_score(self) -> "ForecastQuerySet":
-        """With the latest one as `score`, None before the first."""
+        """Adds the latest score as `score`; None before the first."""
         latest = FilteredRelation("scores", condition=Q(scores__latest=True))
         return self.annotate(score=latest).select_related("score")  # type: ignore[misc, no-redef]  # the plugin knows no such relation
 
     def scored(self) -> "ForecastQuerySet":
-        """Those whose target session has happened, with their score."""
+        """Forecasts whose target session is over, with their score."""
         return self.with_score().filter(Q(score__isnull=False))
 
     def due(self) -> "ForecastQuerySet":
-        """Those without a score whose target session has a bar by now, or is known not to have taken place."""
+        """Unscored forecasts whose target session has a bar by now, or is known not to have taken place."""
         bars = PriceBar.objects.filter(symbol=models.OuterRef("symbol"))
         happened = models.Exists(bars.filter(date=models.OuterRef("target_date")))
         later = bars.filter(date__gt=models.OuterRef("target_date")).order_by("date").values("pk")
         passed_over = models.Exists(later[BARS_WITHOUT_TARGET - 1 : BARS_WITHOUT_TARGET])
-        # Within a CASE, else the planner looks for the bars of every forecast before it leaves out those with a score.
+        # Without the CASE, the planner looks up the bars of every forecast before it filters out the scored ones.
         only_then = Case(When(Q(score__isnull=True), then=happened | passed_over), output_field=models.BooleanField())
         return self.with_score().filter(Q(score__isnull=True), only_then)
 
@@ -66,34 +66,34 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         return self.filter(symbol__in=list(symbols))
 
     def from_newest_bar(self) -> "ForecastQuerySet":
-        """Those that know everything that is stored: no bar of their symbol is newer."""
+        """Forecasts made from the newest stored bar of their symbol."""
         newest = PriceBar.objects.filter(symbol=models.OuterRef("symbol")).order_by("-date").values("date")[:1]
         return self.filter(as_of=models.Subquery(newest, output_field=models.DateField()))
 
     def current(self) -> "ForecastQuerySet":
-        """Each symbol's forecast by its active version from its newest bar, where it was issued already."""
+        """Each symbol's forecast by its active version from its newest bar, if it exists already."""
         return self.filter(version__state=VersionState.ACTIVE, version__symbol=F("symbol")).from_newest_bar()
 
     def with_what_is_shown(self) -> "ForecastQuerySet":
-        """With symbol and version, and of all three only the columns that an answer needs: a third faster than all columns."""
+        """Adds symbol and version, and loads only the columns that an answer needs: a third faster than all columns."""
         return self.select_related("symbol", "version").only(*SHOWN)
 
 
 class Forecast(models.Model):
-    """One forecast of one session's close. A trigger keeps it from ever changing; what became of it are its scores."""
+    """One forecast of one session's close. A trigger prevents updates; results are stored as scores."""
 
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="forecasts")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="forecasts")
-    as_of = models.DateField(help_text="The last session that the forecast knew.")
-    target_date = models.DateField(help_text="The session whose close it forecasts.")
+    as_of = models.DateField(help_text="The last session used by the forecast.")
+    target_date = models.DateField(help_text="The session whose close is forecast.")
     last_close = models.FloatField()
     price = models.FloatField(help_text="The median.")
-    quantiles = models.JSONField(help_text="Level to price.")
+    quantiles = models.JSONField(help_text="Maps probability level to price.")
     interval_level = models.FloatField()
     interval_low = models.FloatField()
     interval_high = models.FloatField()
     spread_factor = models.FloatField(
-        default=1.0, help_text="Of the online calibration: by how much the version's own quantiles were spread."
+        default=1.0, help_text="Spread relative to the version's own quantiles, set by the online calibration."
     )
     probability_up = models.FloatField()
     issued_at = models.DateTimeField(auto_now_add=True)
@@ -103,10 +103,10 @@ class Forecast(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="The last one of its bars when they were read.",
+        help_text="The symbol's last restatement when the bars were read.",
     )
 
-    score: "Score | None" = None  # the latest, if there is one and `with_score` selected it
+    score: "Score | None" = None  # the latest score, set by `with_score`
     objects = ForecastQuerySet.as_manager()
 
     class Meta:
@@ -139,10 +139,10 @@ class Forecast(models.Model):
 
     @property
     def change_percent(self) -> float:
-        """Forecast move, percent of the last close."""
+        """The forecast move, in percent of the last close."""
         return 100 * (self.price / self.last_close - 1)
 
     @property
     def point_forecast(self) -> str:
-        """What `price` is: `last_close`, or `model`, a median of which some weight serves."""
+        """The source of `price`: `last_close`, or `model` if the model's median has any weight."""
         return "last_close" if self.price == self.last_close else "model"

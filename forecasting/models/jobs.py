@@ -5,7 +5,7 @@ from django.db.models import Q
 
 
 class JobState(models.TextChoices):
-    """How far a run is."""
+    """The state of a run."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -13,14 +13,14 @@ class JobState(models.TextChoices):
 
 
 class JobRun(models.Model):
-    """One daily job of one date: a second start of the same date goes on where the first one died, or does nothing."""
+    """One daily job of one date. A second start resumes an unfinished run, or does nothing after a finished one."""
 
     job = models.CharField(max_length=40)
     date = models.DateField()
     state = models.CharField(max_length=10, choices=JobState, default=JobState.RUNNING)
     started_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    report = models.JSONField(default=dict, help_text="What each step did.")
+    report = models.JSONField(default=dict, help_text="The result of each step.")
     error = models.TextField(blank=True)
 
     class Meta:

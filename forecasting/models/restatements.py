@@ -1,4 +1,4 @@
-"""Restatements: where a price source changed bars that were stored, by a split, a dividend or a correction."""
+"""Restatements: changes that a price source made to stored bars, by a split, a dividend or a correction."""
 
 from collections.abc import Iterable
 
@@ -20,32 +20,32 @@ class RestatementReason(models.TextChoices):
 
 
 class RestatementQuerySet(models.QuerySet["Restatement"]):
-    """Reads of restatements. Those of one symbol commit in the order of their keys: its histories are written one at a time."""
+    """Reads of restatements. A symbol's restatements commit in key order, because only one process writes its history at a time."""
 
     def last_of(self, symbol: Symbol) -> "Restatement | None":
-        """The newest of the symbol's bars."""
+        """The symbol's newest restatement."""
         return self.filter(symbol=symbol).order_by("-pk").first()
 
     def last_by_symbol(self, symbols: Iterable[Symbol]) -> dict[int, int]:
-        """The key of the newest of each symbol that has any, by the symbol's key."""
+        """Maps a symbol's key to the key of its newest restatement; symbols without one are missing."""
         newest = self.filter(symbol__in=list(symbols)).order_by("symbol").values_list("symbol").annotate(Max("pk"))
         return dict(newest)
 
 
 class Restatement(models.Model):
-    """One change of bars that were stored: a rescaling of all before a session, or a correction of some."""
+    """One change of stored bars: a rescaling of all bars before a session, or a correction of some bars."""
 
     symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="restatements")
     reason = models.CharField(max_length=12, choices=RestatementReason)
     date = models.DateField(
-        help_text="Of a split or dividend: the first session after the bars that it rescaled. Of a correction: its first session."
+        help_text="Split or dividend: the first session after the rescaled bars. Correction: the first corrected session."
     )
     ratio = models.FloatField(
-        null=True, blank=True, help_text="New price divided by the old one; empty where a session came or went."
+        null=True, blank=True, help_text="New price divided by old price; empty if a session was added or removed."
     )
-    bars_changed = models.PositiveIntegerField(help_text="Of those that were stored.")
+    bars_changed = models.PositiveIntegerField(help_text="Number of stored bars that changed.")
     matters = models.BooleanField(
-        default=True, db_default=True, help_text="Whether models that were trained on the bars before are trained again."
+        default=True, db_default=True, help_text="Whether models trained on the earlier bars are retrained."
     )
     restated_at = models.DateTimeField(db_default=Now())
 

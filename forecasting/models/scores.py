@@ -1,4 +1,4 @@
-"""Scores: what became of a forecast, appended each time the price source says something else."""
+"""Scores: forecasts compared with the actual close. A new score is added each time the source corrects that close."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -28,7 +28,7 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         return self.filter(symbol__in=list(symbols))
 
     def track_record(self) -> "models.QuerySet[Any, Any]":
-        """One row a symbol over its scored forecasts: `forecasts`, `mae` (price), `naive_mae`, `coverage` (share inside)."""
+        """One row per symbol over its scored forecasts: `forecasts`, `mae` (price), `naive_mae`, `coverage` (share inside)."""
         inside = Case(When(inside_interval=True, then=Value(1.0)), default=Value(0.0))
         return (
             self.filter(latest=True)
@@ -44,23 +44,23 @@ class ScoreQuerySet(models.QuerySet["Score"]):
 
 
 class Score(models.Model):
-    """One score of one forecast, in the forecast's own prices. A trigger keeps it from changing, but for the end of `latest`.
+    """One score of one forecast, in the forecast's own prices. A trigger allows one change only: `latest` from true to false.
 
-    Symbol and version are the forecast's, which never change: so a track record is read from one index. Joined to the forecasts, it
-    took 40 ms for five symbols in a ledger of 300,000 forecasts.
+    Symbol and version are copied from the forecast, which never changes, so one index serves a track record. With a join, five
+    symbols in a ledger of 300,000 forecasts took 40 ms.
     """
 
     forecast = models.ForeignKey(Forecast, on_delete=models.PROTECT, related_name="scores")
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="+", db_index=False)
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+", db_index=False)
-    actual_date = models.DateField(help_text="The session that it is scored against: a later one if its own did not take place.")
-    actual_close = models.FloatField(help_text="In the prices of the forecast: a later split or dividend is taken out.")
+    actual_date = models.DateField(help_text="The scored session: a later one if the target session did not take place.")
+    actual_close = models.FloatField(help_text="On the forecast's price scale: later splits and dividends are removed.")
     absolute_error = models.FloatField()
-    naive_absolute_error = models.FloatField(help_text="Of the last close.")
+    naive_absolute_error = models.FloatField(help_text="Absolute error of the last close.")
     inside_interval = models.BooleanField()
     reason = models.CharField(max_length=16, choices=ScoreReason)
     scored_at = models.DateTimeField(db_default=Now())
-    latest = models.BooleanField(default=True, help_text="Whether it counts; a later one takes its place.")
+    latest = models.BooleanField(default=True, help_text="Whether this is the forecast's current score.")
 
     objects = ScoreQuerySet.as_manager()
 

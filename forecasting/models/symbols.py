@@ -1,4 +1,4 @@
-"""Symbols that somebody asked for, and their daily bars."""
+"""Requested symbols and their daily bars."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ def ticker_problem(ticker: str) -> str | None:
 
 
 class UpstreamState(models.TextChoices):
-    """What the price source last said of a symbol."""
+    """The price source's last answer for a symbol."""
 
     NEVER_ASKED = "never_asked", "never asked"
     OK = "ok", "ok"
@@ -44,19 +44,19 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         return self.filter(ticker__in=list(tickers))
 
     def followed(self) -> "SymbolQuerySet":
-        """All but those that the price source does not know."""
+        """All symbols except those that the price source does not know."""
         return self.exclude(upstream_state=UpstreamState.UNKNOWN)
 
     def worth_asking(self, *, now: datetime) -> "SymbolQuerySet":
-        """All but those that the price source did not know when it was last asked, not long ago."""
+        """All symbols except those with an unexpired "unknown symbol" answer."""
         return self.exclude(unknown_until__gt=now)
 
     def with_bars(self) -> "SymbolQuerySet":
-        """Those that have any bar."""
+        """Symbols with at least one bar."""
         return self.filter(models.Exists(PriceBar.objects.filter(symbol=models.OuterRef("pk"))))
 
     def like(self, tickers: Iterable[str]) -> "SymbolQuerySet":
-        """Those with bars that these tickers may stand for: spelled otherwise, or the same with the suffix of an exchange."""
+        """Symbols with bars that these tickers may mean: another spelling, or the ticker plus an exchange suffix."""
         asked = list(tickers)
         same = Q(ticker__in=[spelling for ticker in asked for spelling in spellings(ticker)])
         for ticker in asked:
@@ -64,23 +64,23 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         return self.with_bars().filter(same)
 
     def with_history(self, bars: int) -> "SymbolQuerySet":
-        """Those that have at least so many bars."""
+        """Symbols with at least this many bars."""
         nth = PriceBar.objects.filter(symbol=models.OuterRef("pk")).order_by("-date").values("pk")[bars - 1 : bars]
         return self.filter(models.Exists(nth))
 
     def with_bar_since(self, day: date) -> "SymbolQuerySet":
-        """Those that have a bar of this day or of a later one."""
+        """Symbols with a bar on or after this day."""
         return self.filter(models.Exists(PriceBar.objects.filter(symbol=models.OuterRef("pk"), date__gte=day)))
 
     def with_last_bar(self) -> "SymbolQuerySet":
-        """Adds `last_date` and `last_close` of the newest bar, None where there is no bar."""
+        """Adds `last_date` and `last_close` of the newest bar; None without bars."""
         newest = PriceBar.objects.filter(symbol=models.OuterRef("pk")).order_by("-date")
         return self.annotate(
             last_date=models.Subquery(newest.values("date")[:1]), last_close=models.Subquery(newest.values("close")[:1])
         )
 
     def with_active_version(self) -> "SymbolQuerySet":
-        """Adds `version_id`, `version_number` and `trained_at` of the version that serves, None where none does."""
+        """Adds `version_id`, `version_number` and `trained_at` of the active version; None without one."""
         serving = models.FilteredRelation("versions", condition=Q(versions__state="active"))
         return self.annotate(
             serving=serving,
@@ -101,39 +101,37 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         )
 
     def with_restatements(self, count: int) -> "SymbolQuerySet":
-        """With the newest `count` restatements of each as the list `newest_restatements`. One more query for all of them."""
+        """Adds each symbol's newest `count` restatements as the list `newest_restatements`. One extra query in total."""
         restatements = apps.get_model("forecasting.Restatement").objects.order_by("-restated_at", "-pk")[:count]
         return self.prefetch_related(models.Prefetch("restatements", restatements, to_attr="newest_restatements"))
 
     def ensure(self, tickers: Sequence[str]) -> "list[Symbol]":
-        """The symbols of these tickers in the given order; missing ones are added. One query, three if any is missing."""
+        """The symbols of these tickers in the given order; missing ones are created. One query, or three if any is missing."""
         known = {symbol.ticker: symbol for symbol in self.named(tickers)}
-        if missing := sorted({*tickers} - {*known}):  # in one order everywhere, else two callers could wait for each other
+        if missing := sorted({*tickers} - {*known}):  # sorted, so that two callers cannot deadlock
             self.bulk_create([Symbol(ticker=each) for each in missing], ignore_conflicts=True)
             known |= {symbol.ticker: symbol for symbol in self.named(missing)}
         return [known[ticker] for ticker in tickers]
 
 
 class Symbol(models.Model):
-    """A ticker that somebody asked for, where it trades, and what the price source said of it."""
+    """A requested ticker, its exchange, and the price source's last answer for it."""
 
     ticker = models.CharField("symbol", max_length=24, unique=True)
-    exchange = models.CharField(  # noqa: DJ001  # an empty text would be a code
+    exchange = models.CharField(  # noqa: DJ001  # an empty string would be an exchange code
         max_length=12,
         null=True,
         blank=True,
-        help_text="Market identifier code, 24/7, 24/5, or the week of a market that is not known; null until bars have come.",
+        help_text="Market identifier code, 24/7, 24/5, or the trading days of an unknown market; null before the first bars.",
     )
     currency = models.CharField(max_length=8, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
-    synced_at = models.DateTimeField(null=True, blank=True, help_text="When its bars were last brought up to date.")
+    synced_at = models.DateTimeField(null=True, blank=True, help_text="When the bars were last up to date.")
     upstream_state = models.CharField(max_length=16, choices=UpstreamState, default=UpstreamState.NEVER_ASKED)
     upstream_reason = models.TextField(blank=True)
     upstream_checked_at = models.DateTimeField(null=True, blank=True)
-    unknown_answers = models.PositiveSmallIntegerField(default=0, help_text="How often in a row the source said that it has none.")
-    unknown_until = models.DateTimeField(
-        null=True, blank=True, help_text="Until then that answer stands and it is not asked again."
-    )
+    unknown_answers = models.PositiveSmallIntegerField(default=0, help_text="Consecutive unknown-symbol answers of the source.")
+    unknown_until = models.DateTimeField(null=True, blank=True, help_text="The source is not asked again before this time.")
 
     objects = SymbolQuerySet.as_manager()
 
@@ -150,15 +148,15 @@ class Symbol(models.Model):
 
     @property
     def calendar(self) -> str:
-        """The exchange whose sessions it has: until bars have come the one that its ticker implies."""
+        """The exchange whose sessions the symbol has. Before the first bars, it is derived from the ticker."""
         return self.exchange or exchange_of(self.ticker)
 
     def is_unknown(self, *, now: datetime) -> bool:
-        """Whether the price source's answer that it has no such symbol still stands, so that it need not be asked."""
+        """Whether the price source has reported the symbol as unknown, and that answer has not expired."""
         return self.unknown_until is not None and now < self.unknown_until
 
     def was_unknown(self, *, now: datetime) -> bool:
-        """Whether the price source knew no such symbol when it was last asked, and that answer has not expired."""
+        """Like `is_unknown`, and also true for an unknown symbol whose answer has no expiry (a source on this machine)."""
         never_expires = self.upstream_state == UpstreamState.UNKNOWN and self.unknown_until is None
         return never_expires or self.is_unknown(now=now)
 
@@ -174,7 +172,7 @@ class PriceBarQuerySet(models.QuerySet["PriceBar"]):
 class PriceBar(models.Model):
     """One completed session of one symbol: prices adjusted for splits and dividends, in the symbol's currency."""
 
-    # No index of its own: that of the unique constraint begins with the symbol.
+    # No separate index: the index of the unique constraint begins with the symbol.
     symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="bars", db_index=False)
     date = models.DateField()
     open = models.FloatField()

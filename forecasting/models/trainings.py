@@ -11,11 +11,11 @@ from django.db.models.functions import Now
 from forecasting.models.symbols import Symbol
 
 MAX_ATTEMPTS = 3
-MEASURED = 20  # trainings whose median duration is expected of the next ones
+MEASURED = 20  # recent trainings whose median duration is the estimate for the next ones
 
 
 class TrainingState(models.TextChoices):
-    """Where a training is in its life."""
+    """The state of a training."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -30,7 +30,7 @@ ACTIVE_STATES = (TrainingState.QUEUED, TrainingState.RUNNING)
 class TrainingReason(models.TextChoices):
     """Why a symbol is trained."""
 
-    REQUESTED = "requested", "asked by a person"
+    REQUESTED = "requested", "requested by a person"
     NEVER_TRAINED = "never_trained", "never trained"
     FILES_DAMAGED = "files_damaged", "model files missing or damaged"
     PERFORMANCE_LOST = "performance_lost", "performance lost"
@@ -59,7 +59,7 @@ PRIORITIES = {
 
 
 class TrainingQuerySet(models.QuerySet["Training"]):
-    """Reads of trainings. Times are compared by the database's clock: machines may disagree about theirs."""
+    """Reads of trainings. Times are compared by the database's clock, because clocks of machines differ."""
 
     def active(self) -> "TrainingQuerySet":
         """Queued or running."""
@@ -70,7 +70,7 @@ class TrainingQuerySet(models.QuerySet["Training"]):
         return self.filter(state=TrainingState.QUEUED)
 
     def claimable(self) -> "TrainingQuerySet":
-        """Queued and due, the most urgent first."""
+        """Queued and due; the most urgent first."""
         return self.queued().filter(not_before__lte=Now()).in_claim_order()
 
     def in_claim_order(self) -> "TrainingQuerySet":
@@ -78,15 +78,15 @@ class TrainingQuerySet(models.QuerySet["Training"]):
         return self.order_by("-priority", "created_at", "pk")
 
     def running(self) -> "TrainingQuerySet":
-        """Being worked on, as far as anybody knows."""
+        """Claimed by a trainer; the lease may have expired."""
         return self.filter(state=TrainingState.RUNNING)
 
     def expired(self) -> "TrainingQuerySet":
-        """Running, but nobody renewed the lease."""
+        """Running with an expired lease."""
         return self.running().filter(lease_expires_at__lt=Now())
 
     def held(self, *, training_id: int, fence: int) -> "TrainingQuerySet":
-        """The training if this fence still owns it, else nothing: every write of a trainer goes through here."""
+        """The training if this fence still owns it, else nothing. Every write of a trainer goes through this filter."""
         return self.running().filter(pk=training_id, fence=fence)
 
     def of(self, symbols: Iterable[Symbol]) -> "TrainingQuerySet":
@@ -94,33 +94,33 @@ class TrainingQuerySet(models.QuerySet["Training"]):
         return self.filter(symbol__in=list(symbols))
 
     def typical_seconds(self) -> float | None:
-        """How long a training takes: the median of the last ones that succeeded at once; None where there was none."""
+        """Median duration of the last trainings that succeeded at the first attempt; None without any."""
         undisturbed = self.filter(state=TrainingState.SUCCEEDED, attempts=1).order_by("-finished_at")
         ends = undisturbed.values_list("started_at", "finished_at")[:MEASURED]
         durations = [(finished - started).total_seconds() for started, finished in ends if started and finished]
         return statistics.median(durations) if durations else None
 
     def newest_per_symbol(self) -> "TrainingQuerySet":
-        """One row a symbol: its latest training."""
+        """The latest training of each symbol."""
         return self.order_by("symbol_id", "-created_at", "-pk").distinct("symbol_id")
 
 
 class Training(models.Model):
-    """One training of one symbol, or of the base model where `symbol` is empty."""
+    """One training of one symbol, or of the base model if `symbol` is empty."""
 
     symbol = models.ForeignKey(Symbol, null=True, blank=True, on_delete=models.CASCADE, related_name="trainings")
     state = models.CharField(max_length=12, choices=TrainingState, default=TrainingState.QUEUED)
     reason = models.CharField(max_length=20, choices=TrainingReason)
     priority = models.SmallIntegerField()
     attempts = models.PositiveSmallIntegerField(default=0)
-    fence = models.PositiveIntegerField(default=0, help_text="Raised at every claim; a trainer with an older one is refused.")
+    fence = models.PositiveIntegerField(default=0, help_text="Increased by every claim; a trainer with an older fence is refused.")
     lease_expires_at = models.DateTimeField(null=True, blank=True)
-    claimed_by = models.CharField(max_length=100, blank=True, help_text="The task cluster, or the terminal, that works on it.")
-    not_before = models.DateTimeField(db_default=Now(), help_text="No trainer takes it earlier.")
+    claimed_by = models.CharField(max_length=100, blank=True, help_text="The task cluster or terminal that runs it.")
+    not_before = models.DateTimeField(db_default=Now(), help_text="The earliest time of the next attempt.")
     stage = models.CharField(max_length=20, blank=True)
     progress = models.FloatField(default=0.0, help_text="Fraction done, 0 to 1.")
-    epoch = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Within the stage; empty where it has none.")
-    epochs = models.PositiveSmallIntegerField(null=True, blank=True, help_text="At most, within the stage.")
+    epoch = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Epoch within the stage; empty without epochs.")
+    epochs = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Maximum number of epochs in the stage.")
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
@@ -173,7 +173,7 @@ class Training(models.Model):
 
     @property
     def log_fields(self) -> dict[str, object]:
-        """What a log line about it carries."""
+        """Extra fields of log lines about this training."""
         return {"symbol": self.subject, "training": self.pk}
 
     @property
@@ -183,5 +183,5 @@ class Training(models.Model):
 
     @property
     def duration(self) -> timedelta | None:
-        """From the first start to the end; None before that."""
+        """Time from the first start to the end; None before the end."""
         return self.finished_at - self.started_at if self.started_at and self.finished_at else None

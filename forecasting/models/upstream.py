@@ -1,4 +1,4 @@
-"""The price source as a whole: how fast it may be asked, and whether it is left alone. One row that all processes share."""
+"""The price source's rate limit and circuit breaker: one row that all processes share."""
 
 from datetime import timedelta
 
@@ -9,34 +9,34 @@ from django.db.models.functions import Now
 
 
 class BreakerState(models.TextChoices):
-    """Whether the price source is asked."""
+    """State of the circuit breaker."""
 
-    CLOSED = "closed", "asked"
-    OPEN = "open", "left alone"
-    HALF_OPEN = "half_open", "tried with one request"
+    CLOSED = "closed", "available"
+    OPEN = "open", "paused"
+    HALF_OPEN = "half_open", "testing with one request"
 
 
 class UpstreamQuerySet(models.QuerySet["Upstream"]):
-    """Reads of the state, by the database's clock: machines may disagree about theirs."""
+    """Reads of the state, by the database's clock, because clocks of machines differ."""
 
     def paused(self) -> "UpstreamQuerySet":
-        """Where nothing is asked now: the pause has not run out, or the one request that may end it is under way."""
+        """Sources that accept no request now: the pause is not over, or its test request is under way."""
         return self.exclude(state=BreakerState.CLOSED).filter(open_until__gt=Now())
 
 
 class Upstream(models.Model):
-    """What every process needs to know before it asks a price source over the network."""
+    """Shared state that every process checks before it asks a remote price source."""
 
-    source = models.CharField(max_length=20, unique=True, help_text="As PRICE_SOURCE names it.")
+    source = models.CharField(max_length=20, unique=True, help_text="The value of PRICE_SOURCE.")
     state = models.CharField(max_length=10, choices=BreakerState, default=BreakerState.CLOSED)
-    reason = models.TextField(blank=True, help_text="Why it was last left alone, or why the last request failed.")
-    failures = models.PositiveIntegerField(default=0, help_text="Failed requests in a row.")
-    opens = models.PositiveIntegerField(default=0, help_text="How often in a row it was left alone, without a success between.")
-    opened_at = models.DateTimeField(null=True, blank=True, help_text="Since when it is left alone.")
-    open_until = models.DateTimeField(null=True, blank=True, help_text="Nothing is asked before.")
-    last_success_at = models.DateTimeField(null=True, blank=True, help_text="When it last answered.")
-    next_request_at = models.DateTimeField(db_default=Now(), help_text="The pace allows no request before.")
-    leases = ArrayField(models.DateTimeField(), default=list, blank=True, help_text="Requests under way: when each is given up.")
+    reason = models.TextField(blank=True, help_text="Why requests were last paused, or why the last request failed.")
+    failures = models.PositiveIntegerField(default=0, help_text="Consecutive failed requests.")
+    opens = models.PositiveIntegerField(default=0, help_text="Consecutive pauses without a successful request between them.")
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="Start of the pause.")
+    open_until = models.DateTimeField(null=True, blank=True, help_text="End of the pause.")
+    last_success_at = models.DateTimeField(null=True, blank=True, help_text="Time of the last successful request.")
+    next_request_at = models.DateTimeField(db_default=Now(), help_text="The rate limit allows no request before this time.")
+    leases = ArrayField(models.DateTimeField(), default=list, blank=True, help_text="Expiry time of each request under way.")
 
     objects = UpstreamQuerySet.as_manager()
 
@@ -56,5 +56,5 @@ class Upstream(models.Model):
 
     @property
     def pause(self) -> timedelta | None:
-        """For how long in all it is left alone; None while it is asked."""
+        """Total length of the pause; None without a pause."""
         return self.open_until - self.opened_at if self.open_until and self.opened_at else None

@@ -1,4 +1,4 @@
-"""Model versions: what was trained, on which bars, how good it is, and where its files are."""
+"""Model versions: training data, metrics, state and files."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -24,7 +24,7 @@ class VersionState(models.TextChoices):
 
 
 class FilesState(models.TextChoices):
-    """What is known of a version's files."""
+    """State of a version's files."""
 
     KEPT = "kept"
     REMOVED = "removed"
@@ -35,7 +35,7 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     """Reads of versions."""
 
     def active(self) -> "ModelVersionQuerySet":
-        """Those that serve."""
+        """Versions that serve."""
         return self.filter(state=VersionState.ACTIVE)
 
     def of(self, symbols: Iterable[Symbol]) -> "ModelVersionQuerySet":
@@ -43,43 +43,43 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return self.filter(symbol__in=list(symbols))
 
     def newest_per_symbol(self) -> "ModelVersionQuerySet":
-        """The last one trained of each symbol, whether it serves or not."""
+        """The last trained version of each symbol, in any state."""
         return self.filter(pk__in=self.order_by("symbol_id", "-number").distinct("symbol_id").values("pk"))
 
     def beyond_newest(self, count: int) -> "ModelVersionQuerySet":
-        """Those whose files are kept though they neither serve nor are among the last `count` of their symbol."""
+        """Versions with files that neither serve nor are among the last `count` of their symbol."""
         place = models.Window(RowNumber(), partition_by=[F("symbol")], order_by=F("number").desc())
         old = self.annotate(place=place).filter(place__gt=count).values("pk")
         return self.filter(pk__in=old).exclude(state=VersionState.ACTIVE).exclude(files_state=FilesState.REMOVED)
 
     def with_live_record(self) -> "ModelVersionQuerySet":
-        """Adds `live`: forecasts, mae, naive_mae, coverage of what a symbol's version served; None before the first outcome."""
+        """Adds `live`: forecasts, mae, naive_mae and coverage of the version's served forecasts; None before the first score."""
         scores = apps.get_model("forecasting.Score").objects
         record = scores.filter(version=models.OuterRef("pk"), symbol=models.OuterRef("symbol")).track_record()
         names = ("forecasts", "mae", "naive_mae", "coverage")
         return self.annotate(live=models.Subquery(record.values(record=JSONObject(**{name: name for name in names}))))
 
     def older_than(self, age: timedelta) -> "ModelVersionQuerySet":
-        """Trained longer ago than `age`."""
+        """Versions trained longer ago than `age`."""
         return self.filter(trained_at__lt=Now() - age)
 
     def with_data_revised(self) -> "ModelVersionQuerySet":
-        """Adds `data_revised`: whether bars that it was trained on have been restated since."""
+        """Adds `data_revised`: whether the version's training bars have been restated since."""
         return self.annotate(data_revised=_restated_since())
 
     def on_revised_bars(self) -> "ModelVersionQuerySet":
-        """Those trained on bars that have been restated since."""
+        """Versions whose training bars have been restated since."""
         return self.filter(_restated_since())
 
 
 def _restated_since() -> models.Exists:
-    """Whether a version's symbol was restated, in a way that matters, after the version's bars were read."""
+    """Whether a restatement that calls for retraining came after the version's bars were read."""
     known = Coalesce(models.OuterRef("restatement"), 0)
     return models.Exists(Restatement.objects.filter(symbol=models.OuterRef("symbol"), pk__gt=known, matters=True))
 
 
 class ModelVersion(models.Model):
-    """One trained model of one symbol, or a base model where `symbol` is empty."""
+    """One trained model of one symbol, or a base model if `symbol` is empty."""
 
     symbol = models.ForeignKey(Symbol, null=True, blank=True, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
@@ -93,15 +93,15 @@ class ModelVersion(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="The last one of its bars when they were read.",
+        help_text="The symbol's last restatement when the bars were read.",
     )
     config = models.JSONField()
-    metrics = models.JSONField(help_text="Out of sample, beside the naive forecast's.")
+    metrics = models.JSONField(help_text="Out-of-sample metrics, with those of the naive forecast.")
     data_start = models.DateField()
     data_end = models.DateField()
     bar_count = models.PositiveIntegerField()
-    folder = models.CharField(max_length=100, unique=True, help_text="Below MEDIA_ROOT/models.")
-    files = models.JSONField(help_text="Name to SHA-256 and size in bytes.")
+    folder = models.CharField(max_length=100, unique=True, help_text="Folder name below MEDIA_ROOT/models.")
+    files = models.JSONField(help_text="Maps file name to SHA-256 and size in bytes.")
     files_state = models.CharField(max_length=10, choices=FilesState, default=FilesState.KEPT, db_default=FilesState.KEPT)
     trained_at = models.DateTimeField(db_default=Now())
 
@@ -141,11 +141,11 @@ class ModelVersion(models.Model):
 
     @property
     def skill(self) -> dict[str, Any]:
-        """Error relative to the naive forecast's on the test sessions, and whether it is significantly smaller (5 %)."""
+        """Error relative to the naive forecast on the test sessions, and whether it is significantly smaller (5 %)."""
         p = self.metrics["beats_naive_p"]
         return {"mase": self.metrics["mase"], "beats_naive": p is not None and p < 0.05}
 
     @property
     def error_unit(self) -> str:
-        """Of MAE and RMSE among its metrics: the symbol's currency; a base's symbols have many."""
+        """Unit of MAE and RMSE: the symbol's currency. A base covers many currencies, so its errors are relative."""
         return self.symbol.currency if self.symbol else "share of the last close"

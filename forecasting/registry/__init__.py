@@ -1,4 +1,4 @@
-"""Model versions: published in one transaction, promoted or rejected, activated, loaded for serving, replaced where damaged."""
+"""Model versions: publishing, promotion, activation, loading for serving, and replacement of damaged versions."""
 
 from forecasting.registry.activation import activate, replace_damaged
 from forecasting.registry.base_model import SHIPPED_BASE, base_version, forecast_config, load_base, register_base

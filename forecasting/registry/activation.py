@@ -1,4 +1,4 @@
-"""Which version serves: staff choose one, and one whose files are damaged gives way to the previous good one."""
+"""Changes which version serves: staff activate one, or a damaged version is replaced by the previous good one."""
 
 import logging
 
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 @transaction.atomic
 def activate(version: ModelVersion, *, by: str) -> None:
-    """Lets this version serve in place of the active one. Raises ArtifactError where its files are removed, missing or damaged."""
+    """Activates this version in place of the current one. Raises ArtifactError if its files are removed, missing or damaged."""
     siblings = locked_versions(version.symbol)
     if siblings.filter(pk=version.pk, files_state=FilesState.REMOVED).exists():
-        raise ArtifactError(f"They were removed: only the last {settings.KEEP_VERSIONS} versions of a symbol keep theirs.")
+        raise ArtifactError(f"They were removed: only the last {settings.KEEP_VERSIONS} versions of a symbol keep their files.")
     artifacts.read(models_root() / version.folder, version.artifact_files)
     if siblings.active().filter(pk=version.pk).exists():
         return
@@ -33,27 +33,27 @@ def activate(version: ModelVersion, *, by: str) -> None:
 
 
 def replace_damaged(version: ModelVersion, *, problem: str) -> ModelVersion | None:
-    """What serves instead of a version whose files cannot be used: the newest retired one whose files can, else the base.
+    """Returns the replacement for a version with unusable files: the newest usable retired version, else the base, else None.
 
-    A retraining is requested once, however many processes find the damage. None where nothing is left that serves.
+    One retraining is requested, even if several processes find the damage.
     """
     with transaction.atomic():
         if ModelVersion.objects.active().filter(pk=version.pk).exists():
-            _request_retraining(version)  # before the versions are locked: a publication locks in this order, too
+            _request_retraining(version)  # before the versions are locked: publishing locks in the same order
             _retire_damaged(version, problem=problem)
     return ModelVersion.objects.active().filter(symbol=version.symbol).select_related("symbol").first() or base_version()
 
 
 def _retire_damaged(version: ModelVersion, *, problem: str) -> None:
     siblings = locked_versions(version.symbol)
-    told = f"Its files cannot be used, so it serves no longer: {problem}"
+    told = f"Retired, because its files cannot be used: {problem}"
     if (
         not siblings.active()
         .filter(pk=version.pk)
         .update(state=VersionState.RETIRED, files_state=FilesState.DAMAGED, decision=told)
     ):
-        return  # replaced, or found out by another process, while we waited for the lock
-    logger.error("version %d is damaged and serves no longer: %s", version.number, problem, extra=_about(version))
+        return  # another process replaced or retired it while we waited for the lock
+    logger.error("version %d is damaged and was retired: %s", version.number, problem, extra=_about(version))
     retired = siblings.filter(state=VersionState.RETIRED, files_state=FilesState.KEPT).order_by("-number")
     for previous in retired.select_related("symbol"):
         if _is_usable(previous):
@@ -74,7 +74,7 @@ def _is_usable(version: ModelVersion) -> bool:
 
 
 def _request_retraining(version: ModelVersion) -> None:
-    """Of the symbol, or of the base where it was trained here; the one that ships is simply copied again."""
+    """Requests a retraining of the symbol, or of a base trained here. The shipped base needs none: it is copied again."""
     if version.symbol is not None:
         training_requests.request([version.symbol], reason=TrainingReason.FILES_DAMAGED)
     elif version.training_id is not None:
@@ -87,5 +87,5 @@ def _let_serve(version: ModelVersion, *, decision: str) -> None:
 
 
 def _about(version: ModelVersion) -> dict[str, object]:
-    """The fields of a log line."""
+    """Extra fields of log lines about this version."""
     return {"symbol": str(version.symbol or "base")}

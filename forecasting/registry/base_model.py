@@ -1,4 +1,4 @@
-"""The base model: which one serves symbols without a version and starts their trainings."""
+"""The base model, which serves symbols without a version and is the start of their trainings."""
 
 import logging
 from pathlib import Path
@@ -22,30 +22,32 @@ logger = logging.getLogger(__name__)
 
 
 def forecast_config() -> ForecastConfig:
-    """What trainings of this installation do."""
+    """The configuration of all trainings of this installation."""
     return ForecastConfig(seed=settings.SEED)
 
 
 def base_version() -> ModelVersion | None:
-    """The base that serves symbols without a version and starts their trainings: the active one if it fits this release's config,
-    else the shipped one, which is installed at its first use. None, with a line in the log, where that cannot be."""
+    """The base that serves symbols without a version: the active one if it fits this release's config, else the shipped one.
+
+    The shipped base is installed at its first use. If that fails, the error is logged and the result is None.
+    """
     active = ModelVersion.objects.active().filter(symbol=None).first()
     if active is not None and _fits(active):
         return active
     try:
         return _install_shipped_base()
     except (ArtifactError, OSError) as error:
-        logger.error("the base model that ships with the service cannot be installed: %s", error)
+        logger.error("the shipped base model cannot be installed: %s", error)
         return None
 
 
 def load_base(version: ModelVersion) -> BaseModel:
-    """The base, whole, to start a training from. Raises ArtifactError."""
+    """The complete base, as the start of a training. Raises ArtifactError."""
     return artifacts.read_base(models_root() / version.folder, version.artifact_files)
 
 
 def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
-    """The base as the one that serves from now on, outside of any training. Raises OSError."""
+    """Publishes and activates a base that was not made by a queued training. Raises OSError."""
     version_id, files, folder = write_files(base)
     trained: dict[str, Any] = {"trained_at": base.trained_at} if base.trained_at else {}
     with transaction.atomic():
@@ -55,7 +57,7 @@ def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
 
 @transaction.atomic
 def _install_shipped_base() -> ModelVersion | None:
-    """Copies the shipped base to the other models, once, whoever asks first."""
+    """Copies the shipped base to the model folder, unless another process has already done so."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BASE_LOCK])
     if (active := ModelVersion.objects.active().filter(symbol=None).first()) is not None and _fits(active):
@@ -63,12 +65,12 @@ def _install_shipped_base() -> ModelVersion | None:
     base = artifacts.read_base(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE))
     if not base.fits(forecast_config()):
         return None
-    logger.info("the base model that ships with the service serves symbols without a model of their own")
+    logger.info("the shipped base model now serves symbols without a model of their own")
     return register_base(base, decision=f"Ships with the service: trained on {len(base.symbols)} symbols.")
 
 
 def _fits(version: ModelVersion) -> bool:
-    """Whether this release can use a base: its config may be of another one."""
+    """Whether this release can use the base; it may come from a release with another config."""
     try:
         return forecast_config().has_network_of(ForecastConfig.from_dict(version.config))
     except (KeyError, TypeError, ValueError):

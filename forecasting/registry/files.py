@@ -1,4 +1,4 @@
-"""The files of versions: written below one folder, loaded once by a process."""
+"""The files of versions: written below one folder, loaded once per process."""
 
 import functools
 import shutil
@@ -14,23 +14,23 @@ from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactFile, BaseModel, TrainedModel
 from forecasting.pipeline.serving.forecaster import Forecaster
 
-LOADED_MODELS = 256  # kept in memory by one process, some 100 kB each
+LOADED_MODELS = 256  # kept in memory per process, about 100 kB each
 
 
 def models_root() -> Path:
-    """The folder of all versions' folders."""
+    """The parent folder of all versions' folders."""
     return Path(settings.MEDIA_ROOT) / "models"
 
 
 def write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, ArtifactFile], str]:
-    """The version's key, its files, and their folder's name below `models_root`; on an error nothing of them stays."""
+    """Writes the files; returns the version's key, the files, and their folder's name. After an error no files remain."""
     version_id = _next_version_id()
     root = models_root()
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
     try:
         files = artifacts.write(folder, model)
-        folder.chmod(0o755)  # mkdtemp makes it private; another user's web server must be able to read it
+        folder.chmod(0o755)  # mkdtemp makes it private, but the web server may run as another user
         folder = folder.rename(root / f"{version_id}-{files['model.onnx'].sha256[:12]}")
         artifacts.flush_folder(root)
     except BaseException:
@@ -40,10 +40,7 @@ def write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, Artifac
 
 
 def load_forecaster(version: ModelVersion) -> Forecaster:
-    """The version's model, from memory where this process has used it before.
-
-    Raises ArtifactError where a file is missing or is not the one that was published.
-    """
+    """The version's model, cached in memory. Raises ArtifactError if a file is missing or differs from the published one."""
     return _load(version.folder, tuple(sorted(version.artifact_files.items())))
 
 
@@ -58,7 +55,7 @@ def _load(folder: str, files: tuple[tuple[str, ArtifactFile], ...]) -> Forecaste
 
 
 def _next_version_id() -> int:
-    """Drawn ahead of the insert, because the folder's name contains it."""
+    """Reserves the key before the insert, because the folder's name contains it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [ModelVersion._meta.db_table])
         (number,) = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""Promotion: a new version serves unless it is significantly worse than the active one where both forecast out of sample."""
+"""Promotion: a new version serves unless it is significantly worse than the active one on common out-of-sample sessions."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, Tra
 from forecasting.registry.files import load_backtest, models_root
 
 SIGNIFICANT = 0.05  # below it, the new version is significantly worse
-FEWEST_SESSIONS = 30  # with fewer in common, no test says anything
+FEWEST_SESSIONS = 30  # minimum number of common sessions for a test
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Decision:
 def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> Decision:
     """The decision on a new version beside the active one. A base, which has no backtest, always replaces the one before it.
 
-    The benefit of the doubt is the new one's: it knows newer bars. Only the backtests are compared, whose forecasts were made by
-    fits that knew none of these sessions; live forecasts would add a few sessions and another way of spreading intervals.
+    In doubt the new version wins, because it knows newer bars. Only backtests are compared: their fits knew none of these sessions.
+    Live forecasts would add only a few sessions, with differently calibrated intervals.
     """
     if beside is None:
         return Decision(True, "First version." if isinstance(model, TrainedModel) else "First base.")

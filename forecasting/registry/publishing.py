@@ -1,4 +1,4 @@
-"""Publishing: files first, then one transaction with version, promotion decision and the training's end."""
+"""Publishing: files first, then one transaction for the version, the promotion decision and the end of the training."""
 
 import shutil
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from forecasting.registry.files import models_root, write_files
 
 
 class FenceLostError(Exception):
-    """The training was given to another trainer, cancelled or ended: this result must not be published."""
+    """The training was given to another trainer, cancelled or ended, so this result must not be published."""
 
 
 def publish(
@@ -28,12 +28,14 @@ def publish(
     parent: ModelVersion | None = None,
     restatement: Restatement | None = None,
 ) -> ModelVersion:
-    """Files first (scratch folder, flushed, hashed, renamed), then one transaction: version, whether it serves, the training's end.
+    """Publishes a training's result: files first (scratch folder, fsync, hash, rename), then one transaction for all rows.
 
-    `parent`: the version that the fit started from; `restatement`: the last one of its bars before they were read. Raises
-    FenceLostError where the training is no longer this trainer's, OSError where the files cannot be written. In both cases, as in
-    any other failure, the database is as before and the files are removed; only where the database went away in between they stay,
-    because the transaction may have been committed.
+    `parent`: the version from which the fit started. `restatement`: the last restatement before the bars were read.
+
+    Raises FenceLostError if the training no longer belongs to this trainer, and OSError if the files cannot be written.
+
+    After any failure the database is unchanged and the files are removed. Exception: if the database connection fails, the files
+    stay, because the transaction may have been committed.
     """
     version_id, files, folder = write_files(trained)
     try:
@@ -67,7 +69,7 @@ def _register(
 ) -> ModelVersion:
     training = Training.objects.held(training_id=training_id, fence=fence).select_for_update(of=("self",)).first()
     if training is None:
-        raise FenceLostError(f"Training {training_id} is no longer this trainer's; its result is discarded.")
+        raise FenceLostError(f"Training {training_id} no longer belongs to this trainer; its result is discarded.")
     siblings = locked_versions(training.symbol)
     decision = promotion.judge(trained, beside=siblings.active().first())
     if decision.promoted:
@@ -105,7 +107,7 @@ def create(
     state: VersionState = VersionState.ACTIVE,
     **origin: Any,
 ) -> ModelVersion:
-    """The row of a new version, whose siblings are locked."""
+    """Creates the row of a new version. The caller has locked the other versions of the symbol."""
     last = ModelVersion.objects.filter(symbol=symbol).aggregate(last=Max("number"))["last"]
     return ModelVersion.objects.create(
         pk=version_id,
@@ -125,7 +127,7 @@ def create(
 
 
 def locked_versions(symbol: Symbol | None) -> ModelVersionQuerySet:
-    """The versions of a symbol, all rows locked: of two transactions that choose which one serves, the second waits."""
+    """The versions of a symbol, with all rows locked: concurrent changes of the active version wait for each other."""
     versions = ModelVersion.objects.filter(symbol=symbol)
     list(versions.select_for_update().order_by("pk").values_list("pk"))
     return versions

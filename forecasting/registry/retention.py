@@ -1,4 +1,4 @@
-"""Retention: old versions give up their files, and folders that are nobody's are removed."""
+"""Retention: deletes the files of old versions, and orphaned folders."""
 
 import logging
 import shutil
@@ -17,25 +17,25 @@ logger = logging.getLogger(__name__)
 
 
 def expire_files() -> int:
-    """Marks the files of all but the last KEEP_VERSIONS versions of each symbol as removed, which the next sweep does.
+    """Marks files as removed, except those of active versions and of each symbol's last KEEP_VERSIONS versions.
 
-    The mark comes first: no version is ever said to have files that are gone. What serves keeps its files; a base's are needed
-    only while it serves, because trainings start from the base that does.
+    The next sweep deletes them. Files are marked first, so no version claims files that are gone. Retired bases need no files,
+    because trainings start from the active base.
     """
     return ModelVersion.objects.all().beyond_newest(settings.KEEP_VERSIONS).update(files_state=FilesState.REMOVED)
 
 
 def sweep() -> int:
-    """Removes folders that no version needs, as a killed trainer leaves them; those of the last day may still be published."""
+    """Deletes orphaned folders, such as those of a killed trainer. Folders of the last 24 hours may still be published."""
     folders = orphans()
     for folder in folders:
         shutil.rmtree(folder)
-        logger.info("removed %s: no version needs it", folder.name)
+        logger.info("removed orphaned folder %s", folder.name)
     return len(folders)
 
 
 def orphans() -> list[Path]:
-    """The folders that a sweep removes."""
+    """The folders that a sweep deletes."""
     if not models_root().exists():
         return []
     old = [folder for folder in models_root().iterdir() if time.time() - folder.stat().st_mtime > UNPUBLISHED_SECONDS]

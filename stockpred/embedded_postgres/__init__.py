@@ -1,1 +1,1 @@
-"""A real Postgres from PyPI binaries: `server` runs it, `base` makes it a Django database engine."""
+"""A real Postgres from PyPI binaries. `server` runs it; `base` is its Django database engine."""

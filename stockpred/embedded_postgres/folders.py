@@ -1,4 +1,4 @@
-"""Where one embedded Postgres keeps its files."""
+"""The folders and files of one embedded Postgres."""
 
 import hashlib
 import os
@@ -11,13 +11,13 @@ from typing import Self
 
 from stockpred.embedded_postgres.permissions import blocked_at, claim, create_parents, safe_in_shell, server_account
 
-PORT = 5432  # only part of the socket's name: the server never listens on TCP
+PORT = 5432  # only part of the socket's file name; the server never listens on TCP
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The folder of everything, the folder of the socket, and the account that the server runs under."""
+    """The root folder, the socket folder, and the account of the server."""
 
     root: Path
     socket: Path
@@ -25,9 +25,9 @@ class Folders:
 
     @classmethod
     def at(cls, folder: Path) -> Self:
-        """All in `folder` if possible. The same for every process of this user, whatever its environment.
+        """Everything in `folder` if possible. The result is the same for all processes of this user, in any environment.
 
-        Raises KeyError if there is no account that a server could run under.
+        Raises KeyError if no account can run the server.
         """
         folder, account = folder.resolve(), server_account()
         private = _private_folder(folder)
@@ -41,31 +41,31 @@ class Folders:
 
     @property
     def unfinished_data(self) -> Path:
-        """The data folder while `initdb` is at work."""
+        """The data folder while `initdb` runs."""
         return self.root / "data-unfinished"
 
     @property
     def log(self) -> Path:
-        """What the server said since its last start."""
+        """The server's log since its last start."""
         return self.root / "server.log"
 
     @property
     def previous_log(self) -> Path:
-        """What the server said before that."""
+        """The log of the previous run."""
         return self.root / "server.log.1"
 
     @property
     def start_lock(self) -> Path:
-        """Held by whoever starts, stops or deletes the server."""
+        """The lock of a process that starts, stops or deletes the server."""
         return self.root / "start.lock"
 
     @property
     def alive_lock(self) -> Path:
-        """Held by every process of the server."""
+        """The lock that every process of the server holds."""
         return self.root / "alive.lock"
 
     def claim(self) -> None:
-        """Make the folders. Raises PermissionError if something that is not ours is in their place."""
+        """Make the folders. Raises PermissionError if a file or folder of another user is in their place."""
         us = pwd.getpwuid(os.geteuid())
         create_parents(self.root)
         for folder in (self.root, self.socket.parent):
@@ -73,19 +73,19 @@ class Folders:
         claim(self.socket, owner=self.account, mode=0o700)
 
     def delete(self) -> None:
-        """Delete what was made here, and nothing else; the server must have ended, the start lock be held."""
+        """Delete only our own files and folders. The server must have ended, and the caller must hold the start lock."""
         for folder in (self.data, self.unfinished_data, self.socket, *self.root.glob("binaries-*")):
             if folder.exists():
                 shutil.rmtree(folder)
         for file in (self.log, self.previous_log, self.alive_lock, self.start_lock):
             file.unlink(missing_ok=True)
         for folder in {self.root, self.socket.parent}:
-            with suppress(OSError):  # what is still in there is not ours
+            with suppress(OSError):  # not empty: the rest is not ours
                 folder.rmdir()
 
 
 def _private_folder(folder: Path) -> Path:
-    """What stands in for `folder` where that cannot be used: its path is short, and open to every account."""
+    """The replacement for an unusable `folder`: a short path that every account can reach."""
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     lasting = Path("/var/lib")
     # Not tempfile.gettempdir(): TMPDIR differs between a shell and a service, and both must find the same socket.
@@ -94,9 +94,9 @@ def _private_folder(folder: Path) -> Path:
 
 
 def _root(local: Path, private: Path, account: pwd.struct_passwd) -> Path:
-    """`local`, or `private` if the server's account may not go to `local`, or copied programs could not be started there.
+    """`local`, or `private` if the server's account cannot enter `local` or copied programs cannot run there.
 
-    Where data exist already they win: a later change of modes on the way must not start with an empty database.
+    A folder with existing data always wins. Otherwise a later change of permissions would lead to an empty database.
     """
     if (local / "data").exists():
         return local
@@ -108,8 +108,8 @@ def _root(local: Path, private: Path, account: pwd.struct_passwd) -> Path:
 
 
 def _socket_folder(root: Path, private: Path) -> Path:
-    """A folder in `root`, or in `private` where that cannot be a socket's address."""
+    """A folder in `root`, or in `private` if the path in `root` cannot be a socket address."""
     socket = root / "socket"
     fits = len(os.fsencode(socket / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH
-    # libpq and the server both take a comma for the end of one folder and the start of the next.
+    # libpq and the server both treat a comma as a separator between folders.
     return socket if fits and "," not in str(socket) else private / "socket"

@@ -1,4 +1,4 @@
-"""Run the programs of Postgres: make a data folder, start a server that outlives its starter."""
+"""Run the Postgres programs: create a data folder, and start a server that outlives this process."""
 
 import os
 import pwd
@@ -12,7 +12,7 @@ from stockpred.embedded_postgres.binaries import programs_for
 from stockpred.embedded_postgres.folders import PORT, Folders
 from stockpred.embedded_postgres.permissions import blocked_at
 
-# Modest, for a small machine. The error of a statement goes to the client that sent it, and not to the log as well.
+# For a small machine. Errors of statements go only to the client, not to the log.
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -25,13 +25,13 @@ SETTINGS = {
 
 
 def launch(folders: Folders, *, alive: int) -> None:
-    """Start a server and return at once; the first time, make its data.
+    """Start a server and return at once; the first call also creates its data.
 
-    Call it under the start lock and when no process of an earlier server is left. Every process of the new one inherits
-    the descriptor `alive`. Raises OSError or CalledProcessError.
+    The caller must hold the start lock, and no process of an earlier server may be left. Every process of the new server
+    inherits the descriptor `alive`. Raises OSError or CalledProcessError.
     """
     if blocked := blocked_at(folders.data, folders.account):
-        raise PermissionError(f"the server runs as {folders.account.pw_name}, who may not enter {blocked}")
+        raise PermissionError(f"the server runs as {folders.account.pw_name}, who cannot enter {blocked}")
     if folders.log.exists():
         folders.log.replace(folders.previous_log)
     programs = programs_for(folders.account, folders.root)
@@ -44,7 +44,7 @@ def launch(folders: Folders, *, alive: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Runner:
-    """Runs a command in a session of its own, away from our terminal, pipes, secrets and PG* variables."""
+    """Runs a command in a new session, without our terminal, pipes, secrets and PG* variables."""
 
     account: pwd.struct_passwd
     log: IO[bytes]
@@ -69,13 +69,13 @@ class _Runner:
 
 
 def _create_data(run: _Runner, initdb: Path, folders: Folders) -> None:
-    """Make the data folder completely or not at all: a killed `initdb` leaves no more than `unfinished_data`."""
+    """Create the data folder atomically: a killed `initdb` leaves only `unfinished_data`."""
     scratch = folders.unfinished_data
     if scratch.exists():
         shutil.rmtree(scratch)
     scratch.mkdir(mode=0o700)
     os.chown(scratch, folders.account.pw_uid, folders.account.pw_gid)
-    # Postgres' own C.UTF-8: unlike the C library's, it is on every machine and the same.
+    # Postgres' builtin C.UTF-8 is the same on every machine, unlike that of the C library.
     locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     access = ["--username=postgres", "--auth-local=trust", "--auth-host=reject"]
     run(initdb, "-D", scratch, *locale, *access, "--no-instructions")
@@ -83,10 +83,10 @@ def _create_data(run: _Runner, initdb: Path, folders: Folders) -> None:
 
 
 def _start(run: _Runner, postgres: Path, folders: Folders) -> None:
-    # These hold process ids. Postgres would refuse to start while another program, or a zombie, has one of them.
+    # These files contain process ids. If another program or a zombie has such an id now, Postgres refuses to start.
     for leftover in (folders.data / "postmaster.pid", folders.socket / f".s.PGSQL.{PORT}.lock"):
         leftover.unlink(missing_ok=True)
     options = [f"--{name}={value}" for name, value in SETTINGS.items()]
     options.append(f"--unix_socket_directories={folders.socket}")
-    # The shell ends at once, so that the server is a child of init: nobody's zombie when it ends.
+    # The shell exits at once, so init becomes the server's parent and no zombie remains.
     run("/bin/sh", "-c", '"$@" &', "sh", postgres, "-D", folders.data, *options)

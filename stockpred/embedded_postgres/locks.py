@@ -1,4 +1,4 @@
-"""File locks that end with the processes that hold them, however these end."""
+"""File locks that the kernel releases when the holding processes end, even after a crash."""
 
 import fcntl
 import os
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-POLL = 0.02  # seconds between two looks
+POLL = 0.02  # seconds between two tries
 
 
 def until(timeout: float, otherwise: str) -> Iterator[None]:
-    """Yield again and again for `timeout` seconds, then raise TimeoutError with the text `otherwise`."""
+    """Yield repeatedly for `timeout` seconds, then raise TimeoutError with the text `otherwise`."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         yield
@@ -21,9 +21,9 @@ def until(timeout: float, otherwise: str) -> Iterator[None]:
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[int | None]:
-    """The file descriptor that holds the lock, or None if somebody else holds it.
+    """The file descriptor that holds the lock, or None if another process holds it.
 
-    A process that is started with the descriptor (`pass_fds`) goes on holding the lock when the block ends.
+    A process started with the descriptor (`pass_fds`) keeps the lock after the block ends.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode=0o600)
     try:
@@ -41,7 +41,7 @@ def exclusive(path: Path, *, timeout: float) -> Iterator[None]:
                 try:
                     yield
                 finally:
-                    fcntl.flock(lock, fcntl.LOCK_UN)  # also for a process that was forked meanwhile
+                    fcntl.flock(lock, fcntl.LOCK_UN)  # also unlocks it for a process that was forked meanwhile
                 return
 
 
@@ -54,7 +54,7 @@ def _take(descriptor: int) -> bool:
 
 
 def _is_still_at(path: Path, descriptor: int) -> bool:
-    """False if the holder before us deleted the file: then the next process would lock another one."""
+    """False if the previous holder deleted the file, because the next process would then lock a new file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Which account the server runs under, where that account may go, and which folders are ours."""
+"""The account of the server, its permissions, and the ownership of folders."""
 
 import os
 import pwd
@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 def server_account() -> pwd.struct_passwd:
-    """The account that the server runs under: our own, or `nobody` when we are root, as whom Postgres refuses to run.
+    """The account of the server: our own, or `nobody` if we are root, because Postgres refuses to run as root.
 
-    Raises KeyError if the account is not in the user database, without which Postgres does not start either.
+    Raises KeyError if the account is not in the user database, because Postgres would not start either.
     """
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
 def blocked_at(path: Path, account: pwd.struct_passwd) -> Path | None:
-    """The first folder on the way to `path` that `account` may not enter; None if there is none."""
+    """The first parent folder of `path` that `account` cannot enter; None if it can enter all."""
     on_the_way = [parent for parent in reversed(path.parents) if parent.exists()]
     return next((parent for parent in on_the_way if not has_permission(parent, account, stat.S_IXOTH)), None)
 
@@ -32,7 +32,7 @@ def has_permission(path: Path, account: pwd.struct_passwd, wanted: int) -> bool:
 
 
 def create_parents(folder: Path) -> None:
-    """Make the folders above `folder` that are missing, open to the server's account whatever our umask is."""
+    """Make the missing parents of `folder`, accessible to the server's account under any umask."""
     for parent in reversed(folder.parents):
         if not parent.exists():
             with suppress(FileExistsError):  # another process was faster
@@ -43,14 +43,14 @@ def create_parents(folder: Path) -> None:
 def claim(folder: Path, *, owner: pwd.struct_passwd, mode: int) -> None:
     """Make `folder` with this owner and mode, or accept it if we or that owner made it.
 
-    Raises PermissionError for a symbolic link, a file or a folder of anybody else: where all users may write, such a
-    thing is how another one would read our data.
+    Raises PermissionError for a symbolic link, a file, or a folder of another user. In a folder writable by all, another user
+    could place one to read our data.
     """
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), owner.pw_uid}:
-        raise PermissionError(f"{folder} is not a folder that this user made: see what it is, and remove it")
+        raise PermissionError(f"{folder} is not a folder of this user: check what it is, and remove it")
     if found.st_uid != owner.pw_uid:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     if stat.S_IMODE(found.st_mode) != mode:
@@ -58,5 +58,5 @@ def claim(folder: Path, *, owner: pwd.struct_passwd, mode: int) -> None:
 
 
 def safe_in_shell(path: Path) -> bool:
-    """Whether `path` means itself between double quotes: `initdb` starts `postgres` through a shell that way."""
+    """Whether `path` is safe in double quotes, because `initdb` starts `postgres` through a shell with such quotes."""
     return not set(str(path)) & set('"$`\\\n')

@@ -1,8 +1,8 @@
-"""Start, attach to and stop the embedded Postgres. Plain Python: Django comes in `base`.
+"""Start, attach to and stop the embedded Postgres. This module does not use Django; see `base`.
 
-Whether a server lives is never judged by a process id, which may be stale, a zombie's or another program's. It answers
-on its socket, or it does not; and each of its processes, from `initdb` on, inherits a lock that the kernel takes back
-only when the last of them is gone.
+Process ids do not prove that a server runs: they may be stale, or belong to a zombie or another program. Two signs count
+instead. A running server answers on its socket. And each of its processes, including `initdb`, inherits a lock that the kernel
+releases after the last one ends.
 """
 
 import os
@@ -23,24 +23,23 @@ from stockpred.embedded_postgres.folders import PORT, Folders
 from stockpred.embedded_postgres.launch import launch
 from stockpred.embedded_postgres.locks import exclusive, try_lock, until
 
-TIMEOUT = 60.0  # seconds: to wait for another starter, for a start with its crash recovery, for a shutdown
-LOG_LINES = 15  # of the end of the server's log, in an error
+TIMEOUT = 60.0  # seconds to wait for another starter, for a start with crash recovery, or for a shutdown
+LOG_LINES = 15  # from the end of the server's log, in an error message
 ADVICE = (
-    "To use a Postgres of your own instead, set DATABASE_URL=postgres://user:password@host:5432/name "
-    "(in the environment or in .env)."
+    "To use your own Postgres instead, set DATABASE_URL=postgres://user:password@host:5432/name (in the environment or in .env)."
 )
 
 
 class EmbeddedPostgresError(psycopg.OperationalError):
-    """The embedded Postgres cannot be used: says why, where its log is, and how to use another database.
+    """The embedded Postgres cannot be used. The message says why, and names the log and the alternative.
 
-    An OperationalError, so that Django treats it like that of any database that is away.
+    It is an OperationalError, so that Django handles it like any unreachable database.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPostgres:
-    """One embedded Postgres. To make one of these objects starts nothing and writes nothing."""
+    """One embedded Postgres. Creating this object starts and writes nothing."""
 
     folders: Folders
 
@@ -49,9 +48,9 @@ class EmbeddedPostgres:
 
     @classmethod
     def at(cls, folder: Path) -> Self:
-        """The server that keeps everything in `folder`, or in a private one where that cannot be used.
+        """The server that stores everything in `folder`, or in a private folder if `folder` cannot be used.
 
-        Raises EmbeddedPostgresError if there is no account that it could run under.
+        Raises EmbeddedPostgresError if no account can run it.
         """
         try:
             return cls(Folders.at(folder))
@@ -60,28 +59,28 @@ class EmbeddedPostgres:
 
     @property
     def socket(self) -> Path:
-        """The folder of the server's socket: what libpq and Django call the host."""
+        """The folder of the server's socket, which libpq and Django call the host."""
         return self.folders.socket
 
     def django_database(self) -> dict[str, Any]:
-        """The entry of Django's DATABASES; Django also needs this server as its setting EMBEDDED_POSTGRES."""
+        """The entry for Django's DATABASES. Django also needs this server as the setting EMBEDDED_POSTGRES."""
         return {
             "ENGINE": "stockpred.embedded_postgres",
             "NAME": self.database_name,
             "USER": self.user,
             "HOST": str(self.socket),
-            "PORT": str(PORT),  # else libpq would take it from PGPORT
+            "PORT": str(PORT),  # otherwise libpq uses PGPORT
             "OPTIONS": self._trust,
         }
 
     def is_running(self) -> bool:
-        """Whether a server answers and takes connections."""
+        """Whether a server answers and accepts connections."""
         return PGconn.ping(self._conninfo("postgres").encode()) == Ping.OK
 
     def ensure(self) -> None:
-        """Return once the server takes connections to its database; start it if need be.
+        """Start the server if necessary; return as soon as it accepts connections to its database.
 
-        Safe from many processes and threads at once. A few milliseconds if it runs. Raises EmbeddedPostgresError.
+        Safe for concurrent processes and threads. Takes a few milliseconds if the server runs. Raises EmbeddedPostgresError.
         """
         if self._takes_connections():
             return
@@ -92,7 +91,7 @@ class EmbeddedPostgres:
                 self._create_database()
 
     def stop(self) -> bool:
-        """Shut the server down, which ends its connections, and wait for its end; False if none was running.
+        """Shut the server down, close its connections, and wait for its end. False if none was running.
 
         Raises EmbeddedPostgresError if it cannot be stopped.
         """
@@ -100,10 +99,10 @@ class EmbeddedPostgres:
             if not self.folders.root.exists():
                 return False
             with self._only_one():
-                return self._stop(signal.SIGINT)  # Postgres' fast shutdown: complete, but it waits for no client
+                return self._stop(signal.SIGINT)  # fast shutdown: clean, but without waiting for clients
 
     def destroy(self) -> bool:
-        """Stop the server; delete its data and everything else that was made for it. False if none was running.
+        """Stop the server, and delete its data and all other files made for it. False if none was running.
 
         Raises EmbeddedPostgresError if it cannot be stopped or a file cannot be deleted.
         """
@@ -111,17 +110,17 @@ class EmbeddedPostgres:
             if not self.folders.root.exists():
                 return False
             with self._only_one():
-                found = self._stop(signal.SIGQUIT)  # its immediate shutdown: nothing is written to be deleted next
+                found = self._stop(signal.SIGQUIT)  # immediate shutdown: the data are deleted next, so nothing is written
                 self.folders.delete()
                 return found
 
     def _only_one(self) -> AbstractContextManager[None]:
-        """One process at a time starts, stops or deletes the server, and may itself wait as long as `TIMEOUT`."""
+        """The lock of the one process that starts, stops or deletes the server. It may take up to `TIMEOUT` itself."""
         return exclusive(self.folders.start_lock, timeout=2 * TIMEOUT)
 
     @property
     def _trust(self) -> dict[str, str]:
-        """Libpq's option to refuse a server that another user runs in our server's place."""
+        """The libpq option that refuses a server run by another user."""
         return {"requirepeer": self.folders.account.pw_name}
 
     def _conninfo(self, database: str) -> str:
@@ -137,11 +136,11 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         launched = False
-        for _ in until(TIMEOUT, "its processes neither take connections nor end"):
+        for _ in until(TIMEOUT, "its processes neither accept connections nor end"):
             if self.is_running():
                 return
             with try_lock(self.folders.alive_lock) as alive:
-                if alive is None:  # it starts up, recovers, shuts down, or its last processes notice its crash
+                if alive is None:  # it starts, recovers or shuts down, or processes of a crashed server still run
                     continue
                 if launched:
                     raise ChildProcessError("the server ended while it started")
@@ -160,12 +159,12 @@ class EmbeddedPostgres:
                 if alive is not None:
                     break
             found = True
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has not started yet, or has just ended
+            with suppress(FileNotFoundError, ProcessLookupError):  # not started yet, or just ended
                 os.kill(self._postmaster_id(), shutdown)  # harmless when repeated
         return found
 
     def _postmaster_id(self) -> int:
-        """The id in the server's pid file, which is to be trusted only while a process of the server lives."""
+        """The id in the server's pid file. It is valid only while a process of the server lives."""
         return int((self.folders.data / "postmaster.pid").read_text().partition("\n")[0])
 
     @contextmanager

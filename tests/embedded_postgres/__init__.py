@@ -1,1 +1,1 @@
-"""Tests of the embedded Postgres: real servers, each in a temporary folder of its own."""
+"""Tests of the embedded Postgres, with real servers in temporary folders."""

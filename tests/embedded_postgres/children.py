@@ -1,4 +1,4 @@
-"""Python in processes of its own, as the service's processes and an ordinary user would run it."""
+"""Runs Python in child processes, as the service or an ordinary user would."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from stockpred.embedded_postgres.server import EmbeddedPostgres
 EmbeddedPostgres.at(Path(sys.argv[1])).ensure()
 """
 
-# Root gives up its rights only after the imports: the account it becomes may not be able to read root's Python.
+# Root drops its rights only after the imports, because the other account may be unable to read root's Python.
 ORDINARY_USER = """
 import os, pwd, sys
 from pathlib import Path
@@ -52,7 +52,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def result(child: subprocess.Popen[str]) -> str:
-    """What it wrote, once it has ended well and every process that it started has let go of its output."""
+    """Its output, after it ended successfully and all its child processes closed the pipe."""
     output, errors = child.communicate(timeout=60)
     assert child.returncode == 0, errors
     return output.strip()

@@ -1,4 +1,4 @@
-"""Servers for the tests, and the folders that they live in."""
+"""Servers for the tests, and their folders."""
 
 import shutil
 import tempfile
@@ -12,7 +12,7 @@ from stockpred.embedded_postgres.server import EmbeddedPostgres
 
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter: root's server is another user, and pytest's folders are root's alone."""
+    """A folder that every user can enter. The server of root runs as another user, who cannot enter pytest's folders."""
     folder = Path(tempfile.mkdtemp(prefix="stockpred-test-"))
     folder.chmod(0o755)
     yield folder
@@ -21,7 +21,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def folder(open_folder: Path) -> Path:
-    """An empty folder of one test that every user may enter."""
+    """An empty folder for one test that every user can enter."""
     folder = Path(tempfile.mkdtemp(dir=open_folder))
     folder.chmod(0o755)
     return folder
@@ -29,7 +29,7 @@ def folder(open_folder: Path) -> Path:
 
 @pytest.fixture
 def new(folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A server that has never run."""
+    """A server that never ran."""
     server = EmbeddedPostgres.at(folder / "postgres")
     yield server
     server.destroy()
@@ -37,7 +37,7 @@ def new(folder: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="session")
 def shared(open_folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A server that many tests start and stop, since making its data takes the time of ten tests."""
+    """A server shared by many tests, because creating its data takes as long as ten tests."""
     server = EmbeddedPostgres.at(open_folder / "shared")
     server.ensure()
     yield server
@@ -46,13 +46,13 @@ def shared(open_folder: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def running(shared: EmbeddedPostgres) -> EmbeddedPostgres:
-    """A server that runs."""
+    """A running server."""
     shared.ensure()
     return shared
 
 
 @pytest.fixture
 def stopped(shared: EmbeddedPostgres) -> EmbeddedPostgres:
-    """A server that has run before and does not run now."""
+    """A server that ran before and is stopped now."""
     shared.stop()
     return shared

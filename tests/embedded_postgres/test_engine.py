@@ -1,4 +1,4 @@
-"""The Django engine: Postgres in every respect, with a server that is there whenever a connection is needed."""
+"""The Django engine: full Postgres, with a server that starts for each needed connection."""
 
 import pytest
 

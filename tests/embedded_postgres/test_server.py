@@ -1,4 +1,4 @@
-"""The life of a server: started once whoever asks, found again at once, back after any crash, gone when told."""
+"""The life cycle of a server: started once by concurrent callers, found again, restarted after a crash, stopped on request."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def postmaster(server: EmbeddedPostgres) -> int:
 
 @pytest.fixture
 def foreign_process(shared: EmbeddedPostgres) -> Iterator[int]:
-    """The id of a process that is not Postgres, but runs under the account of the server."""
+    """The id of another process that runs under the server's account."""
     user = shared.folders.account.pw_uid if os.geteuid() == 0 else None
     with subprocess.Popen(["/bin/sleep", "60"], user=user) as process:
         yield process.pid
@@ -66,7 +66,7 @@ def test_it_starts_one_server_for_processes_that_ask_at_once(new: EmbeddedPostgr
 
 
 def test_it_outlives_its_starter_and_holds_none_of_its_pipes(stopped: EmbeddedPostgres) -> None:
-    children.run(children.ENSURE, stopped.folders.root)  # which waits for the end of the output, too
+    children.run(children.ENSURE, stopped.folders.root)  # also waits for the end of the output
     assert stopped.is_running()
 
 

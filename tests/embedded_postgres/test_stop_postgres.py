@@ -1,4 +1,4 @@
-"""`manage.py stop_postgres`, and the database of DATABASE_URL, which is never ours to start or stop."""
+"""`manage.py stop_postgres`, which never starts or stops a database given by DATABASE_URL."""
 
 import os
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_destroy_deletes_the_data(new: EmbeddedPostgres) -> None:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The state folder of a service with a DATABASE_URL at which nobody answers."""
+    """The state folder of a service with an unreachable DATABASE_URL."""
     monkeypatch.setenv("ENV_FILE", os.devnull)
     monkeypatch.setenv("DATABASE_URL", "postgres://someone:secret@127.0.0.1:1/elsewhere")
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
@@ -61,7 +61,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_with_database_url_it_leaves_that_database_alone(elsewhere: Path) -> None:
-    assert "that database is left alone" in children.run(LEFT_ALONE)
+    assert "That database is not changed" in children.run(LEFT_ALONE)
 
 
 def test_with_database_url_no_server_is_started_where_that_database_is_away(elsewhere: Path) -> None:

@@ -1,13 +1,13 @@
-"""A stand-in for Yahoo's chart service over real HTTP, for tests of whatever talks to it through yfinance.
+"""A fake of Yahoo's chart service over real HTTP, for tests of code that uses it through yfinance.
 
     with FakeYahoo() as fake:
         fake.bars["PETR4.SA"] = generated_bars("PETR4.SA", first=date(2024, 1, 2), last=date(2024, 6, 28))
         fake.scenarios["PETR4.SA"] = rate_limited
         Yahoo(base_url=fake.url, ...).fetch("PETR4.SA", ...)
 
-A scenario is a function from the stand-in and a request to an answer; to add one, write such a function. Without one, a
-symbol is answered from `bars`, and a symbol that is not there is unknown. server.py is the server, scenarios.py the scenarios,
-prices.py what it is asked for.
+A scenario is a function that takes the fake and a request and returns an answer. Without a scenario, a
+symbol is answered from `bars`; other symbols are unknown. server.py contains the server, scenarios.py the scenarios,
+prices.py the prices.
 """
 
 from tests.fake_yahoo.prices import as_yahoo_adjusts, generated_bars

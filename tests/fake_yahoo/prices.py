@@ -1,4 +1,4 @@
-"""Prices for the stand-in: generated ones, and as-traded ones adjusted backwards at each split and dividend as Yahoo does."""
+"""Prices for the fake Yahoo: generated ones, and as-traded ones with Yahoo's backward adjustment for splits and dividends."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -12,7 +12,7 @@ from forecasting.prices.calendars import exchange_of, sessions
 
 
 def generated_bars(symbol: str, *, first: date, last: date, seed: int = 7) -> pd.DataFrame:
-    """A random walk on the sessions of the symbol's exchange, in the shape of the bars contract; follows from symbol and seed."""
+    """A random walk on the sessions of the symbol's exchange, as a frame of the bars contract. Depends only on symbol and seed."""
     index = sessions(exchange_of(symbol), first=first, last=last)
     rng = np.random.default_rng([seed, crc32(symbol.encode())])
     close = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, len(index))))
@@ -26,7 +26,7 @@ def generated_bars(symbol: str, *, first: date, last: date, seed: int = 7) -> pd
 def as_yahoo_adjusts(
     raw: pd.DataFrame, *, through: date, splits: Mapping[date, float] | None = None, dividends: Mapping[date, float] | None = None
 ) -> pd.DataFrame:
-    """What Yahoo would have answered on the evening of `through`.
+    """Yahoo's answer on the evening of `through`.
 
     `raw`: as traded. `splits`: session -> new shares for an old one. `dividends`: session -> cash per share, as paid. Every split
     up to `through` divides the prices before it and multiplies their volumes; every dividend scales the prices before it by

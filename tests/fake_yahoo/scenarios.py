@@ -1,4 +1,4 @@
-"""Scenarios: how Yahoo answers when all is well, and the many ways in which it does not."""
+"""Scenarios: Yahoo's correct answer, and its many faults."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -40,23 +40,23 @@ def broken(fake: FakeYahoo, request: Request) -> Answer:
 
 
 def html_page(fake: FakeYahoo, request: Request) -> Answer:
-    """A page for people, as captive portals and maintenance windows give."""
+    """An HTML page, as from a captive portal or during maintenance."""
     return Answer(200, b"<!DOCTYPE html><html><body>Welcome</body></html>", "text/html")
 
 
 def html_not_found(fake: FakeYahoo, request: Request) -> Answer:
-    """A 404 that says nothing about the symbol."""
+    """A 404 without information about the symbol."""
     return Answer(404, b"<html><body>Not Found</body></html>", "text/html")
 
 
 def truncated(fake: FakeYahoo, request: Request) -> Answer:
-    """JSON that stops in the middle."""
+    """Truncated JSON."""
     whole = known(fake, request)
     return Answer(200, whole.body[: len(whole.body) // 2])
 
 
 def slow(fake: FakeYahoo, request: Request) -> Answer:
-    """No answer before the stand-in closes."""
+    """No answer until the fake closes."""
     fake.closing.wait()
     return Answer(503, b"", "text/plain")
 
@@ -74,7 +74,7 @@ def only_missing_rows(fake: FakeYahoo, request: Request) -> Answer:
 
 
 def no_rows(fake: FakeYahoo, request: Request) -> Answer:
-    """Yahoo knows the symbol, and no session lies in the range."""
+    """Yahoo knows the symbol, but the range contains no session."""
     return results({"meta": meta(request.symbol, listing_of(request.symbol))} | no_series())
 
 
@@ -92,7 +92,7 @@ def unfinished_bar(day: date) -> Scenario:
 
 
 def failure(status: int, *, code: str, description: str) -> Scenario:
-    """An error in Yahoo's own words."""
+    """An error in Yahoo's format."""
     return lambda fake, request: error(status, code=code, description=description)
 
 
@@ -102,7 +102,7 @@ def replayed(body: bytes, *, status: int = 200) -> Scenario:
 
 
 def giant(fake: FakeYahoo, request: Request) -> Answer:
-    """An answer without end, as fast as it is read."""
+    """An endless answer, sent as fast as it is read."""
 
     def endless() -> Iterator[bytes]:
         while not fake.closing.is_set():
@@ -112,7 +112,7 @@ def giant(fake: FakeYahoo, request: Request) -> Answer:
 
 
 def trickle(fake: FakeYahoo, request: Request) -> Answer:
-    """The right answer, a byte every 50 ms: it would take minutes."""
+    """The correct answer at one byte per 50 ms, which would take minutes."""
 
     def drops() -> Iterator[bytes]:
         for byte in known(fake, request).body:
@@ -151,7 +151,7 @@ def renamed(to: str) -> Scenario:
 
 
 def listed_at(name: str) -> Scenario:
-    """The symbol's bars, of the exchange that Yahoo calls `name`."""
+    """The symbol's bars, with the exchange that Yahoo calls `name`."""
 
     def answer(fake: FakeYahoo, request: Request) -> Answer:
         result = fake.chart(request)
@@ -162,7 +162,7 @@ def listed_at(name: str) -> Scenario:
 
 
 def in_pounds(fake: FakeYahoo, request: Request) -> Answer:
-    """All prices a hundredth of what they are, in what is still called the same unit."""
+    """All prices divided by a hundred, with an unchanged unit."""
     result = fake.chart(request)
     *_, volumes = quote = list(result["indicators"]["quote"][0].values())
     for series in (*quote, result["indicators"]["adjclose"][0]["adjclose"]):
@@ -187,7 +187,7 @@ def without(*days: date) -> Scenario:
 
 
 def only_at_first(trouble: Scenario, times: int = 1) -> Scenario:
-    """The trouble for so many requests, then the symbol's bars."""
+    """The fault for this many requests, then the symbol's bars."""
 
     def answer(fake: FakeYahoo, request: Request) -> Answer:
         return (trouble if len(fake.charts(request.symbol)) <= times else known)(fake, request)

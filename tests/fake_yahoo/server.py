@@ -1,4 +1,4 @@
-"""The server: what arrives, and what goes back as the scenario of the request says."""
+"""The server: records requests, and answers each one by its scenario."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ CRUMB = "/v1/test/getcrumb"
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How an exchange appears in an answer."""
+    """The form of an exchange in an answer."""
 
     currency: str
     timezone: str
@@ -43,7 +43,7 @@ UNLISTED = Listing("USD", "America/New_York", time(9, 30))  # an index, a curren
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that arrived; `symbol` is empty unless it asked for a chart."""
+    """A received request; `symbol` is empty unless it is for a chart."""
 
     path: str
     symbol: str
@@ -52,7 +52,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back; a `stream` follows the body, of a length that nobody announces."""
+    """The answer. A `stream` follows the body, without a Content-Length."""
 
     status: int
     body: bytes
@@ -81,7 +81,7 @@ class FakeYahoo:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the server."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class FakeYahoo:
         return [request for request in self.requests if request.symbol == symbol]
 
     def answer(self, request: Request) -> Answer:
-        """As the scenario of the request's symbol or path says."""
+        """Answers by the scenario of the request's symbol or path."""
         if scenario := self.scenarios.get(request.symbol or request.path):
             return scenario(self, request)
         if not request.symbol:
@@ -107,7 +107,7 @@ class FakeYahoo:
         return results(self.chart(request)) if request.symbol in self.bars else no_such_symbol()
 
     def chart(self, request: Request) -> dict[str, Any]:
-        """The symbol's bars in the range asked for, as an element of Yahoo's `result` that scenarios may change."""
+        """The symbol's bars in the requested range, as an element of Yahoo's `result` that scenarios can change."""
         listing = listing_of(request.symbol)
         bars = self.bars[request.symbol]
         opens = [timestamp(day, listing) for day in bars.index]
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def listing_of(symbol: str) -> Listing:
-    """Of the exchange that the suffix names."""
+    """The exchange of the symbol's suffix."""
     _, dot, suffix = symbol.rpartition(".")
     if symbol.startswith("^") or {"=", "-"} & {*symbol}:
         return UNLISTED
@@ -167,7 +167,7 @@ def timestamp(day: date, listing: Listing) -> int:
 
 
 def meta(symbol: str, listing: Listing) -> dict[str, Any]:
-    """What an answer tells of its symbol."""
+    """The metadata of a symbol in an answer."""
     return {
         "currency": listing.currency,
         "symbol": symbol,
@@ -182,7 +182,7 @@ def meta(symbol: str, listing: Listing) -> dict[str, Any]:
 
 
 def _series(bars: pd.DataFrame) -> dict[str, Any]:
-    """Events are left out: `adj_close` carries their effect."""
+    """Events are omitted, because `adj_close` contains their effect."""
     quote = {column: bars[column].tolist() for column in ("open", "high", "low", "close")}
     quote["volume"] = bars["volume"].astype(int).tolist()
     adjusted = bars.get("adj_close", bars["close"]).tolist()
@@ -191,7 +191,7 @@ def _series(bars: pd.DataFrame) -> dict[str, Any]:
 
 
 def no_series() -> dict[str, Any]:
-    """The rest of an answer in whose range no session lies."""
+    """The fields of an answer for a range without sessions."""
     return {"indicators": {"quote": [{}], "adjclose": [{}]}}
 
 
@@ -201,24 +201,24 @@ def results(result: dict[str, Any]) -> Answer:
 
 
 def no_such_symbol() -> Answer:
-    """Yahoo's own words."""
+    """An error body in Yahoo's format."""
     return error(404, code="Not Found", description="No data found, symbol may be delisted")
 
 
 def error(status: int, *, code: str, description: str) -> Answer:
-    """An error as Yahoo writes it."""
+    """An error answer in Yahoo's format."""
     return Answer(status, json.dumps({"chart": {"result": None, "error": {"code": code, "description": description}}}).encode())
 
 
 def side_route(request: Request) -> Answer:
-    """What yfinance asks for beside prices: a cookie, and a token that goes with it."""
+    """The other requests of yfinance: a cookie and its token."""
     if request.path == COOKIE:
         return Answer(404, b"", "text/html", headers={"Set-Cookie": "A3=stand-in; Path=/; HttpOnly"})
     return Answer(200, b"crumb", "text/plain") if request.path == CRUMB else Answer(404, b"", "text/html")
 
 
 def closed_url() -> str:
-    """An address of this machine at which nothing listens."""
+    """An address of this machine without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     return f"http://127.0.0.1:{port}"

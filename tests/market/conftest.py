@@ -1,4 +1,4 @@
-"""Sources for tests of the market: a folder of CSV files, and a stand-in for Yahoo."""
+"""Price sources for tests: a folder of CSV files, and a fake Yahoo."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.fake_yahoo import FakeYahoo
 
 @pytest.fixture
 def folder(settings: Settings, tmp_path: Path) -> Iterator[Path]:
-    """The folder of the CSV source, which is configured."""
+    """The folder of the configured CSV source."""
     settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path / "prices"
     settings.PRICE_DIR.mkdir()
     market.price_source.cache_clear()
@@ -22,7 +22,7 @@ def folder(settings: Settings, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def yahoo(settings: Settings, tmp_path: Path) -> Iterator[FakeYahoo]:
-    """A stand-in for Yahoo, which is the configured source."""
+    """A fake Yahoo as the configured source."""
     with FakeYahoo() as fake:
         settings.PRICE_SOURCE, settings.YAHOO_URL, settings.STATE_DIR = "yahoo", fake.url, tmp_path
         market.price_source.cache_clear()

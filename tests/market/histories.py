@@ -1,4 +1,4 @@
-"""One symbol's generated history, and what a test does with it."""
+"""A generated history of one symbol, and helpers to sync it."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path

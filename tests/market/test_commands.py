@@ -25,7 +25,7 @@ def _friday_evening(time_machine: TimeMachineFixture) -> None:
 
 
 def said(name: str, *arguments: str) -> str:
-    """What the command prints."""
+    """The output of the command."""
     output = StringIO()
     call_command(name, *arguments, stdout=output, stderr=output)
     return output.getvalue()
@@ -34,10 +34,10 @@ def said(name: str, *arguments: str) -> str:
 def test_it_syncs_symbols_that_nobody_asked_for_yet(yahoo: FakeYahoo) -> None:
     yahoo.bars = {"AAA": HISTORY, "BBB": HISTORY}
     assert said("sync", "aaa", "BBB").splitlines() == [
-        f"AAA: {len(HISTORY)} bars written, the newest of 2024-06-28",
-        f"BBB: {len(HISTORY)} bars written, the newest of 2024-06-28",
+        f"AAA: {len(HISTORY)} bars written, newest bar 2024-06-28",
+        f"BBB: {len(HISTORY)} bars written, newest bar 2024-06-28",
     ]
-    assert said("sync", "AAA") == "AAA: nothing newer, the newest of 2024-06-28\n"
+    assert said("sync", "AAA") == "AAA: no newer bars, newest bar 2024-06-28\n"
 
 
 def test_it_asks_again_about_a_symbol_that_the_source_did_not_know(yahoo: FakeYahoo) -> None:
@@ -77,7 +77,7 @@ def test_upstream_shows_why_and_until_when_the_source_is_left_alone(yahoo: FakeY
     make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now", failures=1)
     Upstream.objects.update(open_until=datetime(2024, 6, 28, 22, 14, tzinfo=UTC), last_success_at=NOW)
     text = said("upstream")
-    assert text.startswith("yahoo: left alone\n  until: 2024-06-28 22:14:00 UTC\n")
+    assert text.startswith("yahoo: paused\n  until: 2024-06-28 22:14:00 UTC\n")
     assert "  reason: Yahoo Finance refuses more requests for now\n  last success: 2024-06-28 22:00:00 UTC\n" in text
     assert text.endswith("  symbols rate limited: 1\n")
     assert yahoo.requests == []
@@ -85,8 +85,8 @@ def test_upstream_shows_why_and_until_when_the_source_is_left_alone(yahoo: FakeY
 
 def test_upstream_shows_a_source_that_answers(yahoo: FakeYahoo) -> None:
     make_upstream(last_success_at=timezone.now())
-    assert said("upstream").startswith("yahoo: asked\n  last success: 2024-06-28 22:00:0")
+    assert said("upstream").startswith("yahoo: available\n  last success: 2024-06-28 22:00:0")
 
 
 def test_files_have_no_upstream(folder: object) -> None:
-    assert said("upstream") == "Prices come from PRICE_SOURCE=csv, which is on this machine and never left alone.\n"
+    assert said("upstream") == "Prices come from PRICE_SOURCE=csv, a local source that is never paused.\n"

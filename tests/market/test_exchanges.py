@@ -1,4 +1,4 @@
-"""The exchange of a symbol: what the source names, what its ticker implies, what its bars show."""
+"""The exchange of a symbol, from the source's answer, its ticker or its bars."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ def synced(ticker: str, *, now: datetime = NOW) -> Symbol:
 
 
 def shifted(bars: pd.DataFrame, *, to: str) -> pd.DataFrame:
-    """The bars on the newest days up to Thursday that have these weekdays, Monday first."""
+    """Bars on the newest days up to Thursday, on the given weekdays (Monday first)."""
     days = pd.bdate_range(end="2024-06-27", periods=len(bars), freq="C", weekmask=to).as_unit("us").rename("date")
     return bars.set_index(days)
 

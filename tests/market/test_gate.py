@@ -1,4 +1,4 @@
-"""The quality gate in front of the tables: what it keeps out, what it keeps in mind, and what people are told."""
+"""The quality gate before storage: refused bars, stored findings, and messages to users."""
 
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
@@ -35,14 +35,14 @@ WAIT = "; bars from there on wait until that is clear"
 
 
 def with_phantom(bars: pd.DataFrame) -> pd.DataFrame:
-    """With the day before's close again on a holiday, without volume."""
+    """The bars plus one on a holiday, with the close of the day before and no volume."""
     close = bars["close"][: pd.Timestamp(HOLIDAY)].iloc[-1]
     phantom = pd.DataFrame(dict.fromkeys(bars.columns, close) | {"volume": 0.0}, index=[pd.Timestamp(HOLIDAY)])
     return pd.concat([bars, phantom]).sort_index().rename_axis("date")
 
 
 def in_pence(bars: pd.DataFrame, since: date) -> pd.DataFrame:
-    """Prices from a session on in a unit a hundredth as large."""
+    """The bars with prices from a session on in a unit a hundredth as large."""
     return rescaled(bars, slice(int((bars.index < pd.Timestamp(since)).sum()), None), 100)
 
 

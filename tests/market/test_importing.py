@@ -1,4 +1,4 @@
-"""`manage.py import_prices`: files in every shape that people have them in; each symbol whole, or not at all."""
+"""`manage.py import_prices`: common file formats; each symbol is imported completely or not at all."""
 
 import io
 from datetime import date, timedelta
@@ -35,7 +35,7 @@ def imported(place: Path, **options: str) -> str:
 
 
 def refused(place: Path, *, stored: set[str] | None = None, **options: str) -> list[str]:
-    """The problems, after making sure that no other symbols than these were stored."""
+    """The reported problems. Also asserts that only these symbols were stored."""
     with pytest.raises(CommandError) as caught:
         imported(place, **options)
     assert {symbol.ticker for symbol in Symbol.objects.with_bars()} == (stored or set())
@@ -95,7 +95,7 @@ def test_a_download_of_yfinance_is_stored_whatever_its_file_is_called(tmp_path: 
 def test_the_same_file_again_changes_nothing(tmp_path: Path) -> None:
     imported(write(tmp_path))
     keys = list(PriceBar.objects.values_list("pk", flat=True))
-    assert imported(tmp_path).endswith(", as they were stored\n")
+    assert imported(tmp_path).endswith(", unchanged\n")
     assert list(PriceBar.objects.values_list("pk", flat=True)) == keys
 
 
@@ -206,13 +206,13 @@ def test_a_symbol_in_two_files_is_refused(tmp_path: Path) -> None:
     for name in ("AAA.csv", "aaa.csv"):
         write(tmp_path, name)
     problems = refused(tmp_path, stored={"AAA"})
-    assert problems == ["aaa.csv: AAA: it is in AAA.csv too, which counts; leave it in one file"]
+    assert problems == ["aaa.csv: AAA: already imported from AAA.csv; keep it in one file only"]
 
 
 def test_a_folder_without_prices_is_refused(tmp_path: Path) -> None:
     assert refused(tmp_path) == ["there are no prices in these files; check their names and --symbol"]
     write(tmp_path)
-    assert refused(tmp_path, symbol="BBB") == ["there are no prices of BBB in these files; check their names and --symbol"]
+    assert refused(tmp_path, symbol="BBB") == ["there are no prices for BBB in these files; check their names and --symbol"]
 
 
 def test_a_place_that_is_not_there_is_refused(tmp_path: Path) -> None:

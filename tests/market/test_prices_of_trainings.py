@@ -1,4 +1,4 @@
-"""Trainings whose newest prices cannot be had: what waits, what is trained on stored bars, what fails."""
+"""Trainings without the newest prices: some wait, some use the stored bars, some fail."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ def attempted(training: Training) -> Training:
 
 @pytest.fixture
 def paused(yahoo: FakeYahoo) -> Upstream:
-    """Yahoo, which is left alone now."""
+    """Yahoo, with requests paused."""
     return make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
 
 
@@ -53,7 +53,7 @@ def test_at_the_terminal_it_is_told_at_once_and_stays_in_the_queue() -> None:
 def test_prices_that_cannot_be_had_do_not_keep_it_from_the_stored_ones(
     folder: Path, settings: Settings, content: bytes | None
 ) -> None:
-    settings.TRAIN_MEMORY_MB = 20  # so that the trainer is seen to start, and ends at once
+    settings.TRAIN_MEMORY_MB = 20  # so that the start of a trainer is visible, and it ends at once
     symbol = make_symbol("AAA")
     long_ago = last_completed_session(symbol.calendar, now=timezone.now() - timedelta(days=9))
     add_bars(symbol, count=30, end=long_ago)

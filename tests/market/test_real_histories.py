@@ -1,4 +1,4 @@
-"""Histories as sources really have them: faults of decades ago, bars that settle, and what is stored of them."""
+"""Histories like those of real sources: decades-old faults, bars that still settle, and the stored result."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -32,7 +32,7 @@ FAULTS: dict[str, tuple[Defect, int]] = {
 
 
 def in_auction(bars: pd.DataFrame, row: int) -> pd.DataFrame:
-    """With a close 1.5 % above the day's high."""
+    """The bars with one close 1.5 % above the day's high."""
     there = np.arange(len(bars)) == row
     return bars.assign(close=bars["close"].where(~there, 1.015 * bars["high"]))
 
@@ -78,7 +78,7 @@ def test_newest_bars_that_settle_overnight_are_stored_at_the_price_of_one_reques
 
 
 def unsettled(bars: pd.DataFrame, day: pd.Timestamp, moved: dict[str, float]) -> pd.DataFrame:
-    """The bars as they are on the evening of their last session: some of its values will move a little."""
+    """The bars on the evening of their last session, when some values will still change slightly."""
     wrong = bars.copy()
     for column, number in moved.items():
         wrong.loc[day, column] = number
@@ -113,7 +113,7 @@ def test_a_correction_of_many_bars_trains_again(yahoo: FakeYahoo) -> None:
 
 
 def trained_until(yahoo: FakeYahoo, bars: pd.DataFrame) -> Symbol:
-    """A symbol with these bars and a version that was trained on them."""
+    """A symbol with these bars and a version trained on them."""
     yahoo.bars["OLD"] = bars
     symbol = make_symbol("OLD")
     market.sync(symbol, now=evening_after(bars.index[-1]))

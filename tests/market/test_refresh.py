@@ -1,4 +1,4 @@
-"""Refreshes for a request: several symbols at once, in no more time than it has."""
+"""Refreshes for a request: several symbols in parallel, within a time budget."""
 
 import time
 from datetime import timedelta

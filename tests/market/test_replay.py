@@ -1,4 +1,4 @@
-"""Real prices through the stand-in, day by day as they came, where they lie beside the checkout; they may not be part of it."""
+"""Replays real prices day by day through the fake Yahoo. The files lie beside the checkout and must not be part of it."""
 
 import json
 import os
@@ -25,7 +25,7 @@ SPLITS: dict[str, dict[date, float]] = {
     "AAPL": {date(2000, 6, 21): 2, date(2005, 2, 28): 2, date(2014, 6, 9): 7, date(2020, 8, 31): 4},
     "IBM": {},
 }
-# Sessions of which one price is wrong in these files, such as a low at a tenth of the open: the gate leaves them out.
+# Sessions with a wrong price in these files, such as a low at a tenth of the open. The gate leaves them out.
 WRONG = {
     "AAPL": [date(2009, 9, 21), date(2010, 8, 31), date(2011, 1, 3)],
     "IBM": [date(2002, 12, 23)],
@@ -40,7 +40,7 @@ LATER = datetime(2025, 7, 1, 12, tzinfo=UTC)  # than every recorded bar
 
 
 def beside_the_checkout(file: Path) -> Path:
-    """The file, or the reason why this test cannot run."""
+    """The file; skips the test with a reason if it is missing."""
     if not file.is_file():
         pytest.skip(f"there is no {file.name} beside the checkout")
     return file
@@ -107,7 +107,7 @@ def test_a_refusal_as_others_have_described_it_is_understood(yahoo: FakeYahoo, n
 
 
 def recorded(yahoo: FakeYahoo, name: str) -> tuple[Symbol, dict[str, Any]]:
-    """The symbol of a recorded answer, synced from it on a later day, and the answer's result."""
+    """The symbol of a recorded answer, synced from it on a later day, and the result in the answer."""
     body = beside_the_checkout(RECORDED / f"{name}.json").read_bytes()
     result = json.loads(body)["chart"]["result"][0]
     symbol = make_symbol(result["meta"]["symbol"])

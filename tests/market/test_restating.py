@@ -1,4 +1,4 @@
-"""Restated histories: replaced whole or not at all, kept track of, models trained again; whatever happens in whatever order."""
+"""Restated histories: replaced completely or not at all, recorded, and followed by retraining. Includes random event sequences."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,13 +28,13 @@ from tests.pipeline.market_data import rescaled
 
 pytestmark = pytest.mark.django_db
 
-SPLIT = as_yahoo_adjusts(rescaled(HISTORY, slice(-2, None), 0.5), through=FRIDAY, splits={THURSDAY: 2})  # worth half since
+SPLIT = as_yahoo_adjusts(rescaled(HISTORY, slice(-2, None), 0.5), through=FRIDAY, splits={THURSDAY: 2})  # half the value since
 DIVIDEND = as_yahoo_adjusts(HISTORY, through=FRIDAY, dividends={THURSDAY: 0.2})
 
 
 @pytest.fixture
 def symbol(yahoo: FakeYahoo) -> Symbol:
-    """With bars up to Wednesday, and a model of its own."""
+    """A symbol with bars up to Wednesday and its own model."""
     yahoo.bars["AAA"] = HISTORY[: pd.Timestamp(WEDNESDAY)]
     symbol = make_symbol("AAA")
     market.sync(symbol, now=WEDNESDAY_EVENING)
@@ -43,12 +43,12 @@ def symbol(yahoo: FakeYahoo) -> Symbol:
 
 
 def restated(yahoo: FakeYahoo, symbol: Symbol, bars: pd.DataFrame) -> None:
-    """The next sync finds these bars."""
+    """Makes the next sync find these bars."""
     yahoo.bars["AAA"] = bars
     market.sync(symbol, now=NOW)
 
 
-# What is kept of it
+# Records of restatements
 
 
 def test_a_split_is_kept_with_its_session_and_ratio(yahoo: FakeYahoo, symbol: Symbol) -> None:
@@ -60,7 +60,7 @@ def test_a_split_is_kept_with_its_session_and_ratio(yahoo: FakeYahoo, symbol: Sy
 
 
 def test_a_history_that_is_fetched_whole_and_is_the_same_is_no_restatement(yahoo: FakeYahoo, symbol: Symbol) -> None:
-    symbol.currency = "XXX"  # the source answers in another one: everything is fetched again
+    symbol.currency = "XXX"  # the source answers in another unit: everything is fetched again
     restated(yahoo, symbol, HISTORY)
     assert_stored(symbol, HISTORY)
     assert symbol.currency == "USD"
@@ -140,13 +140,13 @@ def test_bars_that_are_restated_during_a_training_mark_its_version() -> None:
 FIRST = date(2024, 1, 2)
 DAYS = [day.date() for day in sessions("XNYS", first=FIRST, last=date(2024, 6, 28))]
 WHOLE = generated_bars("AAA", first=FIRST, last=DAYS[-1])
-START = 40  # sessions that are there before the first sync
+START = 40  # sessions before the first sync
 TROUBLES = [fake_yahoo.rate_limited, fake_yahoo.broken, fake_yahoo.truncated, fake_yahoo.no_rows, fake_yahoo.unknown]
 
 
 @dataclass
 class World:
-    """A symbol's prices as traded, and what happened to them, up to session number `today`."""
+    """A symbol's prices as traded, and the events that changed them, up to session number `today`."""
 
     raw: pd.DataFrame
     today: int = START - 1
@@ -155,13 +155,13 @@ class World:
     missing: set[date] = field(default_factory=set)
 
     def as_yahoo_has_it(self) -> pd.DataFrame:
-        """All of it, adjusted, without the sessions that are missing today."""
+        """The whole adjusted history, without the sessions that are missing today."""
         bars = as_yahoo_adjusts(self.raw, through=DAYS[self.today], splits=self.splits, dividends=self.dividends)
         return bars.drop([pd.Timestamp(day) for day in self.missing if pd.Timestamp(day) in bars.index])
 
     @property
     def evening(self) -> datetime:
-        """When its last session has closed."""
+        """A time after the close of its last session."""
         return datetime.combine(DAYS[self.today], time(22), tzinfo=NOW.tzinfo)
 
 
@@ -235,7 +235,7 @@ def test_any_sequence_of_increments_and_restatements_ends_like_one_full_fetch(
             assert trouble
             assert_stored(symbol, before)
             unnoticed += days
-            if unnoticed > 4:  # what is corrected meanwhile must still lie in the overlap
+            if unnoticed > 4:  # later corrections must still lie in the overlap
                 return
         else:
             unnoticed = 0

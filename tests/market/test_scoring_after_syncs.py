@@ -1,4 +1,4 @@
-"""Scores of forecasts whose bars a sync restated, beside what the source sent."""
+"""Scores of forecasts after a sync restated their bars, compared with the source's prices."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""Stored bars, read back as the bars contract, and when they are behind."""
+"""Stored bars as frames of the bars contract, and staleness."""
 
 from datetime import date, datetime, timedelta
 from pathlib import Path

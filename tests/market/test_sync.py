@@ -1,4 +1,4 @@
-"""Bars in the database: synced from real sources (files, HTTP), kept when a source fails, read back as they were."""
+"""Bars in the database: synced from files and HTTP, kept if a source fails, and read back unchanged."""
 
 import threading
 from collections.abc import Callable

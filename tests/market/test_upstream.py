@@ -1,4 +1,4 @@
-"""The one door to the price source: its pace across threads and processes, its retries, its breaker, what it remembers."""
+"""Requests to the price source: rate limit across threads and processes, retries, circuit breaker, unknown symbols."""
 
 import threading
 import time
@@ -36,12 +36,12 @@ FAILS = {"server error": fake_yahoo.broken, "page": fake_yahoo.html_page, "half 
 
 
 def charts(yahoo: FakeYahoo) -> list[str]:
-    """Whose prices were asked for, in order."""
+    """The symbols of the price requests, in order."""
     return [request.symbol for request in yahoo.requests if request.symbol]
 
 
 def fails(ticker: str, error: type[PriceSourceError]) -> str:
-    """The reason for which a sync of the symbol fails."""
+    """The reason of the failed sync of the symbol."""
     with pytest.raises(error) as raised:
         market.sync(Symbol.objects.get(ticker=ticker), now=NOW)
     return raised.value.reason
@@ -63,7 +63,7 @@ def symbols(yahoo: FakeYahoo) -> list[Symbol]:
     return [make_symbol(ticker) for ticker in TICKERS]
 
 
-# Pace
+# Rate limit
 
 
 @pytest.mark.django_db(transaction=True)
@@ -76,7 +76,7 @@ def test_processes_together_keep_the_pace(yahoo: FakeYahoo, settings: Settings, 
         return fake_yahoo.known(fake, request)
 
     yahoo.scenarios |= dict.fromkeys(TICKERS, timed)
-    market.sync(symbols[0], now=NOW)  # cookies are had
+    market.sync(symbols[0], now=NOW)  # cookies exist
     moments.clear()
     at_once([partial(sync_all, symbols[1:3]), partial(sync_all, symbols[3:5])])
     pauses = [later - earlier for earlier, later in zip(sorted(moments), sorted(moments)[1:], strict=False)]
@@ -94,7 +94,7 @@ def test_processes_together_have_so_many_requests_under_way(yahoo: FakeYahoo, se
         with lock:
             under_way += 1
             most = max(most, under_way)
-        fake.closing.wait(0.1)  # as long as an answer takes
+        fake.closing.wait(0.1)  # the duration of an answer
         with lock:
             under_way -= 1
         return fake_yahoo.known(fake, request)

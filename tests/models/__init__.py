@@ -1,1 +1,1 @@
-"""Tests of the tables, a file a noun, as in forecasting/models."""
+"""Tests of the tables, one file per noun as in forecasting/models."""

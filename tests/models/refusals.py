@@ -1,4 +1,4 @@
-"""What the database refuses, by the name of the constraint."""
+"""Asserts that the database refuses a write, by the name of the constraint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 @contextmanager
 def refused_by(constraint: str) -> Iterator[None]:
-    """The database refuses what the block does, by this constraint."""
+    """Asserts that this constraint refuses the writes of the block."""
     with pytest.raises(IntegrityError) as refused, transaction.atomic():
         yield
     diagnosis = getattr(refused.value.__cause__, "diag", None)

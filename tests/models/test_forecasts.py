@@ -1,4 +1,4 @@
-"""The ledger's rows: never changed and never contradicting themselves."""
+"""The ledger's rows: immutable and consistent."""
 
 import math
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""Scores: appended, never changed; of each forecast one counts, and is summed up."""
+"""Scores: appended and never changed. Each forecast has one current score, which track records use."""
 
 import math
 from datetime import date
@@ -20,7 +20,7 @@ MONDAY = date(2025, 6, 2)
 
 @pytest.fixture
 def score() -> Score:
-    """The only one of a forecast."""
+    """The only score of a forecast."""
     return make_forecast(make_version(make_symbol()), MONDAY, actual_close=102.0).scores.get()
 
 

@@ -1,4 +1,4 @@
-"""Symbols and bars: what cannot be one is refused, the rest is read in order."""
+"""Symbols and bars: invalid ones are refused, and valid ones are read in order."""
 
 import math
 from datetime import date

@@ -1,4 +1,4 @@
-"""Trainings: one active for each symbol, none that contradicts itself, read in the order of claims."""
+"""Trainings: consistent rows, one active training per symbol, read in claim order."""
 
 import math
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Model versions: one serves each symbol, numbers and folders are used once."""
+"""Model versions: one active version per symbol, unique numbers and folders."""
 
 from datetime import date, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manage.py backtest`: everything fitted on bars up to a date, then forecasts of every later session, beside the baselines."""
+"""`manage.py backtest`: fits on bars up to a date, forecasts every later session, and compares with the baselines."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,26 +21,24 @@ from forecasting.pipeline.training import Progress
 
 
 class Command(BaseCommand):
-    """Touches neither the database nor the models that serve."""
+    """Uses neither the database nor the active models."""
 
-    help = "Backtests on price files as if live, and writes the forecasts as CSV: symbol, as_of, q05 ... q95 of the next close."
+    help = "Backtests on price files as if live; writes the forecasts as CSV: symbol, as_of, q05 ... q95 of the next close."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Prices, dates, where the fits start, and the file of forecasts."""
+        """Prices, dates, the base model, and the output file."""
         parser.add_argument("--prices", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files")
-        parser.add_argument(
-            "--through", type=day, required=True, metavar="DATE", help="the last session that anything is fitted on"
-        )
+        parser.add_argument("--through", type=day, required=True, metavar="DATE", help="the last session used for fitting")
         parser.add_argument("--from", dest="first", type=day, metavar="DATE", help="the first session to forecast from")
-        parser.add_argument("--to", dest="last", type=day, default=date.max, metavar="DATE", help="the last one")
-        parser.add_argument("--base", metavar="DIR|shipped", help="a base to start from; without it, one is trained on the symbols")
-        parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="without it, all in the folder")
-        parser.add_argument("--no-fine-tune", action="store_true", help="forecast every symbol by the base as it is")
+        parser.add_argument("--to", dest="last", type=day, default=date.max, metavar="DATE", help="the last such session")
+        parser.add_argument("--base", metavar="DIR|shipped", help="the base to start from (default: train one on the symbols)")
+        parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all in the folder")
+        parser.add_argument("--no-fine-tune", action="store_true", help="forecast every symbol with the unchanged base")
         parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the forecasts, as CSV")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Writes the file and prints a table; CommandError says what is wrong."""
+        """Writes the file and prints a table. Raises CommandError with the reason for a failure."""
         console = terminal.console()
         folder = PriceFolder(options["prices"], options["symbols"], console)
         try:
@@ -53,20 +51,20 @@ class Command(BaseCommand):
         except (BaseKnowsTooMuchError, UntrainableError, ArtifactError, ValueError) as error:
             raise CommandError(str(error)) from error
         if forecasts.empty:
-            raise CommandError(f"Nothing could be forecast from sessions between {period.first} and {period.last}; see above.")
+            raise CommandError(f"No session between {period.first} and {period.last} could be forecast from; see above.")
         forecasts.to_csv(options["out"], index=False, date_format="%Y-%m-%d")
         console.print(f"{len(forecasts):,} forecasts written to {options['out']}")
         console.print(_beside_baselines(forecasts, folder))
 
 
 def _base(where: str | None, folder: PriceFolder, period: Period, console: Console) -> BaseModel:
-    """The base in that folder, the shipped one, or one trained on the symbols' bars up to the end of the fit."""
+    """The base in the given folder, the shipped base, or a new one trained on the symbols' bars up to `period.through`."""
     if where is not None:
         place = registry.SHIPPED_BASE if where == "shipped" else Path(where)
         base = artifacts.read_base(place, artifacts.recorded(place))
         require_ignorance(base, period)
         return base
-    from forecasting.background import base_training  # noqa: PLC0415 - loads TensorFlow, which a given base may make unnecessary
+    from forecasting.background import base_training  # noqa: PLC0415 - loads TensorFlow, which a given base may not need
 
     with terminal.TrainingProgress(console) as bars:
 
@@ -91,13 +89,13 @@ def _forecasts(folder: PriceFolder, period: Period, base: BaseModel, console: Co
 
 
 def _beside_baselines(forecasts: pd.DataFrame, folder: PriceFolder) -> Table | str:
-    """The table, or why there is none."""
+    """The table, or the reason for its absence."""
     symbols = set(forecasts["symbol"])
     histories = {symbol: bars for symbol, bars in folder.histories(through=date.max) if symbol in symbols}
     summary = baselines.score_beside_baselines(forecasts, histories, registry.forecast_config())
     if summary.empty:
-        return "None of their sessions has happened yet, so there is nothing to score."
-    table = Table(title=f"{len(symbols)} symbols, out of sample, beside the baselines", title_justify="left")
+        return "No target session is over yet, so there is nothing to score."
+    table = Table(title=f"{len(symbols)} symbols, out of sample, compared with the baselines", title_justify="left")
     for heading in ("", *summary.columns):
         table.add_column(heading, justify="right" if heading else "left")
     for method, figures in baselines.as_lines(summary):

@@ -1,4 +1,4 @@
-"""`manage.py bench`: how fast the service is here, one line a figure; compare runs by their ratios, not their seconds."""
+"""`manage.py bench`: measures the speed of the service, one line per figure. Compare runs by ratios rather than seconds."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ TRAINING_SECONDS = 1800
 
 
 class Command(BaseCommand):
-    """Trainings as the service does them, and requests per second beside an endpoint that does next to nothing."""
+    """Measures trainings through the service, and requests per second compared with a trivial endpoint."""
 
     help = "Measures trainings and requests of a whole service, on simulated prices or on a folder of CSV files."
     requires_system_checks = ()
@@ -33,14 +33,14 @@ class Command(BaseCommand):
         """Symbols and a folder of prices, both optional."""
         parser.add_argument("symbols", nargs="*", default=[f"SAMPLE{n}" for n in range(1, 9)], metavar="SYMBOL")
         parser.add_argument("--prices", type=Path, help="a folder with SYMBOL.csv files; without it, prices are simulated")
-        parser.add_argument("--trainings", type=int, default=24, help="of one trainer, whose memory is watched")
-        parser.add_argument("--scale", type=int, default=1000, metavar="N", help="symbols to import and to do a daily job of")
+        parser.add_argument("--trainings", type=int, default=24, help="number of trainings in the memory test of one trainer")
+        parser.add_argument("--scale", type=int, default=1000, metavar="N", help="symbols of the import and the daily job")
         parser.add_argument(
-            "--reference", type=Path, metavar="SCRIPT", help="another system's training to run beside; needs --prices"
+            "--reference", type=Path, metavar="SCRIPT", help="script of another system's training, for comparison; needs --prices"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prints one line a figure."""
+        """Prints one line per figure."""
         tickers = valid_tickers(options["symbols"])
         try:
             with PrivateService(Path(settings.STATE_DIR) / "bench", prices=options["prices"]) as service:
@@ -59,12 +59,12 @@ class Command(BaseCommand):
 
 
 def say(what: str, value: float, unit: str) -> None:
-    """One figure."""
+    """Prints one figure."""
     Console(highlight=False).print(f"{what}: {value:,.2f} {unit}".rstrip())
 
 
 def measure_trainings(service: PrivateService, tickers: list[str]) -> float:
-    """The first training is cold (process start, TensorFlow, compilation), those after it are warm: the median's seconds."""
+    """Measures one cold training (process start, TensorFlow, compilation) and warm ones; returns the warm median in seconds."""
     started = time.perf_counter()
     service.post("check", symbols=tickers)
     service.until("the trainings", lambda: all_trained(service, tickers), seconds=TRAINING_SECONDS)
@@ -80,7 +80,7 @@ def measure_trainings(service: PrivateService, tickers: list[str]) -> float:
 
 
 def all_trained(service: PrivateService, tickers: list[str]) -> bool:
-    """Whether every symbol has a model; raises ServiceError where one cannot be trained."""
+    """Whether every symbol has a model; raises ServiceError if one cannot be trained."""
     answers = service.post("check", symbols=tickers)
     if stuck := [answer["message"] for answer in answers if not answer["model_exists"] and not answer["training"]]:
         raise service.error(stuck[0])
@@ -88,7 +88,7 @@ def all_trained(service: PrivateService, tickers: list[str]) -> bool:
 
 
 def measure_requests(service: PrivateService, tickers: list[str]) -> None:
-    """Forecasts from the ledger beside an endpoint that only asks for the database."""
+    """Measures forecasts from the ledger, compared with an endpoint that only checks the database."""
     body = json.dumps({"symbols": tickers})
     service.post("predict", symbols=tickers)
     floor = requests_per_second(service, "GET", "/health", None)
@@ -99,7 +99,7 @@ def measure_requests(service: PrivateService, tickers: list[str]) -> None:
 
 
 def requests_per_second(service: PrivateService, method: str, path: str, body: str | None) -> float:
-    """Answered requests of CLIENTS threads with a connection each; raises ServiceError for any answer but 200."""
+    """Requests per second of CLIENTS threads with one connection each; raises ServiceError for any status but 200."""
     counts = [0] * CLIENTS
     wrong: list[str] = []
     ends = time.perf_counter() + LOAD_SECONDS

@@ -10,7 +10,7 @@ from django_q.cluster import Cluster
 from forecasting.runtime import heartbeat
 from forecasting.runtime.processes import stop_requested
 
-GRACE_SECONDS = 15  # for running tasks, after the worker has died without a word
+GRACE_SECONDS = 15  # for running tasks, after the worker has died unexpectedly
 
 
 class Command(BaseCommand):
@@ -27,9 +27,9 @@ class Command(BaseCommand):
             pass
         if not stop_requested():
             raise CommandError(f"The sentinel of cluster {os.environ.get('Q_CLUSTER_NAME')} ended.")
-        # From here on SIGTERM waits: its handler would wait for the lock of the event for ever if it came while we set it.
+        # Block SIGTERM from here on: while we set the event, its handler would deadlock on the event's lock.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        if stop := cluster.stop_event:  # None once the handler is through
+        if stop := cluster.stop_event:  # None after the handler has run
             stop.set()
         cluster.sentinel.join(GRACE_SECONDS)
         if cluster.sentinel.is_alive():

@@ -1,4 +1,4 @@
-"""`manage.py daily`: the daily job at the terminal, or what it would do."""
+"""`manage.py daily`: runs the daily job at the terminal, or shows what it would do."""
 
 from datetime import date
 from typing import Any
@@ -11,20 +11,20 @@ from forecasting.management.price_folder import day
 
 
 class Command(BaseCommand):
-    """Does what the schedule does, as often as one asks: a date that is done stays done."""
+    """Runs the same job as the schedule. A date that is done is not repeated."""
 
-    help = "Newest prices, scores, forecasts and retrainings, once a date; interrupted runs go on from where they stopped."
+    help = "Updates prices, scores, forecasts and retrainings, once per date; an interrupted run resumes."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The date whose run it is, and whether only to tell."""
-        parser.add_argument("--date", type=day, metavar="DATE", help="whose run it is; today by default")
-        parser.add_argument("--dry-run", action="store_true", help="show what it would do, and change nothing")
+        """The date of the run, and whether it is a dry run."""
+        parser.add_argument("--date", type=day, metavar="DATE", help="date of the run (default: today)")
+        parser.add_argument("--dry-run", action="store_true", help="show what it would do, without changes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prints what became of it, or the plan; CommandError where the date has not come."""
+        """Prints the result or the plan. Raises CommandError if the date is in the future."""
         wanted: date = options["date"] or timezone.localdate()
         if wanted > timezone.localdate():
-            raise CommandError(f"--date {wanted} has not come yet.")
+            raise CommandError(f"--date {wanted} is in the future.")
         if options["dry_run"]:
             self.stdout.write("\n".join(daily.describe(wanted)))
             return

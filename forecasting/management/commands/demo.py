@@ -1,4 +1,4 @@
-"""`manage.py demo`: starts the whole service in a folder of its own and drives it over HTTP as a client would."""
+"""`manage.py demo`: starts the whole service in a separate folder and uses it over HTTP like a client."""
 
 import time
 from pathlib import Path
@@ -16,9 +16,9 @@ TRAINING_SECONDS = 900
 
 
 class Command(BaseCommand):
-    """Check, wait, metrics, predict, retrain, wait: the life of a model, over the real HTTP API."""
+    """Check, wait, metrics, predict, retrain, wait: a model's life cycle over the real HTTP API."""
 
-    help = "Trains and forecasts two symbols over the real HTTP API and prints what happens."
+    help = "Trains and forecasts two symbols over the real HTTP API, and prints each step."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--prices", type=Path, help="a folder with SYMBOL.csv files; without it, prices are simulated")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Returns after a complete run; CommandError says which step failed and where the log is."""
+        """Returns after a complete run. Raises CommandError with the failed step and the log's path."""
         tickers, prices = valid_tickers(options["symbols"]), options["prices"]
         if prices and not prices.is_dir():
             raise CommandError(f"--prices {prices} is not a folder.")
@@ -38,19 +38,19 @@ class Command(BaseCommand):
                 story.step("Stopping")
         except ServiceError as error:
             raise CommandError(f"The demo failed. {error}") from error
-        story.step("Done: everything worked, and nothing is left running.")
+        story.step("Done: everything worked, and all processes have ended.")
 
 
 class Story:
-    """What the demo does and prints, step by step."""
+    """The steps of the demo and their output."""
 
     def __init__(self, tickers: list[str], console: Console) -> None:
         self._tickers, self._console = tickers, console
         self._started = time.monotonic()
 
     def tell(self, service: PrivateService) -> None:
-        """The whole of it; raises ServiceError."""
-        source = "SIMULATED prices (nobody's real market)" if service.simulated else "real prices from CSV files"
+        """Runs all steps; raises ServiceError."""
+        source = "SIMULATED prices (no real market)" if service.simulated else "real prices from CSV files"
         self._console.print(f"stockpred demo: {', '.join(self._tickers)} on {source}")
         self.step("Starting database, web server and worker")
         service.until_up()
@@ -58,7 +58,7 @@ class Story:
         self.step("POST /models/check: is there a model?")
         for answer in service.post("check", symbols=self._tickers):
             self._console.print(f"  {answer['symbol']}: {answer['message']}")
-        self.step("POST /models/predict: until there is, the base model of all symbols forecasts")
+        self.step("POST /models/predict: until then, the base model forecasts")
         self._predict(service, enough=("success", "training"))
         self.step("Waiting for the trainings")
         self._await_trainings(service)
@@ -75,7 +75,7 @@ class Story:
         self._console.print(f"  {ticker} is now served by version {answer['version']}")
 
     def step(self, title: str) -> None:
-        """A heading with the time since the start."""
+        """Prints a heading with the time since the start."""
         self._console.print(f"\n[bold]{time.monotonic() - self._started:5.1f} s  {title}[/bold]")
 
     def _predict(self, service: PrivateService, *, enough: tuple[str, ...] = ("success",)) -> None:
@@ -85,7 +85,7 @@ class Story:
             raise service.error(f"There is no forecast for {', '.join(failed)}.")
 
     def _await_trainings(self, service: PrivateService) -> None:
-        """Until every symbol has a model and no training is under way, with visible progress."""
+        """Shows progress until every symbol has a model and no training is active."""
         with terminal.TrainingProgress(self._console) as bars:
 
             def all_trained() -> bool:

@@ -1,4 +1,4 @@
-"""`manage.py export_forecasts`: the ledger as CSV."""
+"""`manage.py export_forecasts`: exports the ledger as CSV."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -29,20 +29,20 @@ BATCH_ROWS = 2000
 
 
 class Command(BaseCommand):
-    """Unrounded, oldest target session first; every column of a forecast and of its latest score. What is not known is empty."""
+    """All columns of each forecast and its latest score, unrounded, oldest target session first. Unknown values are empty."""
 
-    help = "Writes the forecasts that were served, and what became of them, as CSV."
+    help = "Writes the served forecasts and their scores as CSV."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The filters of `GET /models/forecasts`, and the file."""
-        parser.add_argument("--symbol", help="of one symbol")
-        parser.add_argument("--target-date-after", metavar="DATE", help="of sessions from this day on")
-        parser.add_argument("--target-date-before", metavar="DATE", help="of sessions up to this day")
-        parser.add_argument("--scored", choices=("true", "false"), help="whose target session has happened, or has not")
-        parser.add_argument("--output", type=Path, metavar="FILE", help="instead of standard output")
+        parser.add_argument("--symbol", help="only this symbol")
+        parser.add_argument("--target-date-after", metavar="DATE", help="only target sessions on or after this day")
+        parser.add_argument("--target-date-before", metavar="DATE", help="only target sessions on or before this day")
+        parser.add_argument("--scored", choices=("true", "false"), help="only forecasts with a score, or only those without")
+        parser.add_argument("--output", type=Path, metavar="FILE", help="output file (default: standard output)")
 
     def handle(self, *, output: Path | None, **options: Any) -> None:
-        """Writes the file; CommandError names a filter that cannot have its value."""
+        """Writes the file. Raises CommandError with the name of an invalid filter."""
         forecasts = _chosen({name: options[name] for name in FILTERS if options[name]})
         with _opened(output, self.stdout) as file:  # type: ignore[arg-type]  # Django's wrapper writes like a file
             count = _write(file, forecasts, _levels(forecasts))
@@ -71,13 +71,13 @@ def _opened(output: Path | None, otherwise: IO[str]) -> Iterator[IO[str]]:
 
 
 def _levels(forecasts: "QuerySet[Forecast]") -> list[str]:
-    """The quantile levels that any of them has, ascending."""
+    """All quantile levels in the forecasts, ascending."""
     keys = forecasts.order_by().annotate(level=Func(F("quantiles"), function="jsonb_object_keys", output_field=TextField()))
     return sorted(set(keys.values_list("level", flat=True).distinct()), key=float)
 
 
 def _write(file: IO[str], forecasts: "QuerySet[Forecast]", levels: Sequence[str]) -> int:
-    """Returns the number of rows. Only some of them are in memory at a time."""
+    """Writes the rows in batches, to save memory; returns their number."""
     lines = csv.writer(file, lineterminator="\n")
     lines.writerow([*COLUMNS, *(f"quantile_{level}" for level in levels)])
     count = 0
@@ -90,7 +90,7 @@ def _write(file: IO[str], forecasts: "QuerySet[Forecast]", levels: Sequence[str]
 
 
 def _text(value: Any) -> Any:
-    """Moments as ISO 8601, truth in lower case as in JSON; None becomes empty."""
+    """Formats times as ISO 8601 and booleans in lower case as in JSON; None becomes empty."""
     if isinstance(value, bool):
         return str(value).lower()
     return value.isoformat() if hasattr(value, "isoformat") else value

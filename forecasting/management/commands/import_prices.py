@@ -1,4 +1,4 @@
-"""`manage.py import_prices DIR|FILE`: daily prices from CSV files of one's own."""
+"""`manage.py import_prices DIR|FILE`: imports daily prices from local CSV files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,21 @@ from forecasting.market.importing import Imported, PriceFile, import_prices
 
 
 class Command(BaseCommand):
-    """Symbol by symbol: what is wrong with one keeps no other one out."""
+    """Imports symbol by symbol; a problem with one does not affect the others."""
 
     help = (
         "Stores daily prices from a CSV file, or from every SYMBOL.csv of a folder: date,open,high,low,close,adj_close,volume, "
-        "or what yfinance, Yahoo, Nasdaq, investing.com and others write. The file's history takes the place of the stored one. "
-        "A symbol whose prices are refused is reported at the end, the others are stored; the exit status is then 1."
+        "or the formats of yfinance, Yahoo, Nasdaq, investing.com and others. The file's history replaces the stored one. "
+        "Symbols with refused prices are reported at the end, and the exit status is then 1; the others are stored."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The place, and the symbol."""
+        """The file or folder, and the symbol."""
         parser.add_argument("place", type=Path, metavar="DIR|FILE")
-        parser.add_argument("--symbol", help="import this symbol alone; also whose prices a file is that does not say so")
+        parser.add_argument("--symbol", help="import only this symbol; also names the symbol of a file that has none")
 
     def handle(self, *, place: Path, symbol: str | None, **options: Any) -> None:
-        """Prints a line for each symbol that was stored; CommandError says what is wrong with the others."""
+        """Prints a line per stored symbol. Raises CommandError with the problems of the others."""
         only = symbol.strip().upper() if symbol else None
         problems: list[str] = []
         stored = 0
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             else:
                 problems += outcome.problems
         if not stored and not problems:
-            problems = [f"there are no prices{f' of {only}' if only else ''} in these files; check their names and --symbol"]
+            problems = [f"there are no prices{f' for {only}' if only else ''} in these files; check their names and --symbol"]
         if problems:
             raise CommandError("\n".join(["Not stored:" if stored else "Nothing was stored:", *problems]))
 
@@ -43,13 +43,13 @@ class Command(BaseCommand):
 def _told(imported: Imported) -> str:
     stored = imported.stored
     days = f"{stored.bars.index[0].date()} to {stored.bars.index[-1].date()}"
-    news = f"{stored.written} written" if stored.written else "as they were stored"
+    news = f"{stored.written} written" if stored.written else "unchanged"
     out = f"; {imported.left_out:,} left out, see the symbol's findings" if imported.left_out else ""
     return f"{imported.ticker}: {len(stored.bars)} bars, {days}, {news}{out}{f'; {stored.held}' if stored.held else ''}"
 
 
 def _files(place: Path, only: str | None) -> list[PriceFile]:
-    """The file, or the folder's CSV files, by name."""
+    """The file, or the folder's CSV files sorted by name."""
     if place.is_dir():
         return [PriceFile(path, path.stem.upper()) for path in sorted(place.glob("*.csv"))]
     if not place.exists():

@@ -1,4 +1,4 @@
-"""`manage.py predict SYMBOL...`: forecasts at the terminal."""
+"""`manage.py predict SYMBOL...`: shows forecasts at the terminal."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from forecasting.training.positions import positions_of
 
 
 def valid_tickers(words: list[str]) -> list[str]:
-    """The symbols as the API would take them; CommandError says what is wrong."""
+    """The symbols, validated like in the API; raises CommandError with the problem."""
     request = SymbolsRequest(data={"symbols": words})
     try:
         request.is_valid(raise_exception=True)
@@ -32,7 +32,7 @@ def _first(detail: Any) -> str:
 class Command(BaseCommand):
     """The same forecasts as `POST /models/predict`."""
 
-    help = "Forecasts the next session's close; a symbol without a model is put into the training queue."
+    help = "Forecasts the next session's close. Symbols without a model are queued for training."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Symbols."""

@@ -1,4 +1,4 @@
-"""`manage.py run`: the whole service in one terminal."""
+"""`manage.py run`: runs the whole service in one terminal."""
 
 import secrets
 import socket
@@ -26,7 +26,7 @@ class Command(BaseCommand):
     help = "Runs database, web server and worker until Ctrl-C."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Returns after a clean stop; CommandError when a part ends by itself."""
+        """Returns after a clean stop. Raises CommandError if a part ends by itself."""
         self._refuse_taken_port()
         stop = StopSignal()
         self._say("Preparing the database ...")
@@ -63,18 +63,18 @@ class Command(BaseCommand):
         self._say(f"  Admin     {url}/admin/   {self._login()}")
         self._say(f"  Prices    {'SIMULATED' if settings.PRICE_SOURCE == 'sample' else settings.PRICE_SOURCE}")
         self._say(f"  Log       {self._log()}")
-        self._say("Ctrl-C stops all of it.")
+        self._say("Ctrl-C stops the service.")
 
     def _login(self) -> str:
-        """How to log in. At a terminal the first administrator is made at once; a password never goes into a log file."""
+        """How to log in. At a terminal, creates the first administrator. A password is never written to a log file."""
         users = get_user_model().objects
         if users.filter(is_staff=True).exists():
             return ""
         if not sys.stdout.isatty():
-            return "(make a login: python manage.py createsuperuser)"
+            return "(create a login: python manage.py createsuperuser)"
         password = secrets.token_urlsafe(12)
         users.create_superuser("admin", password=password)
-        return f"first login: admin / {password} (shown only now; change it there)"
+        return f"first login: admin / {password} (shown only once; change it there)"
 
     def _answers(self) -> bool:
         try:

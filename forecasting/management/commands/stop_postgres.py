@@ -1,4 +1,4 @@
-"""`manage.py stop_postgres`: stop the embedded Postgres, and with `--destroy` delete its data."""
+"""`manage.py stop_postgres`: stops the embedded Postgres; `--destroy` also deletes its data."""
 
 from argparse import ArgumentParser
 
@@ -9,20 +9,20 @@ from stockpred.embedded_postgres.server import EmbeddedPostgres, EmbeddedPostgre
 
 
 class Command(BaseCommand):
-    """Leaves a database of DATABASE_URL alone."""
+    """Never changes a database given by DATABASE_URL."""
 
     help = "Stops the embedded Postgres. The next command that needs the database starts it again."
-    requires_system_checks = ()  # it must work whatever else is wrong
+    requires_system_checks = ()  # it must work even if the checks fail
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add `--destroy`."""
+        """The flag `--destroy`."""
         parser.add_argument("--destroy", action="store_true", help="also delete the database with all its data")
 
     def handle(self, *, destroy: bool, **options: object) -> None:
-        """Stop, perhaps delete, and say so. Raises CommandError if the server cannot be stopped."""
+        """Stops the server, deletes its data with `--destroy`, and prints the result. Raises CommandError if that fails."""
         server: EmbeddedPostgres | None = settings.EMBEDDED_POSTGRES
         if server is None:
-            self.stdout.write("DATABASE_URL is set: there is no embedded Postgres, and that database is left alone.")
+            self.stdout.write("DATABASE_URL is set, so there is no embedded Postgres. That database is not changed.")
             return
         try:
             stopped = server.destroy() if destroy else server.stop()

@@ -1,4 +1,4 @@
-"""`manage.py sync SYMBOL...`: newest bars at the terminal."""
+"""`manage.py sync SYMBOL...`: fetches the newest bars at the terminal."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from forecasting.prices.sources import PausedError, PriceSourceError, RateLimite
 
 
 class Command(BaseCommand):
-    """One symbol after the other, at the pace that the service keeps."""
+    """Syncs one symbol after the other, within the service's rate limit."""
 
-    help = "Brings the bars of these symbols up to their last completed session, also of symbols that the source did not know."
+    help = "Brings the bars of these symbols up to their last completed session. Also retries unknown symbols."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Symbols."""
         parser.add_argument("symbols", nargs="+", metavar="SYMBOL")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prints a line a symbol; CommandError names those that failed."""
+        """Prints a line per symbol. Raises CommandError with the symbols that failed."""
         symbols = Symbol.objects.all().ensure(valid_tickers(options["symbols"]))
         failed: list[str] = []
         for symbol in symbols:
@@ -39,5 +39,5 @@ class Command(BaseCommand):
     def _sync(self, symbol: Symbol) -> None:
         rows = market.sync(symbol, now=timezone.now(), ask_again=True)
         bars = market.recent_bars([symbol], count=1)[symbol.pk]
-        newest = f", the newest of {bars.index[-1].date()}" if len(bars) else ""
-        self.stdout.write(f"{symbol.ticker}: {f'{rows} bars written' if rows else 'nothing newer'}{newest}")
+        newest = f", newest bar {bars.index[-1].date()}" if len(bars) else ""
+        self.stdout.write(f"{symbol.ticker}: {f'{rows} bars written' if rows else 'no newer bars'}{newest}")

@@ -1,4 +1,4 @@
-"""`manage.py train SYMBOL...`: trainings at the terminal."""
+"""`manage.py train SYMBOL...`: trains symbols at the terminal."""
 
 import time
 from datetime import timedelta
@@ -19,20 +19,20 @@ from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
 
 POLL_SECONDS = 0.5
-PATIENCE = timedelta(minutes=1)  # with a training that waits for prices; a worker takes it up when they may be asked for
+PATIENCE = timedelta(minutes=1)  # maximum wait for a training without prices; a worker resumes it later
 
 
 class Command(BaseCommand):
-    """Trains here, without a worker; what a running worker has taken already is only watched."""
+    """Trains without a worker. Trainings that a worker has already claimed are only watched."""
 
-    help = "Trains the models of these symbols now and shows their errors beside the naive forecast's."
+    help = "Trains the models of these symbols now, and compares their errors with the naive forecast."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Symbols."""
         parser.add_argument("symbols", nargs="+", metavar="SYMBOL")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prints the metrics; CommandError when a training did not succeed."""
+        """Prints the metrics. Raises CommandError if a training did not succeed."""
         console = terminal.console()
         tickers = valid_tickers(options["symbols"])
         keys = [training_requests.request_one(ticker).pk for ticker in tickers]
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             with terminal.TrainingProgress(console) as bars:
                 self._work(keys, bars)
         except KeyboardInterrupt:
-            raise CommandError("Interrupted; what was not trained waits in the queue for a worker, or for the next call.") from None
+            raise CommandError("Interrupted. Unfinished trainings stay in the queue for a worker or the next call.") from None
         cards = ledger.scorecards(tickers)
         answers = [metrics_json(ticker, cards.get(ticker)) for ticker in tickers]
         console.print(terminal.metrics_table(answers, simulated=settings.PRICE_SOURCE == "sample"))
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             raise CommandError("Not trained:\n" + "\n".join(reasons))
 
     def _work(self, keys: list[int], bars: terminal.TrainingProgress) -> None:
-        """Takes the trainings one by one until all have ended, or those that have not wait for longer than PATIENCE."""
+        """Runs the trainings one by one, until each has ended or must wait longer than PATIENCE."""
 
         def show(training: Training, stage: str, fraction: float) -> None:
             bars.update(training.subject, stage=stage, fraction=fraction)
@@ -59,13 +59,13 @@ class Command(BaseCommand):
             while any(training.is_active and not _waits_long(training) for training in mine.all()):
                 if training := trainer_parent.claim(among=keys):
                     trainer_parent.train(training, trainer)
-                else:  # another process works on it, or has died over it
+                else:  # another process runs it, or died while running it
                     training_queue.rescue()
                     time.sleep(POLL_SECONDS)
                 self._show(list(mine.all()), bars)
 
     def _show(self, trainings: list[Training], bars: terminal.TrainingProgress) -> None:
-        """How far each is, those of other processes too."""
+        """Shows the progress of all trainings, including those of other processes."""
         positions = positions_of(trainings)
         for training in trainings:
             text = terminal.where_it_stands(training_json(training, positions)) if training.is_active else training.state

@@ -1,4 +1,4 @@
-"""`manage.py train_base`: the base model, from a folder of price files or from the bars in the database."""
+"""`manage.py train_base`: trains the base model on a folder of price files or on the bars in the database."""
 
 from dataclasses import replace
 from datetime import date
@@ -18,19 +18,19 @@ from forecasting.pipeline.training import Progress
 
 
 class Command(BaseCommand):
-    """Trains here and now; the result serves at once, or is written to a folder and changes nothing."""
+    """Trains in this process. The result is activated at once, or only written to a folder."""
 
-    help = "Trains the base model, from which symbols without a model of their own are forecast and all trainings start."
+    help = "Trains the base model, which serves symbols without a model of their own and is the start of all trainings."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Prices, symbols, the last session to know, and where the result goes."""
-        parser.add_argument("--prices", type=Path, metavar="DIR", help="SYMBOL.csv files; without it, the bars in the database")
-        parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="without it, all")
-        parser.add_argument("--through", type=day, default=date.max, metavar="DATE", help="the last session that it may know")
-        parser.add_argument("--out", type=Path, metavar="DIR", help="write its files there instead of letting it serve")
+        """Prices, symbols, the last session to use, and the output folder."""
+        parser.add_argument("--prices", type=Path, metavar="DIR", help="SYMBOL.csv files (default: the bars in the database)")
+        parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all")
+        parser.add_argument("--through", type=day, default=date.max, metavar="DATE", help="the last session to use")
+        parser.add_argument("--out", type=Path, metavar="DIR", help="write its files there instead of activating it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prints a report; CommandError says why there is no base."""
+        """Prints a report. Raises CommandError with the reason for a failure."""
         from forecasting.background import base_training  # noqa: PLC0415 - loads TensorFlow, which only a training needs
 
         console = terminal.console()
@@ -53,7 +53,7 @@ class Command(BaseCommand):
     def _keep(self, console: Console, base: BaseModel, out: Path | None) -> None:
         if out is None:
             version = registry.register_base(base, decision="Trained at the terminal.")
-            console.print(f"{version} serves from now on.")
+            console.print(f"{version} is now active.")
             return
         out.mkdir(parents=True, exist_ok=True)
         artifacts.write(out, base)
@@ -66,9 +66,9 @@ class Command(BaseCommand):
             f"trained in {base.duration_s:.0f} s."
         )
         console.print(
-            f"Measured on {metrics['test_size']:,} forecasts after {seen.calibrated_through}, by a fit that knew bars up to "
+            f"Measured on {metrics['test_size']:,} forecasts after {seen.calibrated_through}, by a fit on bars up to "
             f"{seen.fitted_through}: pinball ratio {metrics['pinball_ratio']:.4f} (worst {metrics['worst_pinball_ratio']:.4f}), "
-            f"error over the naive forecast's {metrics['mase']:.4f}, 80 % interval held {metrics['coverage_80']:.1%} "
+            f"error relative to the naive forecast {metrics['mase']:.4f}, 80 % interval coverage {metrics['coverage_80']:.1%} "
             f"({metrics['least_coverage_80']:.1%} to {metrics['most_coverage_80']:.1%} by symbol)."
         )
         console.print(f"Weight of the median: {told_median(**base.calibration.median_facts)}.")
@@ -83,7 +83,7 @@ def _histories(console: Console, *, prices: Path | None, symbols: list[str] | No
 
 
 def _command(*, symbols: list[str] | None, through: date, **options: Any) -> str:
-    """What makes the same base again from the same prices; the paths are each machine's own."""
+    """The command that reproduces this base from the same prices; paths are placeholders."""
     words = ["python manage.py train_base"]
     words += ["--prices DIR"] if options["prices"] else []
     words += ["--symbols", *sorted(symbols)] if symbols else []

@@ -11,30 +11,30 @@ from django.core.management.base import BaseCommand
 from forecasting.background.trainer_child import serve
 from forecasting.runtime.processes import die_with_parent
 
-NICENESS = 10  # trainings give way to the web server
+NICENESS = 10  # lower CPU priority than the web server
 
 logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    """Reads requests from its standard input and answers on its standard output; not for people."""
+    """Reads requests from standard input and answers on standard output; started by the training cluster."""
 
-    help = "Trains what the training cluster hands it."
+    help = "Runs the trainings that the training cluster sends."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Returns when the parent closes its end."""
+        """Returns when the parent closes the pipe."""
         parent = os.getppid()
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
-            return  # it died before it could take us along
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+            return  # the parent died before the death signal was set
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
         os.nice(NICENESS)
-        # What libraries print must not mix with the answers.
+        # Keep the output of libraries out of the answers.
         answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         try:
             serve(sys.stdin, answers)
         except Exception:
-            logger.exception("the trainer ends")
+            logger.exception("the trainer failed")
             raise

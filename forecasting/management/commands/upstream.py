@@ -1,4 +1,4 @@
-"""`manage.py upstream`: whether the price source is asked, and if not, why and until when."""
+"""`manage.py upstream`: shows whether requests to the price source are paused, why, and until when."""
 
 from datetime import datetime
 from typing import Any
@@ -14,17 +14,15 @@ from forecasting.models.upstream import BreakerState
 
 
 class Command(BaseCommand):
-    """Asks nothing of the source itself."""
+    """Sends no request to the source."""
 
-    help = "Shows the state of the price source: whether it is asked, its last success, what it refused and until when."
+    help = "Shows the state of the price source: available or paused, last success, last error, and end of the pause."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prints it."""
+        """Prints the state."""
         upstream = Upstream.objects.filter(source=settings.PRICE_SOURCE).first()
         if settings.PRICE_SOURCE != "yahoo":
-            self.stdout.write(
-                f"Prices come from PRICE_SOURCE={settings.PRICE_SOURCE}, which is on this machine and never left alone."
-            )
+            self.stdout.write(f"Prices come from PRICE_SOURCE={settings.PRICE_SOURCE}, a local source that is never paused.")
         elif upstream is None:
             self.stdout.write("yahoo: never asked yet")
         else:
@@ -40,7 +38,7 @@ class Command(BaseCommand):
             "reason": upstream.reason,
             "last success": _moment(upstream.last_success_at) or "never",
             "failures in a row": str(upstream.failures),
-            "pace": f"{settings.UPSTREAM_REQUESTS_PER_MINUTE} requests a minute, {settings.UPSTREAM_IN_FLIGHT} at the same time",
+            "limit": f"{settings.UPSTREAM_REQUESTS_PER_MINUTE} requests a minute, {settings.UPSTREAM_IN_FLIGHT} at the same time",
         }
         for name, value in lines.items():
             if value:

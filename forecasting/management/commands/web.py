@@ -1,4 +1,4 @@
-"""`manage.py web`: the web server of the service."""
+"""`manage.py web`: runs the web server."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from forecasting.runtime.processes import die_with_parent, stop_pipe
 
 
 class Command(BaseCommand):
-    """Gunicorn with the settings that were measured to be fast here."""
+    """Runs gunicorn with settings that were fast in measurements."""
 
     help = "Serves the API and the admin until SIGTERM or Ctrl-C."
 
