@@ -31,7 +31,7 @@ HOLIDAY = date(2024, 6, 19)  # Juneteenth
 MARCH = date(2024, 2, 29)
 THURSDAY_EVENING = datetime(2024, 6, 27, 22, tzinfo=UTC)
 PENCE = "close is {:g} on {} after {:g} on {}, about a hundred times on usual volume: two units are mixed"
-WAIT = "; bars from there on wait until that is clear"
+WAIT = "; bars from that date on wait until it is clear"
 
 
 def with_phantom(bars: pd.DataFrame) -> pd.DataFrame:
@@ -220,7 +220,7 @@ def test_stored_bars_go_through_the_gate_before_a_training() -> None:
     outcome, reason = trainer_child.work(training.pk, fence=training.fence, progress=lambda now: None)
     assert outcome == Outcome.FAILED
     assert reason.startswith("close is ")
-    assert "two units are mixed; only 300 good bars follow and a training needs 496; it works again when" in reason
+    assert "two units are mixed; only 300 good bars follow and a training needs 496; this ends when" in reason
     assert Finding.objects.of(symbol).refused().get().rule == Rule.UNIT
 
 

@@ -7,6 +7,7 @@ import pytest
 from forecasting.prices.bars import PRICES, BadBarsError
 from forecasting.prices.calendars import sessions
 from forecasting.prices.findings import Rule, Verdict
+from forecasting.prices.price_digits import written
 from forecasting.prices.quality import ENOUGH
 from tests.pipeline.market_data import replaced, rescaled, session_bars
 from tests.prices.gate import checked, dated, found, left_out, only, refusal
@@ -86,8 +87,8 @@ def test_a_spike_is_told_with_the_prices_before_it_and_its_length(bars: pd.DataF
     spike = rescaled(bars, count(2), 2.0)
     (day, close), (last_day, last) = ((spike.index[row].date(), spike["close"].iloc[row]) for row in (ROW, ROW - 1))
     assert only(spike).text == (
-        f"close is {close:g} on {day} after {last:g} on {last_day} and back after {day} to {spike.index[ROW + 1].date()} (2 bars), "
-        "without more volume: left out"
+        f"close is {written(close)} on {day} after {written(last)} on {last_day} and back after "
+        f"{day} to {spike.index[ROW + 1].date()} (2 bars), without more volume: left out"
     )
 
 
@@ -110,7 +111,7 @@ def test_after_a_split_that_divides_volume_too_the_history_begins_anew(bars: pd.
 def test_a_step_without_volume_is_only_noted(bars: pd.DataFrame) -> None:
     noted = [each for each in checked(before(bars.assign(volume=0.0), 2)).findings if each.rule == Rule.STEP]
     assert [(each.verdict, each.date) for each in noted] == [(Verdict.NOTED, bars.index[ROW].date())]
-    assert noted[0].text.endswith("overnight; without volume nothing tells whether that is true")
+    assert noted[0].text.endswith("overnight; without volume this cannot be verified")
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1 / 30, 30.0, 1e4])
@@ -168,7 +169,7 @@ def test_bars_from_a_step_among_the_newest_on_wait(bars: pd.DataFrame, factor: f
     (refused,) = dated(passed.findings, Verdict.REFUSED)
     assert refused[1] == bars.index[ROW].date()
     assert passed.held.endswith(
-        "on usual volume: a wrong price or a wrong factor; bars from there on wait until that is clear"
+        "on usual volume: a wrong price or a wrong factor; bars from that date on wait until it is clear"
     ) or (factor == 100 and "two units are mixed" in passed.held)
 
 
@@ -256,3 +257,9 @@ def test_a_thousand_wild_histories_raise_few_alarms() -> None:
             alarms += any(each.verdict in (Verdict.REFUSED, Verdict.LEFT_OUT) for each in findings)
     assert large > 500  # they are as wild as they are meant to be
     assert alarms <= 25  # 19 as of writing: moves of 11 to 48 usual ones in a calm session, on hardly more volume
+
+
+def test_a_finding_shows_all_digits_of_a_large_price(bars: pd.DataFrame) -> None:
+    large = bars.assign(**{name: np.round(bars[name] * 1e5, 1) for name in ("open", "high", "low", "close")})
+    spike = rescaled(large, count(2), 2.0)
+    assert f"close is {spike['close'].iloc[ROW]:.15g} on " in only(spike).text

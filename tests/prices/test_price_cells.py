@@ -43,7 +43,11 @@ def test_another_date_of_the_file_tells_day_from_month(cells: tuple[str, str], f
 @pytest.mark.parametrize(
     ("cells", "row", "found"),
     [
-        (("03/04/2025", "04/04/2025"), 0, "date is '03/04/2025', and no date of the file tells day from month; write 2025-12-31"),
+        (
+            ("03/04/2025", "04/04/2025"),
+            0,
+            "date is '03/04/2025', and no date of the file shows if the day comes first; write 2025-12-31",
+        ),
         (("13/04/2025", "04/13/2025"), 1, "date is '04/13/2025', not a date such as 2025-12-31 (day first)"),
         (("2025-04-03", "03/04/25"), 1, "date is '03/04/25', not a date such as 2025-12-31"),
         (("1709769600",), 0, "date is '1709769600', not a date such as 2025-12-31"),
@@ -80,7 +84,7 @@ def test_a_comma_that_also_separates_cells_is_needed_to_doubt_a_point() -> None:
 
 @pytest.mark.parametrize("cells", [("1.234", "5"), ("1,234", "5")])
 def test_a_sign_that_may_be_either_is_refused(cells: tuple[str, str]) -> None:
-    with pytest.raises(CellError, match="not a number, because no number of the file tells the decimal sign"):
+    with pytest.raises(CellError, match="not a number, because no number of the file distinguishes the decimal sign"):
         numbers(*cells)
 
 

@@ -1,5 +1,7 @@
 """Digits of prices that are shown."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,14 @@ def test_nothing_and_what_is_negative_have_decimals_too() -> None:
 
 @pytest.mark.parametrize(
     ("price", "text"),
-    [(12_345_678.9, "12345678.9"), (700_000.0, "700000"), (2.892e-07, "2.892e-07"), (100.0, "100"), (0.1 + 0.2, "0.3")],
+    [
+        (12_345_678.9, "12345678.9"),
+        (700_000.0, "700000"),
+        (2.892e-07, "2.892e-07"),
+        (100.0, "100"),
+        (0.1 + 0.2, "0.3"),
+        (math.nan, "nan"),
+    ],
 )
 def test_a_sentence_loses_no_digits_and_has_no_zeros_at_the_end(price: float, text: str) -> None:
     assert written(price) == text

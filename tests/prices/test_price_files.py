@@ -218,8 +218,8 @@ def test_a_single_missing_price_is_for_the_gate_to_judge(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (OWN.replace("adj_close", "Adj. Factor"), "line 1 of prices.csv has the column Adj. Factor, whose meaning is not known"),
-        (OWN.replace("adj_close", "Currency"), "line 1 of prices.csv has the column Currency, whose meaning is not known"),
+        (OWN.replace("adj_close", "Adj. Factor"), "line 1 of prices.csv has the column Adj. Factor, whose meaning is unknown"),
+        (OWN.replace("adj_close", "Currency"), "line 1 of prices.csv has the column Currency, whose meaning is unknown"),
         (OWN.replace("adj_close", "adjOpen"), "has the column adjOpen, but no adjusted close; add adj_close or remove that"),
         (OWN.replace("adj_close", "Close/Last"), "has two columns for the close, close and Close/Last; remove one of them"),
         (KAGGLE.replace(",bbb", ","), "line 4 of prices.csv: it names no symbol"),

@@ -74,7 +74,7 @@ def test_a_phantom_of_a_holiday_is_dropped(bars: pd.DataFrame) -> None:
     (found,) = passed.findings
     assert (found.rule, found.verdict, found.date) == (Rule.PHANTOM, Verdict.REPAIRED, HOLIDAY)
     assert found.value == bars["close"][: pd.Timestamp(HOLIDAY)].iloc[-1]
-    assert found.text.startswith("2020-07-03 was no session; its bar, ")
+    assert found.text.startswith("2020-07-03 was not a session; its bar repeats ")
 
 
 def test_a_phantom_that_repeats_the_range_of_the_bar_before_is_dropped(bars: pd.DataFrame) -> None:
@@ -130,7 +130,7 @@ def test_a_step_that_too_few_bars_follow_is_refused_until_enough_do(long: pd.Dat
     few = refusal(wrong[: 400 + ENOUGH - 1])
     assert dated(few.findings, Verdict.REFUSED) == [(Rule.STEP, long.index[400].date())]
     assert f"only {ENOUGH - 1} good bars follow and a training needs {ENOUGH}" in few.reason
-    assert few.reason.endswith("it works again when the price source corrects that, or after 1 more sessions")
+    assert few.reason.endswith("this ends when the price source corrects it, or after 1 more sessions")
     assert len(checked(wrong[: 400 + ENOUGH]).bars) == ENOUGH
 
 
@@ -158,7 +158,7 @@ def test_a_few_wrong_bars_cost_only_themselves(long: pd.DataFrame) -> None:
 def test_bars_none_of_which_is_right_are_refused(bars: pd.DataFrame) -> None:
     error = refusal(replaced(bars, slice(200), low=0.0))
     assert error.reason.startswith(f"60 of 60 bars up to {bars.index[199].date()} are wrong, for instance: low is 0 on ")
-    assert "; only 100 good bars follow and a training needs 496; it works again " in error.reason
+    assert "; only 100 good bars follow and a training needs 496; this ends " in error.reason
     assert (Rule.PRICE, bars.index[0].date()) in dated(error.findings, Verdict.LEFT_OUT)
 
 

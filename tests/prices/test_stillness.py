@@ -6,6 +6,7 @@ import pytest
 
 from forecasting.prices.bars import PRICES
 from forecasting.prices.findings import Rule, Verdict
+from forecasting.prices.price_digits import written
 from forecasting.prices.quality import ENOUGH
 from tests.pipeline.market_data import replaced, session_bars
 from tests.prices.gate import checked, dated, found, left_out, only, refusal
@@ -49,7 +50,7 @@ def test_prices_that_stand_still_for_some_weeks_are_noted(bars: pd.DataFrame, se
     finding = only(frozen(bars, sessions))
     assert (finding.rule, finding.verdict, finding.date) == (Rule.STALE, Verdict.NOTED, bars.index[ROW].date())
     first, last, close = bars.index[ROW].date(), bars.index[ROW + sessions - 1].date(), bars["close"].iloc[ROW - 1]
-    assert finding.text == f"{sessions} bars from {first} to {last} repeat the prices before, close {close:g}"
+    assert finding.text == f"{sessions} bars from {first} to {last} repeat the prices before, close {written(close)}"
 
 
 @pytest.mark.parametrize("sessions", [20, 34, 60])
@@ -111,7 +112,7 @@ def test_quotes_without_trades_that_stand_still_on_most_days_are_refused(bars: p
     error = refusal(thin(bars, 1 / 3).assign(volume=0.0))
     assert error.findings[0].rule == Rule.NO_TRADES
     assert error.reason.startswith(
-        f"hardly a bar of 2020-01-02 to {bars.index[-1].date()} has volume and most of their closes stand"
+        f"hardly any bar of 2020-01-02 to {bars.index[-1].date()} has volume and most closes do not change"
     )
     assert "; only 0 good bars follow" in error.reason
 

@@ -54,7 +54,7 @@ def test_the_open_of_the_first_bar_that_is_none_becomes_its_close(bars: pd.DataF
 
 def test_a_repaired_stretch_is_one_finding_that_names_both_its_ends(bars: pd.DataFrame) -> None:
     text = only(replaced(bars, slice(10, 13), open=0.0)).text
-    assert text.startswith(f"there is no open of {bars.index[10].date()} to {bars.index[12].date()} (3 bars); the close before it")
+    assert text.startswith(f"{bars.index[10].date()} to {bars.index[12].date()} (3 bars) has no open; the previous close, ")
 
 
 def test_if_only_a_close_is_given_it_stands_for_the_whole_bar(bars: pd.DataFrame) -> None:
@@ -83,7 +83,7 @@ def test_what_is_left_out_is_told_by_its_date_and_value(bars: pd.DataFrame) -> N
     finding = only(replaced(bars, ONE, close=-37.6))
     day = bars.index[ROW].date()
     assert (finding.date, finding.value) == (day, -37.6)
-    assert finding.text == f"close is -37.6 on {day}, which is no price; left out like a day without trading"
+    assert finding.text == f"close is -37.6 on {day}, which is not a price; left out like a day without trading"
 
 
 def test_a_value_that_is_no_number_is_told_as_none(bars: pd.DataFrame) -> None:

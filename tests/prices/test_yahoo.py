@@ -127,12 +127,12 @@ FAILURES: dict[str, tuple[Scenario, str]] = {
     "page that is not there": (fake_yahoo.html_not_found, "failed with HTTP status 404"),
     "route that is not there": (replayed(b'{"finance": {"error": {}}}', status=404), "failed with HTTP status 404"),
     "refused": (failure(401, code="Unauthorized", description="Invalid Crumb"), "failed with HTTP status 401"),
-    "page": (fake_yahoo.html_page, "answered with something other than data"),
-    "half an answer": (fake_yahoo.truncated, "answered with something other than data"),
-    "not text": (replayed(b"\xff\xfe"), "answered with something other than data"),
-    "null": (replayed(b"null"), "answered with something other than data"),
-    "list": (replayed(b"[]"), "answered with something other than data"),
-    "no result": (replayed(b'{"chart": {"result": [], "error": null}}'), "answered with something other than data"),
+    "page": (fake_yahoo.html_page, "response contains no data"),
+    "half an answer": (fake_yahoo.truncated, "response contains no data"),
+    "not text": (replayed(b"\xff\xfe"), "response contains no data"),
+    "null": (replayed(b"null"), "response contains no data"),
+    "list": (replayed(b"[]"), "response contains no data"),
+    "no result": (replayed(b'{"chart": {"result": [], "error": null}}'), "response contains no data"),
 }
 
 
@@ -145,7 +145,7 @@ def test_a_failure_of_yahoo_says_nothing_about_the_symbol(fake: FakeYahoo, yahoo
 
 def test_it_says_when_yahoo_refuses_more_requests(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.scenarios[SYMBOL] = fake_yahoo.rate_limited
-    with pytest.raises(RateLimitedError, match="refuses more requests for now; try again in some minutes"):
+    with pytest.raises(RateLimitedError, match="refuses more requests for now; try again in a few minutes"):
         fetched(yahoo)
 
 
@@ -170,7 +170,7 @@ def test_a_cookie_service_that_hangs_does_not_keep_prices_away(fake: FakeYahoo, 
 @pytest.mark.parametrize("since", [None, date(2024, 6, 20)])
 def test_it_refuses_an_answer_in_which_every_price_is_missing(fake: FakeYahoo, yahoo: Yahoo, since: date | None) -> None:
     fake.scenarios[SYMBOL] = fake_yahoo.only_missing_rows
-    with pytest.raises(BadDataError, match="bars of Yahoo Finance are without prices"):
+    with pytest.raises(BadDataError, match="bars of Yahoo Finance lack prices"):
         fetched(yahoo, since=since)
 
 
@@ -184,7 +184,7 @@ def test_it_refuses_an_answer_of_an_unknown_shape(fake: FakeYahoo, yahoo: Yahoo)
     result = fake.chart(request)
     del result["timestamp"]
     fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
-    with pytest.raises(BadDataError, match=r"has an unknown shape \(KeyError\('timestamp'\)\)"):
+    with pytest.raises(BadDataError, match=r"has an unknown format \(KeyError\('timestamp'\)\)"):
         fetched(yahoo)
 
 
@@ -200,7 +200,7 @@ def test_it_refuses_dates_that_no_calendar_has(fake: FakeYahoo, yahoo: Yahoo) ->
     result = altered(fake)
     result["timestamp"][3] = 10**30
     fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
-    with pytest.raises(BadDataError, match="unknown shape"):
+    with pytest.raises(BadDataError, match="unknown format"):
         fetched(yahoo)
 
 
@@ -223,7 +223,7 @@ def test_an_answer_without_a_symbol_is_for_the_one_that_was_asked_for(fake: Fake
 
 
 @pytest.mark.parametrize(
-    ("trouble", "reason"), [(fake_yahoo.giant, "larger than any prices"), (fake_yahoo.trickle, "did not answer in time")]
+    ("trouble", "reason"), [(fake_yahoo.giant, "response is too large"), (fake_yahoo.trickle, "did not answer in time")]
 )
 def test_it_reads_neither_for_ever_nor_without_end(fake: FakeYahoo, tmp_path: Path, trouble: Scenario, reason: str) -> None:
     fake.scenarios[SYMBOL] = trouble
