@@ -1,4 +1,4 @@
-"""The base model: one network of many symbols, which knows nothing of later days and does not grow with their number."""
+"""The base model: one network of many symbols, independent of later days, with bounded memory."""
 
 import json
 import tracemalloc
@@ -63,7 +63,7 @@ def test_progress_rises_from_nothing_to_done(base: BaseModel, steps: list[Progre
 
 
 def test_the_same_seed_gives_the_same_base_to_the_last_bit(base: BaseModel) -> None:
-    train(simulated_bars(180, seed=9), TINY, symbol="PEP")  # whatever was fitted before leaves nothing behind
+    train(simulated_bars(180, seed=9), TINY, symbol="PEP")  # earlier fits have no effect
 
     again = train_base(iter(HISTORIES), TINY)
 
@@ -100,7 +100,7 @@ def test_a_fit_that_diverges_is_a_failure_with_a_reason() -> None:
 
 
 def trending(*, seed: int, turns: bool) -> pd.DataFrame:
-    """Bars that rise by half their volatility a day; those of the test sessions fall instead, if the trend turns."""
+    """Bars that rise by half their volatility per day; if the trend turns, those of the test sessions fall."""
     bars = simulated_bars(400, seed=seed)
     daily = np.full(400, 0.01)
     if turns:
@@ -140,7 +140,7 @@ def test_nothing_to_measure_on_is_refused() -> None:
     still = simulated_bars(200)
     still.iloc[-80:, :4] = 10.0
 
-    with pytest.raises(UntrainableError, match="no symbol with enough sessions to be measured on"):
+    with pytest.raises(UntrainableError, match="no symbol with enough test sessions"):
         train_base([("STILL", still)], TINY)
 
 
@@ -165,7 +165,7 @@ def test_histories_beyond_the_most_bars_are_not_read() -> None:
     base = train_base(read_counting(simulated_bars(200), 1_000, read), CAPPED)
 
     assert base.symbols == tuple(f"S{number}" for number in range(5))
-    assert len(read) == 6  # the last one shows that it does not fit
+    assert len(read) == 6  # the last one is read to see that it exceeds the limit
 
 
 def peak_bytes(symbols: int) -> int:

@@ -1,4 +1,4 @@
-"""The pipeline's config: what it refuses, and its round trip through JSON."""
+"""The pipeline's config: validation, and the round trip through JSON."""
 
 import json
 

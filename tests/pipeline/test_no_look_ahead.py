@@ -1,6 +1,6 @@
-"""Proofs that nothing uses what was not known at the time: later bars are changed or cut, and what came before may not move.
+"""Tests against look-ahead: changes or removal of later bars must not change earlier results.
 
-Not by a bit: every comparison here is exact.
+Every comparison is exact, to the bit.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ FORECASTS = ["as_of", "last_close", "q05", "q10", "q25", "q50", "q75", "q90", "q
 
 
 def changed_after(session: pd.Timestamp, bars: pd.DataFrame = BARS) -> pd.DataFrame:
-    """The bars, with other prices and volumes in every session after `session`."""
+    """The bars with other prices and volumes in every session after `session`."""
     other = simulated_bars(len(bars), seed=77, volatility=0.2)
     return pd.concat([bars[bars.index <= session], other[other.index > session]])
 
@@ -92,7 +92,7 @@ def test_windows_know_nothing_after_their_row(split: Split) -> None:
 def test_fit_and_calibration_do_not_know_the_test_sessions(split: Split, base: BaseModel, *, from_base: bool) -> None:
     start = base if from_base else None
     original = compute_features(BARS, TINY)
-    first_test_session = original.dates[split.test.start]  # on which the last validation target is known
+    first_test_session = original.dates[split.test.start]  # day of the last validation target
     changed = compute_features(changed_after(first_test_session), TINY)
 
     (expected, epochs), (model, other_epochs) = (evaluate(table, split, TINY, start) for table in (original, changed))
@@ -116,7 +116,7 @@ def test_a_test_forecast_does_not_know_later_bars(split: Split, base: BaseModel,
 
 
 def test_the_refit_does_not_know_bars_after_its_last_target(split: Split) -> None:
-    # One session longer than the split: the last one's bar is nobody's target.
+    # One session longer than the split, so that the last bar is not a target.
     longer = simulated_bars(201)
     original, changed = (compute_features(bars, TINY) for bars in (longer, changed_after(longer.index[199], longer)))
     assert original.dates[split.everything.stop] == longer.index[199]
@@ -151,7 +151,7 @@ def test_the_bases_calibration_does_not_know_later_days(base: BaseModel) -> None
 def test_a_day_on_which_one_exchange_is_closed_tells_the_base_nothing_of_the_next(base: BaseModel) -> None:
     known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
     fitted = pd.Timestamp(base.seen.fitted_through)
-    closed = known["S1"].drop(fitted)  # whose target of the session before is of a day that others are validated on
+    closed = known["S1"].drop(fitted)  # its previous row has a target on a validation day of other symbols
 
     original = base_of(known | {"S1": closed})
     other = base_of(known | {"S1": changed_after(fitted, closed)})
@@ -193,7 +193,7 @@ def test_a_history_that_the_base_knows_whole_is_fitted_from_nothing(base: BaseMo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """One way to backtest, and what it gives for the bars as they are."""
+    """One kind of backtest, and its result for unchanged bars."""
 
     base: BaseModel | None
     fine_tune: bool

@@ -1,4 +1,4 @@
-"""One training from bars to a model: complete, honest about failures, and the same every time."""
+"""One training from bars to a model: complete result, clear errors, reproducible."""
 
 import json
 import subprocess
@@ -129,7 +129,7 @@ def test_a_fit_that_diverges_is_a_failure_with_a_reason() -> None:
 
 @pytest.fixture(scope="module")
 def trusting() -> BaseModel:
-    """A base whose median is trusted whole, although these are random walks."""
+    """A base with median weight 1, although the data are random walks."""
     base = train_base([(f"S{seed}", simulated_bars(240, seed=seed)) for seed in range(3)], TINY)
     return replace(base, calibration=Calibration(median_weight=1.0, spread=1.0))
 

@@ -25,8 +25,8 @@ def next_factor(factor: float, recent: Collection[bool], *, level: float) -> flo
 
     Adaptive conformal inference on the log of the factor: Gibbs & Candes, Adaptive Conformal Inference Under Distribution
     Shift (2021). While the factor is within its bounds, coverage over n sessions misses `level` by at most r / (STEP * n), with
-    r the range of the log factor. If the z-score of the recent coverage exceeds CHANCE, the step is multiplied by its square. If `recent`
-    is shorter than RECENT, the missing outcomes count as covered at exactly `level`.
+    r the range of the log factor. If the z-score of the recent coverage exceeds CHANCE, the step is multiplied by its square.
+    If `recent` is shorter than RECENT, the missing outcomes count as covered at exactly `level`.
     """
     outcomes = np.fromiter(recent, dtype=bool)[-RECENT:]
     score = abs(outcomes.sum() - level * len(outcomes)) / math.sqrt(level * (1 - level) * RECENT)

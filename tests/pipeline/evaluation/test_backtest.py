@@ -1,4 +1,4 @@
-"""A backtest at one date: what it may know, what it leaves out, and the shape of what it gives."""
+"""Backtests at one date: data that they may use, symbols that they skip, and the format of the result."""
 
 from datetime import date
 
@@ -29,7 +29,7 @@ def base() -> BaseModel:
 def run(
     histories: list[History], base: BaseModel | None, *, period: Period = PERIOD, fine_tune: bool = True
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """All forecasts, and the reasons of the symbols left out."""
+    """All forecasts, and the reasons for skipped symbols."""
     reasons: dict[str, str] = {}
     frames = backtest(histories, period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)
     return in_one([*frames]), reasons
@@ -67,7 +67,7 @@ def test_each_symbol_is_forecast_by_its_own_version(base: BaseModel, forecasts: 
 
 
 def factors_of(forecaster: Forecaster, bars: pd.DataFrame) -> dict[date, float]:
-    """The online calibration's factor of each session after the end of the fit, from live forecasts one after the other."""
+    """Factor of the online calibration for each session after the fit, from sequential live forecasts."""
     levels = np.array(TINY.quantile_levels)
     days = DAYS[200:250]
     unstretched = [forecaster.forecast(bars.loc[:day]) for day in days]

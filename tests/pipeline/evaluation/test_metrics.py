@@ -1,4 +1,4 @@
-"""Each metric against numbers worked out by hand or by another library."""
+"""Each metric compared with numbers calculated by hand or by another library."""
 
 import json
 import math
@@ -90,7 +90,7 @@ def test_sessions_without_a_move_do_not_count() -> None:
 
 
 def reference_backtest(config: ForecastConfig, rows: int = 50) -> tuple[pd.DataFrame, pd.Series]:
-    """A backtest whose forecasts are the reference's own, and the closes behind it."""
+    """A backtest whose forecasts equal the reference, and its closes."""
     closes = simulated_bars(400)["close"]
     levels = np.array(config.quantile_levels)
     reference = metrics.rolling_quantiles(np.log(closes).diff(), levels).iloc[-rows - 1 : -1]

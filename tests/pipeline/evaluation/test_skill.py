@@ -1,6 +1,6 @@
-"""Simulated markets whose truth is known: no skill where there is none to be had, and the promised coverage where volatility moves.
+"""Simulated markets with known properties: no skill on random walks, and nominal coverage if volatility changes.
 
-The seeds are fixed, so the tests are too; the limits are those of chance over seeds.
+Seeds are fixed, so that results are deterministic; the limits allow for the variation over seeds.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ from forecasting.prices.simulation import Simulation
 from tests.pipeline.market_data import TINY, simulated_bars
 
 WALKS = {f"WALK{seed}": simulated_bars(900, seed=1_000 + seed) for seed in range(8)}
-SPLIT = 600  # bars that are known
+SPLIT = 600  # bars before the backtest
 
 # Martingale differences with log-normal AR(1) volatility, fat tails and leverage.
 MARKETS = {
@@ -35,7 +35,7 @@ PERIOD = Period(through=date(2022, 12, 30), first=date(2023, 1, 3), last=date(20
 
 
 def forecasts(symbols: dict[str, pd.DataFrame], period: Period) -> tuple[pd.DataFrame, BaseModel]:
-    """A backtest of all symbols from a base of their own."""
+    """A backtest of all symbols from a base trained on them."""
     base = train_base(((symbol, between(bars, first=None, last=period.through)) for symbol, bars in symbols.items()), TINY)
     reasons: dict[str, str] = {}
     frames = [*backtest(symbols.items(), period, TINY, base=base, fine_tune=True, skipped=reasons.__setitem__)]
@@ -44,7 +44,7 @@ def forecasts(symbols: dict[str, pd.DataFrame], period: Period) -> tuple[pd.Data
 
 
 def relative_errors(model: ServingModel) -> Array:
-    """MASE of each walk's later sessions by one model."""
+    """MASE of one model on the later sessions of each walk."""
     return np.array([_relative_error(model, bars) for bars in WALKS.values()])
 
 
@@ -75,9 +75,9 @@ def test_no_model_beats_a_random_walk_by_its_own_medians_either(walk: tuple[pd.D
 
     errors = relative_errors(replace(base, calibration=UNCALIBRATED))
 
-    assert (errors != 1).all()  # the medians do say something ...
+    assert (errors != 1).all()  # the medians differ from the last close ...
     error = errors.std(ddof=1) / np.sqrt(len(errors))
-    assert errors.mean() > 1 - 3 * error  # ... but nothing that is true
+    assert errors.mean() > 1 - 3 * error  # ... but have no skill
 
 
 @pytest.fixture(scope="module")

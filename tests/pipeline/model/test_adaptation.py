@@ -1,4 +1,4 @@
-"""Online calibration: bounded, determined by the record, and quick to bring the promised coverage back."""
+"""Online calibration: bounded, determined by past outcomes, with quick recovery of nominal coverage."""
 
 import math
 
@@ -16,19 +16,19 @@ BOUNDS = (math.exp(-LARGEST_LOG_FACTOR), math.exp(LARGEST_LOG_FACTOR))
 
 
 def factors_for(actual: Array) -> Array:
-    """Factors along forecasts that always are the standard normal's quantiles."""
+    """Factors for forecasts that are always the standard normal's quantiles."""
     factors: Array = adapted(np.tile(NORMAL, (len(actual), 1)), actual, LEVELS, interval=CONFIG.interval_levels)
     return factors
 
 
 def held(actual: Array, factors: Array | float) -> Array:
-    """1 where [0.1, 0.9] of the standard normal, stretched, held what happened, else 0."""
+    """1 if the outcome lies in the stretched interval [0.1, 0.9] of the standard normal, else 0."""
     inside: Array = (np.abs(actual) <= NORMAL[5] * factors).astype(np.float64)
     return inside
 
 
 def broken(seed: int, *, scale: float, before: int = 500, after: int = 1_000) -> Array:
-    """Standard normal outcomes until a break, then with another volatility, which the forecasts do not learn."""
+    """Standard normal outcomes until a break, then with another volatility; the forecasts do not change."""
     outcomes = np.random.default_rng(seed).standard_normal(before + after)
     outcomes[before:] *= scale
     return outcomes
@@ -103,7 +103,7 @@ def test_coverage_comes_back_within_two_hundred_sessions_of_a_break_and_not_by_i
     adaptive = np.mean([held(each, factors_for(each)[:-1]) for each in outcomes], axis=0)
     fixed = np.mean([held(each, 1.0) for each in outcomes], axis=0)
 
-    # Of 40 symbols: the error of the coverage in successive stretches of 50 sessions after the break.
+    # Coverage error of 40 symbols in successive blocks of 50 sessions after the break.
     errors, unadapted = (np.abs(record[500:].reshape(-1, 50).mean(axis=1) - 0.8) for record in (adaptive, fixed))
     assert unadapted.min() > 0.1
     assert errors[0] > 0.1

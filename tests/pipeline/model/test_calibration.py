@@ -1,4 +1,4 @@
-"""Shrinking the median, stretching the interval, and reading a probability from quantiles."""
+"""Calibration: weight of the median, spread of the interval, probability from quantiles."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def rng() -> np.random.Generator:
 
 
 def forecasts(rng: np.random.Generator, rows: int = 200) -> Array:
-    """Ordered quantiles of different places and widths."""
+    """Ordered quantiles with different locations and widths."""
     quantiles: Array = rng.normal(0, 0.3, (rows, 1)) + rng.uniform(0.5, 2, (rows, 1)) * NORMAL
     return quantiles
 
@@ -101,5 +101,5 @@ def test_of_a_median_that_was_not_tested_only_the_reason_is_said() -> None:
     unknown = Calibration(median_weight=0.0, spread=1.0)
     unwanted = Calibration(median_weight=0.0, spread=1.0, median_test=MedianTest(reason=NONE_CHOSEN, tried=0.0))
 
-    assert told_median(**unknown.median_facts) == "0.00; how that was decided is not recorded"
+    assert told_median(**unknown.median_facts) == "0.00; the reason is not recorded"
     assert told_median(**unwanted.median_facts) == "0.00; no weight was better than the last close on earlier validation days"

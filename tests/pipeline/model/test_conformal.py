@@ -1,4 +1,4 @@
-"""What validation rows teach: when a median is trusted, and how wide an interval must be to hold what it promises."""
+"""Calibration on validation rows: the weight of the median, and the interval width for nominal coverage."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def rng() -> np.random.Generator:
 def rows_of(
     target: Array, median: Array, volatility: Array | None = None, *, symbols: int = 1, quantiles: Array | None = None
 ) -> ValidationRows:
-    """Forecasts around `median`, their market days shared by `symbols` symbols."""
+    """Forecasts around `median`; `symbols` symbols share their market days."""
     days = np.arange(len(target)) // symbols
     return ValidationRows(
         dates=np.datetime64("2024-01-01") + days,
@@ -73,7 +73,7 @@ def test_a_median_at_the_last_close_gets_no_weight() -> None:
 def test_a_median_that_says_nothing_gets_no_weight_but_by_chance(rng: np.random.Generator) -> None:
     weights = [weight_of(rows_of(*rng.standard_normal((2, 300)))) for _ in range(400)]
 
-    # Half of the chosen weights are 0, the others are tested at 5 %; 400 draws may lie three standard errors above.
+    # Half of the chosen weights are 0, the others are tested at 5 %. The limit is three standard errors of 400 draws above that.
     assert np.count_nonzero(weights) / 400 <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 400)
 
 

@@ -1,4 +1,4 @@
-"""The gate of the median on simulated panels: random walks nearly never pass it, a modest signal mostly does."""
+"""The median's test on simulated panels: random walks rarely pass, a modest signal usually does."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,8 +35,11 @@ def heavy_tailed(rng: np.random.Generator, *shape: int) -> Array:
 
 
 def walks(rng: np.random.Generator, days: int = FITTED_DAYS + DAYS) -> Array:
-    """Returns (days, symbols) of random walks. Those of one exchange share 40 % of their variance, those of all exchanges 20 %; the
-    last exchange learns of a part of that a day later, as Asia does of America."""
+    """Returns (days, symbols) of random walks.
+
+    Symbols of one exchange share 40 % of their variance, those of all exchanges 20 %. The last exchange follows the common
+    part with a delay of one day, as Asia follows America.
+    """
     world, late, own = heavy_tailed(rng, days + 1), heavy_tailed(rng, days), heavy_tailed(rng, days, len(EXCHANGES))
     news = np.column_stack([world[1:], world[1:], np.sqrt(0.6) * late + np.sqrt(0.4) * world[:-1]])
     market = (np.sqrt(0.5) * news + np.sqrt(0.5) * own)[:, HOME]
@@ -45,19 +48,19 @@ def walks(rng: np.random.Generator, days: int = FITTED_DAYS + DAYS) -> Array:
 
 
 def noise(rng: np.random.Generator, returns: Array) -> Array:
-    """Medians that say nothing, alike on one exchange."""
+    """Medians without information, equal within an exchange."""
     shared = rng.standard_normal((len(returns), len(EXCHANGES)))[:, HOME]
     return 0.1 * (shared + rng.standard_normal(returns.shape))
 
 
 def past_drift(rng: np.random.Generator, returns: Array) -> Array:
-    """Each symbol's median return of the days before, shrunk half-way towards that of all symbols: what a network learns first."""
+    """Each symbol's median return on earlier days, shrunk by half towards the median of all symbols, as a network learns first."""
     known = returns[:FITTED_DAYS]
     return np.broadcast_to((np.median(known, axis=0) + np.median(known)) / 2, returns.shape)
 
 
 def past_momentum(rng: np.random.Generator, returns: Array) -> Array:
-    """The regression of a return on the one before it, fitted on the days before."""
+    """Forecasts by a regression of each return on the previous one, fitted on earlier days."""
     before, after = returns[: FITTED_DAYS - 1].ravel(), returns[1:FITTED_DAYS].ravel()
     slope, level = np.polyfit(before, after, 1)
     medians: Array = slope * np.vstack([np.zeros(SYMBOLS), returns[:-1]]) + level
@@ -65,7 +68,7 @@ def past_momentum(rng: np.random.Generator, returns: Array) -> Array:
 
 
 def panel(returns: Array, medians: Array, rng: np.random.Generator) -> ValidationRows:
-    """The last days of both as validation rows, at volatilities that differ by symbol and by day."""
+    """The last days of both as validation rows, with volatilities that differ by symbol and day."""
     days = min(DAYS, len(returns))
     target, median = returns[-days:].ravel(), medians[-days:].ravel()
     volatility = rng.uniform(0.008, 0.03, SYMBOLS) * np.exp(0.3 * rng.standard_normal((days, 1)))
@@ -85,7 +88,7 @@ def random_walk_panel(seed: int, median_of: Callable[[np.random.Generator, Array
 
 
 def foreseen_panel(seed: int, correlation: float | Array, *, days: int = DAYS) -> ValidationRows:
-    """Returns with a part that the median knows, `correlation` (one, or one a symbol) between the two."""
+    """Returns and medians with this `correlation` (one value, or one per symbol)."""
     rng = np.random.default_rng([43, seed])
     signal = np.sqrt(0.3) * heavy_tailed(rng, days, 3)[:, HOME] + np.sqrt(0.7) * heavy_tailed(rng, days, SYMBOLS)
     size = np.abs(correlation)
@@ -165,7 +168,7 @@ def test_a_veto_takes_the_median_away_and_keeps_what_its_test_said() -> None:
 
     assert calibration.median_weight > 0 == vetoed.median_weight
     assert (vetoed.median_test.reason, vetoed.median_test.p) == (VETOED, calibration.median_test.p)
-    assert vetoed.spread > calibration.spread  # what the median explained is now a part of the spread
+    assert vetoed.spread > calibration.spread  # the spread now includes the variance that the median explained
     quantiles = vetoed.apply(rows.quantiles)
     assert (quantiles[:, 3] == 0).all()
     inside = (quantiles[:, 1] <= rows.target) & (rows.target <= quantiles[:, 5])

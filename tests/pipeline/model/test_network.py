@@ -1,4 +1,4 @@
-"""The Keras network: reproducible fits from a given start, and nothing left behind for the next."""
+"""The Keras network: fits are reproducible from given initial weights, and independent of earlier fits."""
 
 import warnings
 from dataclasses import replace
@@ -32,7 +32,7 @@ def examples(seed: int) -> Examples:
 
 
 def fitted(network: QuantileNetwork, seed: int, *, epochs: int = 2) -> Array:
-    """Forecasts on the examples of `seed` after a fit on them."""
+    """Forecasts for the examples of `seed` after a fit on them."""
     start_from_nothing(network, examples(seed), TINY)
     for _ in islice(network.epochs(examples(seed), learning_rate=TINY.learning_rate), epochs):
         pass
@@ -156,6 +156,6 @@ def test_a_weights_file_brings_back_every_bit(network: QuantileNetwork) -> None:
 def test_weights_of_another_shape_are_refused(network: QuantileNetwork) -> None:
     content = QuantileNetwork(replace(TINY, units=5), 16).to_hdf5()
 
-    # Keras warns of containers that it cannot find before it finds the shapes.
+    # Keras warns about missing containers before it compares shapes.
     with warnings.catch_warnings(action="ignore"), pytest.raises(ValueError, match="shape"):
         network.from_hdf5(content)

@@ -1,4 +1,4 @@
-"""The volatility regression: how large the next move will be."""
+"""The volatility regression: expected size of the next move."""
 
 import numpy as np
 import pytest

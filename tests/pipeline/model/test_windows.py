@@ -1,4 +1,4 @@
-"""The chronological split and the windows that the network sees."""
+"""The chronological split and the windows of the network's input."""
 
 from datetime import date
 
@@ -166,7 +166,7 @@ def test_validation_rows_are_none_whose_target_the_base_was_fitted_on(table: Fea
 
 @pytest.mark.parametrize(("fitted", "calibrated"), [(-22, -21), (-42, -20), (-40, -21)])
 def test_a_base_that_has_seen_nearly_all_leaves_no_room(table: FeatureTable, fitted: int, calibrated: int) -> None:
-    with pytest.raises(NoRoomError, match="leave no room for validation and test"):
+    with pytest.raises(NoRoomError, match="are too few for validation and test"):
         split_rows(table, TINY, seen=Seen(day(table, fitted), day(table, calibrated)))
 
 

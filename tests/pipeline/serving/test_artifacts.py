@@ -1,4 +1,4 @@
-"""A version's folder: complete on disk, and read only if every byte is the recorded one."""
+"""Files of a version's folder: complete on disk, and read only if size and hash match the record."""
 
 import hashlib
 import json
@@ -230,7 +230,7 @@ def test_a_file_without_a_recorded_hash_does_not_serve(tmp_path: Path, files: Fi
 
 
 def rewritten(folder: Path, files: Files, **changes: object) -> Files:
-    """The record of a folder whose meta.json was written by a release that differs by `changes`."""
+    """The record of a folder with a meta.json of another release, which differs by `changes`."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8")) | changes
     content = json.dumps(meta).encode()
     (folder / "meta.json").write_bytes(content)

@@ -1,4 +1,4 @@
-"""The ONNX model that is written node by node: it says what the Keras network says, and its bytes follow from the weights."""
+"""The ONNX model: equal outputs to the Keras network, and the same bytes for the same weights."""
 
 import numpy as np
 import onnxruntime
