@@ -1,4 +1,4 @@
-"""The shape that bars need before their values are judged, and what is refused because it has none, in which words."""
+"""The format of bars before the quality gate, and the error messages for other formats."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Exchanges, currencies and sessions, against days that are known."""
+"""Exchanges, currencies and sessions, compared with known days."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -187,7 +187,7 @@ def test_a_session_beyond_the_known_years_ends_at_midnight_utc() -> None:
 
 def test_it_refuses_a_time_without_a_zone() -> None:
     with pytest.raises(ValueError, match="now must carry a time zone, found 2024-07-01T20:30:00"):
-        last_completed_session("XNYS", now=datetime(2024, 7, 1, 20, 30))  # noqa: DTZ001  # what is to be refused
+        last_completed_session("XNYS", now=datetime(2024, 7, 1, 20, 30))  # noqa: DTZ001  # refused by the function
 
 
 def test_sessions_include_both_ends() -> None:

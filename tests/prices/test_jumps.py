@@ -1,4 +1,4 @@
-"""Jumps that no market makes, made from seeded bars, and jumps that markets do make."""
+"""Implausible jumps in seeded bars, and plausible ones that must stay."""
 
 import numpy as np
 import pandas as pd
@@ -23,34 +23,34 @@ def bars() -> pd.DataFrame:
 
 
 def count(length: int) -> slice:
-    """So many bars from `ROW` on."""
+    """`length` rows from `ROW` on."""
     return slice(ROW, ROW + length)
 
 
 def before(bars: pd.DataFrame, factor: float) -> pd.DataFrame:
-    """The prices before `ROW` times a factor, and so the price at `ROW` by its inverse."""
+    """The prices before `ROW` times a factor, so that the price at `ROW` jumps by its inverse."""
     return rescaled(bars, slice(ROW), factor)
 
 
 def traded(bars: pd.DataFrame, rows: slice, times: float) -> pd.DataFrame:
-    """With that much more volume."""
+    """The bars with more volume by this factor."""
     return rescaled(bars, rows, times, columns=("volume",))
 
 
 def calm(bars: pd.DataFrame, share: float = 0.3) -> pd.DataFrame:
-    """The same moves, this share as large."""
+    """The bars with all moves scaled by this share."""
     return bars.assign(**{column: 50 * (bars[column] / 50) ** share for column in PRICES})
 
 
 def thin(bars: pd.DataFrame, *, share: float = 1 / 3, seed: int = 5) -> pd.DataFrame:
-    """Traded on a share of the days; the others repeat the close before."""
+    """The bars with trades on only a share of the days; the others repeat the previous close."""
     quiet = np.random.default_rng(seed).random(len(bars)) >= share
     quiet[0] = False
     last = bars["close"].mask(quiet).ffill()
     return bars.assign(**{column: bars[column].mask(quiet, last) for column in PRICES}, volume=bars["volume"].mask(quiet, 0.0))
 
 
-# Excursions: a wrong level that is left again
+# Excursions: to a wrong level and back
 
 
 @pytest.mark.parametrize("factor", [100.0, 0.01])
@@ -148,7 +148,7 @@ def test_a_bankruptcy_that_trades_is_true(bars: pd.DataFrame) -> None:
 
 
 def test_a_restless_session_on_somewhat_more_volume_is_true(bars: pd.DataFrame) -> None:
-    """As 19 October 1987: -20 % from open to close on twice the usual volume, restless weeks after it."""
+    """As on 19 October 1987: -20 % from open to close on twice the usual volume, followed by volatile weeks."""
     crash = rescaled(traded(bars, count(1), 2), slice(ROW, None), 0.8)
     crash = rescaled(rescaled(crash, count(1), 1.2, columns=("open", "high")), slice(ROW + 1, ROW + 3), 1.08)
     assert left_out(crash) == []
@@ -222,9 +222,9 @@ def test_a_quiet_history_has_no_jump(bars: pd.DataFrame) -> None:
 
 
 def fat_tailed(seed: int, count: int = 750) -> pd.DataFrame:
-    """A history with Student's t of 4 degrees of freedom, breaks of its volatility and, up to 12 % a session, wild ones.
+    """A history with Student's t of 4 degrees of freedom and breaks of volatility, which reaches up to 12 % per session.
 
-    Part of each move happens overnight; volume rises with the size of the move beside those of the last quarter.
+    Part of each move happens overnight. Volume rises with the size of a move relative to those of the last quarter.
     """
     rng = np.random.default_rng(seed)
     level = np.log(rng.uniform(0.006, 0.05)) * np.ones(count)
@@ -255,8 +255,8 @@ def test_a_thousand_wild_histories_raise_few_alarms() -> None:
             alarms += 1
         else:
             alarms += any(each.verdict in (Verdict.REFUSED, Verdict.LEFT_OUT) for each in findings)
-    assert large > 500  # they are as wild as they are meant to be
-    assert alarms <= 25  # 19 as of writing: moves of 11 to 48 usual ones in a calm session, on hardly more volume
+    assert large > 500  # the histories are as volatile as intended
+    assert alarms <= 25  # 19 at present: moves of 11 to 48 times the usual one in a calm session, on hardly more volume
 
 
 def test_a_finding_shows_all_digits_of_a_large_price(bars: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Symbols as Yahoo writes them: where each trades, in which currency; and the tables that say so."""
+"""Exchange and currency of symbols in Yahoo's notation, and consistency of the tables."""
 
 from itertools import chain
 

@@ -1,4 +1,4 @@
-"""Dates and numbers of price files: what the whole file decides, and what is left open."""
+"""Dates and numbers of price files: notations that the whole file decides, and ambiguous ones."""
 
 from datetime import date
 

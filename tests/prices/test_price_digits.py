@@ -1,4 +1,4 @@
-"""Digits of prices that are shown."""
+"""Number of digits in displayed prices."""
 
 import math
 

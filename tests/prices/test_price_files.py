@@ -1,4 +1,4 @@
-"""CSV files of prices: the project's own shape and yfinance's, and in which words a file is refused."""
+"""CSV files of prices: this project's format, those of other tools, and error messages."""
 
 from collections.abc import Iterable
 from datetime import date

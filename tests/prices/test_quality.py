@@ -1,4 +1,4 @@
-"""The quality gate as a whole: what passes, where a usable history begins, what waits, and what is refused in which words."""
+"""The quality gate as a whole: accepted bars, start of the usable history, waiting bars, and refusals with their messages."""
 
 from datetime import date
 
@@ -24,7 +24,7 @@ PROPERTY = settings(max_examples=60, deadline=None)  # the first use of an excha
 
 
 def with_bar(bars: pd.DataFrame, day: date, **changes: float) -> pd.DataFrame:
-    """With one more bar, which repeats the close before it without volume but for the changes."""
+    """The bars with one more, which repeats the previous close without volume, apart from the changes."""
     before = bars.loc[bars.index < pd.Timestamp(day), "close"].iloc[-1]
     values = dict.fromkeys(PRICES, before) | {"volume": 0.0} | changes
     return pd.concat([bars, pd.DataFrame(values, index=[pd.Timestamp(day)])]).sort_index()
@@ -104,7 +104,7 @@ def test_if_holidays_are_not_known_nothing_is_a_phantom(bars: pd.DataFrame) -> N
     assert len(checked(with_bar(bars, date(2020, 7, 4)), exchange="WEEKDAYS").bars) == len(bars) + 1
 
 
-# Where the history begins
+# Start of the history
 
 
 def test_a_history_begins_after_its_last_break_if_enough_bars_follow(long: pd.DataFrame) -> None:
@@ -237,7 +237,7 @@ def test_what_passes_keeps_the_contract_and_no_bar_is_invented(bars: pd.DataFram
 
 
 def verdicts(bars: pd.DataFrame) -> tuple[list[pd.Timestamp], list[tuple[Rule, Verdict, date | None]]]:
-    """Which sessions pass, and what is found; no session if the bars are refused."""
+    """The sessions that pass, and the findings; no session if the bars are refused."""
     try:
         passed = checked(bars)
     except BadBarsError as error:

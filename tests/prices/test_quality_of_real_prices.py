@@ -1,4 +1,4 @@
-"""The quality gate before real prices: good files pass without their holidays; of bad ones the wrong bars are left out, or all."""
+"""The quality gate on real prices: good files pass without holidays; bad files lose the wrong bars, or are refused."""
 
 from datetime import date
 
@@ -85,5 +85,5 @@ def test_splits_that_are_adjusted_pass() -> None:
         before = bars.index < pd.Timestamp(day)
         bars.loc[before, ["open", "high", "low", "close"]] /= factor
         bars.loc[before, "volume"] *= factor
-    wrong_lows = [date(2009, 9, 21), date(2010, 8, 31), date(2011, 1, 3)]  # a tenth and less of the price
+    wrong_lows = [date(2009, 9, 21), date(2010, 8, 31), date(2011, 1, 3)]  # a tenth of the price or less
     assert dated(gate(bars, "AAPL").findings, Verdict.LEFT_OUT) == [(Rule.UNIT, day) for day in wrong_lows]

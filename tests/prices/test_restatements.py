@@ -1,4 +1,4 @@
-"""What a source changed in bars that were stored: noticed, told apart, and judged by whether a model should learn anew."""
+"""Changes of a source in stored bars: detection, cause, and whether a model should be retrained."""
 
 from datetime import date, timedelta
 
@@ -24,7 +24,7 @@ def found(fetched: pd.DataFrame, stored: pd.DataFrame = STORED) -> list[Change]:
 
 
 def goes_on(fetched: pd.DataFrame, stored: pd.DataFrame = STORED) -> bool:
-    """Whether the answer to a question for the newest bars continues the stored ones."""
+    """Whether a fetch of the newest bars continues the stored ones."""
     return continues(stored[-10:], fetched[fetched.index >= stored.index[-10]])
 
 
@@ -34,7 +34,7 @@ def only(fetched: pd.DataFrame, stored: pd.DataFrame = STORED) -> Change:
 
 
 def scaled(ratio: float, *, volumes: float = 1.0, through: pd.Timestamp = STORED.index[-1]) -> pd.DataFrame:
-    """The bars through a session multiplied by a ratio."""
+    """The bars, with those up to a session multiplied by a ratio."""
     frame = RAW.copy()
     frame.loc[:through, list(PRICES)] *= ratio
     frame.loc[:through, "volume"] *= volumes
@@ -42,7 +42,7 @@ def scaled(ratio: float, *, volumes: float = 1.0, through: pd.Timestamp = STORED
 
 
 def moved(row: int, share: float, *, column: str = "high", bars: pd.DataFrame = RAW) -> pd.DataFrame:
-    """One value moved by a share of it."""
+    """The bars with one value changed by a share of it."""
     times = np.ones(len(bars))
     times[row] = 1 + share
     return bars.assign(**{column: bars[column] * times})
@@ -97,7 +97,7 @@ def test_a_bar_of_the_newest_sessions_that_comes_late_is_no_change() -> None:
 
 
 def test_values_that_the_gate_repaired_are_no_change() -> None:
-    """A source sends again what it sent before; what is stored is the repaired bar."""
+    """The source sends the original bar again; the stored bar is the repaired one."""
     row = len(STORED) - 6
     sent = RAW.copy()
     sent.iloc[row, :3] = [0.0, sent["close"].iloc[row] * 0.998, sent["low"].iloc[row]]

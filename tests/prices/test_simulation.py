@@ -1,4 +1,4 @@
-"""The sample source: determined by seed and symbol, realistic, and without any skill to be had in the mean."""
+"""The sample source: determined by seed and symbol, realistic, and with unpredictable returns."""
 
 import time
 from datetime import date

@@ -1,4 +1,4 @@
-"""What sources share, and the folder of CSV files."""
+"""The common interface of price sources, and the source of CSV files."""
 
 import pickle
 from collections.abc import Callable
@@ -30,7 +30,7 @@ Write = Callable[..., CsvFolder]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes lines as the symbol's file and gives the folder."""
+    """Writes lines to the symbol's file and returns the source."""
 
     def write(*lines: str, header: str = HEADER) -> CsvFolder:
         (tmp_path / f"{SYMBOL}.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Prices that stand still, prices without trades, and sessions without bars."""
+"""Unchanged prices, prices without trades, and sessions without bars."""
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,13 @@ def bars() -> pd.DataFrame:
 
 
 def frozen(bars: pd.DataFrame, sessions: int, *, volume: float = 0.0, row: int = ROW) -> pd.DataFrame:
-    """The bars of some sessions repeat the prices of the one before."""
+    """The bars, in which some sessions repeat the prices of the previous one."""
     before = {column: float(bars[column].iloc[row - 1]) for column in PRICES}
     return replaced(bars, slice(row, row + sessions), **before, volume=volume)
 
 
 def thin(bars: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Traded on a share of the days; the others repeat the close before, without volume."""
+    """The bars with trades on only a share of the days; the others repeat the previous close without volume."""
     quiet = np.random.default_rng(5).random(len(bars)) >= share
     quiet[0] = False
     last = bars["close"].mask(quiet).ffill()
@@ -34,7 +34,7 @@ def thin(bars: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def one_price(bars: pd.DataFrame) -> pd.DataFrame:
-    """As a fund is quoted: one price a day and no volume."""
+    """The bars as quotes of a fund: one price per day and no volume."""
     return bars.assign(open=bars["close"], high=bars["close"], low=bars["close"], volume=0.0)
 
 

@@ -1,4 +1,4 @@
-"""What somebody may have meant who asked for a symbol that nobody knows."""
+"""Suggestions for unknown symbols."""
 
 import pytest
 

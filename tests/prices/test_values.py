@@ -1,4 +1,4 @@
-"""What a single bar shows of itself: repaired if the right value is certain, left out if it is not."""
+"""Checks of single bars: repaired if the correct value is certain, left out if not."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def bars() -> pd.DataFrame:
 
 
 def missing_high(bars: pd.DataFrame, share: float, row: int = ROW) -> pd.DataFrame:
-    """The close of one bar lies above its high, which misses it by this share."""
+    """The bars with one high below its close by this share."""
     close = float(bars["high"].iloc[row])
     low = min(float(bars["low"].iloc[row]), close * (1 - share))
     opened = min(float(bars["open"].iloc[row]), close * (1 - share))
@@ -27,16 +27,16 @@ def missing_high(bars: pd.DataFrame, share: float, row: int = ROW) -> pd.DataFra
 
 
 def calm(bars: pd.DataFrame) -> pd.DataFrame:
-    """As a currency pair moves: the usual range is 0.5 %."""
+    """The bars with moves as small as a currency pair's: the usual range is 0.5 %."""
     return bars.assign(**{column: (bars[column] / 50) ** 0.2 for column in PRICES})
 
 
 def traded(bars: pd.DataFrame, times: float) -> pd.DataFrame:
-    """With that much more volume in one session."""
+    """The bars with more volume in one session, by this factor."""
     return rescaled(bars, ONE, times, columns=("volume",))
 
 
-# Values that are none
+# Missing and invalid values
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])

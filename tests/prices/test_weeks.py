@@ -1,4 +1,4 @@
-"""Weeks: of markets that no library knows, and as bars show them."""
+"""Trading weeks: of markets without a library calendar, and as inferred from bars."""
 
 from datetime import UTC, date, datetime
 
@@ -74,7 +74,7 @@ def test_a_learned_week_has_its_sessions() -> None:
     assert [day.day for day in days] == [9, 10, 14, 15, 16]
 
 
-# Learned from bars
+# Inferred from bars
 
 
 @pytest.mark.parametrize(

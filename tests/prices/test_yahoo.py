@@ -1,4 +1,4 @@
-"""The Yahoo source, over real HTTP against the stand-in: which answer becomes which bars or which error."""
+"""The Yahoo source over real HTTP against a fake server: bars and errors by response."""
 
 import json
 import time
@@ -189,7 +189,7 @@ def test_it_refuses_an_answer_of_an_unknown_shape(fake: FakeYahoo, yahoo: Yahoo)
 
 
 def altered(fake: FakeYahoo, **metadata: Any) -> dict[str, Any]:
-    """The answer for the whole history, with other metadata; the scenario."""
+    """The response for the whole history, with other metadata."""
     result = fake.chart(fake_yahoo.Request(path="", symbol=SYMBOL, query={"period1": "0", "period2": "9999999999"}))
     result["meta"] |= metadata
     fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
@@ -291,7 +291,7 @@ def test_it_writes_nothing(yahoo: Yahoo, tmp_path: Path) -> None:
 
 
 def recorded() -> list[Any]:
-    """Answers of the real service, if they lie beside the checkout; they may not be part of it."""
+    """Recorded responses of the real service, if available; they must not become part of the repository."""
     skip = pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded answers beside the checkout")
     files = sorted(file for file in RECORDED.glob("*.json") if "no_timestamp" not in file.name)
     return [pytest.param(file, id=file.stem) for file in files] or [pytest.param(RECORDED, marks=skip)]
