@@ -31,7 +31,7 @@ def base(steps: list[Progress]) -> BaseModel:
     return train_base(HISTORIES, TINY, progress=steps.append)
 
 
-def test_it_says_what_it_was_made_of(base: BaseModel) -> None:
+def test_it_records_its_data(base: BaseModel) -> None:
     bars = HISTORIES[0][1]
 
     assert (base.symbols, base.bar_count) == (("S0", "S1", "S2"), 720)
@@ -54,7 +54,7 @@ def test_it_serves(base: BaseModel) -> None:
     assert forecast.interval_low < forecast.last_close < forecast.interval_high
 
 
-def test_progress_rises_from_nothing_to_done(base: BaseModel, steps: list[Progress]) -> None:
+def test_progress_rises_from_zero_to_one(base: BaseModel, steps: list[Progress]) -> None:
     fractions = [step.fraction for step in steps]
 
     assert fractions == sorted(fractions)
@@ -125,7 +125,7 @@ def test_a_median_serves_if_later_validation_days_confirm_it_and_the_test_sessio
     assert (base.metrics["mase"] == 1) if turns else (base.metrics["mase"] < 1)
 
 
-def test_a_symbol_that_stands_still_is_learnt_from_but_not_measured() -> None:
+def test_a_symbol_with_a_constant_price_is_fitted_but_not_evaluated() -> None:
     still = simulated_bars(240, seed=9)
     still.iloc[-80:, :4] = 10.0
 
@@ -136,7 +136,7 @@ def test_a_symbol_that_stands_still_is_learnt_from_but_not_measured() -> None:
     json.dumps(base.metrics, allow_nan=False)
 
 
-def test_nothing_to_measure_on_is_refused() -> None:
+def test_a_base_without_test_sessions_is_refused() -> None:
     still = simulated_bars(200)
     still.iloc[-80:, :4] = 10.0
 

@@ -92,21 +92,21 @@ def test_a_defect_in_a_clean_history_is_found(kind: str, histories: list[tuple[s
 
 @needs("prices")
 @pytest.mark.parametrize("ticker", tickers("prices"))
-def test_nothing_of_a_clean_file_is_left_out_or_waits(ticker: str) -> None:
+def test_no_bar_of_a_clean_file_is_left_out_or_waits(ticker: str) -> None:
     passed = gate(prices("prices", ticker), ticker)
     assert [each for each in passed.findings if each.verdict in (Verdict.LEFT_OUT, Verdict.REFUSED)] == []
 
 
 @needs("prices")
 @pytest.mark.parametrize(("ticker", "day"), CRASHES)
-def test_an_honest_crash_stays(ticker: str, day: str) -> None:
+def test_a_real_crash_stays(ticker: str, day: str) -> None:
     change = gate(prices("prices", ticker), ticker).bars["close"].pct_change()
     assert change[day] == pytest.approx(CRASHES[ticker, day], abs=0.001)
 
 
 @needs("prices")
 @pytest.mark.parametrize(("ticker", "day"), CRASHES)
-def test_an_honest_crash_does_not_wait_for_the_next_session(ticker: str, day: str) -> None:
+def test_a_real_crash_does_not_wait_for_the_next_session(ticker: str, day: str) -> None:
     newest = gate(prices("prices", ticker)[:day], ticker)
     assert (newest.held, newest.bars.index[-1]) == ("", pd.Timestamp(day))
 

@@ -82,7 +82,7 @@ def restless(bars: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_defect_is_judged_alike(kind: str) -> None:
+def test_a_defect_gives_the_same_result(kind: str) -> None:
     rng = np.random.default_rng([1, *kind.encode()])
     bars = session_bars(COUNT, seed=int(rng.integers(1000)))
     defect = KINDS[kind][int(rng.integers(len(KINDS[kind])))]
@@ -90,7 +90,7 @@ def test_a_defect_is_judged_alike(kind: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_two_defects_within_a_quarter_are_judged_alike(seed: int) -> None:
+def test_two_defects_within_a_quarter_give_the_same_result(seed: int) -> None:
     rng = np.random.default_rng(seed)
     bars = session_bars(COUNT, seed=seed)
     bars = [lambda same, _: same, thin, restless][seed % 3](bars, rng)

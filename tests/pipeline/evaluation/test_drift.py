@@ -110,7 +110,7 @@ def test_the_watch_is_the_same_for_the_same_seed() -> None:
     assert watched(*years()[0]).limit == watched(*years()[0]).limit
 
 
-def test_too_short_a_backtest_or_no_outcome_says_nothing() -> None:
+def test_a_short_backtest_or_no_outcome_gives_no_result() -> None:
     backtest, live = years()[0]
     assert watch(backtest[:99], live, seed=1) is None
     assert watch(backtest, live[:0], seed=1) is None

@@ -63,7 +63,7 @@ def walk() -> tuple[pd.DataFrame, BaseModel]:
     return forecasts(WALKS, period)
 
 
-def test_nobody_beats_a_random_walk(walk: tuple[pd.DataFrame, BaseModel]) -> None:
+def test_no_forecast_beats_a_random_walk(walk: tuple[pd.DataFrame, BaseModel]) -> None:
     table = score_beside_baselines(walk[0], WALKS, TINY)
 
     assert not table["p of beating naive"][FORECAST] <= 0.01  # not a number if the forecasts are the last closes
@@ -85,19 +85,19 @@ def market() -> pd.DataFrame:
     return forecasts(MARKETS, PERIOD)[0]
 
 
-def test_volatility_that_moves_is_foreseen_better_than_by_the_last_250_returns(market: pd.DataFrame) -> None:
+def test_changing_volatility_is_forecast_better_than_by_the_last_250_returns(market: pd.DataFrame) -> None:
     table = score_beside_baselines(market, MARKETS, TINY)
 
     assert table["pinball ratio"][FORECAST] < 0.99
     assert table["worst"][FORECAST] < 1.0
 
 
-def test_moving_volatility_gives_no_skill_in_the_price(market: pd.DataFrame) -> None:
+def test_changing_volatility_gives_no_skill_in_the_price(market: pd.DataFrame) -> None:
     assert not score_beside_baselines(market, MARKETS, TINY)["p of beating naive"][FORECAST] <= 0.01  # as above
 
 
 @pytest.mark.parametrize(("low", "high", "level"), [("q10", "q90", 0.8), ("q25", "q75", 0.5), ("q05", "q95", 0.9)])
-def test_intervals_hold_what_they_promise_within_binomial_error(market: pd.DataFrame, low: str, high: str, level: float) -> None:
+def test_intervals_have_nominal_coverage_within_binomial_error(market: pd.DataFrame, low: str, high: str, level: float) -> None:
     held = pd.concat([_held(market[market["symbol"] == symbol], bars, low, high) for symbol, bars in MARKETS.items()])
 
     assert len(held) > 3_000

@@ -55,7 +55,7 @@ def test_the_price_features_are_log_ratios_of_their_session(bars: pd.DataFrame, 
 
 
 @pytest.mark.parametrize("sessions", TINY.horizons)
-def test_the_sizes_of_past_moves_are_measured_by_todays_volatility(bars: pd.DataFrame, table: FeatureTable, sessions: int) -> None:
+def test_the_sizes_of_past_moves_are_relative_to_todays_volatility(bars: pd.DataFrame, table: FeatureTable, sessions: int) -> None:
     logs = bars[["open", "high", "low", "close"]].apply(np.log)
     yesterday = logs.close.shift(1)
     returns = logs.close - yesterday

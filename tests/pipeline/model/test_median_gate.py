@@ -108,7 +108,7 @@ def test_a_modest_signal_mostly_gets_a_weight() -> None:
     assert np.count_nonzero(weights) >= 80
 
 
-def test_a_weight_that_passes_says_how_clearly_over_all_symbols_and_by_exchange() -> None:
+def test_a_weight_that_passes_has_p_values_over_all_symbols_and_by_exchange() -> None:
     weight, test = fit_median_weight(foreseen_panel(1, 0.3), CONFIG)
 
     assert (test.reason, test.tried) == (BETTER, weight)
@@ -128,7 +128,7 @@ def test_a_gain_that_ends_before_the_later_days_chooses_a_weight_that_does_not_p
     assert test.tried
 
 
-def test_a_median_that_does_harm_on_one_exchange_gets_no_weight_on_any() -> None:
+def test_a_median_that_is_worse_on_one_exchange_gets_no_weight_on_any() -> None:
     harmful = np.where(EXCHANGES[HOME] == "XTKS", -0.3, 0.4)
 
     weight, test = fit_median_weight(foreseen_panel(4, harmful), CONFIG)
@@ -140,19 +140,19 @@ def test_a_median_that_does_harm_on_one_exchange_gets_no_weight_on_any() -> None
     assert [name for name, p in test.p_by_exchange.items() if p > 0.95] == ["XTKS"]
 
 
-def test_a_median_of_the_wrong_sign_is_not_even_tested() -> None:
+def test_a_median_of_the_wrong_sign_is_not_tested() -> None:
     weight, test = fit_median_weight(foreseen_panel(5, 0.3 * -np.ones(SYMBOLS)), CONFIG)
 
     assert (weight, test.tried, test.p, test.reason) == (0.0, 0.0, None, NONE_CHOSEN)
 
 
-def test_too_few_later_days_test_nothing() -> None:
+def test_too_few_later_days_prevent_the_test() -> None:
     weight, test = fit_median_weight(foreseen_panel(6, 0.9, days=40), CONFIG)
 
     assert (weight, test.p, test.reason) == (0.0, None, TOO_FEW_DAYS)
 
 
-def test_one_symbol_alone_is_not_judged_by_exchange() -> None:
+def test_a_single_symbol_is_not_tested_by_exchange() -> None:
     rows = foreseen_panel(8, 0.3)
 
     _, test = fit_median_weight(replace(rows, exchange=np.full(len(rows.target), "")), CONFIG)
@@ -160,7 +160,7 @@ def test_one_symbol_alone_is_not_judged_by_exchange() -> None:
     assert (test.reason, test.p_by_exchange) == (BETTER, {})
 
 
-def test_a_veto_takes_the_median_away_and_keeps_what_its_test_said() -> None:
+def test_a_veto_sets_the_weight_to_zero_and_keeps_the_test() -> None:
     rows = foreseen_panel(7, 0.6)
     calibration = fit_calibration(rows, CONFIG)
 
