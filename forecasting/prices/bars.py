@@ -80,7 +80,7 @@ def _misfit_of_index(index: pd.Index) -> str:
     if not isinstance(index, pd.DatetimeIndex):
         return f"the bars are indexed by {index.dtype}; index them by session date"
     if index.tz is not None:
-        return f"the session dates carry the time zone {index.tz}; use the exchange's local dates"
+        return f"the session dates have the time zone {index.tz}; use the exchange's local dates"
     if index.hasnans:
         return f"bar number {index.isna().argmax() + 1} has no date; correct or remove it in the price source"
     moments = index.to_numpy()

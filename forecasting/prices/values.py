@@ -48,7 +48,7 @@ def judge_values(draft: Draft) -> None:
     alone = good["close"] & ~good["open"] & ~good["high"] & ~good["low"]
     for name in ("high", "low", "open"):
         getattr(draft, name)[alone] = draft.close[alone]
-    _repair(draft, alone, Rule.PRICE, "{} has only a close; it was used for the whole bar")
+    _repair(draft, alone, Rule.PRICE, "only a close on {}; it was used for the whole bar")
     for name in ("close", "high", "low"):
         bad = draft.kept & ~good[name] & ~alone
         values = getattr(draft, name)
@@ -73,7 +73,7 @@ def _fill_opens(draft: Draft, missing: Mask) -> None:
     before = kept[np.maximum(np.searchsorted(kept, rows) - 1, 0)]
     low, high = np.minimum(draft.low, draft.close)[rows], np.maximum(draft.high, draft.close)[rows]
     draft.open[rows] = np.clip(draft.close[before], low, high)
-    _repair(draft, missing, Rule.PRICE, "{} has no open; the previous close, limited to the bar's range, was used")
+    _repair(draft, missing, Rule.PRICE, "no open on {}; the previous close, limited to the bar's range, was used")
 
 
 def drop_phantoms(draft: Draft, exchange: str) -> None:

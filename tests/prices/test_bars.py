@@ -57,7 +57,7 @@ def test_it_names_the_missing_columns(bars: pd.DataFrame) -> None:
 
 def test_it_refuses_dates_with_a_time_zone(bars: pd.DataFrame) -> None:
     zoned = bars.set_index(pd.DatetimeIndex(bars.index).tz_localize("America/Sao_Paulo"))
-    with pytest.raises(BadBarsError, match=r"TEST3\.SA: the session dates carry the time zone America/Sao_Paulo"):
+    with pytest.raises(BadBarsError, match=r"TEST3\.SA: the session dates have the time zone America/Sao_Paulo"):
         shaped(zoned, symbol="TEST3.SA")
 
 

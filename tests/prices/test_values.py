@@ -54,7 +54,7 @@ def test_a_missing_open_of_the_first_bar_becomes_its_close(bars: pd.DataFrame) -
 
 def test_a_repaired_stretch_is_one_finding_with_first_and_last_date(bars: pd.DataFrame) -> None:
     text = only(replaced(bars, slice(10, 13), open=0.0)).text
-    assert text.startswith(f"{bars.index[10].date()} to {bars.index[12].date()} (3 bars) has no open; the previous close, ")
+    assert text.startswith(f"no open on {bars.index[10].date()} to {bars.index[12].date()} (3 bars); the previous close, ")
 
 
 def test_a_bar_with_only_a_close_uses_it_for_all_prices(bars: pd.DataFrame) -> None:

@@ -56,8 +56,8 @@ def backtest(
 ) -> Iterator[pd.DataFrame]:
     """One frame per symbol: `symbol`, `as_of`, q05 ... q95, the quantiles of the next session's close (units of price).
 
-    If `fine_tune`, each symbol has its own model, trained from `base` (None: from scratch) on bars up to the end of the fit;
-    else the base forecasts. `skipped` receives the symbol and the reason if neither is possible.
+    If `fine_tune`, each symbol has its own model, trained from `base` on bars up to the end of the fit; else the base forecasts.
+    Without a base, models are trained from scratch. `skipped` receives each symbol without forecasts, and the reason.
     Raises BaseKnowsTooMuchError.
     """
     if base is not None:
