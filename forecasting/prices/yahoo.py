@@ -216,5 +216,5 @@ def _explained(error: Exception, session: _Session, *, symbol: str) -> PriceSour
     if status != 200:
         return UpstreamUnavailableError(symbol, f"Yahoo Finance failed with HTTP status {status}; try again later")
     if isinstance(error, OSError | json.JSONDecodeError | UnicodeDecodeError | YFDataException | YFPricesMissingError):
-        return UpstreamUnavailableError(symbol, "Yahoo Finance's response contains no data; try again later")
+        return UpstreamUnavailableError(symbol, "Yahoo Finance returned no data; try again later")
     return BadDataError(symbol, f"Yahoo Finance's response has an unknown format ({error!r}); try again later")

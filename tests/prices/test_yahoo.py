@@ -127,12 +127,12 @@ FAILURES: dict[str, tuple[Scenario, str]] = {
     "page that is not there": (fake_yahoo.html_not_found, "failed with HTTP status 404"),
     "route that is not there": (replayed(b'{"finance": {"error": {}}}', status=404), "failed with HTTP status 404"),
     "refused": (failure(401, code="Unauthorized", description="Invalid Crumb"), "failed with HTTP status 401"),
-    "page": (fake_yahoo.html_page, "response contains no data"),
-    "half an answer": (fake_yahoo.truncated, "response contains no data"),
-    "not text": (replayed(b"\xff\xfe"), "response contains no data"),
-    "null": (replayed(b"null"), "response contains no data"),
-    "list": (replayed(b"[]"), "response contains no data"),
-    "no result": (replayed(b'{"chart": {"result": [], "error": null}}'), "response contains no data"),
+    "page": (fake_yahoo.html_page, "returned no data"),
+    "half an answer": (fake_yahoo.truncated, "returned no data"),
+    "not text": (replayed(b"\xff\xfe"), "returned no data"),
+    "null": (replayed(b"null"), "returned no data"),
+    "list": (replayed(b"[]"), "returned no data"),
+    "no result": (replayed(b'{"chart": {"result": [], "error": null}}'), "returned no data"),
 }
 
 
