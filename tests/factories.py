@@ -115,7 +115,7 @@ def make_finding(symbol: Symbol, **values: Any) -> Finding:
         "verdict": Verdict.REPAIRED.value,
         "date": date(2024, 12, 25),
         "value": 100.0,
-        "text": "2024-12-25 was no session; its bar, 100 again without volume, was dropped",
+        "text": "2024-12-25 was not a session; its bar repeats 100 without volume; dropped",
     }
     return Finding.objects.create(symbol=symbol, **(defaults | values))
 

@@ -1,4 +1,4 @@
-"""The story of the base model: the histories of many symbols -> one network, measured on symbols' later days, refitted on all."""
+"""Training of the base model: one network for the histories of many symbols, evaluated on later days, then refitted on all."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +35,7 @@ History = tuple[str, pd.DataFrame]  # symbol and bars
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Member:
-    """One symbol of the base: what is kept of its history."""
+    """One symbol of the base and the part of its history that training keeps."""
 
     symbol: str
     table: FeatureTable
@@ -44,10 +44,10 @@ class _Member:
 
 
 def train_base(histories: Iterable[History], config: ForecastConfig, *, progress: Callable[[Progress], None] = ignore) -> BaseModel:
-    """A base of all histories (see bars.py for the contract of bars) that are long enough, read one after the other.
+    """A base model of all histories (contract frames, see bars.py) that are long enough, read one at a time.
 
-    All symbols are split at the same dates, because they share market days. Histories beyond `config.base_bars` bars in all are
-    not read. Raises UntrainableError where too few sessions are common to the symbols.
+    All symbols are split at the same dates, because they share market days. Reading stops at `config.base_bars` bars in total.
+    Raises UntrainableError if there are too few bars for a fit or an evaluation.
     """
     started = time.perf_counter()
     members = _read(histories, config, progress)
@@ -106,7 +106,7 @@ def _read(histories: Iterable[History], config: ForecastConfig, progress: Callab
 
 
 def _split_dates(members: Sequence[_Member], config: ForecastConfig) -> Seen:
-    """Where training ends and where validation ends: the last sessions of any symbol, as many as a symbol's own split takes."""
+    """End dates of training and validation, counted over the sessions of all symbols with the holdout sizes of one symbol."""
     sessions = np.unique(np.concatenate([member.table.dates[config.window - 1 :].to_numpy() for member in members]))
     validation, test = (
         min(max(round(len(sessions) * share), config.minimum_holdout), config.maximum_holdout)
@@ -123,7 +123,7 @@ def _evaluate(
     config: ForecastConfig,
     progress: Callable[[Progress], None],
 ) -> tuple[ServingModel, Fit]:
-    """The model fitted on training rows and calibrated on the validation rows of all symbols, and its fit."""
+    """The model fitted on the training rows and calibrated on the validation rows of all symbols, and its fit."""
     scaler = _fit(network, members, [split.train for split in splits], config, _stage("fitting", 0.1, config, progress))
     require_finite(network)
     model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
@@ -148,7 +148,7 @@ def _fit(
     config: ForecastConfig,
     progress: Callable[[int], None],
 ) -> Scaler:
-    """Fits on these rows of all symbols; the scaler that goes with the weights."""
+    """Fits on these rows of all symbols; returns the scaler of the fit."""
     used = [(member.table, each) for member, each in zip(members, rows, strict=True) if len(each)]
     examples_of = [(table, each) for table, each in used if each.stop > config.window]
     scaler = scaler_of(np.concatenate([table.features[: each.stop] for table, each in examples_of]))
@@ -163,7 +163,7 @@ def _fit(
 
 
 def _stage(name: str, begins: float, config: ForecastConfig, progress: Callable[[Progress], None]) -> Callable[[int], None]:
-    """Reports the epochs of a stage that takes 0.4 of the whole."""
+    """A callback that reports the epochs of a stage, which is a share of 0.4 of the training."""
 
     def report(epoch: int) -> None:
         share = begins + 0.4 * epoch / config.base_epochs
@@ -175,7 +175,7 @@ def _stage(name: str, begins: float, config: ForecastConfig, progress: Callable[
 def _tested(
     model: ServingModel, members: Sequence[_Member], splits: Sequence[Split], config: ForecastConfig
 ) -> tuple[ServingModel, dict[str, Any]]:
-    """The model with its metrics; if its median was worse than the last close on the test rows, without its median."""
+    """The model and its metrics; if its median is worse than the last close on the test rows, the median weight becomes 0."""
     metrics = _measure(model, members, splits, config)
     if metrics["mase"] > 1:
         rows = _validation_rows(model, members, splits)
@@ -185,8 +185,11 @@ def _tested(
 
 
 def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[Split], config: ForecastConfig) -> dict[str, Any]:
-    """Scores on the test rows of all symbols, with the names of a symbol's: there are many currencies, so prices are shares of
-    the last close. Ratios and coverage are means over symbols, with the extreme symbols beside them."""
+    """Metrics on the test rows of all symbols, with the same names as those of one symbol.
+
+    Prices are relative to the last close, because currencies differ. Ratios and coverage are means over symbols, with the
+    extreme values beside them.
+    """
     scores, relative = [], []
     for member, split in zip(members, splits, strict=True):
         if len(split.test) >= config.minimum_holdout and not stands_still(member.table, split.test):
@@ -195,7 +198,7 @@ def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[S
             shares = backtest[["actual_close", "q50"]].div(backtest["last_close"], axis=0)
             relative.append(shares.assign(as_of=backtest["as_of"]))
     if not scores:
-        raise UntrainableError("The base model has no symbol with enough sessions to be measured on.")
+        raise UntrainableError("The base model has no symbol with enough test sessions.")
     days = pd.concat(relative)
     actual, forecast = days["actual_close"].to_numpy(), days["q50"].to_numpy()
     moves = bool((forecast != 1).any())

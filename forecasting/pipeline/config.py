@@ -1,9 +1,9 @@
-"""Every knob of the forecasting pipeline, with its unit. A copy is stored with each model version."""
+"""All parameters of the forecasting pipeline, with units. A copy is stored with each model version."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-# What the LSTM sees of every session of its window.
+# Features of each session of the window: the input of the LSTM.
 SEQUENCE = (
     "log_return",
     "overnight_gap",
@@ -17,7 +17,7 @@ SEQUENCE = (
 # stress. Together with the last of SEQUENCE they are the regressors of the volatility regression.
 SIZES = ("range", "swing", "return", "move")
 STRESS = ("fall", "gap")
-# What two configs must share for a network of the one to go on as one of the other: what it sees, and what it says.
+# Parameters of the network's input and output. A network can only be fine-tuned under a config with equal values.
 NETWORK = (
     *("window", "volatility_decay", "volatility_sessions", "volume_sessions", "look_backs"),
     *("quantile_levels", "interval_level", "units", "network_share"),
@@ -29,10 +29,10 @@ RENAMED = {"horizons": "look_backs"}  # keys of configs that an earlier release 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastConfig:
-    """What a training does; two trainings with equal bars and equal configs give identical forecasts."""
+    """Parameters of a training. Equal bars and equal configs give identical forecasts."""
 
     seed: int = 42
-    window: int = 60  # sessions that the network sees
+    window: int = 60  # sessions in the network's input
     volatility_decay: float = 0.94  # per session, of the EWMA variance (RiskMetrics, 1996)
     volatility_sessions: int = 60  # sessions that the EWMA variance looks back on; older ones would weigh 2 % together
     volume_sessions: int = 20  # sessions of the mean that volume is compared with
@@ -40,23 +40,23 @@ class ForecastConfig:
     quantile_levels: tuple[float, ...] = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
     interval_level: float = 0.80  # probability mass of the published interval
     units: int = 32  # LSTM cells
-    network_share: float = 0.5  # of the network in the forecast; the rest is the volatility regression's
+    network_share: float = 0.5  # weight of the LSTM in the forecast; the volatility regression has the rest
     weight_decay: float = 0.004  # per unit of learning rate (AdamW)
-    averaging: float = 0.999  # share of the running mean of the weights that outlives one step
-    base_bars: int = 300_000  # of all symbols together that a base is trained on, at most
+    averaging: float = 0.999  # decay per step of the running mean of the weights
+    base_bars: int = 300_000  # maximum for a base, over all symbols
     base_batch: int = 256  # windows
-    base_epochs: int = 6  # over all symbols together, the learning rate falling to 0 along a cosine
+    base_epochs: int = 6  # over all symbols; the learning rate decays to 0 along a cosine
     base_rate: float = 2e-3  # learning rate at the start
     batch_size: int = 128  # windows
-    learning_rate: float = 2e-3  # of a network that starts from nothing
-    fine_tune_rate: float = 3e-4  # of one that starts from the base
-    max_epochs: int = 20  # of a network that starts from nothing
-    fine_tune_epochs: int = 8  # of one that starts from the base, at most
-    patience: int = 3  # epochs without a better validation loss before fitting stops
+    learning_rate: float = 2e-3  # of a network trained from scratch
+    fine_tune_rate: float = 3e-4  # learning rate of a network fine-tuned from the base
+    max_epochs: int = 20  # for a network trained from scratch
+    fine_tune_epochs: int = 8  # maximum for a network fine-tuned from the base
+    patience: int = 3  # epochs without a better validation loss until fitting stops
     validation_share: float = 0.15  # of all windows: early stopping and calibration
     test_share: float = 0.15  # of all windows: metrics only
-    minimum_holdout: int = 60  # windows, at least, in validation and in test
-    maximum_holdout: int = 500  # windows, at most, in validation and in test
+    minimum_holdout: int = 60  # windows, each in validation and test
+    maximum_holdout: int = 500  # windows, each in validation and test
     minimum_training_windows: int = 250
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class ForecastConfig:
             raise ValueError(f"{self.minimum_training_windows} training windows do not fill a batch of {self.batch_size}")
 
     def has_network_of(self, other: "ForecastConfig") -> bool:
-        """Whether a network of the other config can go on as one of this: fits may differ, and the seed."""
+        """Whether a network of the other config can be fine-tuned under this one; fit parameters and seed may differ."""
         return all(getattr(self, name) == getattr(other, name) for name in NETWORK)
 
     @property
@@ -92,7 +92,7 @@ class ForecastConfig:
 
     @property
     def minimum_bars(self) -> int:
-        """Bars below which a training is refused: look-back, one window, the smallest split, and the last bar's unknown target."""
+        """Bars that a training needs: look-back, one window, the smallest split, and the last bar, which has no target."""
         windows = self.minimum_training_windows + 2 * self.minimum_holdout
         return self.warm_up + self.window + windows
 

@@ -1,4 +1,4 @@
-"""The story of one training: bars + config -> features, split, fit, calibration, honest metrics, refit on all bars."""
+"""Training of one symbol's model: features, split, fit, calibration, out-of-sample metrics, refit on all bars."""
 
 import platform
 import time
@@ -34,7 +34,7 @@ from forecasting.prices.price_digits import written
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a training is; `fraction` never falls."""
+    """Progress of a training; `fraction` never decreases."""
 
     stage: str
     fraction: float  # of the whole training, 0 to 1
@@ -43,7 +43,7 @@ class Progress:
 
 
 def ignore(progress: Progress) -> None:
-    """For callers that do not follow the progress."""
+    """A callback that ignores the progress."""
 
 
 def train(
@@ -54,10 +54,10 @@ def train(
     base: BaseModel | None = None,
     progress: Callable[[Progress], None] = ignore,
 ) -> TrainedModel:
-    """A model of `symbol`'s bars (see bars.py for their contract), measured on test rows, then refitted on all rows.
+    """A model of `symbol`, evaluated on test rows and then refitted on all rows of its bars (a contract frame, see bars.py).
 
-    It starts from `base` where that fits the config and leaves sessions to measure on that it has not seen, else from nothing.
-    Raises UntrainableError, or its subclass TooFewBarsError.
+    It is fine-tuned from `base` if that matches the config and enough sessions for an evaluation are unseen by it. Otherwise
+    it is trained from scratch. Raises UntrainableError, or its subclass TooFewBarsError.
     """
     started = time.perf_counter()
     if len(bars) < config.minimum_bars:
@@ -100,11 +100,11 @@ def train(
 
 
 def _start(table: FeatureTable, config: ForecastConfig, base: BaseModel | None) -> tuple[BaseModel | None, Split]:
-    """Where the fit starts, and the split that goes with it."""
+    """The base to start from (None: from scratch), and the split for it."""
     if base is not None and base.fits(config):
         try:
             return base, split_rows(table, config, seen=base.seen)
-        except NoRoomError:  # an old history, all of it known to the base
+        except NoRoomError:  # the base has seen nearly all of the history
             pass
     return None, split_rows(table, config)
 
@@ -126,7 +126,7 @@ def evaluate(
     base: BaseModel | None = None,
     progress: Callable[[Progress], None] = ignore,
 ) -> tuple[ServingModel, int]:
-    """The model fitted on training rows and calibrated on validation rows, and the epochs that validation chose.
+    """The model fitted on training rows and calibrated on validation rows, and the number of epochs chosen by validation.
 
     Raises FloatingPointError if the fit diverges.
     """
@@ -154,8 +154,8 @@ def refit(
 ) -> tuple[ServingModel, bytes]:
     """The model to serve, fitted on all rows, and its weights file.
 
-    The number of epochs stays, so the steps grow with the rows. The calibration stays too: no rows are left to learn it from.
-    Raises FloatingPointError if the fit diverges.
+    The number of epochs stays the same, so the number of steps grows with the rows. The calibration also stays, because no
+    unseen rows remain to fit it. Raises FloatingPointError if the fit diverges.
     """
     config = evaluated.config
     network = network_for(config, config.batch_size)
@@ -168,9 +168,10 @@ def refit(
 
 
 def _tested(model: ServingModel, table: FeatureTable, split: Split) -> tuple[ServingModel, pd.DataFrame, float]:
-    """The model with its backtest and first factor; if its median was worse than the last close there, without its median.
+    """The model, its backtest and the first factor of live forecasts.
 
-    What is served then keeps its promise, at a price: a median that is kept has figures that chance has made a little better.
+    If its median is worse than the last close in the backtest, the median weight becomes 0. This makes the metrics of a
+    median that stays slightly optimistic, because they are selected on the test rows.
     """
     backtest, factor = make_backtest(model, table, split.test)
     actual, median, last = (backtest[name].to_numpy() for name in ("actual_close", quantile_column(0.5), "last_close"))
@@ -182,9 +183,9 @@ def _tested(model: ServingModel, table: FeatureTable, split: Split) -> tuple[Ser
 
 
 def make_backtest(model: ServingModel, table: FeatureTable, rows: range) -> tuple[pd.DataFrame, float]:
-    """What `model` forecasts at each of `rows`, one after the other, beside what happened, and the factor for the next forecast.
+    """Forecasts of `model` at each of `rows` with the actual closes, and the factor for the next forecast.
 
-    Columns as in artifacts.TrainedModel. The spread is adapted as it is for live forecasts: each row's knows earlier outcomes.
+    Columns as in artifacts.TrainedModel. The spread adapts as for live forecasts, from the outcomes of earlier rows.
     """
     now, following = slice(rows.start, rows.stop), slice(rows.start + 1, rows.stop + 1)
     forecaster = Forecaster(model)
@@ -204,7 +205,7 @@ def make_backtest(model: ServingModel, table: FeatureTable, rows: range) -> tupl
 
 
 def validation_rows(model: ServingModel, table: FeatureTable, rows: range, *, exchange: str = "") -> ValidationRows:
-    """What `model` forecasts at `rows` before any calibration, beside what happened. One symbol needs no `exchange`."""
+    """Uncalibrated forecasts of `model` at `rows` with their targets. `exchange` is only needed for several symbols."""
     now = slice(rows.start, rows.stop)
     return ValidationRows(
         dates=table.dates[now].to_numpy(),
@@ -216,12 +217,12 @@ def validation_rows(model: ServingModel, table: FeatureTable, rows: range, *, ex
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what a forecast's numbers may depend on."""
+    """Versions of Python and the libraries that may affect forecasts."""
     names = ("numpy", "onnxruntime", "pandas", "scikit-learn")
     return {"python": platform.python_version(), **{name: version(name) for name in names}, **NETWORK_VERSIONS}
 
 
 def stands_still(table: FeatureTable, rows: range) -> bool:
-    """Whether no close moves over the targets of `rows`: the naive forecast makes no error then to measure others by."""
+    """Whether no close changes over the targets of `rows`; then relative metrics are undefined, as the naive error is 0."""
     closes = table.close[rows.start : rows.stop + 1]
     return bool((closes == closes[0]).all())

@@ -1,1 +1,1 @@
-"""Daily prices in plain Python: bars and their quality, sessions of exchanges, price sources. The ground floor."""
+"""Daily prices in plain Python: bars and their quality, exchange sessions, price sources. The lowest layer of the package."""

@@ -1,10 +1,10 @@
-"""The bars contract: what a frame of daily prices is everywhere behind the quality gate.
+"""The bars contract: the format of every frame of daily prices that has passed the quality gate.
 
-Sources send frames of the same shape whose values may be wrong; quality.py makes frames that keep the contract of them.
+Price sources return frames of the same shape with unchecked values; quality.py turns them into contract frames.
 
 A contract frame has one row per session and the float64 columns of `COLUMNS`, indexed by a tz-naive, normalised,
-strictly ascending DatetimeIndex named "date". Prices are adjusted for splits and dividends, finite and above zero;
-high >= max(open, close), low <= min(open, close); volume is finite and not negative.
+strictly ascending DatetimeIndex named "date". Prices are adjusted for splits and dividends, finite and above zero.
+Each bar has high >= max(open, close), low <= min(open, close); volume is finite and not negative.
 """
 
 from datetime import date
@@ -17,11 +17,14 @@ from forecasting.prices.findings import Finding, Rule, Verdict
 COLUMNS: tuple[str, ...] = ("open", "high", "low", "close", "volume")
 PRICES: tuple[str, ...] = ("open", "high", "low", "close")
 
-FLOAT_NOISE = 1e-6  # relative; what adjusting and storing prices costs them
+FLOAT_NOISE = 1e-6  # relative rounding error of adjusted and stored prices
 
 
 class BadBarsError(ValueError):
-    """Prices of `symbol` cannot be used; `reason` names what was found, its date, and what to do; `findings` is all of it."""
+    """The prices of `symbol` cannot be used.
+
+    `reason` names the problem, its date and the remedy; `findings` lists every finding.
+    """
 
     def __init__(self, symbol: str, reason: str, findings: tuple[Finding, ...] = ()) -> None:
         super().__init__(symbol, reason, findings)
@@ -34,9 +37,9 @@ class BadBarsError(ValueError):
 
 
 def shaped(bars: pd.DataFrame, *, symbol: str) -> pd.DataFrame:
-    """A new frame with the contract's columns and kind of index, whatever its values and the order of its dates.
+    """A copy with the contract's columns and index type. Values and the order of dates are not checked.
 
-    Raises BadBarsError if that cannot be had.
+    Raises BadBarsError for missing columns, an unsuitable index or values that are not numbers.
     """
     if found := _missing_columns(bars) or _misfit_of_index(bars.index):
         raise _shapeless(symbol, found)
@@ -44,7 +47,7 @@ def shaped(bars: pd.DataFrame, *, symbol: str) -> pd.DataFrame:
         values = bars[list(COLUMNS)].to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise _shapeless(symbol, f"the bars hold something other than numbers ({error})") from error
-    # One unit everywhere, whatever the source's was: frames of equal dates compare equal.
+    # One datetime unit for all sources, so that equal dates compare equal.
     index = pd.DatetimeIndex(bars.index.to_numpy().astype("datetime64[us]"), name="date")
     return pd.DataFrame(values.copy(), index=index, columns=list(COLUMNS))
 
@@ -56,7 +59,7 @@ def empty() -> pd.DataFrame:
 
 
 def between(bars: pd.DataFrame, *, first: date | None, last: date) -> pd.DataFrame:
-    """The bars from session `first` (None: from the beginning) to session `last`, both inclusive."""
+    """The bars from session `first` (None: from the start) to session `last`, both inclusive."""
     keep = bars.index <= pd.Timestamp(last)
     if first is not None:
         keep &= bars.index >= pd.Timestamp(first)
@@ -73,13 +76,13 @@ def _missing_columns(bars: pd.DataFrame) -> str:
 
 
 def _misfit_of_index(index: pd.Index) -> str:
-    """Why the index holds no session dates, or nothing."""
+    """Why the index does not hold session dates; "" if it does."""
     if not isinstance(index, pd.DatetimeIndex):
         return f"the bars are indexed by {index.dtype}; index them by session date"
     if index.tz is not None:
-        return f"the session dates carry the time zone {index.tz}; use the exchange's local dates"
+        return f"the session dates have the time zone {index.tz}; use the exchange's local dates"
     if index.hasnans:
-        return f"bar number {index.isna().argmax() + 1} has no date; correct or remove it where the prices come from"
+        return f"bar number {index.isna().argmax() + 1} has no date; correct or remove it in the price source"
     moments = index.to_numpy()
     if (timed := moments != moments.astype("datetime64[D]")).any():
         return f"{index[int(timed.argmax())]} has a time of day; use session dates"

@@ -1,4 +1,4 @@
-"""A symbol's exchange and currency, an exchange's sessions."""
+"""Exchange calendars: a symbol's exchange and currency, and the sessions of an exchange."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -11,24 +11,24 @@ from forecasting.prices.markets import market_of
 from forecasting.prices.schedules import schedule_of
 from forecasting.prices.weeks import Mask
 
-BAR_SETTLES = timedelta(minutes=30)  # after the close: until then sources may still change the session's bar
-MISFITS = 0.1  # share of bars on closed days; those of another week are at least a seventh
-LOOKED_AT = 16  # days at a time in the search for a session: nearly always enough
+BAR_SETTLES = timedelta(minutes=30)  # after the close; until then sources may still change the session's bar
+MISFITS = 0.1  # tolerated share of bars on closed days; with a wrong trading week the share is at least 1/7
+LOOKED_AT = 16  # days per step of the search for a session; one step is nearly always enough
 
 
 def exchange_of(symbol: str) -> str:
-    """ISO 10383 code of the exchange of `symbol`, or "24/7" (coins), "24/5" (currencies), "WEEKDAYS" (not known)."""
+    """ISO 10383 code of the exchange of `symbol`, or "24/7" (coins), "24/5" (currencies), "WEEKDAYS" (unknown)."""
     return market_of(symbol).exchange
 
 
 def currency_of(symbol: str) -> str:
-    """ISO 4217 code, or coin, that `symbol` is usually quoted in, for sources that do not tell; "XXX" where it is not known."""
+    """Currency (ISO 4217) or coin in which `symbol` is usually quoted, for sources that report none; "XXX" if unknown."""
     return market_of(symbol).currency
 
 
-@lru_cache(maxsize=256)  # one moment and exchange for many symbols
+@lru_cache(maxsize=256)  # many symbols ask with the same time and exchange
 def last_completed_session(exchange: str, *, now: datetime) -> date:
-    """The latest session that has closed at least `BAR_SETTLES` before `now` (tz-aware; ValueError otherwise)."""
+    """The latest session that closed at least `BAR_SETTLES` before `now`. Raises ValueError if `now` has no time zone."""
     if now.tzinfo is None:
         raise ValueError(f"now must carry a time zone, found {now.isoformat()}")
     today = now.astimezone(UTC).date()  # no session closes on a UTC date before its own
@@ -43,14 +43,14 @@ def next_session(exchange: str, *, after: date) -> date:
 
 
 def is_session(exchange: str, day: date) -> bool:
-    """Whether the exchange trades on `day`, as far as its holidays are known; see `is_provisional`."""
+    """Whether the exchange trades on `day`. If its holidays of that year are unknown, see `is_provisional`."""
     return bool(schedule_of(exchange).trades(np.array([day], dtype="datetime64[D]"))[0])
 
 
 def is_provisional(exchange: str, day: date) -> bool:
-    """Whether `day` is a session or none only as the exchange's week goes, because its holidays of that year are not known.
+    """Whether only the trading week decides if `day` is a session, because the holidays of that year are unknown.
 
-    A forecast of such a session may turn out to be of a day without a bar.
+    The target day of a forecast may then turn out to be a holiday without a bar.
     """
     schedule = schedule_of(exchange)
     return not schedule.week.complete and not schedule.knows(np.array([day], dtype="datetime64[D]"))[0]
@@ -63,17 +63,17 @@ def sessions(exchange: str, *, first: date, last: date) -> pd.DatetimeIndex:
 
 
 def closed_days(exchange: str, days: pd.DatetimeIndex) -> Mask:
-    """Which of `days` the exchange is known not to have traded on; none where neither its week nor its holidays are known."""
+    """Mask of the `days` on which the exchange was certainly closed; all False if its week and holidays are unknown."""
     return schedule_of(exchange).is_closed(days.to_numpy().astype("datetime64[D]"))
 
 
 def may_be_of(exchange: str, days: pd.DatetimeIndex) -> bool:
-    """Whether bars of these days may be of the exchange: nearly all are of days on which it was not closed."""
+    """Whether bars of these days can come from the exchange: at most a share `MISFITS` lies on closed days."""
     return not len(days) or float(closed_days(exchange, days).mean()) <= MISFITS
 
 
 def _sessions_from(exchange: str, day: date, *, step: int) -> Iterator[date]:
-    """The sessions from `day` on, or with step -1 back from it, without end."""
+    """Endless iterator over the sessions from `day` on, forwards (step 1) or backwards (step -1)."""
     schedule = schedule_of(exchange)
     days = np.datetime64(day, "D") + step * np.arange(LOOKED_AT)
     while True:

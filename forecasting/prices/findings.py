@@ -1,4 +1,4 @@
-"""What the quality gate finds in a frame of bars: each finding with its rule, date, value and verdict, in words."""
+"""Findings of the quality gate: each has a rule, a verdict, a date, a value and a text."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,12 +8,12 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-MOST_LISTED = 20  # findings of one rule; the last one says how many more there are
-MOST_NAMED = 3  # findings that a reason names behind its first one
+MOST_LISTED = 20  # findings per rule; the last one gives the number of further ones
+MOST_NAMED = 3  # findings that a reason names after the first one
 
 
 class Rule(StrEnum):
-    """What is looked at."""
+    """The check that produced a finding."""
 
     SHAPE = "shape"
     ORDER = "order"
@@ -34,10 +34,10 @@ class Rule(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of it.
+    """How the gate handled a finding.
 
-    `repaired` if the right value is certain, `left out` if it is not (a bar, or all bars before a session), `refused` if no good
-    bars remain or the newest ones must wait, else `noted`.
+    `repaired`: the correct value is certain. `left out`: it is not; a bar, or all bars before a session, is excluded.
+    `refused`: no usable bars remain, or the newest ones must wait. `noted`: everything else.
     """
 
     REPAIRED = "repaired"
@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be. `date` and `value` are None where it is about all bars, or not a number."""
+    """One irregularity. `date` is None if it concerns all bars; `value` is None if it has no finite value."""
 
     rule: Rule
     verdict: Verdict
@@ -66,7 +66,7 @@ def listed(rows: Sequence[int] | npt.NDArray[np.intp], finding: Callable[[int], 
 
 
 def refused(findings: Iterable[Finding]) -> list[Finding]:
-    """Those that a model must not learn from."""
+    """The findings whose bars must not be used for training."""
     return [finding for finding in findings if finding.verdict == Verdict.REFUSED]
 
 

@@ -1,10 +1,10 @@
-"""Jumps of the close that no market makes: excursions to a wrong level and back, and steps of a wrong factor. A part of the
-quality gate.
+"""Quality gate: implausible jumps of the close, either excursions to a wrong level and back or steps by a wrong factor.
 
-A crash and a wrong split factor look alike in the price alone. They differ in what is around them: a session that truly moves
-a price so far trades several times its usual volume and is followed by restless ones; a wrong factor appears overnight, in a
-session like any other. All sizes are relative to what the series did before. The limits come from some 650 moves of more than
-14 usual ones in 240 real histories: the honest ones had 3.2 times their usual volume or more, the wrong factors 2.2 or less.
+In the close alone, a crash and a wrong split factor look the same. A real move of that size comes with several times the usual
+volume, and volatile sessions follow. A wrong factor appears overnight, in a session that is otherwise normal.
+
+All sizes are relative to the preceding moves. The limits come from about 650 moves of more than 14 times the usual move, in
+240 real histories. Real moves had at least 3.2 times the usual volume, wrong factors at most 2.2 times.
 """
 
 from collections.abc import Iterator
@@ -14,39 +14,41 @@ import numpy as np
 
 from forecasting.prices.draft import FEWEST, USUAL_BARS, Array, Break, Draft, Mask, Rows, activity, usual_before
 from forecasting.prices.findings import Finding, Rule, Verdict
+from forecasting.prices.price_digits import written
 
-IMPOSSIBLE = np.log(20)  # of a log return: no session moves a price so far, but a bankruptcy down on high volume
-HUNDRED = (np.log(50), np.log(200))  # the log returns that are taken for a hundredth or a hundredfold
-FAR, STEP_FAR = 14.0, 10.0  # times the usual move before and after, from which on one may be an excursion, or a step
+IMPOSSIBLE = np.log(20)  # log return; no session moves a price this far, except downwards in a bankruptcy on high volume
+HUNDRED = (np.log(50), np.log(200))  # range of log returns that count as a factor of 100 or 1/100
+FAR, STEP_FAR = 14.0, 10.0  # minimum size of an excursion and of a step, in multiples of the usual move before and after
 LEAST = 0.01  # log return; smaller moves are never suspicious
-STEP = np.log(1.24)  # the smallest log return that is taken for a wrong factor; 5:4 is the smallest common split
-OUTDOES, STEP_OUTDOES = 3.0, 1.5  # times the largest other move before, and after a step; a step's session must be calm, too
-LARGE, SHORT, LARGE_FAR, LARGE_OUTDOES = 0.25, 3, 7.0, 1.5  # log return and bars of excursions that need to stand out less
-EXCURSION_BARS = 20  # within which an excursion is back, about a month
-ESTABLISHED = 3  # times as many bars must lie before an excursion as in it
-RETURNED = 0.2  # of an excursion: as far as this it may miss the level before
-# Times the usual volume and turnover, and 1 + the log return, from which on the market has moved the price; less is enough if
-# the session itself was restless, as on 19 October 1987.
+STEP = np.log(1.24)  # smallest log return that counts as a wrong factor; 5:4 is the smallest common split
+OUTDOES, STEP_OUTDOES = 3.0, 1.5  # the same, in multiples of the largest other move nearby
+# Lower limits for clear excursions: of at least LARGE (log return) and at most SHORT bars.
+LARGE, SHORT, LARGE_FAR, LARGE_OUTDOES = 0.25, 3, 7.0, 1.5
+EXCURSION_BARS = 20  # an excursion returns within so many bars, about a month
+ESTABLISHED = 3  # the level before an excursion must have lasted for so many times its bars
+RETURNED = 0.2  # share of an excursion by which the price may miss the previous level after its return
+# A move is real if volume and turnover reach this multiple of the usual ones, times 1 + the log return. The lower limit applies
+# if the session was also volatile from open to close, as on 19 October 1987.
 LOUD, RESTLESS_LOUD = 2.5, 1.5
-# At most so far a step's own session goes from open to close and from low to high: times the usual, or this share of the step.
+# Limits of a calm session: its move from open to close and its range, in multiples of the usual ones, or as a share of the step.
 CALM_MOVE, CALM_RANGE, CALM_SHARE = 4.0, 3.0, 1 / 6
-GAP_DAYS = 10  # between two bars, over which a price may move as far as it likes
-AFTER = 10  # bars after a move that it is compared with, and until which a step stays undecided
+GAP_DAYS = 10  # calendar days between two bars; across longer gaps any move is plausible
+AFTER = 10  # bars after a move to compare it with; a step stays undecided until they exist
 
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """The kept bars of a draft, as arrays (bars,), and their rows there."""
+    """The kept bars of a draft, as arrays (bars,)."""
 
-    rows: Rows
+    rows: Rows  # in the draft
     price: Array  # log close
-    size: Array  # |log return|; 0 of the first
-    usual: Array  # move before each
-    suspects: Rows
+    size: Array  # |log return|; 0 for the first bar
+    usual: Array  # median size of the moves before each bar
+    suspects: Rows  # positions of large moves
 
 
 def judge_jumps(draft: Draft) -> None:
-    """Leaves out excursions, breaks the history at steps, and holds the newest bars back while a jump may be either."""
+    """Leaves out excursions, breaks the history at steps, and holds back the newest bars while a jump is undecided."""
     series = _series(draft)
     away = _excursions(draft, series)
     if away.any():
@@ -71,7 +73,7 @@ def _series(draft: Draft) -> _Series:
 
 
 def _excursions(draft: Draft, series: _Series) -> Mask:
-    """Which bars lie at a wrong level that is left again within `EXCURSION_BARS`."""
+    """Mask of the bars at a wrong level from which the price returns within `EXCURSION_BARS`."""
     away = np.zeros(len(series.price), dtype=bool)
     for start in map(int, series.suspects):
         size = series.size[start]
@@ -84,11 +86,11 @@ def _excursions(draft: Draft, series: _Series) -> Mask:
 
 
 def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> int:
-    """The place at which the price is back at the level before `start`; 0 if it is not, or if the market may have moved it."""
+    """Position at which the price is back at the level before `start`; 0 if there is none, or if the move may be real."""
     level, leap = series.price[start - 1], series.price[start] - series.price[start - 1]
     distance = (series.price[start : start + EXCURSION_BARS + 1] - level) / leap
     back = np.flatnonzero(np.abs(distance) <= RETURNED)
-    if not len(back) or (distance[: back[0]] < 0.5).any():  # drifting back is no return
+    if not len(back) or (distance[: back[0]] < 0.5).any():  # a gradual return does not count
         return 0
     end = start + int(back[0])
     if start < ESTABLISHED * (end - start):  # either level may be the wrong one
@@ -118,7 +120,7 @@ def _judge_steps(draft: Draft, series: _Series) -> None:
 
 
 def _is_step(draft: Draft, series: _Series, place: int, steps: list[int]) -> bool:
-    """Whether the price came to its level of `place` by a wrong factor, as far as the bars around it tell."""
+    """Whether the price reached its level at `place` by a wrong factor, judged by the bars around it."""
     size, change = series.size[place], series.price[place] - series.price[place - 1]
     if size >= IMPOSSIBLE:
         return not (change < 0 and _is_loud(draft, series, place))
@@ -133,12 +135,12 @@ def _is_step(draft: Draft, series: _Series, place: int, steps: list[int]) -> boo
 
 
 def _break(draft: Draft, series: _Series, place: int) -> None:
-    """Breaks the history at a step, if volume tells that it was one; without volume it is only noted."""
+    """Breaks the history at a step if its volume is usual; without volume data the step is only noted."""
     row, size = int(series.rows[place]), series.size[place]
     rule = _rule(size)
     what = f"{_from_to(draft, row)}, {_times(series, place)}"
     if size < IMPOSSIBLE and np.isnan(_activity(draft, series, place)):
-        text = f"{what} overnight; without volume nothing tells whether that is true"
+        text = f"{what} overnight; without volume this cannot be verified"
         draft.findings.append(Finding(Rule.STEP, Verdict.NOTED, draft.day(row), float(draft.close[row]), text))
         return
     why = "two units are mixed" if rule == Rule.UNIT else "a split or a wrong factor, not a move"
@@ -147,20 +149,20 @@ def _break(draft: Draft, series: _Series, place: int) -> None:
 
 
 def _hold_back(draft: Draft, series: _Series, place: int) -> None:
-    """Keeps the bars from `place` on waiting: a later session, or a correction, shows which side is right."""
+    """Holds back the bars from `place` on until a later session or a correction shows which level is correct."""
     row, size = int(series.rows[place]), series.size[place]
     if size < IMPOSSIBLE and np.isnan(_activity(draft, series, place)):
-        _hold_back_newest(draft, series)  # only volume can tell a factor from a move; a spike shows by tomorrow
+        _hold_back_newest(draft, series)  # without volume a step cannot be detected, but the next bar can still reveal a spike
         return
     rule = _rule(size)
     why = "two units are mixed" if rule == Rule.UNIT else "a wrong price or a wrong factor"
-    text = f"{_from_to(draft, row)}, {_times(series, place)} on usual volume: {why}; bars from there on wait until that is clear"
+    text = f"{_from_to(draft, row)}, {_times(series, place)} on usual volume: {why}; bars from that date on wait until it is clear"
     draft.held_from = row
     draft.findings.append(Finding(rule, Verdict.REFUSED, draft.day(row), float(draft.close[row]), text))
 
 
 def _hold_back_newest(draft: Draft, series: _Series) -> None:
-    """Keeps the newest bar waiting for the next one, if it leaps out of what is usual and no volume speaks for it."""
+    """Holds back the newest bar until the next one if its move is unusually large and volume does not confirm it."""
     last = len(series.rows) - 1
     if last not in series.suspects[-1:] or series.size[last] < FAR * series.usual[last] or _is_believed(draft, series, last):
         return
@@ -173,7 +175,7 @@ def _hold_back_newest(draft: Draft, series: _Series) -> None:
 
 
 def _is_calm(draft: Draft, series: _Series, place: int) -> bool:
-    """Whether the session itself went as usual from its open on."""
+    """Whether the session's move from open to close and its range were usual."""
     rows = series.rows[max(0, place - USUAL_BARS) : place + 1]
     reach = np.log(draft.high[rows] / draft.low[rows])
     inside = abs(series.price[place] - np.log(draft.open[rows[-1]]))
@@ -183,7 +185,7 @@ def _is_calm(draft: Draft, series: _Series, place: int) -> bool:
 
 
 def _moves_before(series: _Series, place: int, others: Mask) -> Array:
-    """The sizes of the moves before a place, but for those into and out of `others`."""
+    """Sizes of the moves before `place`, without moves into and out of the bars of `others`."""
     first = max(1, place - USUAL_BARS)
     wrong = others | np.concatenate([[False], others[:-1]])
     sizes: Array = series.size[first:place][~wrong[first:place]]
@@ -191,18 +193,18 @@ def _moves_before(series: _Series, place: int, others: Mask) -> Array:
 
 
 def _median(sizes: Array) -> float:
-    """Of the moves that moved; 0 if too few bars tell."""
+    """Median of the sizes above zero; 0 if there are fewer than `FEWEST` bars."""
     moved = sizes[sizes > 0]
     return float(np.median(moved)) if len(sizes) >= FEWEST and len(moved) else 0.0
 
 
 def _is_loud(draft: Draft, series: _Series, place: int) -> bool:
-    """Whether volume speaks for a move: the further it goes, the more of it that takes."""
+    """Whether volume confirms a move; a larger move needs more volume."""
     return bool(_activity(draft, series, place) >= LOUD * (1 + series.size[place]))
 
 
 def _is_believed(draft: Draft, series: _Series, place: int) -> bool:
-    """Whether volume speaks for a move that may revert; it takes less of it if the session itself was restless."""
+    """Whether volume confirms a move that may revert; less volume is enough if the session was not calm."""
     enough = LOUD if _is_calm(draft, series, place) else RESTLESS_LOUD
     return bool(_activity(draft, series, place) >= enough * (1 + series.size[place]))
 
@@ -225,7 +227,8 @@ def _times(series: _Series, place: int) -> str:
 
 def _from_to(draft: Draft, row: int) -> str:
     before = next(_kept_before(draft, row))
-    return f"close is {draft.close[row]:g} on {draft.day(row)} after {draft.close[before]:g} on {draft.day(before)}"
+    close, previous = written(draft.close[row]), written(draft.close[before])
+    return f"close is {close} on {draft.day(row)} after {previous} on {draft.day(before)}"
 
 
 def _kept_before(draft: Draft, row: int) -> Iterator[int]:

@@ -1,5 +1,8 @@
-"""Dates and numbers as people's price files write them. What a single cell leaves open, the other cells of the file decide:
-whether 03/04/2025 is in March or April, whether 1.234 is a little more than one or than a thousand. Nothing is guessed."""
+"""Parses the dates and numbers of price files in common notations.
+
+If a single cell is ambiguous, the other cells of the file decide: 03/04/2025 may be in March or April, 1.234 may be near one
+or above a thousand. If they do not decide, the file is refused.
+"""
 
 import functools
 import re
@@ -20,7 +23,7 @@ DAY_FIRST, MONTH_FIRST = "day first", "month first"
 
 
 class CellError(ValueError):
-    """A cell cannot be read. `row` counts from 0; the text names the value and says what to do."""
+    """A cell cannot be parsed. `row` counts from 0; the text names the value and the remedy."""
 
     def __init__(self, row: int, found: str) -> None:
         super().__init__(row, found)
@@ -29,7 +32,7 @@ class CellError(ValueError):
 
 
 def days(cells: Sequence[str]) -> pd.DatetimeIndex:
-    """The session of each cell: a date, or midnight at the exchange. Raises CellError."""
+    """The session of each cell, which holds a date or midnight at the exchange. Raises CellError."""
     iso = pd.to_datetime(pd.Series(cells, dtype=str), format="%Y-%m-%d", errors="coerce")
     if not iso.isna().any():
         return pd.DatetimeIndex(iso)
@@ -38,9 +41,9 @@ def days(cells: Sequence[str]) -> pd.DatetimeIndex:
 
 
 def numbers(columns: Sequence[tuple[str, Sequence[str]]], *, comma_separates: bool) -> list[npt.NDArray[np.float64]]:
-    """Columns of texts, each with what it is called in errors, as numbers, NaN for a missing one.
+    """Parses columns of text, each with its name for error messages. Missing numbers are NaN.
 
-    `comma_separates`: a comma also lies between the file's cells. Raises CellError.
+    `comma_separates`: the comma is also the file's separator. Raises CellError.
     """
     every = (_bare(cell) for _, cells in columns for cell in cells)
     sign = _decimal_sign(every, comma_separates=comma_separates)
@@ -48,7 +51,7 @@ def numbers(columns: Sequence[tuple[str, Sequence[str]]], *, comma_separates: bo
 
 
 def _order_of_days(cells: Iterable[str]) -> str:
-    """Whether day or month comes first in dates such as 03/04/2025; nothing if no date of the file tells."""
+    """Whether day or month comes first in dates such as 03/04/2025; "" if every date of the file is ambiguous."""
     for cell in cells:
         if parts := YEAR_LAST.fullmatch(cell.strip()):
             if int(parts[1]) > 12:
@@ -64,7 +67,7 @@ def _day(row: int, cell: str, order: str) -> date:
         if parts := YEAR_LAST.fullmatch(cell):
             first, second, year = map(int, parts.groups())
             if not order:
-                raise CellError(row, f"date is {cell!r}, and no date of the file tells day from month; write 2025-12-31")
+                raise CellError(row, f"date is {cell!r}, and no date of the file shows if the day comes first; write 2025-12-31")
             return date(year, second, first) if order == DAY_FIRST else date(year, first, second)
         if parts := YEAR_FIRST.fullmatch(cell):
             return date(*map(int, parts.groups()))
@@ -76,7 +79,7 @@ def _day(row: int, cell: str, order: str) -> date:
 
 
 def _named_month(cell: str) -> date | None:
-    """The date in a text with the name of its month."""
+    """The date of a text with a month name; None for other texts."""
     if re.search("[A-Za-z]{3}", cell):
         for form in NAMED_MONTH:
             try:
@@ -87,7 +90,7 @@ def _named_month(cell: str) -> date | None:
 
 
 def _midnight(row: int, cell: str) -> date:
-    """Another time than midnight would leave open which session is meant. Raises ValueError."""
+    """The date of an ISO timestamp at midnight. Raises CellError for other times, ValueError for other texts."""
     moment = datetime.fromisoformat(cell)
     if moment.time() != time(0):
         raise CellError(row, f"date is {cell!r}, which is not midnight at the exchange")
@@ -95,13 +98,12 @@ def _midnight(row: int, cell: str) -> date:
 
 
 def _bare(cell: str) -> str:
-    """A number's text without spaces and the sign of a currency."""
+    """A number's text without spaces and currency signs."""
     return re.sub(rf"[\s{CURRENCY_SIGNS}]|R\$", "", cell)
 
 
 def _decimal_sign(texts: Iterable[str], *, comma_separates: bool) -> str:
-    """The decimal sign that some number proves. If none does, it is a point as long as no number has what may be another one;
-    else "", for it is open."""
+    """The decimal sign that at least one number proves. Without proof: a point if no number is ambiguous, else ""."""
     is_open = False
     for text in texts:
         digits = text.rstrip("KMBTkmbt").lstrip("+-")
@@ -114,7 +116,7 @@ def _decimal_sign(texts: Iterable[str], *, comma_separates: bool) -> str:
 
 
 def _proves(digits: str, *, sign: str, thousands: str) -> bool:
-    """Whether this can be a number with that decimal sign alone: other than three digits follow it, or both signs are there."""
+    """Whether this is a number only with that decimal sign: it has both signs, or not exactly three digits after one."""
     plain = rf"(0|\d{{4,}}){sign}\d+|\d+{sign}(\d{{1,2}}|\d{{4,}})|\d+{sign}\d+[eE][-+]?\d+"
     grouped = rf"\d{{1,3}}({thousands}\d{{3}})+{sign}\d+|\d{{1,3}}({thousands}\d{{3}}){{2,}}"
     return bool(re.fullmatch(f"{plain}|{grouped}", digits))
@@ -135,7 +137,7 @@ def _column(column: str, cells: Sequence[str], sign: str) -> npt.NDArray[np.floa
 
 @functools.cache
 def _grammar(sign: str) -> re.Pattern[str]:
-    """Numbers with this decimal sign; with none at all, whole ones."""
+    """Pattern of numbers with this decimal sign; of integers if `sign` is ""."""
     if not sign:
         return re.compile(r"[-+]?\d+")
     thousands = "," if sign == "." else r"\."
@@ -145,5 +147,5 @@ def _grammar(sign: str) -> re.Pattern[str]:
 
 
 def _not_a_number(column: str, cell: str, sign: str) -> str:
-    why = "" if sign else ", because no number of the file tells the decimal sign from a thousands separator"
+    why = "" if sign else ", because no number of the file distinguishes the decimal sign from a thousands separator"
     return f"{column} is {cell.strip()!r}, not a number" + (" with a decimal comma" if sign == "," else why)

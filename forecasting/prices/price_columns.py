@@ -1,6 +1,6 @@
-"""What the columns of a price file mean: the names that people's tools give them, and the names that are refused.
+"""Meaning of a price file's columns: the names that common tools use, and the names that are refused.
 
-Understood are the files of yfinance, Yahoo's and Nasdaq's sites, investing.com, Stooq, Alpha Vantage, EODHD, Tiingo, Quandl,
+Supported are the files of yfinance, Yahoo's and Nasdaq's sites, investing.com, Stooq, Alpha Vantage, EODHD, Tiingo, Quandl,
 yahooquery, MarketWatch, MetaTrader and Kaggle. A column that may hold prices or a symbol is used or refused, never ignored.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from forecasting.prices.bars import COLUMNS
 
 DATE, SYMBOL, ADJUSTED = "date", "symbol", "adj_close"
-ADJUSTED_OF = {column: f"adj_{column}" for column in COLUMNS}  # what takes the place of a column, if the file has it
+ADJUSTED_OF = {column: f"adj_{column}" for column in COLUMNS}  # replaces the column if the file has it
 REQUIRED = (DATE, *COLUMNS)
-LEVELS = ("price", "ticker", "")  # with which the lines of a header of several lines begin; older releases left them unnamed
+LEVELS = ("price", "ticker", "")  # first cells of the lines of a multi-line header; "" in older yfinance releases
 
 NAMES = {
     DATE: ("date", "datetime", "timestamp", "time", "day", "tradedate"),
@@ -26,34 +26,34 @@ NAMES = {
 }
 ROLES = {name: role for role, names in NAMES.items() for name in names}
 
-# Of columns without a role: what would change the meaning of the prices, or may be prices under another name.
+# Columns without a role that may change the meaning of the prices, or may hold prices under another name.
 SUSPECT = re.compile(r"adj|close|price|symbol|ticker|isin|currency|period|interval|timeframe")
 SUSPECT_WORDS = {"open", "high", "low", "last", "per"}
 HARMLESS = re.compile(r"unadj|prev|openint|openinterest|vwap|change")
 
 
 class ColumnError(ValueError):
-    """A header cannot be used; the text names the column and says what to do."""
+    """A header cannot be used; the text names the column and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where the values of each symbol are. The symbol is "" if the header does not name it."""
+    """The position of each symbol's values. The symbol is "" if the header does not name it."""
 
     lines: int
     width: int  # cells
     date: int
-    symbol: int | None  # the column that names each line's symbol
+    symbol: int | None  # position of the symbol column
     places: dict[str, dict[str, int]]  # symbol -> role -> position in a line
 
     @property
     def columns(self) -> dict[int, str]:
-        """The role of each position that holds numbers, in the order of the file."""
+        """The role of each numeric column by position, in file order."""
         return dict(sorted((place, role) for roles in self.places.values() for role, place in roles.items()))
 
 
 def read_header(lines: Sequence[Sequence[str]]) -> Header:
-    """The header that a file's first three lines are, or begin with. Raises ColumnError."""
+    """The header in a file's first three lines. Raises ColumnError."""
     first = lines[0] if lines else []
     below = lines[1] if len(lines) > 1 else []
     if _starts_with_level(first) and _starts_with_level(below) and not any(_role(name) == DATE for name in first):
@@ -73,7 +73,7 @@ def _header_of_names(names: Sequence[str]) -> Header:
 
 
 def _header_of_levels(first: Sequence[str], second: Sequence[str], *, lines: int) -> Header:
-    """Prices and tickers, in either order, above the columns that they name; the dates are in the first column."""
+    """A header with a line of prices and a line of tickers, in either order; the dates are in the first column."""
     prices, tickers = (first, second) if "close" in map(_role, first) else (second, first)
     columns: dict[str, list[tuple[int, str]]] = {}
     for place, (price, ticker) in enumerate(zip(prices, tickers, strict=False)):
@@ -83,7 +83,7 @@ def _header_of_levels(first: Sequence[str], second: Sequence[str], *, lines: int
 
 
 def _roles(columns: Sequence[tuple[int, str]]) -> dict[str, int]:
-    """The position of each role among the columns. Raises ColumnError for a name that may matter and is not understood."""
+    """The position of each role. Raises ColumnError for duplicates and for unknown names that may matter."""
     names = dict(columns)
     roles: dict[str, int] = {}
     for place, name in columns:
@@ -95,7 +95,7 @@ def _roles(columns: Sequence[tuple[int, str]]) -> dict[str, int]:
         if role:
             roles[role] = place
         elif _is_suspect(name):
-            raise ColumnError(f"has the column {name.strip()}, whose meaning is not known; rename it or remove it")
+            raise ColumnError(f"has the column {name.strip()}, whose meaning is unknown; rename it or remove it")
     if ADJUSTED not in roles and (adjusted := [names[roles[role]] for role in ADJUSTED_OF.values() if role in roles]):
         raise ColumnError(f"has the column {adjusted[0].strip()}, but no adjusted close; add {ADJUSTED} or remove that column")
     return roles
@@ -113,7 +113,7 @@ def _starts_with_level(names: Sequence[str]) -> bool:
 
 
 def _role(name: str) -> str:
-    """What a column means, nothing if that is not known: case, spaces and punctuation do not matter."""
+    """The role of a column, "" if unknown; case, spaces and punctuation do not matter."""
     return ROLES.get(re.sub(r"[^a-z0-9]", "", name.lower()), "")
 
 

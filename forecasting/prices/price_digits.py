@@ -1,13 +1,13 @@
-"""How many digits of a price are shown, the same everywhere: cents where those are fine enough, else significant digits."""
+"""Number of digits in displayed prices: cents if they are precise enough, else significant digits."""
 
 import math
 
 CENTS_FROM = 10.0
-SIGNIFICANT = 5  # digits of a small price: one step is at most 0.01 % of it, so that the quantiles of any forecast differ
+SIGNIFICANT = 5  # digits of a small price; one unit of the last is at most 0.01 %, so quantiles of a forecast stay distinct
 
 
 def decimals(reference: float) -> int:
-    """Decimal places of prices near `reference`: 2 from 10 upwards, 4 from 0.1, below that as many as keep SIGNIFICANT digits."""
+    """Decimal places of prices near `reference`: 2 from 10 upwards, 4 from 0.1, below that enough for SIGNIFICANT digits."""
     size = abs(reference)
     if size >= CENTS_FROM or size == 0:
         return 2
@@ -15,5 +15,5 @@ def decimals(reference: float) -> int:
 
 
 def written(price: float) -> str:
-    """The price in a sentence, without zeros at its end: 12345678.9, 700000, 2.892e-07."""
-    return f"{round(price, decimals(price)):.15g}"
+    """The price for a message, without trailing zeros: 12345678.9, 700000, 2.892e-07; "nan" and "inf" stay as they are."""
+    return f"{round(price, decimals(price)):.15g}" if math.isfinite(price) else f"{price}"

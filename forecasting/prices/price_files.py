@@ -1,11 +1,10 @@
-"""CSV files of daily prices: this project's own shape, `date,open,high,low,close,adj_close,volume`, and those of other tools.
+"""Reads CSV files of daily prices: this project's format, `date,open,high,low,close,adj_close,volume`, and those of other tools.
 
-- A header of one line, whose names price_columns.py understands; a column that names the symbol splits the file into symbols.
-- `yfinance.download(...).to_csv()`: prices, tickers and the word Date in a header of three lines, for one symbol or several.
+- One header line with names that price_columns.py accepts. A symbol column splits the file into symbols.
+- `yfinance.download(...).to_csv()`: three header lines with prices, tickers and the word Date, for one or several symbols.
 
-Cells are separated by commas, semicolons or tabs. A row without prices is an absent bar. Bars from the newest to the oldest are
-turned round. An adjusted close scales all prices of its bar by adjusted close / close, except those that have an adjusted price of
-their own.
+The separator is a comma, semicolon or tab. A row without prices counts as a missing bar. A file with the newest bar first is
+reversed. An adjusted close scales all prices of its bar by adjusted close / close, except those with an adjusted column.
 """
 
 import csv
@@ -28,16 +27,16 @@ LINE = "line"
 SEPARATORS = ",;\t"
 MISSING = ["NaN", *{spelling for word in price_cells.MISSING for spelling in (word, word.upper(), word.title())}]
 
-TOO_LONG = "it has more cells than the header; quote numbers that have commas"
+TOO_LONG = "it has more cells than the header; quote numbers that contain commas"
 
 
 class PriceFileError(ValueError):
-    """A file cannot be read; the text names the file, the line and the value, and says what to do."""
+    """A file cannot be read; the text names the file, the line, the value and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as text, and its shape."""
+    """A file's text, separator and header."""
 
     name: str
     text: str
@@ -45,15 +44,15 @@ class _File:
     header: Header
 
     def refusal(self, line: int, found: str) -> PriceFileError:
-        """The error of one line."""
+        """The error for one line."""
         return PriceFileError(f"line {line} of {self.name}: {found}; correct or remove that line")
 
 
 def read_prices(file: Path, *, name: str) -> dict[str, pd.DataFrame]:
-    """The bars of each symbol in the file, adjusted, "" standing for a symbol that it does not name; values are not checked.
+    """The adjusted bars of each symbol in the file; the symbol is "" if the file does not name it. Values are not checked.
 
-    A price that is missing in a bar with others is NaN. The column "line" says where in the file a bar is. `name` is what the
-    file is called in errors. Raises PriceFileError.
+    A missing price of a bar is NaN. The column "line" is the bar's line in the file. `name` is the file's name in errors.
+    Raises PriceFileError.
     """
     try:
         opened = _opened(file, name)
@@ -81,21 +80,21 @@ def _opened(file: Path, name: str) -> _File:
 
 
 def _misshapen(error: pd.errors.ParserError, file: _File) -> PriceFileError:
-    """What pandas says of a line that is much too long, or of a quote that is not closed."""
+    """Translates the error of pandas for a line that is much too long or an unclosed quote."""
     if line := re.search(r"in line (\d+), saw", str(error)):
         return file.refusal(int(line[1]), TOO_LONG)
     return PriceFileError(f"{file.name} cannot be read as CSV ({error}); close every quote")
 
 
 def _cells(file: _File, *, as_text: bool) -> pd.DataFrame:
-    """The cells that matter of each line with any, by position; the index is the line's number.
+    """The relevant cells of each line that has any, by column position; the index is the line number.
 
-    Unless `as_text`, columns of plain numbers are numbers, NaN if missing. Raises PriceFileError for a line that is too long.
+    Unless `as_text`, purely numeric columns become numbers, NaN if missing. Raises PriceFileError for a line that is too long.
     """
     header, width = file.header, file.header.width
     names = [header.date] if header.symbol is None else [header.date, header.symbol]
     table = _parsed(file, texts=None if as_text else [*names, width])
-    if not isinstance(table.index, pd.RangeIndex):  # cells beyond the names, which pandas takes for an index
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus cells for an index
         raise file.refusal(header.lines + 1, TOO_LONG)
     table.index = pd.RangeIndex(header.lines + 1, header.lines + 1 + len(table))
     if (longer := table[width].fillna("") != "").any():
@@ -107,15 +106,15 @@ def _cells(file: _File, *, as_text: bool) -> pd.DataFrame:
 
 
 def _parsed(file: _File, *, texts: list[int] | None) -> pd.DataFrame:
-    """All lines below the header; the columns `texts`, None for all, stay as they are written."""
+    """All lines below the header. The columns `texts` (None: all) stay text."""
     missing: Any = {} if texts is None else dict.fromkeys(file.header.columns, MISSING)
     return pd.read_csv(
         io.StringIO(file.text),
         sep=file.separator,
         header=None,
-        names=range(file.header.width + 1),  # one more, to notice lines that are longer than the header
+        names=range(file.header.width + 1),  # one more than the header, to detect longer lines
         skiprows=file.header.lines,
-        skip_blank_lines=False,  # else lines could not be numbered
+        skip_blank_lines=False,  # keeps line numbers correct
         dtype=str if texts is None else dict.fromkeys(texts, str),
         keep_default_na=False,
         na_values=missing,
@@ -124,12 +123,12 @@ def _parsed(file: _File, *, texts: list[int] | None) -> pd.DataFrame:
 
 
 def _first_line(where: pd.Series) -> int:
-    """The number of the first line for which it is so."""
+    """Number of the first line for which the mask is true."""
     return int(where.index[int(where.to_numpy().argmax())])
 
 
 def _numbers(file: _File, table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of numbers and the lines, in place of the table's cells. Raises CellError."""
+    """The table's numeric columns as float64, and the line numbers. Raises CellError."""
     columns = file.header.columns
     if all(table[place].dtype.kind in "iuf" for place in columns):
         numbers = table[list(columns)].astype("float64")
@@ -142,7 +141,7 @@ def _numbers(file: _File, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_symbol(file: _File, table: pd.DataFrame, numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Each symbol with its numbers by their roles, in the order of the file."""
+    """Each symbol with its numbers by role, in file order."""
     for symbol, roles in file.header.places.items():
         bars = numbers[[*roles.values(), LINE]].set_axis([*roles, LINE], axis="columns")
         if file.header.symbol is None:
@@ -155,7 +154,7 @@ def _by_symbol(file: _File, table: pd.DataFrame, numbers: pd.DataFrame) -> Itera
 
 
 def _bars(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """A symbol's bars, oldest first if the file has them the other way round; other disorder is left for others to find."""
+    """A symbol's bars. Bars in descending order are reversed; other disorder stays for the quality gate."""
     bars = _adjusted(rows.dropna(how="all", subset=list(PRICES)), name)
     if bars["volume"].isna().all():
         bars = bars.assign(volume=0.0)  # funds, indices and currencies have none

@@ -1,11 +1,14 @@
-"""The quality gate: what stands between a frame of prices and the database, and between stored bars and a training.
+"""The quality gate: checks prices before they are stored, and stored bars before a training.
 
-It judges bars, not symbols. What is certain is repaired; a bar that is wrong beyond repair is left out like a day without
-trading; after a stretch beyond repair the history begins anew, if enough bars follow. Newest bars that may be right or wrong
-wait until that is clear. Only if too little is left is everything refused. All of it is told, by date and value.
+- An error with a certain correction is repaired.
+- A bar that cannot be repaired is left out, like a day without trading.
+- After a stretch that cannot be repaired, the history restarts if enough bars follow.
+- Undecided newest bars wait for later sessions.
+- If too few bars remain, all are refused.
 
-A verdict on a bar depends on at most `CONTEXT` bars before it and a few after it, so that bars which are added can be judged
-with that context alone. Only whole histories show how many bars were left out: the stored ones no longer have them.
+Each case is reported as a finding with date and value. A verdict depends on at most `CONTEXT` bars before a bar and a few after
+it, so new bars can be checked with that context. Only a source's whole history shows how many bars were left out, because
+they are not stored.
 """
 
 from dataclasses import dataclass
@@ -22,16 +25,17 @@ from forecasting.prices.jumps import judge_jumps
 from forecasting.prices.stillness import judge_gaps, judge_stillness
 from forecasting.prices.values import drop_phantoms, judge_dates, judge_ranges, judge_values
 
-ENOUGH = 496  # bars that must follow where the history cannot be continued: a training takes so many (config.minimum_bars)
-CONTEXT = 600  # bars before new ones: a year for stillness and trades, a quarter for what is usual, and room for bars left out
-MANY, MANY_AMONG, TOO_MANY = 6, 60, 20  # bars left out among so many: the stretch is beyond repair; no bar of it can be believed
-OFF_SESSION = (3, 0.10)  # bars, and share of all, from which on the dates are wrong and not the calendar; shifted ones: 20 %
-OLD = 5  # sessions without a bar since the last one
+ENOUGH = 496  # bars that must follow a break, because a training needs so many (config.minimum_bars)
+CONTEXT = 600  # bars before new ones: a year for stillness and trades, a quarter for usual values, a reserve for bars left out
+# More than MANY bars left out among MANY_AMONG: a soft break. More than TOO_MANY: a hard one.
+MANY, MANY_AMONG, TOO_MANY = 6, 60, 20
+OFF_SESSION = (3, 0.10)  # bars on closed days, and their share, from which the dates are wrong; dates shifted by a day give 20 %
+OLD = 5  # sessions without a bar since the last one, above which bars are noted as old
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Bars that passed, and what was found. `held`: why the newest bars wait; empty if none does."""
+    """Bars that passed the gate, and the findings. `held`: why the newest bars wait; "" if none waits."""
 
     bars: pd.DataFrame
     findings: list[Finding]
@@ -39,10 +43,10 @@ class Checked:
 
 
 def check_bars(frame: pd.DataFrame, *, symbol: str, exchange: str, last_session: date | None = None, needed: int = 0) -> Checked:
-    """The usable bars of `frame`, which has the contract's columns and kind of index, repaired, in order.
+    """The usable bars of `frame`, repaired and ordered. `frame` has the contract's columns and index type.
 
-    `last_session` is the last completed one and `needed` the bars that a training takes; both are only compared with.
-    Raises BadBarsError with every finding if too little is usable. A whole history of 13 years takes some milliseconds.
+    `last_session` (the last completed one) and `needed` (bars that a training needs) serve only to note old or few bars.
+    Raises BadBarsError with every finding if too few bars are usable. A history of 13 years takes a few milliseconds.
     """
     if (given := shaped(frame, symbol=symbol)).empty:
         return Checked(given, _extent_findings(given, exchange, last_session, needed))
@@ -66,7 +70,7 @@ def check_bars(frame: pd.DataFrame, *, symbol: str, exchange: str, last_session:
 
 def _judge_density(draft: Draft) -> None:
     """Breaks the history after stretches in which many bars had to be left out."""
-    counts = np.convolve(draft.wrong, np.ones(MANY_AMONG))[: len(draft.wrong)]  # among the last bars up to each
+    counts = np.convolve(draft.wrong, np.ones(MANY_AMONG))[: len(draft.wrong)]  # in the window that ends at each bar
     many = np.flatnonzero(counts > MANY)
     if not len(many):
         return
@@ -80,9 +84,10 @@ def _judge_density(draft: Draft) -> None:
 
 
 def _usable(draft: Draft, symbol: str) -> tuple[int, int]:
-    """First row, and the one after the last, of the stretch that is used; tells what lies before it.
+    """First row and end (excluded) of the usable stretch; adds a finding about the bars before it.
 
-    The stretch begins at the last break, if enough bars follow it. Over a soft break the history may go on if they do not.
+    The stretch begins at the last break that enough bars follow. If too few follow, a hard break refuses all bars and a
+    soft break is ignored.
     """
     end = len(draft.kept) if draft.held_from is None else draft.held_from
     follow = np.concatenate([np.cumsum(draft.kept[:end][::-1])[::-1], [0] * (len(draft.kept) + 1 - end)])
@@ -103,8 +108,8 @@ def _tell_beginning(draft: Draft, last_break: Break) -> None:
 
 
 def _refusal(draft: Draft, symbol: str, last_break: Break, follow: int) -> BadBarsError:
-    """Why nothing is used, and what would make it work."""
-    remedy = f"it works again when the price source corrects that, or after {ENOUGH - follow:,} more sessions"
+    """The error for a history without enough bars after a hard break, with its remedy."""
+    remedy = f"this ends when the price source corrects it, or after {ENOUGH - follow:,} more sessions"
     text = f"{last_break.why}; only {follow:,} good bars follow and a training needs {ENOUGH}; {remedy}"
     day = draft.day(min(last_break.row, len(draft.days) - 1))
     found = (Finding(last_break.rule, Verdict.REFUSED, day, float(follow), text), *draft.findings)
@@ -112,7 +117,7 @@ def _refusal(draft: Draft, symbol: str, last_break: Break, follow: int) -> BadBa
 
 
 def _require_most(bars: pd.DataFrame, draft: Draft, symbol: str) -> None:
-    """Refuses what is left of bars most of which had to be left out, if it is too little to train on."""
+    """Refuses all bars if more than half were left out and the rest is too short for a training."""
     out = int((~draft.kept).sum())
     if len(bars) < ENOUGH and out > len(draft.kept) / 2:
         worst = next(each for each in draft.findings if each.verdict in (Verdict.LEFT_OUT, Verdict.REPAIRED))
@@ -122,7 +127,10 @@ def _require_most(bars: pd.DataFrame, draft: Draft, symbol: str) -> None:
 
 
 def _session_findings(bars: pd.DataFrame, exchange: str, symbol: str) -> list[Finding]:
-    """Bars of days on which the exchange was closed. A few are special sessions that the calendar does not know."""
+    """Findings of bars on closed days. A few are special sessions missing in the calendar; many mean wrong dates.
+
+    Raises BadBarsError for many.
+    """
     days = pd.DatetimeIndex(bars.index)
     rows = np.flatnonzero(closed_days(exchange, days))
     fewest, share = OFF_SESSION
@@ -133,14 +141,14 @@ def _session_findings(bars: pd.DataFrame, exchange: str, symbol: str) -> list[Fi
         raise BadBarsError(symbol, text, found)
 
     def noted(row: int) -> Finding:
-        text = f"{days[row].date()} was no session of {exchange} as far as its calendar is known"
+        text = f"{days[row].date()} is not a session in the calendar of {exchange}"
         return Finding(Rule.SESSION, Verdict.NOTED, days[row].date(), float(bars["close"].iloc[row]), text)
 
     return listed(rows, noted)
 
 
 def _extent_findings(bars: pd.DataFrame, exchange: str, last_session: date | None, needed: int) -> list[Finding]:
-    """Too few bars, too old ones. Both keep the contract: forecasts say how old they are, and a training refuses too few."""
+    """Notes too few or too old bars. Both are valid: forecasts state their age, and a training refuses too few bars."""
     found = []
     if len(bars) < needed:
         text = f"there are {len(bars)} bars; a training needs {needed}"

@@ -1,8 +1,8 @@
-"""What a price source changed in bars that it had sent before: an adjustment, a correction, or the newest bars settling.
+"""Detects what a price source changed in bars that it sent earlier: an adjustment, a correction, or settling of the newest bars.
 
-Sources adjust prices backwards: a split or a dividend multiplies every bar before its session by one ratio. A history must
-therefore never be continued with bars of another adjustment; whoever stores bars compares first. A correction changes few bars.
-The newest bars settle: for some nights their high, low, close or volume still moves a little, in currency pairs every night.
+Sources adjust prices backwards: a split or dividend multiplies every bar before its session by one ratio. Bars of different
+adjustments must not be joined, so bars are compared before they are stored. A correction changes few bars. Settling means that
+high, low, close or volume of the newest bars still moves slightly for some nights, for currency pairs every night.
 """
 
 from collections.abc import Iterator
@@ -21,22 +21,23 @@ from forecasting.prices.calendars import is_session
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-# Relative. Yahoo's prices carry 7 digits (noise of 1e-7, 1e-6 where adjusted); the smallest dividends that are paid, such as
-# one cent on a share of 150, move prices by 7e-5.
+# Relative. Yahoo's prices have 7 digits (noise of 1e-7, adjusted 1e-6). The smallest dividends, such as one cent on a share of
+# 150, move prices by 7e-5.
 ROUNDING = 1e-5
-NOISY = 6.0  # times the usual change of the ratio from bar to bar; sources that round prices to cents spread one ratio so far
-LEVEL_BARS = 5  # bars of one ratio that make an adjustment; fewer are corrections of single bars
-SETTLING_BARS, SETTLED_MOVE = 2, 0.02  # the newest stored bars, and the share of a price by which theirs may move
-ONE_RATIO = 1e-3  # relative; as near as this a ratio counts as one of whole numbers
-VOLUME_MOVED = 0.02  # a dividend leaves volumes alone, a split divides them
-SPLIT_TERM = 10  # where volumes tell nothing, a ratio of whole numbers up to this, far enough from 1, is taken for a split
-UNIT, ONE_UNIT = 100.0, 0.02  # pence in a pound; relative, as near as this a ratio counts as it
-# A correction matters to a model if it moves the return or range of more bars than this by more than this share of the usual.
+NOISY = 6.0  # noise limit in multiples of the ratio's median change from bar to bar, for sources that round prices to cents
+LEVEL_BARS = 5  # minimum number of bars with one ratio for an adjustment; fewer are corrections of single bars
+SETTLING_BARS, SETTLED_MOVE = 2, 0.02  # newest stored bars that may still settle, and by which share of a price
+ONE_RATIO = 1e-3  # relative tolerance for a ratio of integers
+VOLUME_MOVED = 0.02  # relative change of volumes that proves a split; a dividend does not change them
+SPLIT_TERM = 10  # without volumes, a ratio of integers up to this that is far enough from 1 counts as a split
+UNIT, ONE_UNIT = 100.0, 0.02  # pence per pound, and its relative tolerance
+# A correction matters to a model if enough returns or ranges change by more than NOTICEABLE times the usual size. Enough means
+# more than MATTERING_BARS bars, and more than MATTERING_SHARE of all bars.
 MATTERING_BARS, MATTERING_SHARE, NOTICEABLE = 5, 0.01, 0.1
 
 
 class Reason(StrEnum):
-    """What changed the bars."""
+    """Cause of a change."""
 
     SPLIT = "split"
     DIVIDEND = "dividend"
@@ -49,11 +50,11 @@ RESCALING = (Reason.SPLIT, Reason.DIVIDEND, Reason.UNIT)  # one ratio for all ba
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How a symbol's bars were restated.
+    """One restatement of a symbol's bars.
 
-    `date`: of a rescaling the first session after the bars that it rescaled, of a correction its first session.
-    `ratio`: new price over old, None if the session of a correction came or went. `bars`: how many differ by it.
-    `matters`: whether a model that was trained on the bars before should be trained again.
+    `date`: first session after the rescaled bars, or first corrected session. `bars`: number of changed bars.
+    `ratio`: new price / old price; None if a correction added or removed that session.
+    `matters`: whether a model trained on the old bars should be retrained.
     """
 
     reason: Reason
@@ -64,10 +65,10 @@ class Change:
 
 
 def continues(stored: pd.DataFrame, fetched: pd.DataFrame) -> bool:
-    """Whether `fetched` repeats the bars of `stored`, so that what follows them continues the same adjustment.
+    """Whether `fetched` repeats the bars of `stored`, so that its further bars have the same adjustment.
 
-    `fetched` is as the source sent it, before the quality gate. Volumes may differ, the newest bars may have settled, and
-    sessions may have come that are not stored. Without an older bar that agrees nothing shows that the adjustment is the same.
+    `fetched` has not passed the quality gate. Volumes may differ, the newest bars may have settled, and `fetched` may have
+    additional sessions. At least one older bar must agree, because only that proves the same adjustment.
     """
     if stored.empty or len(stored.index.difference(fetched.index)):
         return stored.empty
@@ -78,7 +79,7 @@ def continues(stored: pd.DataFrame, fetched: pd.DataFrame) -> bool:
 
 
 def changes(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> list[Change]:
-    """What turned the history `stored` into the whole history `fetched`, oldest first; nothing if the newest bars only settled.
+    """The changes from the history `stored` to the whole history `fetched`, oldest first; none if the newest bars only settled.
 
     Bars before the first one of `fetched` do not count.
     """
@@ -101,30 +102,30 @@ def changes(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> li
 
 
 def differing(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DatetimeIndex:
-    """The sessions of both whose bars differ by more than rounding, volumes included."""
+    """The common sessions whose bars, volumes included, differ by more than rounding."""
     shared = stored.index.intersection(fetched.index)
     old, new = stored.loc[shared].to_numpy(), fetched.loc[shared].to_numpy()
     return pd.DatetimeIndex(shared[~np.isclose(new, old, rtol=ROUNDING, atol=0).all(axis=1)])
 
 
 def _repaired(sent: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
-    """The sent bars with the repairs that were made when they were stored, so that a repair does not look like a change."""
+    """The sent bars with the repairs of the stored ones, so that a repair does not count as a change."""
     prices = sent[list(PRICES)]
     known = prices.where((prices > 0) | (prices.columns == "close"), stored)
     return known.assign(high=known.max(axis="columns"), low=known.min(axis="columns"))
 
 
 def _log_ratios(old: pd.DataFrame, new: pd.DataFrame) -> Array:
-    """(bars, 4): the log of new price over old, the close's last; infinite if the new one is no price."""
+    """(bars, 4): log(new price / old price), the close last; infinite if the new price is not positive."""
     ratios = new[list(PRICES)].to_numpy() / old[list(PRICES)].to_numpy()
     logs: Array = np.log(ratios, out=np.full(ratios.shape, np.inf), where=ratios > 0)
     return logs
 
 
 def _levels(ratio: Array, noise: float) -> Array:
-    """(bars,): the log ratio of the adjustment that each bar belongs to; a few bars of another one belong to those after them.
+    """(bars,): the log ratio of each bar's adjustment. Runs that are too short take the level of the following bars.
 
-    The newest bars need not be many: those of the last days are not adjusted yet when a dividend was paid.
+    Unadjusted newest bars may be a short run: after a dividend only the last few bars are not rescaled.
     """
     starts = np.flatnonzero(np.concatenate([[True], np.abs(np.diff(ratio)) > noise]))
     ends = np.append(starts[1:], len(ratio))
@@ -138,7 +139,7 @@ def _levels(ratio: Array, noise: float) -> Array:
 
 
 def _rescalings(old: pd.DataFrame, new: pd.DataFrame, fetched: pd.DataFrame, levels: Array) -> Iterator[Change]:
-    """The adjustments, oldest first. One also rescales all bars before those of its level: what differs is its own ratio."""
+    """The adjustments, oldest first. Each rescales all bars before its date, so its ratio is the step between two levels."""
     steps = np.diff(np.append(levels, 0.0))
     ends = [int(place) + 1 for place in np.flatnonzero(np.abs(steps) > ROUNDING)]
     bounds = [0, *ends, len(old)]
@@ -151,13 +152,13 @@ def _rescalings(old: pd.DataFrame, new: pd.DataFrame, fetched: pd.DataFrame, lev
 
 
 def _volume_ratio(old: pd.DataFrame, new: pd.DataFrame) -> float:
-    """The usual new volume over the old one; 1 if nothing tells."""
+    """Median of new volume / old volume; 1 if no bar has both."""
     traded = (old["volume"] > 0) & (new["volume"] > 0)
     return float((new["volume"][traded] / old["volume"][traded]).median()) if traded.any() else 1.0
 
 
 def _cause(ratio: float, volumes: float) -> Reason:
-    """Why bars were rescaled by `ratio`, and their volumes by `volumes`."""
+    """The cause that rescales prices by `ratio` and volumes by `volumes`."""
     if abs(volumes - 1) > VOLUME_MOVED:
         return Reason.SPLIT
     if min(abs(ratio / UNIT - 1), abs(ratio * UNIT - 1)) < ONE_UNIT:
@@ -171,8 +172,11 @@ def _looks_like_split(ratio: float) -> bool:
 
 
 def _came_or_went(stored: pd.DataFrame, fetched: pd.DataFrame, exchange: str) -> list[pd.Timestamp]:
-    """Sessions within the stored ones that only one of the two has. A bar that is new on a day without a session counts for
-    nothing: it may have been dropped when the others were stored. So may a late one among the newest."""
+    """Sessions in the stored range that only one of the two frames has.
+
+    New bars on closed days do not count, because the quality gate may have dropped them earlier. Late bars among the newest
+    do not count either.
+    """
     within = fetched.index[(fetched.index >= stored.index[0]) & (fetched.index <= stored.index[-1])]
     settled = stored.index[: max(1, len(stored) - SETTLING_BARS)][-1]
     came = [day for day in within.difference(stored.index) if day <= settled and is_session(exchange, day.date())]
@@ -189,7 +193,7 @@ def _correction(old: pd.DataFrame, new: pd.DataFrame, corrected: Mask, moved: li
 
 
 def _noticeable(old: pd.DataFrame, new: pd.DataFrame) -> int:
-    """Of how many bars the return or the range, which is what models learn from, is noticeably another one."""
+    """Number of bars whose return or range, the inputs of the models, changed noticeably."""
     moved = np.zeros(len(old) - 1, dtype=bool)
     for before, after in zip(_returns_and_ranges(old), _returns_and_ranges(new), strict=True):
         usual = np.median(np.abs(before)[before != 0]) if before.any() else 0.0
@@ -202,6 +206,6 @@ def _returns_and_ranges(bars: pd.DataFrame) -> tuple[Array, Array]:
 
 
 def _largest_move(old: pd.Series, new: pd.Series) -> float:
-    """Of one bar's prices: the ratio that is farthest from 1."""
+    """The ratio farthest from 1 among the prices of one bar."""
     ratios = (new[list(PRICES)] / old[list(PRICES)]).to_numpy(dtype=float)
     return float(ratios[np.abs(np.log(ratios)).argmax()])

@@ -1,4 +1,4 @@
-"""Which days are an exchange's sessions, and when they close. The only file that imports exchange_calendars."""
+"""Sessions of an exchange and their closing times. The only file that imports exchange_calendars."""
 
 import threading
 import warnings
@@ -16,64 +16,67 @@ from pandas.errors import Pandas4Warning
 from forecasting.prices.markets import sessions_like
 from forecasting.prices.weeks import Days, Mask, Week, week
 
-# From the library's own code, about the next major release of pandas.
+# The library's code is not yet ready for the next major release of pandas.
 warnings.filterwarnings("ignore", message="Series.values returning an ndarray that drops", category=Pandas4Warning)
 warnings.filterwarnings("ignore", category=Pandas4Warning, module=r"exchange_calendars\.")
 
-# pandas 3.1 calls `_add_datetime` what these classes define as `_apply`. Without it the calendars of Athens and Bucharest cannot be
-# built, and the Jewish holidays are wrong.
+# pandas 3.1 calls `_add_datetime`; these classes define it under its old name, `_apply`. Without this alias the calendars of
+# Athens and Bucharest cannot be built, and Jewish holidays are wrong.
 for _offset in (OrthodoxEaster, tase_holidays._HolidayOffset, tase_holidays._YomKippurEveObserved):
     _offset._add_datetime = _offset._apply
 
-# Classes, because the library's own `get_calendar` would keep each calendar, with megabytes that nobody reads.
+# The calendar classes, because the library's `get_calendar` caches whole calendars, each with megabytes of unused data.
 _LIBRARY = _default_calendar_factories
 
-# The years for which calendars are built. A calendar costs about 0.1 s whatever its length, so it is built once, whole.
+# Range of the calendars. Building one takes about 0.1 s for any length, so each is built once for the whole range.
 FIRST_DAY, LAST_DAY = np.datetime64("1960-01-01"), np.datetime64("2049-12-31")
 _NONE = np.array([], dtype="datetime64[D]")
 
 _schedules: dict[str, "Schedule"] = {}
-_building = threading.Lock()  # the library shares holiday tables between its calendars while it builds one
+_building = threading.Lock()  # the library's calendars share holiday tables, which it changes while it builds one
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The sessions of one exchange: `days`, from `first` to `last`, the years whose holidays are known; else as its week goes."""
+    """The sessions of one exchange. From `first` to `last`, its holidays are known and `days` lists all sessions.
+
+    Outside of that range the trading week decides.
+    """
 
     week: Week
     first: np.datetime64
     last: np.datetime64
     days: Days  # (sessions,) ascending
-    closes: npt.NDArray[np.datetime64]  # (sessions,) datetime64[s], UTC; or none, then as the week says
+    closes: npt.NDArray[np.datetime64]  # (sessions,) datetime64[s], UTC; if empty, the week's closing time applies
 
     def knows(self, days: Days) -> Mask:
-        """Which of `days` are in the years whose holidays are known."""
+        """Mask of the `days` in the years whose holidays are known."""
         known: Mask = (self.first <= days) & (days <= self.last)
         return known
 
     def trades(self, days: Days) -> Mask:
-        """Which of `days` are sessions."""
+        """Mask of the `days` that are sessions."""
         known = self.knows(days)
         traded = np.zeros(len(days), dtype=bool) if known.all() else self.week.trades(days)
         traded[known] = self._among_sessions(days[known])
         return traded
 
     def is_closed(self, days: Days) -> Mask:
-        """Which of `days` are certainly no sessions."""
+        """Mask of the `days` that are certainly not sessions."""
         known = self.knows(days)
         closed = np.zeros(len(days), dtype=bool) if known.all() else self.week.is_closed(days)
         closed[known] = ~self._among_sessions(days[known])
         return closed
 
     def close(self, day: date) -> datetime:
-        """When session `day` closes."""
+        """Closing time of session `day`."""
         row = int(np.searchsorted(self.days, np.datetime64(day, "D")))
         if row >= len(self.closes) or self.days[row] != np.datetime64(day, "D"):
             return self.week.close(day)
         return datetime.fromtimestamp(int(self.closes[row].astype(np.int64)), tz=UTC)
 
     def _among_sessions(self, days: Days) -> Mask:
-        """Which of `days`, all known, are sessions. These ascend: that makes it ten times as fast as numpy's isin."""
+        """Mask of the sessions among `days`, all of known years. A binary search is ten times as fast as numpy's isin."""
         if not len(days):
             return np.zeros(0, dtype=bool)
         found: Mask = self.days[np.searchsorted(self.days, days).clip(max=len(self.days) - 1)] == days
@@ -81,7 +84,7 @@ class Schedule:
 
 
 def schedule_of(exchange: str) -> Schedule:
-    """Built once, by whoever needs it first."""
+    """The schedule of an exchange, built at the first call."""
     code = sessions_like(exchange)
     if code not in _schedules:
         with _building:
@@ -109,7 +112,7 @@ def _built(exchange: str) -> Schedule:
 
 
 def _of_tel_aviv() -> Schedule:
-    """The library knows its holidays of all years, but cannot build a calendar that begins in the week of before 2026."""
+    """Built from the library's holidays: it cannot build a calendar that begins before 2026, with the former trading week."""
     library = _LIBRARY["XTAE"](start=date(2026, 1, 5), end=pd.Timestamp(LAST_DAY))
     rules = library.regular_holidays.holidays(pd.Timestamp(FIRST_DAY), pd.Timestamp(LAST_DAY))
     holidays = rules.append(pd.DatetimeIndex(library.adhoc_holidays)).to_numpy().astype("datetime64[D]")

@@ -1,7 +1,7 @@
-"""The sample source: made-up daily bars, for trying the service without any market data.
+"""The sample price source: simulated daily bars, to try the service without market data.
 
-Returns are a martingale difference, so no forecast of the price beats the last close; their volatility clusters, so its
-forecast can be good. All of it follows from (seed, symbol), and a session's bar does not depend on how far one looks.
+Returns are a martingale difference, so no price forecast beats the last close. Volatility clusters, so it can be forecast.
+(seed, symbol) determine every bar, and a session's bar does not depend on the range requested.
 """
 
 import math
@@ -27,14 +27,14 @@ CURRENCY = "USD"
 
 SESSIONS_PER_YEAR = 252
 START_PRICE = (40.0, 100.0)  # USD
-ANNUAL_VOLATILITY = (0.12, 0.22)  # of the log return, at the volatility's median
+ANNUAL_VOLATILITY = (0.12, 0.22)  # range of the median volatility of log returns
 PERSISTENCE = 0.98  # per session, of the log volatility
 VOLATILITY_OF_VOLATILITY = 0.07  # per session, of the log volatility
 LEVERAGE = -0.4  # correlation of a session's return with the next session's volatility
 TAIL = 5.0  # degrees of freedom of the returns
 OVERNIGHT_SHARE = 0.2  # of a session's variance
 USUAL_VOLUME = 2e6  # shares per session
-VOLUME_PERSISTENCE = 0.6  # per session, of what volume has of its own
+VOLUME_PERSISTENCE = 0.6  # per session, of the part of log volume that does not depend on prices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Simulation:
     remote: ClassVar[bool] = False
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
-        """See PriceSource. Raises UnknownSymbolError for any other symbol."""
+        """See PriceSource. Raises UnknownSymbolError for other symbols than SAMPLE1 to SAMPLE99."""
         if not (match := re.fullmatch(r"SAMPLE([1-9][0-9]?)", symbol)):
             raise UnknownSymbolError(symbol, "the simulation has only the symbols SAMPLE1 to SAMPLE99; use one of them")
         dates = sessions(exchange_of(symbol), first=FIRST_SESSION, last=through)
@@ -56,7 +56,7 @@ class Simulation:
 
 
 def _simulated(dates: pd.DatetimeIndex, seed: np.random.SeedSequence) -> pd.DataFrame:
-    # One stream per quantity, drawn in the order of the sessions: a longer history begins with the shorter one.
+    # One random stream per quantity, drawn in session order, so that a longer history begins with the shorter one.
     streams = map(np.random.default_rng, seed.spawn(6))
     first_price, usual_volatility = _character(next(streams))
     overnight, intraday = _fat_tailed(next(streams), len(dates)), _fat_tailed(next(streams), len(dates))
@@ -76,14 +76,14 @@ def _character(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _fat_tailed(rng: np.random.Generator, size: int) -> Array:
-    """Student's t with unit variance."""
+    """Samples of Student's t distribution, scaled to unit variance."""
     return rng.standard_t(TAIL, size) / math.sqrt(TAIL / (TAIL - 2))
 
 
 def _turbulence(rng: np.random.Generator, news: Array) -> Array:
-    """Log volatility of each session over its usual value, known the session before: an AR(1) with leverage.
+    """Log(volatility / usual volatility) of each session, determined by the session before: an AR(1) with leverage.
 
-    Source: Taylor, Modelling Financial Time Series (1986), ch. 3, with the shock correlated to the last return.
+    Source: Taylor, Modelling Financial Time Series (1986), ch. 3, with shocks correlated to the last return.
     """
     own = rng.standard_normal(len(news))
     shocks = VOLATILITY_OF_VOLATILITY * (LEVERAGE * news + math.sqrt(1 - LEVERAGE**2) * own)
@@ -95,10 +95,10 @@ def _autoregression(shocks: Array, persistence: float) -> Array:
 
 
 def _prices(rng: np.random.Generator, volatility: Array, overnight: Array, intraday: Array) -> Iterator[Array]:
-    """Log open, high, low and close of each session, over the log of the first price.
+    """Log open, high, low and close of each session, relative to the first price.
 
-    The highest and lowest points of the way from open to close are drawn as a Brownian bridge's: the maximum of one
-    from a to b with variance v lies below m with probability 1 - exp(-2 (m - a) (m - b) / v), for m above a and b.
+    High and low are the extremes of a Brownian bridge from open to close. For a bridge from a to b with variance v and
+    a level m above both: P(maximum < m) = 1 - exp(-2 (m - a) (m - b) / v).
     """
     trading = volatility * math.sqrt(1 - OVERNIGHT_SHARE)
     gap, move = volatility * math.sqrt(OVERNIGHT_SHARE) * overnight, trading * intraday
@@ -111,6 +111,6 @@ def _prices(rng: np.random.Generator, volatility: Array, overnight: Array, intra
 
 
 def _volume(rng: np.random.Generator, turbulence: Array, news: Array) -> Array:
-    """Shares traded: more in turbulent times and on days of large moves."""
+    """Shares traded per session: more at high volatility and on days of large moves."""
     own = _autoregression(0.25 * rng.standard_normal(len(news)), VOLUME_PERSISTENCE)
     return np.round(USUAL_VOLUME * np.exp(0.5 * turbulence + 0.3 * np.abs(news) + own))

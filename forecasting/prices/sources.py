@@ -1,6 +1,6 @@
-"""Price sources: the interface that all of them share, their typed errors, and the folder of CSV files.
+"""Price sources: their common interface, their typed errors, and the source of CSV files.
 
-The others are yahoo.py and simulation.py.
+The other sources are in yahoo.py and simulation.py.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from forecasting.prices.price_files import PriceFileError, read_prices
 
 
 class PriceSourceError(Exception):
-    """Prices of `symbol` could not be had. Its text, which API clients may see, says why and what helps."""
+    """Prices of `symbol` are not available. The text gives the cause and the remedy; API clients may see it."""
 
     def __init__(self, symbol: str, reason: str) -> None:
         super().__init__(symbol, reason)
@@ -29,19 +29,19 @@ class PriceSourceError(Exception):
 
 
 class UnknownSymbolError(PriceSourceError):
-    """The source answered, and it has no such symbol."""
+    """The source answered that it has no such symbol."""
 
 
 class UpstreamUnavailableError(PriceSourceError):
-    """The source could not be reached or failed; nothing is known about the symbol."""
+    """The source could not be reached or failed, so it is unknown whether the symbol exists."""
 
 
 class PausedError(UpstreamUnavailableError):
-    """The source was not asked: after a refusal or several failures it is left alone, until the moment `until`."""
+    """No request was sent: after a refusal or several failures the circuit breaker is open until `until`."""
 
     def __init__(self, symbol: str, reason: str, until: datetime) -> None:
         super().__init__(symbol, reason)
-        self.args = (symbol, reason, until)  # with which a copy in another process is made
+        self.args = (symbol, reason, until)  # arguments for unpickling in another process
         self.until = until
 
 
@@ -50,19 +50,19 @@ class RateLimitedError(PriceSourceError):
 
 
 class BadDataError(PriceSourceError):
-    """The source has prices of the symbol, but they cannot be used. `findings`: what the quality gate found, if it looked."""
+    """The source has prices of the symbol, but they cannot be used. `findings`: those of the quality gate, if it ran."""
 
     def __init__(self, symbol: str, reason: str, findings: tuple[Finding, ...] = ()) -> None:
         super().__init__(symbol, reason)
-        self.args = (symbol, reason, findings)  # with which a copy in another process is made
+        self.args = (symbol, reason, findings)  # arguments for unpickling in another process
         self.findings = findings
 
 
 @dataclass(frozen=True, slots=True)
 class PriceHistory:
-    """Bars in the shape of bars.py, as the source has them, none if nothing is newer, and the currency as the source writes it.
+    """The bars of one fetch in the format of bars.py, with unchecked values; empty if the source has none in the range.
 
-    Their values are for quality.py to judge. `exchange`: its ISO 10383 code, "24/7" or "24/5"; "" if the source does not tell.
+    `currency`: as the source writes it. `exchange`: ISO 10383 code, "24/7" or "24/5"; "" if the source does not report it.
     """
 
     bars: pd.DataFrame
@@ -71,24 +71,24 @@ class PriceHistory:
 
 
 class PriceSource(Protocol):
-    """Where daily bars come from."""
+    """A source of daily bars."""
 
     @property
     def name(self) -> str:
-        """What the PRICE_SOURCE setting calls it."""
+        """Its value of the PRICE_SOURCE setting."""
 
     @property
     def simulated(self) -> bool:
-        """Whether the prices are made up, which every output must say."""
+        """Whether the prices are simulated; every output must say so."""
 
     @property
     def remote(self) -> bool:
-        """Whether it is somebody else's service, which has to be spared and may fail."""
+        """Whether it is an external service, which may fail and needs rate limiting."""
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
         """Bars of `symbol` from session `since` (None: the whole history) to session `through`, both inclusive.
 
-        `through` is the last completed session: no later, unfinished bar is returned. Raises a PriceSourceError.
+        `through` is the last completed session, so no unfinished bar is returned. Raises PriceSourceError.
         """
 
 
@@ -105,7 +105,7 @@ def checked_history(
 
 @dataclass(frozen=True, slots=True)
 class CsvFolder:
-    """One file per symbol, `<symbol>.csv`, in one of the shapes of price_files.py."""
+    """The csv source: one file per symbol, `<symbol>.csv`, in one of the formats of price_files.py."""
 
     folder: Path
     name: ClassVar[str] = "csv"
@@ -113,7 +113,7 @@ class CsvFolder:
     remote: ClassVar[bool] = False
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
-        """See PriceSource. A file is read whole and refused whole, whatever the dates asked for."""
+        """See PriceSource. The whole file is read; an error in any line refuses all of it."""
         try:
             bars = read_prices(self._file(symbol), name="its price file")
         except PriceFileError as error:
@@ -123,7 +123,7 @@ class CsvFolder:
         return checked_history(own, symbol=symbol, currency=currency_of(symbol), since=since, through=through)
 
     def _file(self, symbol: str) -> Path:
-        """Chosen among the files that are there, so that a symbol never names a path, nor one in another case."""
+        """The symbol's file, chosen from the folder's listing: a symbol never becomes a path, and its case must match."""
         try:
             files = {path.name: path for path in self.folder.iterdir()}
         except OSError as error:

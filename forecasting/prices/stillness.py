@@ -1,6 +1,6 @@
-"""Prices that stand still, volume that is not there, and sessions without bars. A part of the quality gate.
+"""Quality gate: unchanged prices, missing volume and sessions without bars.
 
-Returns of nothing teach a network that nothing happens, and drive the volatility that targets are divided by to zero.
+Long runs of zero returns bias training, and drive the volatility that scales the targets to zero.
 """
 
 import numpy as np
@@ -8,19 +8,21 @@ import numpy as np
 from forecasting.prices.calendars import sessions
 from forecasting.prices.draft import Array, Break, Draft, Mask, Rows, prices_of, runs_of
 from forecasting.prices.findings import Rule, Verdict
+from forecasting.prices.price_digits import written
 
-STILL = 5  # bars in a row equal in all four prices to the one before: noted; left out if their volume repeats, too
-FROZEN = 20  # such bars, about a month: a suspension, unless the share often stands still
-CHANCE = 0.01  # a run that is rarer than this in a year of the share's own stillness is a suspension
+STILL = 5  # consecutive bars with all four prices unchanged: noted; left out if their volume is unchanged as well
+FROZEN = 20  # minimum number of such bars for a suspension, about a month; more if the share's close often does not move
+CHANCE = 0.01  # a run is a suspension if its probability within a year, given how often the close does not move, is lower
 YEAR = 250  # sessions
-UNTRADED = 0.95  # share of a year's sessions without volume, from which on prices are not from trades
-QUOTED = 0.5  # share of those sessions whose close moves, from which on they are quotes, as of funds, indices and currencies
-NOTED_GAP, BROKEN_GAP = 5, 250  # sessions in a row without a bar; after a year the symbol may be another company's
-SPARSE, SPARSE_BARS, SPARSE_SHARE = 4, 20, 0.8  # sessions from bar to bar; this share of so many bars: weekly or monthly bars
+UNTRADED = 0.95  # share of a year's sessions without volume, from which prices do not come from trades
+QUOTED = 0.5  # share of a year's sessions with a changed close, from which such prices are quotes (funds, indices, currencies)
+NOTED_GAP, BROKEN_GAP = 5, 250  # consecutive sessions without a bar; after a year the symbol may belong to another company
+# Weekly or monthly bars: at least SPARSE_SHARE of SPARSE_BARS bars are at least SPARSE sessions apart.
+SPARSE, SPARSE_BARS, SPARSE_SHARE = 4, 20, 0.8
 
 
 def judge_stillness(draft: Draft) -> None:
-    """Leaves out suspensions and copied bars; breaks the history after years without trades."""
+    """Leaves out suspensions and repeated bars; breaks the history after years without trades."""
     _judge_stale_runs(draft)
     _judge_untraded_years(draft)
 
@@ -61,7 +63,7 @@ def _judge_stale_runs(draft: Draft) -> None:
         repeats = bool(copied[first : last + 1].all())
         what = "prices and volume" if repeats else "prices"
         text = f"{count} bars from {draft.day(run[0])} to {draft.day(run[-1])} repeat the {what}"
-        close = f"before, close {draft.close[run[0]]:g}"
+        close = f"before, close {written(draft.close[run[0]])}"
         if count >= _longest_by_chance(unmoved, int(first)):
             why = f"{text} {close}: the share was suspended"
             draft.kept[run] = False
@@ -80,14 +82,14 @@ def _long(same: Mask) -> tuple[Rows, Rows]:
 
 
 def _longest_by_chance(unmoved: Mask, first: int) -> float:
-    """How many still bars in a row the share may show, by how often its close did not move in the year before, or in its first."""
+    """Longest plausible run of unchanged bars, given how often the close did not move in the year before, or in the first year."""
     around = unmoved[first - YEAR : first] if first >= YEAR else unmoved[:YEAR]
     share = min(max(around.mean(), 1 / YEAR), 1 - 1 / YEAR)
     return max(FROZEN, float(np.log(CHANCE / YEAR) / np.log(share)))
 
 
 def _judge_untraded_years(draft: Draft) -> None:
-    """Prices without trades are believed only if they move as quotes do."""
+    """Breaks the history after years without volume whose closes hardly move; notes those that move, as quotes do."""
     rows = np.flatnonzero(draft.kept)
     if len(rows) < YEAR:
         return
@@ -98,7 +100,7 @@ def _judge_untraded_years(draft: Draft) -> None:
     if (dead := years & ~quoted).any():
         end = int(np.flatnonzero(dead)[-1]) + YEAR
         span = f"{draft.day(rows[np.flatnonzero(dead)[0]])} to {draft.day(rows[end - 1])}"
-        why = f"hardly a bar of {span} has volume and most of their closes stand still: these prices are not from trades"
+        why = f"hardly any bar of {span} has volume and most closes do not change: these prices do not come from trades"
         after = int(rows[end]) if end < len(rows) else len(draft.days)
         draft.breaks.append(Break(after, Rule.NO_TRADES, why, hard=True))
     elif quoted.any():
@@ -108,7 +110,7 @@ def _judge_untraded_years(draft: Draft) -> None:
 
 
 def _yearly(mask: Mask) -> Array:
-    """(bars - YEAR + 1,): how many are true in each stretch of a year."""
+    """(bars - YEAR + 1,): number of true values in each window of a year."""
     total = np.concatenate([[0], np.cumsum(mask)])
     counts: Array = (total[YEAR:] - total[:-YEAR]).astype(float)
     return counts

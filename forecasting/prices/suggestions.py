@@ -1,6 +1,6 @@
-"""Which symbol somebody may have meant who asked for one that the price source does not know: other spellings of the same security.
+"""Suggestions for a symbol that the price source does not have: other spellings of the same security.
 
-Only spellings that a person would call obvious; the caller prefers those that it knows.
+Only obvious spellings are suggested; the caller prefers symbols that it has.
 """
 
 import re
@@ -13,7 +13,7 @@ INDICES = {
     "IBOV": "^BVSP", "BVSP": "^BVSP", "IBOVESPA": "^BVSP", "NSEI": "^NSEI", "NIFTY": "^NSEI", "NIFTY50": "^NSEI",
     "SENSEX": "^BSESN",
 }  # fmt: skip
-# Endings of Bloomberg, Reuters, EODHD and Stooq, and what Yahoo writes instead.
+# Suffixes of Bloomberg, Reuters, EODHD and Stooq, and Yahoo's equivalents.
 SUFFIXES = {
     "LN": ".L", "LSE": ".L", "UK": ".L", "GR": ".DE", "GY": ".DE", "XETRA": ".DE", "FP": ".PA", "NA": ".AS", "IM": ".MI",
     "SM": ".MC", "BZ": ".SA", "BVMF": ".SA", "JP": ".T", "JT": ".T", "AU": ".AX", "ASX": ".AX", "CT": ".TO", "TSX": ".TO",
@@ -22,14 +22,14 @@ SUFFIXES = {
 CURRENCIES = "USD|EUR|GBP|JPY|CHF|AUD|CAD|NZD|BRL|MXN|CNY|HKD|SEK|NOK|DKK|ZAR|TRY|INR|KRW|SGD|PLN|CZK|HUF"
 COINS = "BTC|ETH|XRP|LTC|BCH|ADA|SOL|DOGE|DOT|BNB|XLM|TRX|AVAX|LINK|SHIB|XMR|ETC"
 
-# Of each rule: what the whole symbol looks like, and what it may be.
+# Each rule: a pattern of the whole symbol, and a function that returns possible symbols.
 RULES: tuple[tuple[str, Callable[[re.Match[str]], list[str]]], ...] = (
     (r"([A-Z]{4}(?:3|4|5|6|11|34|39))(?:\.(?!SA\Z)[A-Z]+)?", lambda found: [f"{found[1]}.SA"]),  # B3
     (r"([A-Z]{1,4})[._]([ABC])", lambda found: [f"{found[1]}-{found[2]}"]),  # a class of a US share
     (rf"({COINS})[._/-]?(USD|EUR|GBP|BRL)T?", lambda found: [f"{found[1]}-{found[2]}"]),
     (rf"({CURRENCIES})[._/-]?({CURRENCIES})", lambda found: [f"{found[1]}{found[2]}=X"]),
-    (r"0(\d{4})(?:\.HK)?", lambda found: [f"{found[1]}.HK"]),  # Hong Kong's own codes have five digits, Yahoo's four
-    (r"(0\d{3})", lambda found: [f"{found[1]}.HK"]),  # other exchanges' codes of four digits do not begin with 0
+    (r"0(\d{4})(?:\.HK)?", lambda found: [f"{found[1]}.HK"]),  # codes of Hong Kong have five digits, Yahoo's four
+    (r"(0\d{3})", lambda found: [f"{found[1]}.HK"]),  # four-digit codes of other exchanges do not begin with 0
     (r"([1-9]\d{3})", lambda found: [f"{found[1]}{suffix}" for suffix in (".T", ".HK", ".TW")]),
     (r"((?:60|68)\d{4})", lambda found: [f"{found[1]}.SS"]),
     (r"([A-Z0-9-]+)\.([A-Z]+)", lambda found: [found[1] + SUFFIXES[found[2]]] if found[2] in SUFFIXES else []),
@@ -37,7 +37,7 @@ RULES: tuple[tuple[str, Callable[[re.Match[str]], list[str]]], ...] = (
 
 
 def spellings(ticker: str) -> list[str]:
-    """Other symbols that this one may stand for, none if nothing is obvious."""
+    """Other symbols that `ticker` may mean; empty if none is obvious."""
     named = [INDICES[ticker]] if ticker in INDICES else []
     made = [spelling for pattern, meant in RULES if (found := re.fullmatch(pattern, ticker)) for spelling in meant(found)]
     return [spelling for spelling in dict.fromkeys(named + made) if spelling != ticker]

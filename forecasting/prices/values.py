@@ -1,7 +1,4 @@
-"""What a single bar shows of itself: impossible numbers, a range that misses open or close, a price far from its bar's others.
-
-A part of the quality gate.
-"""
+"""Quality gate: checks of single bars, for invalid numbers, a range without open or close, and a price far from the others."""
 
 from functools import partial
 
@@ -12,21 +9,25 @@ from forecasting.prices.bars import FLOAT_NOISE
 from forecasting.prices.calendars import closed_days
 from forecasting.prices.draft import USUAL_BARS, Array, Draft, Mask, Rows, activity, usual_before
 from forecasting.prices.findings import Rule, Verdict
+from forecasting.prices.price_digits import written
 
-# By how much a high or low may miss the open or close and is widened to contain it. Feeds that leave the auctions out of the
-# day's range miss by up to 0.5 % in calm shares, and by 4 to 5 % in London's small ones, whose usual range is about 2 %.
-ALWAYS_WIDENED, WIDENED_RANGES, MOST_WIDENED = 0.005, 3.0, 0.05  # share of the price; times the usual range; share of the price
-# From how far on a price is not believed: times the usual range, times the largest range of the bars before it, and log distance.
-# A wick is a high or low beyond open and close, a leap an open away from both closes beside it. The flash crashes of 2010 and
-# 2015 had wicks of 11 to 76 usual ranges, on more than twice the usual volume; no leap of a share that trades every day did.
+# A range that excludes open or close is widened if the distance is small: WIDENED_RANGES times the usual range, but at least
+# ALWAYS_WIDENED and at most MOST_WIDENED of the price. Feeds without auctions in the day's range miss by up to 0.5 % in calm
+# shares. In small London shares, whose usual range is about 2 %, they miss by 4 to 5 %.
+ALWAYS_WIDENED, WIDENED_RANGES, MOST_WIDENED = 0.005, 3.0, 0.05
+# Limits of a plausible wick or leap: in usual ranges, in multiples of the largest range before it, and as a log distance.
+# A wick is a high or low beyond open and close. A leap is an open away from both the previous and its own close.
+# The flash crashes of 2010 and 2015 had wicks of 11 to 76 usual ranges, on more than twice the usual volume. No leap of a
+# share that trades every day was that large.
 WICK, WICK_OUTDOES, LEAP, LEAP_OUTDOES, LEAST = 10.0, 3.0, 8.0, 2.0, 0.02
-CALM_BARS = 20  # before a bar, whose largest range is compared with
-BUSY, VERY_BUSY, HALFWAY = 2.0, 5.0, 0.5  # times the usual volume, from which on a wick is believed, and one beyond that distance
-UNBELIEVABLE = 1.0  # log distance that is not believed on any volume; crashes within a session reached 0.7
+CALM_BARS = 20  # bars before a bar, for the largest range
+# Multiples of the usual activity that make a wick plausible: BUSY below the log distance HALFWAY, else VERY_BUSY.
+BUSY, VERY_BUSY, HALFWAY = 2.0, 5.0, 0.5
+UNBELIEVABLE = 1.0  # log distance that is implausible at any volume; crashes within a session reached 0.7
 
 
 def judge_dates(draft: Draft) -> None:
-    """Leaves out bars of one date that differ from each other; of equal ones the first stays."""
+    """Leaves out different bars of the same date; of equal ones the first stays."""
     repeated = draft.days.duplicated(keep=False)
     if not repeated.any():
         return
@@ -37,17 +38,17 @@ def judge_dates(draft: Draft) -> None:
         differ[rows] = not (columns[rows] == columns[rows[0]]).all()
     draft.kept &= ~draft.days.duplicated()
     draft.leave_out(
-        np.flatnonzero(differ), Rule.DUPLICATE, lambda first, _: f"there are different bars of {draft.day(first)}; none is used"
+        np.flatnonzero(differ), Rule.DUPLICATE, lambda first, _: f"{draft.day(first)} has several different bars; none is used"
     )
 
 
 def judge_values(draft: Draft) -> None:
-    """Leaves out bars without a close, high or low; fills in what is certain."""
+    """Leaves out bars without a valid close, high or low; fills in opens, volumes and bars that have only a close."""
     good = {name: _positive(getattr(draft, name)) for name in ("open", "high", "low", "close")}
     alone = good["close"] & ~good["open"] & ~good["high"] & ~good["low"]
     for name in ("high", "low", "open"):
         getattr(draft, name)[alone] = draft.close[alone]
-    _repair(draft, alone, Rule.PRICE, "only a close is given of {}; it stands for the whole bar")
+    _repair(draft, alone, Rule.PRICE, "only a close on {}; it was used for the whole bar")
     for name in ("close", "high", "low"):
         bad = draft.kept & ~good[name] & ~alone
         values = getattr(draft, name)
@@ -55,16 +56,16 @@ def judge_values(draft: Draft) -> None:
     _fill_opens(draft, draft.kept & ~good["open"] & ~alone)
     counted = np.isfinite(draft.volume) & (draft.volume >= 0)
     draft.volume[~counted] = 0.0
-    _repair(draft, draft.kept & ~counted, Rule.VOLUME, "the volume of {} is missing or negative and was taken for 0")
+    _repair(draft, draft.kept & ~counted, Rule.VOLUME, "the volume of {} is missing or negative and was set to 0")
 
 
 def _no_price(draft: Draft, name: str, first: int, last: int) -> str:
     number = getattr(draft, name)[first]
-    return f"{name} is {number:g} on {draft.span(first, last)}, which is no price; left out like a day without trading"
+    return f"{name} is {written(number)} on {draft.span(first, last)}, which is not a price; left out like a day without trading"
 
 
 def _fill_opens(draft: Draft, missing: Mask) -> None:
-    """Takes the close before for a missing open, or what of the bar's range is nearest: sources have none of long ago."""
+    """Fills a missing open with the previous close, clipped to the bar's range. Old bars of many sources have no open."""
     rows = np.flatnonzero(missing)
     if not len(rows):
         return
@@ -72,11 +73,11 @@ def _fill_opens(draft: Draft, missing: Mask) -> None:
     before = kept[np.maximum(np.searchsorted(kept, rows) - 1, 0)]
     low, high = np.minimum(draft.low, draft.close)[rows], np.maximum(draft.high, draft.close)[rows]
     draft.open[rows] = np.clip(draft.close[before], low, high)
-    _repair(draft, missing, Rule.PRICE, "there is no open of {}; the close before it, within the bar's range, was taken")
+    _repair(draft, missing, Rule.PRICE, "no open on {}; the previous close, limited to the bar's range, was used")
 
 
 def drop_phantoms(draft: Draft, exchange: str) -> None:
-    """Drops bars of days on which the exchange was closed that repeat the last close without volume."""
+    """Drops bars on closed days that repeat the last close without volume."""
     candidates = np.flatnonzero(draft.kept & (draft.volume == 0))
     closed = candidates[closed_days(exchange, draft.days[candidates])] if len(candidates) else candidates
     if not len(closed):
@@ -92,24 +93,24 @@ def drop_phantoms(draft: Draft, exchange: str) -> None:
         Rule.PHANTOM,
         Verdict.REPAIRED,
         lambda first, last: (
-            f"{draft.span(first, last)} was no session; its bar, {draft.close[first]:g} again without volume, was dropped"
+            f"{draft.span(first, last)} was not a session; its bar repeats {written(draft.close[first])} without volume; dropped"
         ),
     )
 
 
 def judge_ranges(draft: Draft) -> None:
-    """Widens ranges that miss their open or close by little; leaves out bars with a price far from the bar's others."""
+    """Widens ranges that narrowly miss their open or close; leaves out bars with a price far from the bar's others."""
     top, bottom = np.maximum(draft.open, draft.close), np.minimum(draft.open, draft.close)
     with np.errstate(divide="ignore", invalid="ignore"):
         misses = np.where(draft.kept, np.fmax((top - draft.high) / top, (draft.low - bottom) / bottom), 0.0)
     draft.high, draft.low = np.maximum(draft.high, top), np.minimum(draft.low, bottom)
-    if (misses > FLOAT_NOISE).any():  # float noise is not worth a word
+    if (misses > FLOAT_NOISE).any():  # float noise is not reported
         _judge_misses(draft, misses)
     _leave_out_far_prices(draft)
 
 
 def _judge_misses(draft: Draft, misses: Array) -> None:
-    """Leaves out the bars whose range missed open or close by too much, and tells which others were widened."""
+    """Leaves out the bars whose range missed open or close by too much; adds findings for the widened ones."""
     rows = np.flatnonzero(draft.kept)
     usual = usual_before(np.log(draft.high[rows] / draft.low[rows]))
     limit = np.clip(np.nan_to_num(WIDENED_RANGES * usual), ALWAYS_WIDENED, MOST_WIDENED)
@@ -123,27 +124,28 @@ def _judge_misses(draft: Draft, misses: Array) -> None:
 
 
 def _leave_out_far_prices(draft: Draft) -> None:
-    """Leaves out bars whose high, low or open lies far from all else around, unless volume speaks for it."""
+    """Leaves out bars whose high, low or open is far from the prices around it, unless volume confirms it."""
     wrong = np.zeros(len(draft.days), dtype=bool)
-    while len(found := _far_prices(draft)):  # again without them: a wrong range excuses no other
+    while len(found := _far_prices(draft)):  # repeat without them: a wrong range must not justify another
         wrong[found] = True
         draft.kept[found] = False
 
     def text(first: int, last: int) -> str:
-        prices = f"{draft.open[first]:g}, {draft.high[first]:g}, {draft.low[first]:g} and {draft.close[first]:g}"
+        opened, high, low, close = (written(values[first]) for values in (draft.open, draft.high, draft.low, draft.close))
+        prices = f"{opened}, {high}, {low} and {close}"
         return f"open, high, low and close of {draft.span(first, last)} are {prices}: one of them is wrong; left out"
 
     draft.leave_out(np.flatnonzero(wrong), Rule.UNIT, text)
 
 
 def _far_prices(draft: Draft) -> Rows:
-    """The rows of the kept bars whose high, low or open is not believed."""
+    """The rows of the kept bars whose high, low or open is implausible."""
     rows = np.flatnonzero(draft.kept)
     opened, high, low, close = (values[rows] for values in (draft.open, draft.high, draft.low, draft.close))
     reach = np.log(high / low)
     wick = np.log(np.maximum(high / np.maximum(opened, close), np.minimum(opened, close) / low))
     gap, back = np.log(opened / np.concatenate([close[:1], close[:-1]])), np.log(close / opened)
-    leap = np.where(gap * back < 0, np.minimum(np.abs(gap), np.abs(back)), 0.0)  # away and back again
+    leap = np.where(gap * back < 0, np.minimum(np.abs(gap), np.abs(back)), 0.0)  # only an open that the close reverses
     largest, far = _largest_before(reach), np.zeros(len(rows), dtype=bool)
     for size, usuals, outdoes, busy in ((wick, WICK, WICK_OUTDOES, BUSY), (leap, LEAP, LEAP_OUTDOES, VERY_BUSY)):
         for place in _outdoing(reach, size, usuals=usuals, least=outdoes * largest):
@@ -155,7 +157,7 @@ def _far_prices(draft: Draft) -> Rows:
 
 
 def _outdoing(reach: Array, size: Array, *, usuals: float, least: Array) -> Rows:
-    """The bars whose `size` is so many times the usual reach, and as large as `least` or unbelievable."""
+    """The bars whose `size` is `usuals` times the usual reach, and as large as `least` or UNBELIEVABLE."""
     suspects = np.flatnonzero((size >= LEAST) & (size >= np.minimum(least, UNBELIEVABLE)))
     if not len(suspects):
         return suspects
@@ -163,7 +165,7 @@ def _outdoing(reach: Array, size: Array, *, usuals: float, least: Array) -> Rows
 
 
 def _largest_before(reach: Array) -> Array:
-    """(bars,): the largest of the `CALM_BARS` values before each; infinite before the first one, which nothing is compared with."""
+    """(bars,): the largest of the `CALM_BARS` values before each; infinite for the first bar, which cannot be compared."""
     padded = np.concatenate([np.full(CALM_BARS, -np.inf), reach[:-1]])
     largest: Array = sliding_window_view(padded, CALM_BARS).max(axis=1)
     largest[:1] = np.inf

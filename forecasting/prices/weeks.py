@@ -1,4 +1,4 @@
-"""The week of a market whose holidays are not all known: from the tables, or as its own bars show it."""
+"""Trading weeks of markets whose holidays are not all known: from the tables, or inferred from the market's bars."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from forecasting.prices.markets import ALWAYS, FOREX, TABLES, WEEKDAYS
 Days = npt.NDArray[np.datetime64]  # datetime64[D]
 Mask = npt.NDArray[np.bool_]
 
-LEARNED = "WEEK:"  # begins the code of an unknown market whose bars have shown another week, such as "WEEK:MTWT--S"
+LEARNED = "WEEK:"  # prefix of the code of an unknown market with an inferred week, such as "WEEK:MTWT--S"
 WEEKDAY_LETTERS, MONDAY_TO_FRIDAY = "MTWTFSS", "MTWTF--"
 WEEKDAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-LEARNED_FROM = 120  # newest bars that show a market's week: about half a year, so that a change is learned within months
-LEARNED_AT_LEAST = 60  # bars; with fewer a share that trades seldom may have missed a weekday by chance
-TRADED_SHARE = 0.25  # of the busiest weekday's bars; special sessions at weekends are fewer
+LEARNED_FROM = 120  # newest bars used to infer a week: about half a year, so that a change shows within months
+LEARNED_AT_LEAST = 60  # minimum number of bars; with fewer an illiquid share may lack a weekday by chance
+TRADED_SHARE = 0.25  # minimum share of the busiest weekday's bars; special sessions at weekends are fewer
 
 NEVER = date.max
-YEARS = range(1960, 2050)  # whose holidays are listed
-FEASTS = {"al_fitr": (0, 1, 2), "al_adha": (-1, 0, 1, 2)}  # days after the first on which every exchange with `eid` is closed
+YEARS = range(1960, 2050)  # years whose holidays are listed
+FEASTS = {"al_fitr": (0, 1, 2), "al_adha": (-1, 0, 1, 2)}  # closed days of exchanges with `eid`, relative to the first day
 
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """On which days of the week a market trades, and which of its holidays are certain.
+    """The trading weekdays of a market and its certain holidays.
 
-    `spans`: weekdays without holidays, and since when; ascending. The first span also stands for the time before it.
-    `closes`: local time, and `timezone`: None where the hours are not known. `complete`: there are no other holidays.
+    `spans`: start date and trading days without holidays, ascending; the first span also applies to earlier dates.
+    `closes` (local time) and `timezone` are None if the hours are unknown. `complete`: there are no other holidays.
     """
 
     spans: tuple[tuple[date, np.busdaycalendar], ...]
@@ -41,7 +41,7 @@ class Week:
     complete: bool = False
 
     def trades(self, days: Days) -> Mask:
-        """Which of `days` are sessions, as far as is known."""
+        """Mask of the `days` that are sessions by weekday and certain holidays."""
         traded: Mask = np.is_busday(days, busdaycal=self.spans[0][1])
         for since, weekdays in self.spans[1:]:
             later = days >= np.datetime64(since, "D")
@@ -49,24 +49,24 @@ class Week:
         return traded
 
     def is_closed(self, days: Days) -> Mask:
-        """Which of `days` are certainly no sessions."""
+        """Mask of the `days` that are certainly not sessions."""
         closed: Mask = ~self.trades(days) & (days >= np.datetime64(self.spans[0][0], "D"))
         return closed
 
     def close(self, day: date) -> datetime:
-        """When session `day` closes; midnight UTC, by when every market has, where its hours are not known."""
+        """Closing time of session `day`; if the hours are unknown midnight UTC, when every market has closed."""
         if self.closes is None:
             return datetime.combine(day + timedelta(days=1), time(tzinfo=UTC))
         return datetime.combine(day, self.closes, tzinfo=self.timezone)
 
 
 def is_unknown(exchange: str) -> bool:
-    """Whether the code stands for a market that no table knows."""
+    """Whether the code stands for a market that is in no table."""
     return exchange == WEEKDAYS or exchange.startswith(LEARNED)
 
 
 def week_of(days: pd.DatetimeIndex) -> str:
-    """The code of an unknown market whose bars are of these days, ascending: "WEEKDAYS" until they show another week."""
+    """The code of an unknown market with bars on these days (ascending): "WEEKDAYS" unless they show another week."""
     newest = days[-LEARNED_FROM:]
     counts = np.bincount(newest.day_of_week, minlength=7)
     traded = counts >= TRADED_SHARE * counts.max()
@@ -75,13 +75,13 @@ def week_of(days: pd.DatetimeIndex) -> str:
 
 
 def trading_days(learned: str) -> str:
-    """The weekdays of a learned code, such as "Mon Tue Wed Thu Sun"."""
+    """The weekdays of an inferred code, such as "Mon Tue Wed Thu Sun"."""
     return " ".join(name for name, letter in zip(WEEKDAY_NAMES, learned.removeprefix(LEARNED), strict=True) if letter != "-")
 
 
 @cache
 def week(exchange: str) -> Week:
-    """The week of an exchange or of a market's code; Monday to Friday, and nothing certain, where no table has it."""
+    """The week of an exchange or market code. If it is in no table: Monday to Friday, without certain closed days."""
     if exchange in (ALWAYS, FOREX):
         return Week(((date.min, np.busdaycalendar("1111111" if exchange == ALWAYS else "1111100")),), complete=True)
     if exchange not in TABLES["weeks"]:
@@ -98,6 +98,6 @@ def _yearly(holidays: list[str]) -> Iterator[str]:
 
 
 def _feasts(*, closed: bool) -> Iterator[date]:
-    """The days of both feasts, of the years whose moon was seen."""
+    """The closed days of both feasts, in the years listed in the table."""
     for feast, days in FEASTS.items() if closed else ():
         yield from (first + timedelta(days=day) for first in TABLES["eid"][feast] for day in days)

@@ -1,8 +1,8 @@
-"""Yahoo Finance through yfinance, told apart in its failures. The only file that imports yfinance and curl_cffi.
+"""The price source Yahoo Finance, through yfinance, with typed errors. The only file that imports yfinance and curl_cffi.
 
-yfinance shares one session, one cookie jar and memoised answers (errors too) among all tickers of a process, and keeps
-time zones and pickled cookies in SQLite files that two processes lock against each other. Here every thread has its own
-connection and nothing is memoised or written: the fetch of one symbol can neither delay nor spoil another's.
+By default, all tickers of a process share one yfinance session, one cookie jar and cached responses, errors included.
+yfinance also stores time zones and pickled cookies in SQLite files, whose locks block other processes. Here every thread has
+its own connection, and nothing is cached or written, so that fetches cannot delay or affect each other.
 """
 
 import json
@@ -35,35 +35,34 @@ from forecasting.prices.sources import (
     checked_history,
 )
 
-# From the library's own code, about the next major release of pandas; importing it switches deprecation warnings on.
+# The library's code is not yet ready for the next major release of pandas; its import enables deprecation warnings.
 warnings.filterwarnings("ignore", category=Pandas4Warning, module=r"yfinance\.")
-# Otherwise a failure, a timeout and an unknown symbol all look like a frame without rows.
+# By default a failure, a timeout and an unknown symbol all return a frame without rows.
 yfinance.config.debug.hide_exceptions = False
 
 CHART = "/v8/finance/chart/"
-SIDE_REQUEST_SHARE = 0.25  # of a fetch's time, for a request that prices can do without (cookie, crumb, consent)
+SIDE_REQUEST_SHARE = 0.25  # share of a fetch's time for each request other than for prices (cookie, crumb, consent)
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; sixty years of daily bars need two million
-BROWSER = "chrome"  # whose TLS handshake is imitated: Yahoo turns plain scripts away
+BROWSER = "chrome"  # browser whose TLS handshake is imitated, because Yahoo rejects plain scripts
 
 BAD_COOKIES = (401, 403)
 
-# What the library raises: its own family, curl's (which are OSErrors), JSON's, and whatever an answer of an unexpected
-# shape makes of it.
+# Exceptions of the library: its own, curl's (subclasses of OSError), JSON's, and those caused by responses of unexpected shape.
 FAILURES = (YFException, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
 
 
 class Yahoo:
-    """Daily bars of any symbol that Yahoo Finance knows. Threads may share it; processes may not."""
+    """Daily bars of any symbol on Yahoo Finance. Threads may share an instance; processes may not."""
 
     name: ClassVar[str] = "yahoo"
     simulated: ClassVar[bool] = False
     remote: ClassVar[bool] = True
 
     def __init__(self, *, timeout_s: float = 10, base_url: str | None = None, cache_dir: Path) -> None:
-        """`timeout_s`: seconds that one fetch may take in all.
+        """`timeout_s`: time limit of one fetch with all its requests, in seconds.
 
-        `base_url`: where to send every request meant for yahoo.com, such as a proxy of one's own or the stand-in of the
-        tests. `cache_dir`: the only folder that yfinance may write to, instead of one in the home folder.
+        `base_url`: replaces yahoo.com in every request, for example with a proxy or the fake server of the tests.
+        `cache_dir`: the only folder to which yfinance may write, instead of one in the home folder.
         """
         yfinance.set_tz_cache_location(str(cache_dir))
         self._timeout_s = timeout_s
@@ -71,16 +70,16 @@ class Yahoo:
         self._threads = threading.local()
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
-        """See PriceSource. Rows without prices are dropped; if all are without, that is a BadDataError."""
+        """See PriceSource. Rows without prices are dropped; BadDataError if no row has a price."""
         session, data = self._connection()
         session.start(self._timeout_s)
-        # What Ticker(symbol).history calls, without the ticker's memoised request for its time zone: any zone will do,
-        # because the answer carries its own.
+        # Does the same as Ticker(symbol).history, without its cached request for the time zone. Any zone is valid here,
+        # because the response contains the right one.
         history = YahooHistory(data, symbol, tz="UTC", session=session)
         rows = between(_rows(history, session, symbol=symbol, since=since), first=since, last=through)
         bars = rows.dropna(subset=["close"])
         if bars.empty and not rows.empty:
-            raise BadDataError(symbol, f"all {len(rows)} bars of Yahoo Finance are without prices; try again later")
+            raise BadDataError(symbol, f"all {len(rows)} bars of Yahoo Finance lack prices; try again later")
         metadata = _metadata(history)
         if (answered_for := _word(metadata.get("symbol"), longest=24)) not in ("", symbol):
             raise UnknownSymbolError(symbol, f"Yahoo Finance answers with {answered_for} instead; use that symbol")
@@ -89,42 +88,42 @@ class Yahoo:
         return checked_history(bars, symbol=symbol, currency=currency, exchange=exchange, since=since, through=through)
 
     def _connection(self) -> "tuple[_Session, _Data]":
-        """This thread's own."""
+        """The connection of the current thread."""
         if not hasattr(self._threads, "connection"):
             session = _Session(self._base_url)
-            # Past the metaclass, which would hand out one instance per process and replace its session.
+            # Bypasses the metaclass, which allows one instance per process and replaces its session.
             self._threads.connection = session, type.__call__(_Data, session=session)
         connection: tuple[_Session, _Data] = self._threads.connection
         return connection
 
 
 class _RefusedError(YFException):
-    """An answer to the request for prices that asking again the same way will not change."""
+    """Yahoo refused the request for prices; a retry of the same request does not help."""
 
     def __init__(self, status: int, reason: str | None) -> None:
-        """`reason`: Yahoo's own words; None where somebody else seems to have answered."""
+        """`reason`: Yahoo's error description; None if the response seems to come from another server."""
         super().__init__(f"HTTP status {status}: {reason}")
         self.reason = reason
 
 
 class _Session(requests.Session[requests.Response]):
-    """Keeps one deadline over all requests of a fetch, and notes how Yahoo answered the request for prices."""
+    """Enforces one deadline over all requests of a fetch, and records the HTTP status of the request for prices."""
 
     def __init__(self, base_url: str | None) -> None:
         super().__init__(impersonate=BROWSER, curl_options={CurlOpt.MAXFILESIZE_LARGE: LARGEST_ANSWER})
         self._base_url = base_url
 
     def start(self, timeout_s: float) -> None:
-        """Begin a fetch that may take `timeout_s` seconds."""
+        """Starts a fetch with a time limit of `timeout_s` seconds."""
         self._timeout_s = timeout_s
         self._deadline = time.monotonic() + timeout_s
         self.chart_status: int | None = None
 
     def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> requests.Response:
-        """As curl_cffi does, within the time that is left and to the address that was configured.
+        """Sends the request as curl_cffi does, within the remaining time and to the configured address.
 
-        Raises _RefusedError for a refused chart: yfinance would ask for it again with other cookies, which helps only where
-        Yahoo does not accept ours.
+        Raises _RefusedError if the request for prices fails for another reason than cookies, because yfinance would
+        retry it with new cookies.
         """
         is_chart = urlsplit(url).path.startswith(CHART)
         kwargs["timeout"] = self._time_for(is_chart=is_chart)
@@ -139,7 +138,7 @@ class _Session(requests.Session[requests.Response]):
 
     def _time_for(self, *, is_chart: bool) -> float:
         left = self._deadline - time.monotonic()
-        if left < 0.001:  # curl counts milliseconds and takes 0 for ever
+        if left < 0.001:  # curl counts in milliseconds; 0 means no limit
             raise requests.exceptions.Timeout("the time for this fetch is over")
         return left if is_chart else min(left, self._timeout_s * SIDE_REQUEST_SHARE)
 
@@ -152,7 +151,7 @@ class _Session(requests.Session[requests.Response]):
 
 
 class _Data(YfData):
-    """Keeps cookies in its session alone; yfinance keeps them on disk, or else asks for them at every fetch."""
+    """Keeps cookies only in its session; yfinance would store them on disk, or request them at every fetch."""
 
     def _load_cookie_curlCffi(self) -> bool:  # noqa: N802  # the library's name
         return len(self._session.cookies) > 0
@@ -162,8 +161,8 @@ class _Data(YfData):
 
 
 def _rows(history: YahooHistory, session: _Session, *, symbol: str, since: date | None) -> pd.DataFrame:
-    """All rows of the answer as bars, unfinished ones and ones without prices included."""
-    # A past `end` would be memoised. One day early: a session of Sydney begins on the UTC date before its own.
+    """All rows of the response as bars, including unfinished ones and ones without prices."""
+    # No `end`: yfinance caches responses with a past one. One day early: a session of Sydney begins on the UTC date before.
     span = {"period": "max"} if since is None else {"start": since - timedelta(days=1)}
     try:
         frame: pd.DataFrame = history.history(**span, interval="1d", auto_adjust=True, actions=False, keepna=True)
@@ -176,7 +175,7 @@ def _rows(history: YahooHistory, session: _Session, *, symbol: str, since: date 
 
 
 def _yahoos_words(body: bytes) -> str | None:
-    """The description in an error that Yahoo's chart service wrote; None for anything else, such as a proxy's page."""
+    """The description in an error of Yahoo's chart service; None for other bodies, such as a proxy's page."""
     try:
         return str(json.loads(body)["chart"]["error"]["description"])
     except (ValueError, LookupError, TypeError):
@@ -184,7 +183,7 @@ def _yahoos_words(body: bytes) -> str | None:
 
 
 def _says_nothing_newer(error: Exception, history: YahooHistory, session: _Session) -> bool:
-    """Whether Yahoo answered for the symbol, only that no session lies in the range."""
+    """Whether Yahoo has the symbol, but no session in the requested range."""
     if isinstance(error, _RefusedError):
         return session.chart_status == 400 and (error.reason or "").startswith("Data doesn't exist")
     missing = isinstance(error, YFPricesMissingError) and error.yahoo_reason is None
@@ -192,30 +191,30 @@ def _says_nothing_newer(error: Exception, history: YahooHistory, session: _Sessi
 
 
 def _word(value: Any, *, longest: int) -> str:
-    """A symbol, currency or exchange of an answer; nothing where it cannot be one."""
+    """A symbol, currency or exchange from a response; "" if the value cannot be one."""
     return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
 
 
 def _metadata(history: YahooHistory) -> dict[str, Any]:
-    """What the answer tells of its symbol; yfinance's own method sends another request where it told nothing."""
+    """The response's metadata about the symbol. yfinance's public method sends another request if there is none."""
     return history._history_metadata or {}
 
 
 def _explained(error: Exception, session: _Session, *, symbol: str) -> PriceSourceError:
-    """The failure as one of ours. A symbol is unknown only if Yahoo itself says so: a proxy's 404 does not."""
+    """The failure as a PriceSourceError. Only a 404 of Yahoo itself means an unknown symbol, not one of a proxy."""
     status = session.chart_status
     if isinstance(error, YFRateLimitError) or status == 429:
-        return RateLimitedError(symbol, "Yahoo Finance refuses more requests for now; try again in some minutes")
+        return RateLimitedError(symbol, "Yahoo Finance refuses more requests for now; try again in a few minutes")
     if status == 404 and isinstance(error, _RefusedError) and error.reason is not None:
         return UnknownSymbolError(symbol, "Yahoo Finance has no such symbol; check its spelling and exchange suffix")
     if isinstance(error, requests.exceptions.Timeout):
         return UpstreamUnavailableError(symbol, "Yahoo Finance did not answer in time; try again later")
     if isinstance(error, requests.exceptions.RequestException) and error.code == CurlECode.FILESIZE_EXCEEDED:
-        return UpstreamUnavailableError(symbol, "Yahoo Finance's answer is larger than any prices; try again later")
+        return UpstreamUnavailableError(symbol, "Yahoo Finance's response is too large; try again later")
     if status is None:
         return UpstreamUnavailableError(symbol, "Yahoo Finance cannot be reached; check the network or try again later")
     if status != 200:
         return UpstreamUnavailableError(symbol, f"Yahoo Finance failed with HTTP status {status}; try again later")
     if isinstance(error, OSError | json.JSONDecodeError | UnicodeDecodeError | YFDataException | YFPricesMissingError):
-        return UpstreamUnavailableError(symbol, "Yahoo Finance answered with something other than data; try again later")
-    return BadDataError(symbol, f"Yahoo Finance's answer has an unknown shape ({error!r}); try again later")
+        return UpstreamUnavailableError(symbol, "Yahoo Finance returned no data; try again later")
+    return BadDataError(symbol, f"Yahoo Finance's response has an unknown format ({error!r}); try again later")

@@ -17,6 +17,7 @@ from forecasting.models import Finding, PriceBar, Restatement, Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import Outcome, TrainingState
 from forecasting.prices.findings import Rule, Verdict
+from forecasting.prices.price_digits import written
 from forecasting.prices.sources import BadDataError
 from forecasting.training import requests as training_requests
 from tests.factories import add_bars, make_claimed, make_finding, make_symbol
@@ -30,8 +31,8 @@ pytestmark = pytest.mark.django_db
 HOLIDAY = date(2024, 6, 19)  # Juneteenth
 MARCH = date(2024, 2, 29)
 THURSDAY_EVENING = datetime(2024, 6, 27, 22, tzinfo=UTC)
-PENCE = "close is {:g} on {} after {:g} on {}, about a hundred times on usual volume: two units are mixed"
-WAIT = "; bars from there on wait until that is clear"
+PENCE = "close is {} on {} after {} on {}, about a hundred times on usual volume: two units are mixed"
+WAIT = "; bars from that date on wait until it is clear"
 
 
 def with_phantom(bars: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +80,7 @@ def test_bars_that_are_refused_leave_the_good_ones(folder: Path) -> None:
     write(folder, in_pence(HISTORY, THURSDAY))
     error = refused_sync(symbol)
     before, after = HISTORY["close"].loc[pd.Timestamp(WEDNESDAY)], 100 * HISTORY["close"].loc[pd.Timestamp(THURSDAY)]
-    assert error.reason == PENCE.format(after, THURSDAY, before, WEDNESDAY) + WAIT
+    assert error.reason == PENCE.format(written(after), THURSDAY, written(before), WEDNESDAY) + WAIT
     assert_stored(symbol, HISTORY[: pd.Timestamp(WEDNESDAY)])
     symbol.refresh_from_db()
     assert (symbol.upstream_state, symbol.upstream_reason) == (UpstreamState.BAD_DATA, error.reason)
@@ -220,7 +221,7 @@ def test_stored_bars_go_through_the_gate_before_a_training() -> None:
     outcome, reason = trainer_child.work(training.pk, fence=training.fence, progress=lambda now: None)
     assert outcome == Outcome.FAILED
     assert reason.startswith("close is ")
-    assert "two units are mixed; only 300 good bars follow and a training needs 496; it works again when" in reason
+    assert "two units are mixed; only 300 good bars follow and a training needs 496; this ends when" in reason
     assert Finding.objects.of(symbol).refused().get().rule == Rule.UNIT
 
 

@@ -1,4 +1,4 @@
-"""Small seeded bars, a config to match, and an ONNX network without Keras, for the pipeline's tests."""
+"""Test data of the pipeline: small seeded bars, a small config, and an ONNX network made without Keras."""
 
 from datetime import date, timedelta
 
@@ -51,14 +51,14 @@ def simulated_bars(count: int = 200, *, seed: int = 1, volatility: float = 0.02)
 
 
 def flat_bars(count: int = 200) -> pd.DataFrame:
-    """A price that never moves and is never traded."""
+    """A constant price without trades."""
     bars = simulated_bars(count)
     bars[["open", "high", "low", "close"]] = 10.0
     return bars.assign(volume=0.0)
 
 
 def session_bars(count: int = 300, *, first: date = date(2020, 1, 2), exchange: str = "XNYS", seed: int = 1) -> pd.DataFrame:
-    """As `simulated_bars`, 1.5 % a session, on real sessions of an exchange; volume rises with the size of the move."""
+    """As `simulated_bars`, 1.5 % per session, on real sessions of an exchange; volume rises with the size of the move."""
     bars = simulated_bars(count, seed=seed, volatility=0.015)
     days = sessions(exchange, first=first, last=first + timedelta(days=2 * count + 30))[:count]
     moves = np.log(bars["close"]).diff().abs().fillna(0.0)
@@ -67,14 +67,14 @@ def session_bars(count: int = 300, *, first: date = date(2020, 1, 2), exchange: 
 
 
 def rescaled(bars: pd.DataFrame, rows: slice, factor: float, *, columns: tuple[str, ...] = PRICES) -> pd.DataFrame:
-    """Some rows times a factor, by default their prices, as a wrong unit or a missing split makes them."""
+    """A copy with some rows, by default their prices, times a factor, as by a wrong unit or a missing split."""
     factors = np.ones(len(bars))
     factors[rows] = factor
     return bars.assign(**{column: bars[column] * factors for column in columns})
 
 
 def replaced(bars: pd.DataFrame, rows: slice, **values: float) -> pd.DataFrame:
-    """Some rows with these values in place of theirs."""
+    """A copy with these values in some rows."""
     there = np.zeros(len(bars), dtype=bool)
     there[rows] = True
     return bars.assign(**{column: bars[column].mask(there, value) for column, value in values.items()})
@@ -98,7 +98,7 @@ def linear_network(config: ForecastConfig = TINY, *, seed: int = 3) -> bytes:
 
 
 def serving_model(*, median_weight: float = 0.5, spread: float = 1.2) -> ServingModel:
-    """A model of `TINY` that serves without ever having been trained."""
+    """An untrained model of `TINY` that can serve."""
     return ServingModel(
         config=TINY,
         onnx=linear_network(),

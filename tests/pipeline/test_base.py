@@ -1,4 +1,4 @@
-"""The base model: one network of many symbols, which knows nothing of later days and does not grow with their number."""
+"""The base model: one network of many symbols, independent of later days, with bounded memory."""
 
 import json
 import tracemalloc
@@ -31,7 +31,7 @@ def base(steps: list[Progress]) -> BaseModel:
     return train_base(HISTORIES, TINY, progress=steps.append)
 
 
-def test_it_says_what_it_was_made_of(base: BaseModel) -> None:
+def test_it_records_its_data(base: BaseModel) -> None:
     bars = HISTORIES[0][1]
 
     assert (base.symbols, base.bar_count) == (("S0", "S1", "S2"), 720)
@@ -54,7 +54,7 @@ def test_it_serves(base: BaseModel) -> None:
     assert forecast.interval_low < forecast.last_close < forecast.interval_high
 
 
-def test_progress_rises_from_nothing_to_done(base: BaseModel, steps: list[Progress]) -> None:
+def test_progress_rises_from_zero_to_one(base: BaseModel, steps: list[Progress]) -> None:
     fractions = [step.fraction for step in steps]
 
     assert fractions == sorted(fractions)
@@ -63,7 +63,7 @@ def test_progress_rises_from_nothing_to_done(base: BaseModel, steps: list[Progre
 
 
 def test_the_same_seed_gives_the_same_base_to_the_last_bit(base: BaseModel) -> None:
-    train(simulated_bars(180, seed=9), TINY, symbol="PEP")  # whatever was fitted before leaves nothing behind
+    train(simulated_bars(180, seed=9), TINY, symbol="PEP")  # earlier fits have no effect
 
     again = train_base(iter(HISTORIES), TINY)
 
@@ -100,7 +100,7 @@ def test_a_fit_that_diverges_is_a_failure_with_a_reason() -> None:
 
 
 def trending(*, seed: int, turns: bool) -> pd.DataFrame:
-    """Bars that rise by half their volatility a day; those of the test sessions fall instead, if the trend turns."""
+    """Bars that rise by half their volatility per day; if the trend turns, those of the test sessions fall."""
     bars = simulated_bars(400, seed=seed)
     daily = np.full(400, 0.01)
     if turns:
@@ -125,7 +125,7 @@ def test_a_median_serves_if_later_validation_days_confirm_it_and_the_test_sessio
     assert (base.metrics["mase"] == 1) if turns else (base.metrics["mase"] < 1)
 
 
-def test_a_symbol_that_stands_still_is_learnt_from_but_not_measured() -> None:
+def test_a_symbol_with_a_constant_price_is_fitted_but_not_evaluated() -> None:
     still = simulated_bars(240, seed=9)
     still.iloc[-80:, :4] = 10.0
 
@@ -136,11 +136,11 @@ def test_a_symbol_that_stands_still_is_learnt_from_but_not_measured() -> None:
     json.dumps(base.metrics, allow_nan=False)
 
 
-def test_nothing_to_measure_on_is_refused() -> None:
+def test_a_base_without_test_sessions_is_refused() -> None:
     still = simulated_bars(200)
     still.iloc[-80:, :4] = 10.0
 
-    with pytest.raises(UntrainableError, match="no symbol with enough sessions to be measured on"):
+    with pytest.raises(UntrainableError, match="no symbol with enough test sessions"):
         train_base([("STILL", still)], TINY)
 
 
@@ -165,7 +165,7 @@ def test_histories_beyond_the_most_bars_are_not_read() -> None:
     base = train_base(read_counting(simulated_bars(200), 1_000, read), CAPPED)
 
     assert base.symbols == tuple(f"S{number}" for number in range(5))
-    assert len(read) == 6  # the last one shows that it does not fit
+    assert len(read) == 6  # the last one is read to see that it exceeds the limit
 
 
 def peak_bytes(symbols: int) -> int:

@@ -1,4 +1,4 @@
-"""The pipeline's config: what it refuses, and its round trip through JSON."""
+"""The pipeline's config: validation, and the round trip through JSON."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_the_features_are_the_sequence_then_sizes_by_look_back_then_signs_of_str
     assert features[-2:] == STRESS
 
 
-def test_the_regression_sees_the_volume_and_all_that_the_sequence_does_not_hold() -> None:
+def test_the_regressors_are_the_volume_and_all_features_beyond_the_sequence() -> None:
     config = ForecastConfig()
 
     assert config.features[config.regressors] == ("relative_volume", *config.features[len(SEQUENCE) :])
@@ -53,7 +53,7 @@ def test_it_looks_back_as_far_as_its_longest_feature(config: ForecastConfig, bar
     assert config.warm_up == bars
 
 
-def test_it_knows_the_levels_of_the_intervals_edges() -> None:
+def test_it_has_the_levels_of_the_intervals_edges() -> None:
     assert ForecastConfig().interval_levels == (0.1, 0.9)
 
 
@@ -66,7 +66,7 @@ def test_it_knows_the_levels_of_the_intervals_edges() -> None:
         pytest.param((0.05, 0.5, 0.95), id="no level of the interval's edges"),
     ],
 )
-def test_it_refuses_levels_that_cannot_carry_the_forecast(levels: tuple[float, ...]) -> None:
+def test_it_refuses_invalid_levels(levels: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="quantile levels"):
         ForecastConfig(quantile_levels=levels)
 

@@ -1,6 +1,6 @@
-"""Proofs that nothing uses what was not known at the time: later bars are changed or cut, and what came before may not move.
+"""Tests against look-ahead: changes or removal of later bars must not change earlier results.
 
-Not by a bit: every comparison here is exact.
+Every comparison is exact, to the bit.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ FORECASTS = ["as_of", "last_close", "q05", "q10", "q25", "q50", "q75", "q90", "q
 
 
 def changed_after(session: pd.Timestamp, bars: pd.DataFrame = BARS) -> pd.DataFrame:
-    """The bars, with other prices and volumes in every session after `session`."""
+    """The bars with other prices and volumes in every session after `session`."""
     other = simulated_bars(len(bars), seed=77, volatility=0.2)
     return pd.concat([bars[bars.index <= session], other[other.index > session]])
 
@@ -47,7 +47,7 @@ def base_of(symbols: dict[str, pd.DataFrame]) -> BaseModel:
 
 
 @pytest.mark.parametrize("position", [25, 100, 198])
-def test_features_do_not_know_later_bars(position: int) -> None:
+def test_features_do_not_depend_on_later_bars(position: int) -> None:
     session = BARS.index[position]
     original, changed = (compute_features(bars, TINY) for bars in (BARS, changed_after(session)))
     known = original.dates <= session
@@ -58,27 +58,27 @@ def test_features_do_not_know_later_bars(position: int) -> None:
 
 
 @pytest.mark.parametrize("position", [25, 100, 198])
-def test_features_do_not_know_whether_there_are_later_bars(position: int) -> None:
+def test_features_do_not_depend_on_the_existence_of_later_bars(position: int) -> None:
     original, cut = compute_features(BARS, TINY), compute_features(BARS.iloc[: position + 1], TINY)
 
     np.testing.assert_array_equal(cut.features, original.features[: len(cut.dates)])
     np.testing.assert_array_equal(cut.target[:-1], original.target[: len(cut.dates) - 1])
 
 
-def test_features_do_not_know_bars_before_their_look_back() -> None:
+def test_features_do_not_depend_on_bars_before_their_look_back() -> None:
     original, cut = compute_features(BARS, TINY), compute_features(BARS.iloc[57:], TINY)
 
     np.testing.assert_array_equal(cut.features, original.features[57:])
 
 
-def test_the_scaler_knows_training_rows_only(split: Split) -> None:
+def test_the_scaler_uses_only_training_rows(split: Split) -> None:
     original = compute_features(BARS, TINY)
     changed = compute_features(changed_after(original.dates[split.train.stop - 1]), TINY)
 
     assert fit_scaler(changed, split.train) == fit_scaler(original, split.train)
 
 
-def test_windows_know_nothing_after_their_row(split: Split) -> None:
+def test_windows_do_not_depend_on_later_rows(split: Split) -> None:
     original = compute_features(BARS, TINY)
     changed = compute_features(changed_after(original.dates[split.train.stop - 1]), TINY)
     scaler = fit_scaler(original, split.train)
@@ -89,10 +89,10 @@ def test_windows_know_nothing_after_their_row(split: Split) -> None:
 
 
 @pytest.mark.parametrize("from_base", [False, True])
-def test_fit_and_calibration_do_not_know_the_test_sessions(split: Split, base: BaseModel, *, from_base: bool) -> None:
+def test_fit_and_calibration_do_not_depend_on_the_test_sessions(split: Split, base: BaseModel, *, from_base: bool) -> None:
     start = base if from_base else None
     original = compute_features(BARS, TINY)
-    first_test_session = original.dates[split.test.start]  # on which the last validation target is known
+    first_test_session = original.dates[split.test.start]  # day of the last validation target
     changed = compute_features(changed_after(first_test_session), TINY)
 
     (expected, epochs), (model, other_epochs) = (evaluate(table, split, TINY, start) for table in (original, changed))
@@ -101,7 +101,7 @@ def test_fit_and_calibration_do_not_know_the_test_sessions(split: Split, base: B
 
 
 @pytest.mark.parametrize("from_base", [False, True])
-def test_a_test_forecast_does_not_know_later_bars(split: Split, base: BaseModel, *, from_base: bool) -> None:
+def test_a_test_forecast_does_not_depend_on_later_bars(split: Split, base: BaseModel, *, from_base: bool) -> None:
     start = base if from_base else None
     original = compute_features(BARS, TINY)
     session = original.dates[split.test.start + len(split.test) // 2]
@@ -115,8 +115,8 @@ def test_a_test_forecast_does_not_know_later_bars(split: Split, base: BaseModel,
     assert not (after["q10"] == before["q10"])[~known].any()
 
 
-def test_the_refit_does_not_know_bars_after_its_last_target(split: Split) -> None:
-    # One session longer than the split: the last one's bar is nobody's target.
+def test_the_refit_does_not_depend_on_bars_after_its_last_target(split: Split) -> None:
+    # One session longer than the split, so that the last bar is not a target.
     longer = simulated_bars(201)
     original, changed = (compute_features(bars, TINY) for bars in (longer, changed_after(longer.index[199], longer)))
     assert original.dates[split.everything.stop] == longer.index[199]
@@ -127,7 +127,7 @@ def test_the_refit_does_not_know_bars_after_its_last_target(split: Split) -> Non
     assert model == expected
 
 
-def test_the_bases_earlier_fit_does_not_know_later_days(base: BaseModel) -> None:
+def test_the_bases_earlier_fit_does_not_depend_on_later_days(base: BaseModel) -> None:
     known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
     fitted = pd.Timestamp(base.seen.fitted_through)
 
@@ -138,7 +138,7 @@ def test_the_bases_earlier_fit_does_not_know_later_days(base: BaseModel) -> None
     assert other.weights != base.weights
 
 
-def test_the_bases_calibration_does_not_know_later_days(base: BaseModel) -> None:
+def test_the_bases_calibration_does_not_depend_on_later_days(base: BaseModel) -> None:
     known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
     calibrated = pd.Timestamp(base.seen.calibrated_through)
 
@@ -148,10 +148,10 @@ def test_the_bases_calibration_does_not_know_later_days(base: BaseModel) -> None
     assert other.weights != base.weights
 
 
-def test_a_day_on_which_one_exchange_is_closed_tells_the_base_nothing_of_the_next(base: BaseModel) -> None:
+def test_a_closed_day_of_one_exchange_does_not_leak_the_next_day_to_the_base(base: BaseModel) -> None:
     known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
     fitted = pd.Timestamp(base.seen.fitted_through)
-    closed = known["S1"].drop(fitted)  # whose target of the session before is of a day that others are validated on
+    closed = known["S1"].drop(fitted)  # its previous row has a target on a validation day of other symbols
 
     original = base_of(known | {"S1": closed})
     other = base_of(known | {"S1": changed_after(fitted, closed)})
@@ -159,7 +159,7 @@ def test_a_day_on_which_one_exchange_is_closed_tells_the_base_nothing_of_the_nex
     assert (other.seen, other.earlier) == (original.seen, original.earlier)
 
 
-def test_a_versions_metrics_are_of_rows_that_its_base_has_not_seen(base: BaseModel) -> None:
+def test_a_versions_metrics_use_only_rows_that_its_base_has_not_seen(base: BaseModel) -> None:
     later = {symbol: train(bars, TINY, symbol=symbol, base=base) for symbol, bars in SYMBOLS.items()}
 
     for symbol, model in later.items():
@@ -170,7 +170,7 @@ def test_a_versions_metrics_are_of_rows_that_its_base_has_not_seen(base: BaseMod
         assert SYMBOLS[symbol].index[first_test - validation] >= pd.Timestamp(base.seen.fitted_through)
 
 
-def test_a_versions_metrics_do_not_know_the_days_that_its_base_was_refitted_on(base: BaseModel) -> None:
+def test_a_versions_metrics_do_not_depend_on_the_refit_of_its_base(base: BaseModel) -> None:
     known = {symbol: between(bars, first=None, last=THROUGH) for symbol, bars in SYMBOLS.items()}
     calibrated = pd.Timestamp(base.seen.calibrated_through)
     other = base_of({symbol: changed_after(calibrated, bars) for symbol, bars in known.items()})
@@ -181,7 +181,7 @@ def test_a_versions_metrics_do_not_know_the_days_that_its_base_was_refitted_on(b
     assert same.onnx != model.onnx
 
 
-def test_a_history_that_the_base_knows_whole_is_fitted_from_nothing(base: BaseModel) -> None:
+def test_a_history_that_the_base_has_seen_completely_is_trained_from_scratch(base: BaseModel) -> None:
     old = SYMBOLS["S0"].iloc[:190]
 
     model, alone = (train(old, TINY, symbol="S0", base=start) for start in (base, None))
@@ -193,7 +193,7 @@ def test_a_history_that_the_base_knows_whole_is_fitted_from_nothing(base: BaseMo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """One way to backtest, and what it gives for the bars as they are."""
+    """One kind of backtest, and its result for unchanged bars."""
 
     base: BaseModel | None
     fine_tune: bool
@@ -219,7 +219,7 @@ def way(request: pytest.FixtureRequest, base: BaseModel) -> Way:
 
 
 @pytest.mark.parametrize("position", [205, 240, 258])
-def test_a_backtest_does_not_know_whether_there_are_later_bars(way: Way, position: int) -> None:
+def test_a_backtest_does_not_depend_on_the_existence_of_later_bars(way: Way, position: int) -> None:
     session = DAYS[position]
     cut = {symbol: bars[bars.index <= session] for symbol, bars in SYMBOLS.items()}
 
@@ -230,7 +230,7 @@ def test_a_backtest_does_not_know_whether_there_are_later_bars(way: Way, positio
 
 
 @pytest.mark.parametrize("position", [205, 240, 258])
-def test_a_backtest_does_not_know_what_later_bars_say(way: Way, position: int) -> None:
+def test_a_backtest_does_not_depend_on_the_values_of_later_bars(way: Way, position: int) -> None:
     session = DAYS[position]
     changed = {symbol: changed_after(session, bars) for symbol, bars in SYMBOLS.items()}
 
@@ -240,7 +240,7 @@ def test_a_backtest_does_not_know_what_later_bars_say(way: Way, position: int) -
     assert not (other["q10"] == way.whole["q10"])[way.whole["as_of"] > session].any()
 
 
-def test_a_backtest_does_not_know_how_far_it_goes(way: Way) -> None:
+def test_a_backtest_does_not_depend_on_its_end(way: Way) -> None:
     short = forecasts(SYMBOLS, way.base, fine_tune=way.fine_tune, last=230)
 
     pd.testing.assert_frame_equal(short, up_to(way.whole, DAYS[230]), check_exact=True)

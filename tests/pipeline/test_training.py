@@ -1,4 +1,4 @@
-"""One training from bars to a model: complete, honest about failures, and the same every time."""
+"""One training from bars to a model: complete result, clear errors, reproducible."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def model(steps: list[Progress]) -> TrainedModel:
     return train(BARS, TINY, symbol="KO", progress=steps.append)
 
 
-def test_the_model_says_what_it_was_made_of(model: TrainedModel) -> None:
+def test_the_model_records_its_data(model: TrainedModel) -> None:
     assert (model.symbol, model.config, model.bar_count) == ("KO", TINY, len(BARS))
     assert (model.data_start, model.data_end) == (BARS.index[0].date(), BARS.index[-1].date())
     assert 1 <= model.epochs <= TINY.max_epochs
@@ -78,13 +78,13 @@ def test_the_backtests_quantiles_ascend(model: TrainedModel) -> None:
     assert (np.diff(model.backtest[columns], axis=1) >= 0).all()
 
 
-def test_the_served_scaler_knows_all_rows_that_have_a_target(model: TrainedModel) -> None:
+def test_the_served_scaler_uses_all_rows_with_a_target(model: TrainedModel) -> None:
     table = compute_features(BARS, TINY)
 
     assert model.scaler == fit_scaler(table, range(len(table.dates) - 1))
 
 
-def test_progress_rises_from_nothing_to_done(model: TrainedModel, steps: list[Progress]) -> None:
+def test_progress_rises_from_zero_to_one(model: TrainedModel, steps: list[Progress]) -> None:
     fractions = [step.fraction for step in steps]
 
     assert fractions == sorted(fractions)
@@ -114,7 +114,7 @@ def test_the_fewest_bars_allowed_are_enough() -> None:
     assert train(BARS.iloc[-130:], TINY, symbol="KO").metrics["training_data_size"] == TINY.minimum_training_windows
 
 
-def test_a_price_that_stood_still_all_through_the_test_is_refused() -> None:
+def test_a_constant_price_in_the_test_sessions_is_refused() -> None:
     bars = BARS.copy()
     bars.iloc[-60:, :4] = 10.0
 
@@ -129,12 +129,12 @@ def test_a_fit_that_diverges_is_a_failure_with_a_reason() -> None:
 
 @pytest.fixture(scope="module")
 def trusting() -> BaseModel:
-    """A base whose median is trusted whole, although these are random walks."""
+    """A base with median weight 1, although the data are random walks."""
     base = train_base([(f"S{seed}", simulated_bars(240, seed=seed)) for seed in range(3)], TINY)
     return replace(base, calibration=Calibration(median_weight=1.0, spread=1.0))
 
 
-def test_a_median_that_is_worse_than_the_last_close_on_the_test_sessions_is_given_up(trusting: BaseModel) -> None:
+def test_a_median_that_is_worse_than_the_last_close_in_the_backtest_gets_weight_zero(trusting: BaseModel) -> None:
     models = [train(simulated_bars(300, seed=seed), TINY, symbol="KO", base=trusting) for seed in range(20, 26)]
 
     given_up = [model for model in models if model.calibration.median_weight == 0]

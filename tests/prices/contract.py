@@ -1,4 +1,4 @@
-"""The bars contract of bars.py, as a check."""
+"""A check of the bars contract (see bars.py)."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ from forecasting.prices.bars import COLUMNS, PRICES
 
 
 def keeps_contract(bars: pd.DataFrame) -> bool:
-    """Whether a frame keeps every sentence of it."""
+    """Whether a frame meets every condition of the contract."""
     prices, volume = bars[list(PRICES)], bars["volume"]
     dates = pd.DatetimeIndex(bars.index)
     return bool(

@@ -1,4 +1,4 @@
-"""Defects put into clean histories, one kind a function: from bars, a row and a generator to bars with the defect."""
+"""Injects defects into clean histories. One function per kind: from bars, a row and a generator to bars with the defect."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,12 @@ Defect = Callable[[pd.DataFrame, int], pd.DataFrame]
 
 
 def rescaled(factor: float, count: int = 1) -> Defect:
-    """All prices of `count` bars times a factor: a wrong unit, a wrong price."""
+    """All prices of `count` bars times a factor: a wrong unit or price."""
     return lambda bars, row: _changed(bars, slice(row, row + count), lambda part: part * factor)
 
 
 def split(factor: float) -> Defect:
-    """A split, or a false one, that nobody adjusted for: prices before a session times a factor, volumes divided by it."""
+    """An unadjusted or false split: prices before a session times a factor, volumes divided by it."""
 
     def defect(bars: pd.DataFrame, row: int) -> pd.DataFrame:
         wrong = _changed(bars, slice(0, row), lambda part: part * factor)
@@ -26,17 +26,17 @@ def split(factor: float) -> Defect:
 
 
 def step(factor: float) -> Defect:
-    """A wrong factor on the prices alone, from a session on."""
+    """A wrong factor on prices, not on volumes, from a session on."""
     return lambda bars, row: _changed(bars, slice(row, len(bars)), lambda part: part * factor)
 
 
 def value(column: str, number: float) -> Defect:
-    """One value of one bar."""
+    """One changed value of one bar."""
     return lambda bars, row: _changed(bars, slice(row, row + 1), lambda part: part * 0 + number, (column,))
 
 
 def stretched(column: str, factor: float) -> Defect:
-    """One price of one bar times a factor; the high grows with it, the low shrinks with it."""
+    """One price of one bar times a factor; the high is raised, or the low is lowered, to contain it."""
 
     def defect(bars: pd.DataFrame, row: int) -> pd.DataFrame:
         wrong = _changed(bars, slice(row, row + 1), lambda part: part * factor, (column,))
@@ -47,7 +47,7 @@ def stretched(column: str, factor: float) -> Defect:
 
 
 def frozen(count: int, *, volume: float | None = 0.0) -> Defect:
-    """`count` bars that repeat the one before; without volume, or with its."""
+    """`count` bars that repeat the previous one, with its volume or without volume."""
 
     def defect(bars: pd.DataFrame, row: int) -> pd.DataFrame:
         there = np.zeros(len(bars), dtype=bool)
@@ -86,7 +86,7 @@ KINDS: dict[str, list[Defect]] = {
 
 
 def is_clean(stored: pd.DataFrame, clean: pd.DataFrame) -> bool:
-    """Whether all stored bars are those of the clean history within rounding, but for one factor that all of them share."""
+    """Whether all stored bars equal those of the clean history within rounding, up to one common factor."""
     prices = [column for column in PRICES if column != "open"]
     ratio = stored[prices].to_numpy() / clean.loc[stored.index, prices].to_numpy()
     return bool(np.allclose(ratio, np.median(ratio), rtol=1e-9, atol=0))

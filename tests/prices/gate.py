@@ -1,4 +1,4 @@
-"""The quality gate as the tests of its parts ask it: what it makes of bars, and what it finds, by row."""
+"""Access to the quality gate for tests: its result for bars, and its findings by row."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -14,12 +14,12 @@ SYMBOL = "TEST"
 
 
 def checked(bars: pd.DataFrame, *, exchange: str = "XNYS") -> Checked:
-    """What the gate makes of them."""
+    """The gate's result for these bars."""
     return check_bars(bars, symbol=SYMBOL, exchange=exchange)
 
 
 def refusal(bars: pd.DataFrame, *, exchange: str = "XNYS") -> BadBarsError:
-    """The error with which the gate refuses them."""
+    """The error if the gate refuses these bars."""
     with pytest.raises(BadBarsError) as caught:
         checked(bars, exchange=exchange)
     return caught.value
@@ -32,7 +32,7 @@ def found(bars: pd.DataFrame) -> list[tuple[Rule, Verdict, int]]:
 
 
 def only(bars: pd.DataFrame) -> Finding:
-    """The one finding."""
+    """The only finding."""
     (finding,) = checked(bars).findings
     return finding
 

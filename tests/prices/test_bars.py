@@ -1,4 +1,4 @@
-"""The shape that bars need before their values are judged, and what is refused because it has none, in which words."""
+"""The format of bars before the quality gate, and the error messages for other formats."""
 
 from datetime import date
 
@@ -40,7 +40,7 @@ def test_it_drops_other_columns_and_orders_its_own(bars: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_it_gives_equal_frames_whatever_the_unit_of_the_dates(bars: pd.DataFrame, unit: str) -> None:
+def test_frames_are_equal_for_any_datetime_unit(bars: pd.DataFrame, unit: str) -> None:
     other = bars.set_index(pd.DatetimeIndex(bars.index).as_unit(unit))  # type: ignore[arg-type]  # from the list above
     pd.testing.assert_frame_equal(shaped(other, symbol="TEST3.SA"), bars, check_freq=False)
 
@@ -57,7 +57,7 @@ def test_it_names_the_missing_columns(bars: pd.DataFrame) -> None:
 
 def test_it_refuses_dates_with_a_time_zone(bars: pd.DataFrame) -> None:
     zoned = bars.set_index(pd.DatetimeIndex(bars.index).tz_localize("America/Sao_Paulo"))
-    with pytest.raises(BadBarsError, match=r"TEST3\.SA: the session dates carry the time zone America/Sao_Paulo"):
+    with pytest.raises(BadBarsError, match=r"TEST3\.SA: the session dates have the time zone America/Sao_Paulo"):
         shaped(zoned, symbol="TEST3.SA")
 
 
@@ -83,7 +83,7 @@ def test_it_refuses_text(bars: pd.DataFrame) -> None:
         shaped(bars.astype(object).assign(close="n/a"), symbol="TEST3.SA")
 
 
-def test_no_bars_have_the_shape() -> None:
+def test_an_empty_frame_is_accepted() -> None:
     pd.testing.assert_frame_equal(shaped(empty(), symbol="TEST3.SA"), empty())
 
 
@@ -92,5 +92,5 @@ def test_between_includes_both_ends(bars: pd.DataFrame) -> None:
     assert [day.date() for day in kept.index] == [date(2024, 1, 8), date(2024, 1, 9), date(2024, 1, 10)]
 
 
-def test_between_begins_at_the_beginning_if_no_first_day_is_given(bars: pd.DataFrame) -> None:
+def test_between_starts_with_the_first_bar_if_no_first_day_is_given(bars: pd.DataFrame) -> None:
     assert between(bars, first=None, last=date(2024, 1, 10)).index[0] == bars.index[0]

@@ -1,4 +1,4 @@
-"""Exchanges, currencies and sessions, against days that are known."""
+"""Exchanges, currencies and sessions, compared with known days."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -62,7 +62,7 @@ def test_an_exchange_trades_on_other_days(exchange: str, day: date) -> None:
 
 
 @pytest.mark.parametrize("day", [date(1905, 6, 1), date(1985, 6, 3), date(2350, 6, 3)])
-def test_weekdays_are_sessions_where_the_holidays_are_not_known(day: date) -> None:
+def test_weekdays_are_sessions_if_the_holidays_are_unknown(day: date) -> None:
     assert is_session("XTKS", day) == (day.weekday() < 5)
 
 
@@ -96,7 +96,7 @@ def test_the_next_session_is_found_beyond_the_years_of_known_holidays(exchange: 
         ("24/5", date(2090, 6, 2), False),
     ],
 )
-def test_a_session_is_provisional_where_the_holidays_are_not_known(exchange: str, day: date, provisional: bool) -> None:
+def test_a_session_is_provisional_if_the_holidays_are_unknown(exchange: str, day: date, provisional: bool) -> None:
     assert is_provisional(exchange, day) is provisional
 
 
@@ -119,7 +119,7 @@ def test_holidays_do_not_count_as_completed() -> None:
     assert last_completed_session("BVMF", now=datetime(2024, 2, 14, 12, tzinfo=UTC)) == date(2024, 2, 9)
 
 
-def test_a_session_of_the_far_east_counts_before_the_day_is_over_in_greenwich() -> None:
+def test_a_session_in_asia_counts_before_the_utc_day_ends() -> None:
     assert last_completed_session("XASX", now=datetime(2024, 7, 1, 7, tzinfo=UTC)) == date(2024, 7, 1)
 
 
@@ -143,7 +143,7 @@ def test_a_day_of_a_currency_pair_ends_at_midnight_utc_and_settles() -> None:
     assert last_completed_session("24/5", now=datetime(2024, 7, 9, 0, 30, tzinfo=UTC)) == date(2024, 7, 8)
 
 
-def test_crypto_and_currencies_have_their_own_next_day() -> None:
+def test_crypto_and_currencies_have_their_own_next_session() -> None:
     assert next_session("24/7", after=date(2024, 7, 5)) == date(2024, 7, 6)
     assert next_session("24/5", after=date(2024, 7, 5)) == date(2024, 7, 8)
 
@@ -166,7 +166,7 @@ def test_closed_days_are_those_without_a_session() -> None:
     assert [day.day for day in days[closed_days("XNYS", days)]] == [4, 6, 7]
 
 
-def test_no_day_is_closed_where_holidays_are_not_known() -> None:
+def test_no_day_is_closed_if_holidays_are_unknown() -> None:
     days = pd.date_range("2024-07-01", "2024-07-07")
     assert not closed_days("WEEKDAYS", days).any()
     assert not closed_days("XNYS", days - pd.DateOffset(years=90)).any()
@@ -176,7 +176,7 @@ def test_no_day_is_closed_where_holidays_are_not_known() -> None:
     ("exchange", "weekdays", "fits"),
     [("XNYS", 5, True), ("XNYS", 7, False), ("XKUW", 5, False), ("24/7", 7, True)],
 )
-def test_bars_of_another_week_cannot_be_of_an_exchange(exchange: str, weekdays: int, fits: bool) -> None:
+def test_bars_with_another_trading_week_do_not_match_an_exchange(exchange: str, weekdays: int, fits: bool) -> None:
     days = pd.date_range("2025-02-03", "2025-06-01")
     assert may_be_of(exchange, days[days.day_of_week < weekdays]) is fits
 
@@ -187,7 +187,7 @@ def test_a_session_beyond_the_known_years_ends_at_midnight_utc() -> None:
 
 def test_it_refuses_a_time_without_a_zone() -> None:
     with pytest.raises(ValueError, match="now must carry a time zone, found 2024-07-01T20:30:00"):
-        last_completed_session("XNYS", now=datetime(2024, 7, 1, 20, 30))  # noqa: DTZ001  # what is to be refused
+        last_completed_session("XNYS", now=datetime(2024, 7, 1, 20, 30))  # noqa: DTZ001  # refused by the function
 
 
 def test_sessions_include_both_ends() -> None:
@@ -199,7 +199,7 @@ def test_there_are_no_sessions_in_a_range_that_ends_before_it_begins() -> None:
     assert sessions("XNYS", first=date(2024, 7, 3), last=date(2023, 7, 3)).empty
 
 
-def test_sessions_go_on_beyond_the_known_years() -> None:
+def test_sessions_continue_beyond_the_known_years() -> None:
     days = sessions("XNYS", first=date(2049, 12, 30), last=date(2050, 1, 4))
     assert [day.date() for day in days] == [date(2049, 12, 30), date(2049, 12, 31), date(2050, 1, 3), date(2050, 1, 4)]
 

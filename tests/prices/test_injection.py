@@ -1,7 +1,7 @@
-"""Defects put into clean real histories: how many of each kind the gate finds, and how much it finds where there is none.
+"""Injects defects into clean real histories: the gate's hit rate for each kind, and its findings in histories without defects.
 
-What is stored must be the clean history within rounding, outside the defect, or nothing: a refusal is a hit. Every eighth file is
-tried; all of them with STOCKPRED_INJECT_ALL=1. The table and the misses are printed with `-s`.
+Outside the defect, stored bars must equal the clean history within rounding. A refusal counts as a hit. Every eighth file is
+used; STOCKPRED_INJECT_ALL=1 uses all of them. `-s` prints the table and the misses.
 """
 
 import os
@@ -19,10 +19,10 @@ from tests.prices.defects import KINDS, is_clean
 from tests.prices.shared_data import folders, needs, prices, tickers
 
 EVERY = 1 if os.environ.get("STOCKPRED_INJECT_ALL") else 8
-SHORTEST = 700  # bars of a history that takes part
+SHORTEST = 700  # minimum number of bars of a history
 BEFORE, AFTER = 100, 30  # bars around a defect
-# Shares that are found at least. Of all 196 clean histories it was 100 % of the kinds not named here, and of the others, in
-# this order, 99.5, 98.7, 98.3, 98.2, 98.0, 98.0, 95.6 and 95.4 %: what is missed resembles restless weeks that were true.
+# Minimum hit rates. Over all 196 clean histories, 100 % of the kinds not listed here were found. The others reached, in this
+# order, 99.5, 98.7, 98.3, 98.2, 98.0, 98.0, 95.6 and 95.4 %. Missed defects resemble weeks of real volatility.
 SURE = 0.99
 FLOORS = dict.fromkeys(KINDS, SURE) | {
     "split of 3:1 or more": 0.98,
@@ -46,7 +46,7 @@ def gate(bars: pd.DataFrame, ticker: str) -> Checked:
 
 
 def clean_histories() -> Iterator[tuple[str, pd.DataFrame]]:
-    """What the gate lets through of the sampled files, by symbol."""
+    """The bars of the sampled files that pass the gate, by symbol."""
     files = [(folder, ticker) for folder in ("prices", *folders("markets")) for ticker in tickers(folder)]
     for folder, ticker in files[::EVERY]:
         try:
@@ -65,7 +65,7 @@ def is_found(wrong: pd.DataFrame, clean: pd.DataFrame, ticker: str) -> bool:
 
 
 def hits(kind: str, histories: list[tuple[str, pd.DataFrame]]) -> dict[tuple[str, int, object], bool]:
-    """Symbol, number of the defect and session -> whether the gate found it; sessions follow from symbol and kind."""
+    """Maps symbol, number of the defect and session to whether the gate found it. Symbol and kind determine the sessions."""
     found = {}
     for ticker, clean in histories:
         for number, defect in enumerate(KINDS[kind]):
@@ -92,21 +92,21 @@ def test_a_defect_in_a_clean_history_is_found(kind: str, histories: list[tuple[s
 
 @needs("prices")
 @pytest.mark.parametrize("ticker", tickers("prices"))
-def test_nothing_of_a_clean_file_is_left_out_or_waits(ticker: str) -> None:
+def test_no_bar_of_a_clean_file_is_left_out_or_waits(ticker: str) -> None:
     passed = gate(prices("prices", ticker), ticker)
     assert [each for each in passed.findings if each.verdict in (Verdict.LEFT_OUT, Verdict.REFUSED)] == []
 
 
 @needs("prices")
 @pytest.mark.parametrize(("ticker", "day"), CRASHES)
-def test_an_honest_crash_stays(ticker: str, day: str) -> None:
+def test_a_real_crash_stays(ticker: str, day: str) -> None:
     change = gate(prices("prices", ticker), ticker).bars["close"].pct_change()
     assert change[day] == pytest.approx(CRASHES[ticker, day], abs=0.001)
 
 
 @needs("prices")
 @pytest.mark.parametrize(("ticker", "day"), CRASHES)
-def test_an_honest_crash_does_not_wait_for_the_next_session(ticker: str, day: str) -> None:
+def test_a_real_crash_does_not_wait_for_the_next_session(ticker: str, day: str) -> None:
     newest = gate(prices("prices", ticker)[:day], ticker)
     assert (newest.held, newest.bars.index[-1]) == ("", pd.Timestamp(day))
 

@@ -1,7 +1,7 @@
-"""Judging the newest bars after some stored ones equals judging the whole history: night by night.
+"""Checks of newest bars, night by night, give the same result as a check of the whole history.
 
-As the service does: each night the source sends the newest bars again, and the gate judges them after the last `CONTEXT` stored
-ones, or after all if a verdict on stored bars changed. Only how many bars are wrong in all is seen in whole histories alone.
+As in the service, the source sends the newest bars again each night. The gate checks them with the last `CONTEXT` stored ones, or
+with all if a verdict on stored bars changed. Only the total number of wrong bars requires a whole history.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from forecasting.prices.quality import CONTEXT, check_bars
 from tests.pipeline.market_data import session_bars
 from tests.prices.defects import KINDS, Defect
 
-COUNT, FIRST_NIGHT, LAST_ROW = 870, 735, 835  # bars in the end, bars on the first night, and where defects end
+COUNT, FIRST_NIGHT, LAST_ROW = 870, 735, 835  # bars at the end, bars on the first night, and the end of the defects
 AGAIN = 10  # stored bars that the source sends again every night
 DEFECTS = [defect for defects in KINDS.values() for defect in defects]
 
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What is usable after a night: the bars of the last two months, and whether newer ones wait."""
+    """Result of a night: the usable bars of the last two months, and whether newer ones wait."""
 
     newest: pd.DataFrame
     held: bool
@@ -34,7 +34,7 @@ def judged_whole(bars: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
 
 
 def judged_newest(stored: pd.DataFrame, bars: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """What is stored after a night on which the source has `bars`, and whether the newest of them wait."""
+    """Stored bars after a night on which the source has `bars`, and whether the newest ones wait."""
     sent = bars[bars.index >= stored.index[-AGAIN]]
     before = stored[stored.index < sent.index[0]]
     context = before[-(CONTEXT - AGAIN) :]
@@ -50,7 +50,7 @@ def night_of(bars: pd.DataFrame, judged: tuple[pd.DataFrame, bool]) -> Night:
 
 
 def assert_both_are_equal(bars: pd.DataFrame) -> None:
-    """On every night, from one on which bars are stored."""
+    """Results of every night from the first with stored bars."""
     stored, _ = judged_whole(bars[:FIRST_NIGHT])
     for night in range(FIRST_NIGHT + 1, len(bars) + 1):
         known = bars[:night]
@@ -67,7 +67,7 @@ def assert_both_are_equal(bars: pd.DataFrame) -> None:
 
 
 def thin(bars: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Traded on a third of the days; the others repeat the close before."""
+    """The bars with trades on only a third of the days; the others repeat the previous close."""
     quiet = rng.random(len(bars)) >= 1 / 3
     quiet[0] = False
     last = bars["close"].mask(quiet).ffill()
@@ -75,14 +75,14 @@ def thin(bars: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def restless(bars: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """With a volatility that wanders."""
+    """The bars with a slowly varying volatility."""
     times = np.exp(np.cumsum(0.1 * rng.standard_normal(len(bars)))).clip(0.2, 4)
     price = 50 * np.exp(np.cumsum(times * np.log(bars["close"]).diff().fillna(0.0)))
     return bars.assign(**{column: bars[column] * price / bars["close"] for column in PRICES})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_defect_is_judged_alike(kind: str) -> None:
+def test_a_defect_gives_the_same_result(kind: str) -> None:
     rng = np.random.default_rng([1, *kind.encode()])
     bars = session_bars(COUNT, seed=int(rng.integers(1000)))
     defect = KINDS[kind][int(rng.integers(len(KINDS[kind])))]
@@ -90,7 +90,7 @@ def test_a_defect_is_judged_alike(kind: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_two_defects_within_a_quarter_are_judged_alike(seed: int) -> None:
+def test_two_defects_within_a_quarter_give_the_same_result(seed: int) -> None:
     rng = np.random.default_rng(seed)
     bars = session_bars(COUNT, seed=seed)
     bars = [lambda same, _: same, thin, restless][seed % 3](bars, rng)

@@ -1,4 +1,4 @@
-"""Symbols as Yahoo writes them: where each trades, in which currency; and the tables that say so."""
+"""Exchange and currency of symbols in Yahoo's notation, and consistency of the tables."""
 
 from itertools import chain
 
@@ -98,7 +98,7 @@ VENUES = [
 
 
 @pytest.mark.parametrize(("symbol", "exchange", "currency"), VENUES)
-def test_a_symbol_tells_its_exchange_and_currency(symbol: str, exchange: str, currency: str) -> None:
+def test_a_symbol_determines_its_exchange_and_currency(symbol: str, exchange: str, currency: str) -> None:
     assert (exchange_of(symbol), currency_of(symbol)) == (exchange, currency)
 
 
@@ -106,18 +106,18 @@ def test_a_symbol_tells_its_exchange_and_currency(symbol: str, exchange: str, cu
     ("symbol", "quote"),
     [("ETH-BTC", "BTC"), ("BTC-TRY", "TRY"), ("1INCH-USD", "USD"), ("DOGE-USDT", "USDT"), ("SHIB-PLN", "PLN"), ("A-B-CHF", "CHF")],
 )
-def test_a_coin_trades_always_whatever_it_is_quoted_in(symbol: str, quote: str) -> None:
+def test_a_coin_trades_always_with_any_quote(symbol: str, quote: str) -> None:
     assert (exchange_of(symbol), currency_of(symbol)) == ("24/7", quote)
 
 
 @pytest.mark.parametrize(
     "symbol", ["BRK-B", "RDS-A", "BAC-PL", "BAC-PB", "JPM-PRA", "XYZ-WT", "XYZ-UN", "XYZ-RI", "XYZ-WTA", "USD"]
 )
-def test_a_class_series_warrant_or_unit_of_a_share_is_no_coin(symbol: str) -> None:
+def test_a_class_series_warrant_or_unit_of_a_share_is_not_a_coin(symbol: str) -> None:
     assert exchange_of(symbol) == "XNYS"
 
 
-def test_a_share_of_another_exchange_is_no_coin() -> None:
+def test_a_share_of_another_exchange_is_not_a_coin() -> None:
     assert exchange_of("BTC-USD.ST") == "XSTO"
 
 
@@ -125,11 +125,11 @@ def test_a_market_has_its_country() -> None:
     assert market_of("NBK.KW").country == "Kuwait"
 
 
-def test_an_exchange_without_a_suffix_is_in_the_country_whose_sessions_it_has() -> None:
+def test_an_exchange_without_a_suffix_takes_its_country_from_the_one_with_the_same_sessions() -> None:
     assert market_at("XNAS") == Market("XNAS", "USD", "United States")
 
 
-def test_what_is_no_exchange_has_no_country() -> None:
+def test_a_market_that_is_not_an_exchange_has_no_country() -> None:
     assert [market_at(code).country for code in ("24/7", "24/5", "WEEKDAYS", "WEEK:MTWT--S")] == [""] * 4
 
 
@@ -137,7 +137,7 @@ def test_what_is_no_exchange_has_no_country() -> None:
     ("name", "exchange"),
     [("NMS", "XNAS"), ("NYQ", "XNYS"), ("SAO", "BVMF"), ("GER", "XETR"), ("CCC", "24/7"), ("???", ""), ("", "")],
 )
-def test_yahoos_name_of_an_exchange_tells_its_code(name: str, exchange: str) -> None:
+def test_yahoos_name_of_an_exchange_maps_to_its_code(name: str, exchange: str) -> None:
     assert exchange_named(name) == exchange
 
 
@@ -150,11 +150,11 @@ NAMED = {
 
 
 @pytest.mark.parametrize("exchange", sorted(NAMED))
-def test_every_exchange_of_the_tables_has_sessions_of_its_own_or_another_ones(exchange: str) -> None:
+def test_every_exchange_of_the_tables_has_a_calendar(exchange: str) -> None:
     schedule = schedule_of(exchange)
     assert len(schedule.days) or schedule.week.complete or sessions_like(exchange) in TABLES["weeks"]
 
 
-def test_an_index_is_in_one_place() -> None:
+def test_an_index_is_listed_once() -> None:
     indices = list(chain(*TABLES["indices"].values()))
     assert len(indices) == len(set(indices))

@@ -1,4 +1,4 @@
-"""Dates and numbers of price files: what the whole file decides, and what is left open."""
+"""Dates and numbers of price files: notations that the whole file decides, and ambiguous ones."""
 
 from datetime import date
 
@@ -24,7 +24,7 @@ def numbers(*cells: str, column: str = "close", comma_separates: bool = False) -
         "Mar 07, 2024", "March 7, 2024", "07-Mar-2024", "7 Mar 2024",
     ],
 )  # fmt: skip
-def test_a_date_that_can_mean_one_day_only_is_read(cell: str) -> None:
+def test_an_unambiguous_date_is_parsed(cell: str) -> None:
     assert dates(cell) == [date(2024, 3, 7)]
 
 
@@ -36,21 +36,25 @@ def test_a_date_that_can_mean_one_day_only_is_read(cell: str) -> None:
         (("03.04.2025", "13.04.2025"), date(2025, 4, 3)),
     ],
 )
-def test_another_date_of_the_file_tells_day_from_month(cells: tuple[str, str], first: date) -> None:
+def test_another_date_of_the_file_shows_the_order_of_day_and_month(cells: tuple[str, str], first: date) -> None:
     assert dates(*cells)[0] == first
 
 
 @pytest.mark.parametrize(
     ("cells", "row", "found"),
     [
-        (("03/04/2025", "04/04/2025"), 0, "date is '03/04/2025', and no date of the file tells day from month; write 2025-12-31"),
+        (
+            ("03/04/2025", "04/04/2025"),
+            0,
+            "date is '03/04/2025', and no date of the file shows if the day comes first; write 2025-12-31",
+        ),
         (("13/04/2025", "04/13/2025"), 1, "date is '04/13/2025', not a date such as 2025-12-31 (day first)"),
         (("2025-04-03", "03/04/25"), 1, "date is '03/04/25', not a date such as 2025-12-31"),
         (("1709769600",), 0, "date is '1709769600', not a date such as 2025-12-31"),
         (("2024-03-07 16:00:00",), 0, "date is '2024-03-07 16:00:00', which is not midnight at the exchange"),
     ],
 )
-def test_a_date_that_is_open_or_contradicts_the_others_is_refused(cells: tuple[str, ...], row: int, found: str) -> None:
+def test_an_ambiguous_or_contradictory_date_is_refused(cells: tuple[str, ...], row: int, found: str) -> None:
     with pytest.raises(CellError) as caught:
         dates(*cells)
     assert (caught.value.row, caught.value.found) == (row, found)
@@ -70,17 +74,17 @@ def test_a_date_that_is_open_or_contradicts_the_others_is_refused(cells: tuple[s
         (("2.892e-07", "1.234"), 2.892e-07),
     ],
 )
-def test_another_number_of_the_file_tells_the_decimal_sign(cells: tuple[str, str], first: float) -> None:
+def test_another_number_of_the_file_proves_the_decimal_sign(cells: tuple[str, str], first: float) -> None:
     assert numbers(*cells)[0] == pytest.approx(first)
 
 
-def test_a_comma_that_also_separates_cells_is_needed_to_doubt_a_point() -> None:
+def test_a_point_is_ambiguous_only_if_the_comma_does_not_separate_cells() -> None:
     assert numbers("1.234", "950", comma_separates=True) == [1.234, 950]
 
 
 @pytest.mark.parametrize("cells", [("1.234", "5"), ("1,234", "5")])
-def test_a_sign_that_may_be_either_is_refused(cells: tuple[str, str]) -> None:
-    with pytest.raises(CellError, match="not a number, because no number of the file tells the decimal sign"):
+def test_an_ambiguous_decimal_sign_is_refused(cells: tuple[str, str]) -> None:
+    with pytest.raises(CellError, match="not a number, because no number of the file distinguishes the decimal sign"):
         numbers(*cells)
 
 
@@ -97,7 +101,7 @@ def test_a_volume_may_have_a_multiple(cell: str, value: float | None) -> None:
 
 
 @pytest.mark.parametrize("cell", ["45.32M", "1O5", "12,34,567.5", "True", "1_000.5", "."])
-def test_what_is_no_price_is_named(cell: str) -> None:
+def test_an_invalid_price_is_named(cell: str) -> None:
     with pytest.raises(CellError) as caught:
         numbers("10.5", cell)
     assert (caught.value.row, caught.value.found) == (1, f"close is {cell!r}, not a number")

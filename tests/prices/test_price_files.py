@@ -1,4 +1,4 @@
-"""CSV files of prices: the project's own shape and yfinance's, and in which words a file is refused."""
+"""CSV files of prices: this project's format, those of other tools, and error messages."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -63,7 +63,7 @@ def assert_prices(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("text", [OWN, ONE_LEVEL], ids=["own", "download without levels"])
-def test_a_header_of_one_line_leaves_the_symbol_open(tmp_path: Path, text: str) -> None:
+def test_a_header_of_one_line_names_no_symbol(tmp_path: Path, text: str) -> None:
     found = read(tmp_path, text)
     assert list(found) == [""]
     assert_prices(found[""], TWO_DAYS)
@@ -97,7 +97,7 @@ def test_an_adjusted_close_scales_the_prices_of_its_bar(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "lines"), [(OWN, [2, 3]), (DOWNLOAD, [4, 5]), (OWN.replace("\n2", "\n\n2"), [3, 5])])
-def test_each_bar_knows_its_line(tmp_path: Path, text: str, lines: list[int]) -> None:
+def test_each_bar_has_its_line_number(tmp_path: Path, text: str, lines: list[int]) -> None:
     (bars,) = read(tmp_path, text).values()
     assert bars["line"].tolist() == lines
 
@@ -164,13 +164,13 @@ def test_adjusted_prices_are_used(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "days"), [(NASDAQ, (7, 13)), (GERMAN, (7, 13)), (METATRADER, (7,))])
-def test_files_of_other_tools_are_understood(tmp_path: Path, text: str, days: Iterable[int]) -> None:
+def test_files_of_other_tools_are_supported(tmp_path: Path, text: str, days: Iterable[int]) -> None:
     (bars,) = read(tmp_path, text).values()
     assert [day.day for day in bars.index] == list(days)
     assert bars[list(COLUMNS)].to_numpy().tolist() == TWO_DAYS.to_numpy().tolist()[: len(bars)]
 
 
-def test_newest_first_is_turned_round_with_its_lines(tmp_path: Path) -> None:
+def test_a_file_with_the_newest_bar_first_is_reversed_with_its_line_numbers(tmp_path: Path) -> None:
     (bars,) = read(tmp_path, INVESTING).values()
     assert [day.date() for day in bars.index] == [date(2023, 3, 13), date(2024, 3, 7), date(2024, 3, 8)]
     assert bars["volume"].tolist() == [500_000, 1000, 2000]
@@ -191,7 +191,7 @@ def test_a_column_that_names_the_symbol_splits_the_file(tmp_path: Path) -> None:
     assert found["BBB"]["line"].tolist() == [4]
 
 
-def test_a_failed_ticker_of_a_download_has_no_bars_and_does_not_spoil_the_others(tmp_path: Path) -> None:
+def test_a_failed_ticker_of_a_download_has_no_bars_and_does_not_affect_the_others(tmp_path: Path) -> None:
     lines = TWO_SYMBOLS.splitlines()
     emptied = [line if number < 3 else ",".join(c if p % 2 or not p else "" for p, c in enumerate(line.split(",")))
                for number, line in enumerate(lines)]  # fmt: skip
@@ -200,17 +200,17 @@ def test_a_failed_ticker_of_a_download_has_no_bars_and_does_not_spoil_the_others
     assert found["BBB"].empty
 
 
-def test_a_row_of_nothing_but_words_for_nothing_is_no_line(tmp_path: Path) -> None:
+def test_a_row_of_missing_values_is_skipped(tmp_path: Path) -> None:
     (bars,) = read(tmp_path, OWN.replace(",2000", ',"2,000"') + ",null,null,null,null,,N/A\n").values()
     assert_prices(bars, TWO_DAYS)
 
 
-def test_a_file_without_any_volume_has_none(tmp_path: Path) -> None:
+def test_a_file_without_volume_has_volume_zero(tmp_path: Path) -> None:
     (bars,) = read(tmp_path, "Date,Open,High,Low,Close,Volume\n2024-03-07,1.0850,1.09,1.08,1.0875,\n").values()
     assert bars["volume"].tolist() == [0]
 
 
-def test_a_single_missing_price_is_for_the_gate_to_judge(tmp_path: Path) -> None:
+def test_a_single_missing_price_is_left_to_the_gate(tmp_path: Path) -> None:
     (bars,) = read(tmp_path, OWN + "2024-03-11,,12,10,11,,2000\n").values()
     assert bars["open"].isna().tolist() == [False, False, True]
 
@@ -218,8 +218,8 @@ def test_a_single_missing_price_is_for_the_gate_to_judge(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (OWN.replace("adj_close", "Adj. Factor"), "line 1 of prices.csv has the column Adj. Factor, whose meaning is not known"),
-        (OWN.replace("adj_close", "Currency"), "line 1 of prices.csv has the column Currency, whose meaning is not known"),
+        (OWN.replace("adj_close", "Adj. Factor"), "line 1 of prices.csv has the column Adj. Factor, whose meaning is unknown"),
+        (OWN.replace("adj_close", "Currency"), "line 1 of prices.csv has the column Currency, whose meaning is unknown"),
         (OWN.replace("adj_close", "adjOpen"), "has the column adjOpen, but no adjusted close; add adj_close or remove that"),
         (OWN.replace("adj_close", "Close/Last"), "has two columns for the close, close and Close/Last; remove one of them"),
         (KAGGLE.replace(",bbb", ","), "line 4 of prices.csv: it names no symbol"),
@@ -229,7 +229,7 @@ def test_a_single_missing_price_is_for_the_gate_to_judge(tmp_path: Path) -> None
         (OWN + '2024-03-11,"1', "prices.csv cannot be read as CSV .*; close every quote"),
     ],
 )
-def test_what_may_matter_and_is_not_understood_is_refused_by_name(tmp_path: Path, text: str, found: str) -> None:
+def test_an_unknown_column_that_may_matter_is_refused_by_name(tmp_path: Path, text: str, found: str) -> None:
     with pytest.raises(PriceFileError, match=found):
         read(tmp_path, text)
 
@@ -245,6 +245,6 @@ def test_an_adjusted_close_has_many_names(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["Dividends", "Stock Splits", "Change %", "VWAP", "Open Interest", "Prev Close", "unadjustedVolume"]
 )
-def test_columns_that_change_nothing_are_left_aside(tmp_path: Path, name: str) -> None:
+def test_irrelevant_columns_are_ignored(tmp_path: Path, name: str) -> None:
     (bars,) = read(tmp_path, OWN.replace("adj_close", name)).values()
     assert_prices(bars, TWO_DAYS)

@@ -1,4 +1,4 @@
-"""The quality gate as a whole: what passes, where a usable history begins, what waits, and what is refused in which words."""
+"""The quality gate as a whole: accepted bars, start of the usable history, waiting bars, and refusals with their messages."""
 
 from datetime import date
 
@@ -24,7 +24,7 @@ PROPERTY = settings(max_examples=60, deadline=None)  # the first use of an excha
 
 
 def with_bar(bars: pd.DataFrame, day: date, **changes: float) -> pd.DataFrame:
-    """With one more bar, which repeats the close before it without volume but for the changes."""
+    """The bars with one more, which repeats the previous close without volume, apart from the changes."""
     before = bars.loc[bars.index < pd.Timestamp(day), "close"].iloc[-1]
     values = dict.fromkeys(PRICES, before) | {"volume": 0.0} | changes
     return pd.concat([bars, pd.DataFrame(values, index=[pd.Timestamp(day)])]).sort_index()
@@ -58,7 +58,7 @@ def test_bars_in_any_order_are_ordered(bars: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(checked(bars.sample(frac=1, random_state=3)).bars, bars, check_freq=False)
 
 
-def test_the_frame_that_is_judged_stays_as_it_was(bars: pd.DataFrame) -> None:
+def test_the_input_frame_does_not_change(bars: pd.DataFrame) -> None:
     bad = replaced(bars, slice(100), open=0.0)
     before = bad.copy()
     checked(bad)
@@ -74,7 +74,7 @@ def test_a_phantom_of_a_holiday_is_dropped(bars: pd.DataFrame) -> None:
     (found,) = passed.findings
     assert (found.rule, found.verdict, found.date) == (Rule.PHANTOM, Verdict.REPAIRED, HOLIDAY)
     assert found.value == bars["close"][: pd.Timestamp(HOLIDAY)].iloc[-1]
-    assert found.text.startswith("2020-07-03 was no session; its bar, ")
+    assert found.text.startswith("2020-07-03 was not a session; its bar repeats ")
 
 
 def test_a_phantom_that_repeats_the_range_of_the_bar_before_is_dropped(bars: pd.DataFrame) -> None:
@@ -89,22 +89,22 @@ def test_phantoms_in_a_row_are_all_dropped(bars: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"volume": 10.0}, {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0}])
-def test_a_bar_of_a_holiday_that_tells_something_is_kept_and_noted(bars: pd.DataFrame, changes: dict[str, float]) -> None:
+def test_a_bar_of_a_holiday_with_other_values_is_kept_and_noted(bars: pd.DataFrame, changes: dict[str, float]) -> None:
     passed = checked(with_bar(rescaled(bars, slice(None), 0.0205), HOLIDAY, **changes))
     assert len(passed.bars) == len(bars) + 1
     assert (Rule.SESSION, HOLIDAY) in dated(passed.findings, Verdict.NOTED)
 
 
-def test_a_session_without_trades_is_no_phantom(bars: pd.DataFrame) -> None:
+def test_a_session_without_trades_is_not_a_phantom(bars: pd.DataFrame) -> None:
     day = bars.index[100]
     assert len(checked(with_bar(bars.drop(day), day.date())).bars) == len(bars)
 
 
-def test_if_holidays_are_not_known_nothing_is_a_phantom(bars: pd.DataFrame) -> None:
+def test_if_holidays_are_unknown_no_bar_is_a_phantom(bars: pd.DataFrame) -> None:
     assert len(checked(with_bar(bars, date(2020, 7, 4)), exchange="WEEKDAYS").bars) == len(bars) + 1
 
 
-# Where the history begins
+# Start of the history
 
 
 def test_a_history_begins_after_its_last_break_if_enough_bars_follow(long: pd.DataFrame) -> None:
@@ -112,7 +112,7 @@ def test_a_history_begins_after_its_last_break_if_enough_bars_follow(long: pd.Da
     pd.testing.assert_frame_equal(passed.bars, long[400:], check_freq=False)
 
 
-def test_where_a_history_begins_is_told_with_the_reason_and_the_number_of_bars_before(long: pd.DataFrame) -> None:
+def test_a_finding_gives_the_reason_for_the_start_and_the_number_of_earlier_bars(long: pd.DataFrame) -> None:
     finding = only(rescaled(long, slice(400), 0.5))
     day = long.index[400].date()
     assert (finding.rule, finding.verdict, finding.date, finding.value) == (Rule.STEP, Verdict.LEFT_OUT, day, 400)
@@ -120,7 +120,7 @@ def test_where_a_history_begins_is_told_with_the_reason_and_the_number_of_bars_b
     assert finding.text.endswith("a split or a wrong factor, not a move; the 400 bars before were left out")
 
 
-def test_what_was_found_before_the_beginning_is_not_listed(long: pd.DataFrame) -> None:
+def test_findings_before_the_start_are_not_listed(long: pd.DataFrame) -> None:
     bad = replaced(replaced(rescaled(long, slice(400), 0.5), slice(9, 10), open=0.0), slice(600, 601), open=0.0)
     assert [each.date for each in checked(bad).findings] == [long.index[600].date(), long.index[400].date()]
 
@@ -130,7 +130,7 @@ def test_a_step_that_too_few_bars_follow_is_refused_until_enough_do(long: pd.Dat
     few = refusal(wrong[: 400 + ENOUGH - 1])
     assert dated(few.findings, Verdict.REFUSED) == [(Rule.STEP, long.index[400].date())]
     assert f"only {ENOUGH - 1} good bars follow and a training needs {ENOUGH}" in few.reason
-    assert few.reason.endswith("it works again when the price source corrects that, or after 1 more sessions")
+    assert few.reason.endswith("this ends when the price source corrects it, or after 1 more sessions")
     assert len(checked(wrong[: 400 + ENOUGH]).bars) == ENOUGH
 
 
@@ -141,7 +141,7 @@ def test_a_suspension_is_bridged_until_enough_bars_follow(long: pd.DataFrame) ->
     assert len(checked(suspended[: 430 + ENOUGH]).bars) == ENOUGH
 
 
-def test_a_stretch_of_many_wrong_bars_is_not_believed(long: pd.DataFrame) -> None:
+def test_a_stretch_of_many_wrong_bars_is_left_out(long: pd.DataFrame) -> None:
     bad = long.assign(close=long["close"].mask((np.arange(1100) % 3 == 0) & (np.arange(1100) < 300), 0.0))
     passed = checked(bad)
     pd.testing.assert_frame_equal(passed.bars, long[298:], check_freq=False)
@@ -150,19 +150,19 @@ def test_a_stretch_of_many_wrong_bars_is_not_believed(long: pd.DataFrame) -> Non
     assert text.endswith("; the 298 bars before were left out")
 
 
-def test_a_few_wrong_bars_cost_only_themselves(long: pd.DataFrame) -> None:
+def test_of_a_few_wrong_bars_only_they_are_left_out(long: pd.DataFrame) -> None:
     bad = long.assign(close=long["close"].mask(np.isin(np.arange(1100), [1080, 1085, 1090]), 0.0))
     assert left_out(bad) == [1080, 1085, 1090]
 
 
-def test_bars_none_of_which_is_right_are_refused(bars: pd.DataFrame) -> None:
+def test_bars_that_are_all_wrong_are_refused(bars: pd.DataFrame) -> None:
     error = refusal(replaced(bars, slice(200), low=0.0))
     assert error.reason.startswith(f"60 of 60 bars up to {bars.index[199].date()} are wrong, for instance: low is 0 on ")
-    assert "; only 100 good bars follow and a training needs 496; it works again " in error.reason
+    assert "; only 100 good bars follow and a training needs 496; this ends " in error.reason
     assert (Rule.PRICE, bars.index[0].date()) in dated(error.findings, Verdict.LEFT_OUT)
 
 
-def test_a_reason_names_what_else_was_refused(long: pd.DataFrame) -> None:
+def test_a_reason_names_the_other_refused_findings(long: pd.DataFrame) -> None:
     waiting = rescaled(long[:900], slice(895, None), 2.0)
     error = refusal(rescaled(waiting, slice(600), 0.5))
     assert error.reason.endswith(f"(also: step on {long.index[895].date()})")
@@ -177,7 +177,7 @@ def test_dates_that_are_shifted_by_a_day_are_refused(bars: pd.DataFrame) -> None
     assert "are of days on which XNYS was closed; correct the dates" in error.reason
 
 
-def test_bars_of_every_weekday_are_no_reason_to_refuse_a_history() -> None:
+def test_a_history_with_bars_on_every_weekday_is_not_refused() -> None:
     bars = session_bars(exchange="WEEKDAYS")
     closed = bars.index[closed_days("XNYS", pd.DatetimeIndex(bars.index))]
     assert dated(checked(bars).findings, Verdict.NOTED) == [(Rule.SESSION, day.date()) for day in closed]
@@ -225,7 +225,7 @@ def damaged(draw: st.DrawFn) -> pd.DataFrame:
 
 @PROPERTY
 @given(damaged())
-def test_what_passes_keeps_the_contract_and_no_bar_is_invented(bars: pd.DataFrame) -> None:
+def test_accepted_bars_meet_the_contract_and_none_is_invented(bars: pd.DataFrame) -> None:
     try:
         passed = checked(bars).bars
     except BadBarsError:
@@ -237,7 +237,7 @@ def test_what_passes_keeps_the_contract_and_no_bar_is_invented(bars: pd.DataFram
 
 
 def verdicts(bars: pd.DataFrame) -> tuple[list[pd.Timestamp], list[tuple[Rule, Verdict, date | None]]]:
-    """Which sessions pass, and what is found; no session if the bars are refused."""
+    """The sessions that pass, and the findings; no session if the bars are refused."""
     try:
         passed = checked(bars)
     except BadBarsError as error:
@@ -253,7 +253,7 @@ def test_no_verdict_depends_on_the_size_of_prices(bars: pd.DataFrame, factor: fl
 
 @PROPERTY
 @given(damaged())
-def test_what_was_repaired_needs_no_second_repair(bars: pd.DataFrame) -> None:
+def test_repaired_bars_need_no_second_repair(bars: pd.DataFrame) -> None:
     try:
         twice = checked(checked(bars).bars)
     except BadBarsError:
@@ -267,6 +267,6 @@ def test_prices_of_any_size_pass(bars: pd.DataFrame, level: float) -> None:
 
 
 @pytest.mark.parametrize("level", [3e-7, 700_000.0])
-def test_a_slip_is_found_at_prices_of_any_size(bars: pd.DataFrame, level: float) -> None:
+def test_a_wrong_unit_is_found_at_prices_of_any_size(bars: pd.DataFrame, level: float) -> None:
     defect: Defect = unit_of(100.0)
     assert left_out(defect(rescaled(bars, slice(None), level / 50), 200)) == [200]

@@ -1,4 +1,4 @@
-"""The quality gate before real prices: good files pass without their holidays; of bad ones the wrong bars are left out, or all."""
+"""The quality gate on real prices: good files pass without holidays; bad files lose the wrong bars, or are refused."""
 
 from datetime import date
 
@@ -43,7 +43,7 @@ def test_a_good_file_passes_without_its_holidays(ticker: str) -> None:
 
 
 @needs("quirks")
-def test_the_mixed_units_of_aet_are_refused_whatever_their_order() -> None:
+def test_the_mixed_units_of_aet_are_refused_in_any_order() -> None:
     assert refused(prices("quirks", "AET.L"), "AET.L") == [(Rule.UNIT, date(2022, 5, 9)), (Rule.UNIT, date(2022, 5, 20))]
 
 
@@ -65,14 +65,14 @@ def test_ugpa_begins_after_its_step_and_its_untraded_years(first: str) -> None:
 
 @needs("raw")
 @pytest.mark.parametrize("day", SPLITS)
-def test_a_history_begins_anew_after_a_split_or_waits_for_enough_bars(day: str) -> None:
+def test_a_history_restarts_after_a_split_or_waits_for_enough_bars(day: str) -> None:
     bars = prices("raw", "AAPL")
     place = int(bars.index.searchsorted(pd.Timestamp(day)))
     assert refused(bars[: place + 100], "AAPL") == [(Rule.STEP, date.fromisoformat(day))]
 
 
 @needs("raw")
-def test_a_true_crash_of_half_the_price_stays() -> None:
+def test_a_real_crash_of_half_the_price_stays() -> None:
     passed = gate(prices("raw", "AAPL")["2000-06-21":"2005-02-25"], "AAPL")
     assert pd.Timestamp("2000-09-29") in passed.bars.index  # -52 %
     assert passed.bars.index[0] == pd.Timestamp("2000-06-21")
@@ -85,5 +85,5 @@ def test_splits_that_are_adjusted_pass() -> None:
         before = bars.index < pd.Timestamp(day)
         bars.loc[before, ["open", "high", "low", "close"]] /= factor
         bars.loc[before, "volume"] *= factor
-    wrong_lows = [date(2009, 9, 21), date(2010, 8, 31), date(2011, 1, 3)]  # a tenth and less of the price
+    wrong_lows = [date(2009, 9, 21), date(2010, 8, 31), date(2011, 1, 3)]  # a tenth of the price or less
     assert dated(gate(bars, "AAPL").findings, Verdict.LEFT_OUT) == [(Rule.UNIT, day) for day in wrong_lows]

@@ -1,4 +1,4 @@
-"""What a source changed in bars that were stored: noticed, told apart, and judged by whether a model should learn anew."""
+"""Changes of a source in stored bars: detection, cause, and whether a model should be retrained."""
 
 from datetime import date, timedelta
 
@@ -24,7 +24,7 @@ def found(fetched: pd.DataFrame, stored: pd.DataFrame = STORED) -> list[Change]:
 
 
 def goes_on(fetched: pd.DataFrame, stored: pd.DataFrame = STORED) -> bool:
-    """Whether the answer to a question for the newest bars continues the stored ones."""
+    """Whether a fetch of the newest bars continues the stored ones."""
     return continues(stored[-10:], fetched[fetched.index >= stored.index[-10]])
 
 
@@ -34,7 +34,7 @@ def only(fetched: pd.DataFrame, stored: pd.DataFrame = STORED) -> Change:
 
 
 def scaled(ratio: float, *, volumes: float = 1.0, through: pd.Timestamp = STORED.index[-1]) -> pd.DataFrame:
-    """The bars through a session multiplied by a ratio."""
+    """The bars, with those up to a session multiplied by a ratio."""
     frame = RAW.copy()
     frame.loc[:through, list(PRICES)] *= ratio
     frame.loc[:through, "volume"] *= volumes
@@ -42,7 +42,7 @@ def scaled(ratio: float, *, volumes: float = 1.0, through: pd.Timestamp = STORED
 
 
 def moved(row: int, share: float, *, column: str = "high", bars: pd.DataFrame = RAW) -> pd.DataFrame:
-    """One value moved by a share of it."""
+    """The bars with one value changed by a share of it."""
     times = np.ones(len(bars))
     times[row] = 1 + share
     return bars.assign(**{column: bars[column] * times})
@@ -70,13 +70,13 @@ def test_the_noise_of_rounding_is_no_change() -> None:
 
 @pytest.mark.parametrize("column", PRICES)
 @pytest.mark.parametrize("row", [-1, -2])
-def test_the_newest_bars_that_settle_are_no_change(row: int, column: str) -> None:
+def test_settling_of_the_newest_bars_is_not_a_change(row: int, column: str) -> None:
     settled = moved(len(STORED) + row, 0.0006, column=column)
     assert goes_on(settled)
     assert found(settled) == []
 
 
-def test_volumes_that_are_still_counted_are_no_change_but_differ() -> None:
+def test_updated_volumes_are_not_a_change_but_differ() -> None:
     counted = moved(len(STORED) - 1, 0.1, column="volume")
     assert goes_on(counted)
     assert found(counted) == []
@@ -96,8 +96,8 @@ def test_a_bar_of_the_newest_sessions_that_comes_late_is_no_change() -> None:
     assert found(RAW, stored) == []
 
 
-def test_values_that_the_gate_repaired_are_no_change() -> None:
-    """A source sends again what it sent before; what is stored is the repaired bar."""
+def test_values_that_the_gate_repaired_are_not_a_change() -> None:
+    """The source sends the original bar again; the stored bar is the repaired one."""
     row = len(STORED) - 6
     sent = RAW.copy()
     sent.iloc[row, :3] = [0.0, sent["close"].iloc[row] * 0.998, sent["low"].iloc[row]]
@@ -107,7 +107,7 @@ def test_values_that_the_gate_repaired_are_no_change() -> None:
 
 
 @pytest.mark.parametrize("close", [0.0, np.nan])
-def test_a_close_that_is_none_does_not_continue(close: float) -> None:
+def test_a_missing_close_does_not_continue(close: float) -> None:
     assert not goes_on(RAW.assign(close=RAW["close"].mask(RAW.index == STORED.index[-4], close)))
 
 
@@ -115,12 +115,12 @@ def test_a_bar_that_is_sent_twice_is_no_change() -> None:
     assert goes_on(pd.concat([RAW, RAW[-5:-3]]).sort_index())
 
 
-def test_nothing_stored_is_continued_by_anything() -> None:
+def test_any_bars_continue_an_empty_history() -> None:
     assert continues(RAW[:0], RAW)
     assert found(RAW, RAW[:0]) == []
 
 
-def test_bars_without_anything_in_common_do_not_continue() -> None:
+def test_bars_without_common_sessions_do_not_continue() -> None:
     later = generated_bars("AAA", first=LAST + timedelta(days=1), last=LAST + timedelta(days=9))
     assert not goes_on(later)
     assert found(later) == []
@@ -137,7 +137,7 @@ def test_a_split_divides_prices_and_multiplies_volumes(shares: float) -> None:
 
 
 @pytest.mark.parametrize("ratio", [1 / 2, 1 / 3, 2 / 3, 3 / 2, 10], ids=["2:1", "3:1", "3:2", "2:3", "1:10"])
-def test_a_split_is_known_by_its_ratio_if_volumes_are_not_adjusted(ratio: float) -> None:
+def test_a_split_is_detected_by_its_ratio_if_volumes_are_not_adjusted(ratio: float) -> None:
     assert_change(only(scaled(ratio)), Reason.SPLIT, EX_DATE, ratio, len(STORED))
 
 
@@ -149,7 +149,7 @@ def test_a_dividend_scales_prices_down_and_leaves_volumes_alone(share: float) ->
     assert_change(only(fetched), Reason.DIVIDEND, EX_DATE, 1 - share, len(STORED))
 
 
-def test_a_split_and_a_dividend_since_the_last_sync_are_both_told() -> None:
+def test_a_split_and_a_dividend_since_the_last_sync_are_both_reported() -> None:
     earlier = RAW.index[-30].date()
     fetched = as_yahoo_adjusts(RAW, through=LAST, splits={EX_DATE: 4}, dividends={earlier: 0.1})
     dividend, split = found(fetched)
@@ -158,7 +158,7 @@ def test_a_split_and_a_dividend_since_the_last_sync_are_both_told() -> None:
     assert_change(split, Reason.SPLIT, EX_DATE, 1 / 4, len(STORED))
 
 
-def test_several_dividends_since_the_last_sync_are_all_told() -> None:
+def test_several_dividends_since_the_last_sync_are_all_reported() -> None:
     days = [RAW.index[row].date() for row in (-120, -60, -2)]
     fetched = as_yahoo_adjusts(RAW, through=LAST, dividends=dict.fromkeys(days, 0.1))
     assert [(each.reason, each.date) for each in found(fetched)] == [(Reason.DIVIDEND, day) for day in days]
@@ -169,7 +169,7 @@ def test_a_split_on_the_day_of_a_dividend_is_a_split() -> None:
     assert only(fetched).reason == Reason.SPLIT
 
 
-def test_a_dividend_is_told_although_the_source_rounds_to_cents() -> None:
+def test_a_dividend_is_detected_although_the_source_rounds_to_cents() -> None:
     stored = STORED.round(2)
     fetched = as_yahoo_adjusts(RAW, through=LAST, dividends={EX_DATE: 0.4}).round(2)
     change = only(fetched, stored)
@@ -177,18 +177,18 @@ def test_a_dividend_is_told_although_the_source_rounds_to_cents() -> None:
     assert change.ratio == pytest.approx(1 - 0.4 / STORED["close"].iloc[-1], rel=1e-3)
 
 
-def test_a_dividend_and_newest_bars_that_settle_in_the_same_night_are_the_dividend() -> None:
+def test_a_dividend_and_settling_bars_in_the_same_night_are_one_dividend() -> None:
     fetched = as_yahoo_adjusts(RAW, through=LAST, dividends={EX_DATE: 0.2})
     assert only(moved(len(STORED) - 1, 0.003, column="close", bars=fetched)).reason == Reason.DIVIDEND
 
 
-def test_an_adjustment_that_comes_a_session_late_is_dated_right() -> None:
+def test_an_adjustment_that_comes_a_session_late_has_the_correct_date() -> None:
     fetched = scaled(0.99, through=STORED.index[-3])
     assert_change(only(fetched), Reason.DIVIDEND, STORED.index[-2].date(), 0.99, len(STORED) - 2)
 
 
 @pytest.mark.parametrize("ratio", [0.01, 100])
-def test_a_hundredfold_is_another_unit(ratio: float) -> None:
+def test_a_ratio_of_100_is_a_change_of_unit(ratio: float) -> None:
     assert_change(only(scaled(ratio)), Reason.UNIT, EX_DATE, ratio, len(STORED))
 
 
@@ -253,7 +253,7 @@ def test_bars_before_the_first_one_that_is_sent_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("shares", [2, 7, 0.1])
-def test_a_split_changes_no_feature_so_that_models_stay_right_until_they_are_trained_again(shares: float) -> None:
+def test_a_split_changes_no_feature_so_that_models_stay_valid_until_they_are_retrained(shares: float) -> None:
     after = as_yahoo_adjusts(RAW, through=LAST, splits={EX_DATE: shares}, dividends={EX_DATE: 0.2})[: len(STORED)]
     old, new = (compute_features(bars, ForecastConfig()).features for bars in (STORED, after))
     np.testing.assert_allclose(new, old, rtol=0, atol=2e-5)

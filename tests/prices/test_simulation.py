@@ -1,4 +1,4 @@
-"""The sample source: determined by seed and symbol, realistic, and without any skill to be had in the mean."""
+"""The sample source: determined by seed and symbol, realistic, and with unpredictable returns."""
 
 import time
 from datetime import date
@@ -37,7 +37,7 @@ def test_another_symbol_gives_other_bars() -> None:
 
 
 @pytest.mark.parametrize("through", [FIRST_SESSION, date(2015, 1, 5), date(2019, 7, 4), date(2025, 12, 30)])
-def test_a_bar_does_not_depend_on_how_far_one_looks(through: date) -> None:
+def test_a_bar_does_not_depend_on_the_requested_range(through: date) -> None:
     whole = history("SAMPLE3")
     pd.testing.assert_frame_equal(history("SAMPLE3", through=through), whole.loc[: pd.Timestamp(through)])
 
@@ -67,7 +67,7 @@ def test_prices_have_two_decimals() -> None:
     assert (prices == prices.round(2)).all(axis=None)
 
 
-def test_prices_stay_at_a_level_that_people_know() -> None:
+def test_prices_stay_at_a_realistic_level() -> None:
     medians = [history(symbol)["close"].median() for symbol in SYMBOLS]
     assert 10 < min(medians) < max(medians) < 400
 

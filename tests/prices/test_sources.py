@@ -1,4 +1,4 @@
-"""What sources share, and the folder of CSV files."""
+"""The common interface of price sources, and the source of CSV files."""
 
 import pickle
 from collections.abc import Callable
@@ -30,7 +30,7 @@ Write = Callable[..., CsvFolder]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes lines as the symbol's file and gives the folder."""
+    """Writes lines to the symbol's file and returns the source."""
 
     def write(*lines: str, header: str = HEADER) -> CsvFolder:
         (tmp_path / f"{SYMBOL}.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
@@ -52,11 +52,11 @@ def test_every_source_has_the_interface(tmp_path: Path) -> None:
     ]
 
 
-def test_an_error_reads_as_a_sentence_about_its_symbol() -> None:
+def test_the_text_of_an_error_names_its_symbol() -> None:
     assert str(PriceSourceError(SYMBOL, "no such symbol; check it")) == "TEST3.SA: no such symbol; check it"
 
 
-def test_an_error_survives_the_way_between_processes() -> None:
+def test_an_error_survives_pickling() -> None:
     copy = pickle.loads(pickle.dumps(UnknownSymbolError(SYMBOL, "no such symbol")))  # noqa: S301  # our own bytes
     assert (type(copy), copy.symbol, copy.reason) == (UnknownSymbolError, SYMBOL, "no such symbol")
 
@@ -124,7 +124,7 @@ def test_the_case_of_a_symbol_matters(write: Write) -> None:
 
 
 @pytest.mark.parametrize("symbol", ["../TEST3.SA", "sub/../TEST3.SA", "", "..", "TEST3.SA\x00"])
-def test_a_symbol_does_not_reach_files_outside_the_folder(write: Write, tmp_path: Path, symbol: str) -> None:
+def test_a_symbol_cannot_reach_files_outside_the_folder(write: Write, tmp_path: Path, symbol: str) -> None:
     write(*GOOD)
     inner = tmp_path / "sub"
     inner.mkdir()
@@ -138,19 +138,19 @@ def test_an_error_does_not_show_where_the_folder_is(write: Write, tmp_path: Path
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_a_folder_that_is_missing_says_nothing_about_symbols(tmp_path: Path) -> None:
+def test_a_missing_folder_does_not_make_symbols_unknown(tmp_path: Path) -> None:
     with pytest.raises(UpstreamUnavailableError, match="the price folder cannot be read; check PRICE_DIR"):
         fetched(CsvFolder(tmp_path / "missing"))
 
 
-def test_it_refuses_what_is_not_a_file(tmp_path: Path) -> None:
+def test_it_refuses_a_path_that_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / f"{SYMBOL}.csv").mkdir()
     with pytest.raises(BadDataError, match="its price file cannot be read") as caught:
         fetched(CsvFolder(tmp_path))
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_it_refuses_what_is_not_text(tmp_path: Path) -> None:
+def test_it_refuses_binary_content(tmp_path: Path) -> None:
     (tmp_path / f"{SYMBOL}.csv").write_bytes(b"date,open\xff\xfe")
     with pytest.raises(BadDataError, match="its price file is not CSV text in UTF-8"):
         fetched(CsvFolder(tmp_path))
@@ -165,13 +165,13 @@ def test_it_refuses_what_is_not_text(tmp_path: Path) -> None:
         ("2024-13-05,10,11,9,10,,1000", "line 5 of its price file: date is '2024-13-05', not a date"),
     ],
 )
-def test_it_names_the_line_of_what_it_cannot_read(write: Write, line: str, found: str) -> None:
+def test_it_names_the_line_that_it_cannot_read(write: Write, line: str, found: str) -> None:
     with pytest.raises(BadDataError, match=found):
         fetched(write(*GOOD, line))
 
 
 @pytest.mark.parametrize("line", ["2023-12-29,10,11,,10,,1000", "2023-12-29,10,11", "2024-01-04,10,11,9,10,,1000"])
-def test_values_that_cannot_be_true_are_left_to_the_quality_gate(write: Write, line: str) -> None:
+def test_invalid_values_are_left_to_the_quality_gate(write: Write, line: str) -> None:
     assert len(fetched(write(*GOOD, line))) == len(GOOD) + 1
 
 

@@ -1,4 +1,4 @@
-"""Prices that stand still, prices without trades, and sessions without bars."""
+"""Unchanged prices, prices without trades, and sessions without bars."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,7 @@ import pytest
 
 from forecasting.prices.bars import PRICES
 from forecasting.prices.findings import Rule, Verdict
+from forecasting.prices.price_digits import written
 from forecasting.prices.quality import ENOUGH
 from tests.pipeline.market_data import replaced, session_bars
 from tests.prices.gate import checked, dated, found, left_out, only, refusal
@@ -19,13 +20,13 @@ def bars() -> pd.DataFrame:
 
 
 def frozen(bars: pd.DataFrame, sessions: int, *, volume: float = 0.0, row: int = ROW) -> pd.DataFrame:
-    """The bars of some sessions repeat the prices of the one before."""
+    """The bars, in which some sessions repeat the prices of the previous one."""
     before = {column: float(bars[column].iloc[row - 1]) for column in PRICES}
     return replaced(bars, slice(row, row + sessions), **before, volume=volume)
 
 
 def thin(bars: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Traded on a share of the days; the others repeat the close before, without volume."""
+    """The bars with trades on only a share of the days; the others repeat the previous close without volume."""
     quiet = np.random.default_rng(5).random(len(bars)) >= share
     quiet[0] = False
     last = bars["close"].mask(quiet).ffill()
@@ -33,7 +34,7 @@ def thin(bars: pd.DataFrame, share: float) -> pd.DataFrame:
 
 
 def one_price(bars: pd.DataFrame) -> pd.DataFrame:
-    """As a fund is quoted: one price a day and no volume."""
+    """The bars as quotes of a fund: one price per day and no volume."""
     return bars.assign(open=bars["close"], high=bars["close"], low=bars["close"], volume=0.0)
 
 
@@ -45,11 +46,11 @@ def test_a_few_sessions_without_trades_are_fine(bars: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("sessions", [5, 19])
-def test_prices_that_stand_still_for_some_weeks_are_noted(bars: pd.DataFrame, sessions: int) -> None:
+def test_prices_without_change_for_some_weeks_are_noted(bars: pd.DataFrame, sessions: int) -> None:
     finding = only(frozen(bars, sessions))
     assert (finding.rule, finding.verdict, finding.date) == (Rule.STALE, Verdict.NOTED, bars.index[ROW].date())
     first, last, close = bars.index[ROW].date(), bars.index[ROW + sessions - 1].date(), bars["close"].iloc[ROW - 1]
-    assert finding.text == f"{sessions} bars from {first} to {last} repeat the prices before, close {close:g}"
+    assert finding.text == f"{sessions} bars from {first} to {last} repeat the prices before, close {written(close)}"
 
 
 @pytest.mark.parametrize("sessions", [20, 34, 60])
@@ -59,7 +60,7 @@ def test_a_suspension_of_a_month_or_more_is_left_out(bars: pd.DataFrame, session
     assert found(suspended) == [(Rule.STALE, Verdict.LEFT_OUT, ROW), (Rule.GAP, Verdict.NOTED, ROW + sessions)]
 
 
-def test_after_a_suspension_the_history_begins_anew_if_enough_bars_follow() -> None:
+def test_after_a_suspension_the_history_restarts_if_enough_bars_follow() -> None:
     suspended = frozen(session_bars(400 + ENOUGH), 40, row=360)
     assert left_out(suspended) == list(range(400))
     assert checked(suspended).findings[-1].text.endswith(": the share was suspended; the 400 bars before were left out")
@@ -76,11 +77,11 @@ def test_copies_at_the_end_are_found(bars: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("share", [1 / 2, 1 / 3])
-def test_a_share_that_often_stands_still_is_not_suspended_when_it_does(bars: pd.DataFrame, share: float) -> None:
+def test_an_illiquid_share_without_price_change_is_not_suspended(bars: pd.DataFrame, share: float) -> None:
     assert left_out(frozen(thin(bars, share), 8)) == []
 
 
-def test_a_long_pause_of_a_share_that_often_stands_still_is_no_suspension() -> None:
+def test_a_long_pause_of_an_illiquid_share_is_not_a_suspension() -> None:
     quiet = thin(session_bars(1100), 1 / 5)
     assert left_out(frozen(quiet, 24)) == []
     assert checked(frozen(quiet, 120)).findings[-1].rule == Rule.STALE
@@ -102,16 +103,16 @@ def test_a_price_that_never_moves_is_refused(bars: pd.DataFrame) -> None:
     assert refusal(constant).findings[0].rule == Rule.NO_TRADES
 
 
-def test_a_share_that_was_suspended_for_most_of_its_short_life_is_refused() -> None:
+def test_a_share_that_was_suspended_for_most_of_a_short_history_is_refused() -> None:
     short = frozen(session_bars(80), 50, row=30)
     assert refusal(short).reason.startswith("50 of 80 bars cannot be used, for instance: 50 bars from ")
 
 
-def test_quotes_without_trades_that_stand_still_on_most_days_are_refused(bars: pd.DataFrame) -> None:
+def test_quotes_without_trades_that_rarely_change_are_refused(bars: pd.DataFrame) -> None:
     error = refusal(thin(bars, 1 / 3).assign(volume=0.0))
     assert error.findings[0].rule == Rule.NO_TRADES
     assert error.reason.startswith(
-        f"hardly a bar of 2020-01-02 to {bars.index[-1].date()} has volume and most of their closes stand"
+        f"hardly any bar of 2020-01-02 to {bars.index[-1].date()} has volume and most closes do not change"
     )
     assert "; only 0 good bars follow" in error.reason
 
@@ -139,7 +140,7 @@ def test_a_gap_is_noted_from_a_week_on(sessions: int, noted: list[float]) -> Non
     assert [each.value for each in gappy.findings if each.rule == Rule.GAP] == noted
 
 
-def test_after_a_year_without_bars_the_history_begins_anew() -> None:
+def test_after_a_year_without_bars_the_history_restarts() -> None:
     bars = session_bars(1100)
     finding = only(bars.drop(bars.index[ROW : ROW + 250]))
     assert (finding.rule, finding.verdict, finding.date) == (Rule.GAP, Verdict.LEFT_OUT, bars.index[ROW + 250].date())
@@ -157,7 +158,7 @@ def test_weekly_bars_alone_are_refused() -> None:
     assert "these are not daily bars" in refusal(session_bars(600)[::5]).reason
 
 
-def test_the_days_off_of_a_thin_share_that_has_no_bars_then_are_no_sparse_bars() -> None:
+def test_missing_bars_of_an_illiquid_share_are_not_sparse_bars() -> None:
     bars = session_bars(900)
     traded = np.random.default_rng(7).random(900) < 0.5
     assert len(checked(bars[traded]).bars) == int(traded.sum())

@@ -1,4 +1,4 @@
-"""What somebody may have meant who asked for a symbol that nobody knows."""
+"""Suggestions for unknown symbols."""
 
 import pytest
 
@@ -27,5 +27,5 @@ def test_a_code_of_four_digits_may_be_of_several_exchanges() -> None:
 @pytest.mark.parametrize(
     "asked", ["AAPL", "PETR4.SA", "BRK-B", "BTC-USD", "EURUSD=X", "^GSPC", "VOD.L", "7203.T", "0700.HK", "SHEL.F", "NOPE"]
 )
-def test_where_nothing_is_obvious_nothing_is_said(asked: str) -> None:
+def test_without_an_obvious_spelling_there_is_no_suggestion(asked: str) -> None:
     assert spellings(asked) == []

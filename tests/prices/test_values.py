@@ -1,4 +1,4 @@
-"""What a single bar shows of itself: repaired if the right value is certain, left out if it is not."""
+"""Checks of single bars: repaired if the correct value is certain, left out if not."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def bars() -> pd.DataFrame:
 
 
 def missing_high(bars: pd.DataFrame, share: float, row: int = ROW) -> pd.DataFrame:
-    """The close of one bar lies above its high, which misses it by this share."""
+    """The bars with one high below its close by this share."""
     close = float(bars["high"].iloc[row])
     low = min(float(bars["low"].iloc[row]), close * (1 - share))
     opened = min(float(bars["open"].iloc[row]), close * (1 - share))
@@ -27,37 +27,37 @@ def missing_high(bars: pd.DataFrame, share: float, row: int = ROW) -> pd.DataFra
 
 
 def calm(bars: pd.DataFrame) -> pd.DataFrame:
-    """As a currency pair moves: the usual range is 0.5 %."""
+    """The bars with moves as small as a currency pair's: the usual range is 0.5 %."""
     return bars.assign(**{column: (bars[column] / 50) ** 0.2 for column in PRICES})
 
 
 def traded(bars: pd.DataFrame, times: float) -> pd.DataFrame:
-    """With that much more volume in one session."""
+    """The bars with more volume in one session, by this factor."""
     return rescaled(bars, ONE, times, columns=("volume",))
 
 
-# Values that are none
+# Missing and invalid values
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
-def test_opens_of_long_ago_that_are_none_become_the_close_before_within_the_range(bars: pd.DataFrame, value: float) -> None:
+def test_missing_old_opens_become_the_previous_close_within_the_range(bars: pd.DataFrame, value: float) -> None:
     old = replaced(bars, slice(ROW), open=value)
     expected = bars["close"].shift(1).clip(bars["low"], bars["high"])[1:ROW]
     np.testing.assert_array_equal(checked(old).bars["open"][1:ROW], expected)
     assert found(old) == [(Rule.PRICE, Verdict.REPAIRED, 0)]
 
 
-def test_the_open_of_the_first_bar_that_is_none_becomes_its_close(bars: pd.DataFrame) -> None:
+def test_a_missing_open_of_the_first_bar_becomes_its_close(bars: pd.DataFrame) -> None:
     passed = checked(replaced(bars, slice(1), open=0.0)).bars
     assert passed["open"].iloc[0] == passed["close"].iloc[0]
 
 
-def test_a_repaired_stretch_is_one_finding_that_names_both_its_ends(bars: pd.DataFrame) -> None:
+def test_a_repaired_stretch_is_one_finding_with_first_and_last_date(bars: pd.DataFrame) -> None:
     text = only(replaced(bars, slice(10, 13), open=0.0)).text
-    assert text.startswith(f"there is no open of {bars.index[10].date()} to {bars.index[12].date()} (3 bars); the close before it")
+    assert text.startswith(f"no open on {bars.index[10].date()} to {bars.index[12].date()} (3 bars); the previous close, ")
 
 
-def test_if_only_a_close_is_given_it_stands_for_the_whole_bar(bars: pd.DataFrame) -> None:
+def test_a_bar_with_only_a_close_uses_it_for_all_prices(bars: pd.DataFrame) -> None:
     close = float(bars["close"].iloc[ROW])
     alone = replaced(bars, ONE, open=np.nan, high=np.nan, low=np.nan)
     assert checked(alone).bars.iloc[ROW][list(PRICES)].tolist() == [close] * 4
@@ -65,7 +65,7 @@ def test_if_only_a_close_is_given_it_stands_for_the_whole_bar(bars: pd.DataFrame
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
-def test_a_volume_that_is_none_is_taken_for_zero(bars: pd.DataFrame, value: float) -> None:
+def test_an_invalid_volume_becomes_zero(bars: pd.DataFrame, value: float) -> None:
     uncounted = replaced(bars, ONE, volume=value)
     assert checked(uncounted).bars["volume"].iloc[ROW] == 0
     assert found(uncounted) == [(Rule.VOLUME, Verdict.REPAIRED, ROW)]
@@ -79,14 +79,14 @@ def test_a_bar_without_a_high_low_or_close_is_left_out(bars: pd.DataFrame, colum
     assert found(bad) == [(Rule.PRICE, Verdict.LEFT_OUT, ROW)]
 
 
-def test_what_is_left_out_is_told_by_its_date_and_value(bars: pd.DataFrame) -> None:
+def test_a_bar_left_out_is_reported_with_its_date_and_value(bars: pd.DataFrame) -> None:
     finding = only(replaced(bars, ONE, close=-37.6))
     day = bars.index[ROW].date()
     assert (finding.date, finding.value) == (day, -37.6)
-    assert finding.text == f"close is -37.6 on {day}, which is no price; left out like a day without trading"
+    assert finding.text == f"close is -37.6 on {day}, which is not a price; left out like a day without trading"
 
 
-def test_a_value_that_is_no_number_is_told_as_none(bars: pd.DataFrame) -> None:
+def test_the_value_of_a_finding_is_none_if_it_is_not_a_number(bars: pd.DataFrame) -> None:
     assert only(replaced(bars, ONE, close=np.nan)).value is None
 
 
@@ -129,7 +129,7 @@ def test_a_low_that_misses_the_close_by_little_is_widened(bars: pd.DataFrame) ->
     assert checked(replaced(bars, ONE, low=low)).bars["low"].iloc[ROW] == pytest.approx(low / 1.003)
 
 
-def test_a_high_that_misses_the_close_by_more_than_any_auction_is_left_out(bars: pd.DataFrame) -> None:
+def test_a_high_that_misses_the_close_by_more_than_an_auction_is_left_out(bars: pd.DataFrame) -> None:
     missed = missing_high(bars, 0.06)
     assert left_out(missed) == [ROW]
     assert found(missed) == [(Rule.RANGE, Verdict.LEFT_OUT, ROW)]
@@ -140,7 +140,7 @@ def test_how_far_a_high_may_miss_depends_on_the_usual_range(bars: pd.DataFrame, 
     assert left_out(missing_high(calm(bars), share)) == out
 
 
-def test_float_noise_is_repaired_without_a_word(bars: pd.DataFrame) -> None:
+def test_float_noise_is_repaired_without_a_finding(bars: pd.DataFrame) -> None:
     noisy = bars.assign(high=bars[["open", "close"]].max(axis="columns") * (1 - 1e-8))
     passed = checked(noisy)
     assert (passed.bars["high"] >= passed.bars["close"]).all()
@@ -169,16 +169,16 @@ def test_the_second_wick_of_a_month_is_left_out_like_the_first(bars: pd.DataFram
     assert left_out(far) == [ROW, ROW + 10]
 
 
-def test_a_flash_crash_that_trades_is_true(bars: pd.DataFrame) -> None:
+def test_a_flash_crash_on_high_volume_is_accepted(bars: pd.DataFrame) -> None:
     crash = traded(rescaled(bars, ONE, 0.6, columns=("low",)), 8)
     assert checked(crash).findings == []
     assert left_out(crash) == []
 
 
-def test_no_volume_makes_a_hundredth_within_a_bar_true(bars: pd.DataFrame) -> None:
+def test_a_hundredth_within_a_bar_is_never_accepted(bars: pd.DataFrame) -> None:
     assert left_out(traded(rescaled(bars, ONE, 0.01, columns=("low",)), 100)) == [ROW]
 
 
-def test_wide_ranges_after_wide_ranges_are_true(bars: pd.DataFrame) -> None:
+def test_wide_ranges_after_wide_ranges_are_accepted(bars: pd.DataFrame) -> None:
     wild = rescaled(rescaled(bars, slice(ROW - 5, ROW), 0.9, columns=("low",)), ONE, 0.78, columns=("low",))
     assert left_out(wild) == []

@@ -1,4 +1,4 @@
-"""Weeks: of markets that no library knows, and as bars show them."""
+"""Trading weeks: of markets without a library calendar, and as inferred from bars."""
 
 from datetime import UTC, date, datetime
 
@@ -48,16 +48,16 @@ def test_a_market_has_its_own_week(exchange: str, day: date, following: date) ->
         ("BVCA", date(2024, 7, 5)),
     ],
 )
-def test_a_holiday_that_is_certain_is_no_session(exchange: str, day: date) -> None:
+def test_a_certain_holiday_is_not_a_session(exchange: str, day: date) -> None:
     assert not is_session(exchange, day)
 
 
-def test_nothing_is_missing_at_a_weekend_of_friday_and_saturday() -> None:
+def test_no_session_is_missing_at_a_weekend_of_friday_and_saturday() -> None:
     assert last_completed_session("XKUW", now=datetime(2025, 6, 14, 12, tzinfo=UTC)) == date(2025, 6, 12)
 
 
 @pytest.mark.parametrize(("hour", "day"), [(10, 12), (11, 15)])
-def test_a_session_closes_by_the_clock_of_the_place(hour: int, day: int) -> None:
+def test_a_session_closes_in_local_time(hour: int, day: int) -> None:
     now = datetime(2025, 6, 15, hour, tzinfo=UTC)  # Kuwait closes at 9:45 UTC
     assert last_completed_session("XKUW", now=now) == date(2025, 6, day)
 
@@ -74,7 +74,7 @@ def test_a_learned_week_has_its_sessions() -> None:
     assert [day.day for day in days] == [9, 10, 14, 15, 16]
 
 
-# Learned from bars
+# Inferred from bars
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_a_week_of_a_share_that_trades_on_a_third_of_all_days_is_learned() -> No
     assert week_of(days[traded]) == "WEEK:MTWT--S"
 
 
-def test_few_bars_show_no_week() -> None:
+def test_no_week_is_inferred_from_few_bars() -> None:
     assert week_of(days_of("1111001", count=LEARNED_AT_LEAST - 1)) == "WEEKDAYS"
     assert week_of(days_of("1111001", count=0)) == "WEEKDAYS"
 
 
-def test_special_sessions_at_weekends_are_no_week() -> None:
+def test_special_sessions_at_weekends_do_not_change_the_week() -> None:
     days = days_of("1111100").union(pd.DatetimeIndex(["2025-02-01", "2025-03-01", "2025-05-04"]))
     assert week_of(days) == "WEEKDAYS"
 
@@ -113,6 +113,6 @@ def test_a_change_of_week_is_learned() -> None:
     assert week_of(before.union(after)) == "WEEKDAYS"
 
 
-def test_an_unknown_market_tells_so_and_when_it_trades() -> None:
+def test_an_unknown_market_is_recognised_and_has_its_trading_days() -> None:
     assert [is_unknown(code) for code in ("WEEKDAYS", "WEEK:MTWT--S", "XKUW", "24/7")] == [True, True, False, False]
     assert trading_days("WEEK:MTWT--S") == "Mon Tue Wed Thu Sun"

@@ -1,4 +1,4 @@
-"""The Yahoo source, over real HTTP against the stand-in: which answer becomes which bars or which error."""
+"""The Yahoo source over real HTTP against a fake server: bars and errors by response."""
 
 import json
 import time
@@ -105,7 +105,7 @@ def test_the_exchange_is_what_yahoo_names(fake: FakeYahoo, yahoo: Yahoo) -> None
 
 
 @pytest.mark.parametrize("name", [None, "", 7, {}, "x" * 400, "?"])
-def test_there_is_no_exchange_where_yahoos_name_tells_none(fake: FakeYahoo, yahoo: Yahoo, name: object) -> None:
+def test_there_is_no_exchange_if_yahoos_name_is_unknown(fake: FakeYahoo, yahoo: Yahoo, name: object) -> None:
     altered(fake, exchangeName=name)
     assert fetched(yahoo).exchange == ""
 
@@ -127,17 +127,19 @@ FAILURES: dict[str, tuple[Scenario, str]] = {
     "page that is not there": (fake_yahoo.html_not_found, "failed with HTTP status 404"),
     "route that is not there": (replayed(b'{"finance": {"error": {}}}', status=404), "failed with HTTP status 404"),
     "refused": (failure(401, code="Unauthorized", description="Invalid Crumb"), "failed with HTTP status 401"),
-    "page": (fake_yahoo.html_page, "answered with something other than data"),
-    "half an answer": (fake_yahoo.truncated, "answered with something other than data"),
-    "not text": (replayed(b"\xff\xfe"), "answered with something other than data"),
-    "null": (replayed(b"null"), "answered with something other than data"),
-    "list": (replayed(b"[]"), "answered with something other than data"),
-    "no result": (replayed(b'{"chart": {"result": [], "error": null}}'), "answered with something other than data"),
+    "page": (fake_yahoo.html_page, "returned no data"),
+    "half an answer": (fake_yahoo.truncated, "returned no data"),
+    "not text": (replayed(b"\xff\xfe"), "returned no data"),
+    "null": (replayed(b"null"), "returned no data"),
+    "list": (replayed(b"[]"), "returned no data"),
+    "no result": (replayed(b'{"chart": {"result": [], "error": null}}'), "returned no data"),
 }
 
 
 @pytest.mark.parametrize(("scenario", "reason"), FAILURES.values(), ids=FAILURES)
-def test_a_failure_of_yahoo_says_nothing_about_the_symbol(fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario, reason: str) -> None:
+def test_a_failure_of_yahoo_does_not_make_the_symbol_unknown(
+    fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario, reason: str
+) -> None:
     fake.scenarios[SYMBOL] = scenario
     with pytest.raises(UpstreamUnavailableError, match=f"{SYMBOL}: Yahoo Finance {reason}"):
         fetched(yahoo)
@@ -145,7 +147,7 @@ def test_a_failure_of_yahoo_says_nothing_about_the_symbol(fake: FakeYahoo, yahoo
 
 def test_it_says_when_yahoo_refuses_more_requests(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fake.scenarios[SYMBOL] = fake_yahoo.rate_limited
-    with pytest.raises(RateLimitedError, match="refuses more requests for now; try again in some minutes"):
+    with pytest.raises(RateLimitedError, match="refuses more requests for now; try again in a few minutes"):
         fetched(yahoo)
 
 
@@ -154,7 +156,7 @@ def test_it_says_when_yahoo_cannot_be_reached(tmp_path: Path) -> None:
         fetched(Yahoo(base_url=closed_url(), cache_dir=tmp_path))
 
 
-def test_it_does_not_wait_longer_than_it_was_told(fake: FakeYahoo, tmp_path: Path) -> None:
+def test_it_does_not_wait_longer_than_its_timeout(fake: FakeYahoo, tmp_path: Path) -> None:
     fake.scenarios = dict.fromkeys([SYMBOL, COOKIE, fake_yahoo.CRUMB, "/consent"], fake_yahoo.slow)
     started = time.monotonic()
     with pytest.raises(UpstreamUnavailableError, match="did not answer in time"):
@@ -162,15 +164,15 @@ def test_it_does_not_wait_longer_than_it_was_told(fake: FakeYahoo, tmp_path: Pat
     assert time.monotonic() - started < 5
 
 
-def test_a_cookie_service_that_hangs_does_not_keep_prices_away(fake: FakeYahoo, tmp_path: Path) -> None:
+def test_a_hanging_cookie_service_does_not_block_prices(fake: FakeYahoo, tmp_path: Path) -> None:
     fake.scenarios[COOKIE] = fake_yahoo.slow
     assert len(fetched(Yahoo(base_url=fake.url, cache_dir=tmp_path, timeout_s=2)).bars) == len(fake.bars[SYMBOL])
 
 
 @pytest.mark.parametrize("since", [None, date(2024, 6, 20)])
-def test_it_refuses_an_answer_in_which_every_price_is_missing(fake: FakeYahoo, yahoo: Yahoo, since: date | None) -> None:
+def test_it_refuses_a_response_without_any_price(fake: FakeYahoo, yahoo: Yahoo, since: date | None) -> None:
     fake.scenarios[SYMBOL] = fake_yahoo.only_missing_rows
-    with pytest.raises(BadDataError, match="bars of Yahoo Finance are without prices"):
+    with pytest.raises(BadDataError, match="bars of Yahoo Finance lack prices"):
         fetched(yahoo, since=since)
 
 
@@ -184,12 +186,12 @@ def test_it_refuses_an_answer_of_an_unknown_shape(fake: FakeYahoo, yahoo: Yahoo)
     result = fake.chart(request)
     del result["timestamp"]
     fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
-    with pytest.raises(BadDataError, match=r"has an unknown shape \(KeyError\('timestamp'\)\)"):
+    with pytest.raises(BadDataError, match=r"has an unknown format \(KeyError\('timestamp'\)\)"):
         fetched(yahoo)
 
 
 def altered(fake: FakeYahoo, **metadata: Any) -> dict[str, Any]:
-    """The answer for the whole history, with other metadata; the scenario."""
+    """The response for the whole history, with other metadata."""
     result = fake.chart(fake_yahoo.Request(path="", symbol=SYMBOL, query={"period1": "0", "period2": "9999999999"}))
     result["meta"] |= metadata
     fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
@@ -200,12 +202,12 @@ def test_it_refuses_dates_that_no_calendar_has(fake: FakeYahoo, yahoo: Yahoo) ->
     result = altered(fake)
     result["timestamp"][3] = 10**30
     fake.scenarios[SYMBOL] = replayed(json.dumps({"chart": {"result": [result], "error": None}}).encode())
-    with pytest.raises(BadDataError, match="unknown shape"):
+    with pytest.raises(BadDataError, match="unknown format"):
         fetched(yahoo)
 
 
 @pytest.mark.parametrize("currency", [None, "", 7, {}, "x" * 400])
-def test_it_gives_the_exchanges_currency_where_yahoos_cannot_be_one(fake: FakeYahoo, yahoo: Yahoo, currency: object) -> None:
+def test_it_returns_the_exchanges_currency_if_yahoos_is_invalid(fake: FakeYahoo, yahoo: Yahoo, currency: object) -> None:
     altered(fake, currency=currency)
     assert fetched(yahoo).currency == "BRL"
 
@@ -223,9 +225,9 @@ def test_an_answer_without_a_symbol_is_for_the_one_that_was_asked_for(fake: Fake
 
 
 @pytest.mark.parametrize(
-    ("trouble", "reason"), [(fake_yahoo.giant, "larger than any prices"), (fake_yahoo.trickle, "did not answer in time")]
+    ("trouble", "reason"), [(fake_yahoo.giant, "response is too large"), (fake_yahoo.trickle, "did not answer in time")]
 )
-def test_it_reads_neither_for_ever_nor_without_end(fake: FakeYahoo, tmp_path: Path, trouble: Scenario, reason: str) -> None:
+def test_time_and_size_of_a_response_are_limited(fake: FakeYahoo, tmp_path: Path, trouble: Scenario, reason: str) -> None:
     fake.scenarios[SYMBOL] = trouble
     with pytest.raises(UpstreamUnavailableError, match=reason):
         fetched(Yahoo(base_url=fake.url, cache_dir=tmp_path, timeout_s=1 if trouble is fake_yahoo.trickle else 10))
@@ -240,13 +242,13 @@ def test_a_refusal_costs_one_request(fake: FakeYahoo, yahoo: Yahoo, scenario: Sc
 
 
 @pytest.mark.parametrize("scenario", [fake_yahoo.backwards, fake_yahoo.doubled])
-def test_the_order_and_doubles_of_rows_do_not_matter(fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario) -> None:
+def test_order_and_duplicates_of_rows_do_not_matter(fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario) -> None:
     fake.scenarios[SYMBOL] = scenario
     pd.testing.assert_frame_equal(fetched(yahoo).bars, fake.bars[SYMBOL], check_freq=False)
 
 
 @pytest.mark.parametrize("scenario", [fake_yahoo.unknown, fake_yahoo.broken, fake_yahoo.rate_limited])
-def test_it_does_not_remember_failures(fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario) -> None:
+def test_it_does_not_cache_failures(fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario) -> None:
     fake.scenarios[SYMBOL] = scenario
     with pytest.raises((UnknownSymbolError, UpstreamUnavailableError, RateLimitedError)):
         fetched(yahoo)
@@ -254,7 +256,7 @@ def test_it_does_not_remember_failures(fake: FakeYahoo, yahoo: Yahoo, scenario: 
     assert len(fetched(yahoo).bars) == len(fake.bars[SYMBOL])
 
 
-def test_it_does_not_remember_prices(fake: FakeYahoo, yahoo: Yahoo) -> None:
+def test_it_does_not_cache_prices(fake: FakeYahoo, yahoo: Yahoo) -> None:
     fetched(yahoo)
     fake.bars[SYMBOL] = fake.bars[SYMBOL] * 0.5
     pd.testing.assert_frame_equal(fetched(yahoo).bars, fake.bars[SYMBOL], check_freq=False)
@@ -273,7 +275,7 @@ def test_threads_and_sources_do_not_get_each_others_answers(tmp_path: Path) -> N
         pd.testing.assert_frame_equal(bars, fake.bars[symbol], check_freq=False)
 
 
-def test_an_unknown_symbol_in_one_thread_does_not_disturb_another(fake: FakeYahoo, yahoo: Yahoo) -> None:
+def test_an_unknown_symbol_in_one_thread_does_not_affect_another(fake: FakeYahoo, yahoo: Yahoo) -> None:
     def outcome(symbol: str) -> int | None:
         try:
             return len(fetched(yahoo, symbol).bars)
@@ -291,14 +293,14 @@ def test_it_writes_nothing(yahoo: Yahoo, tmp_path: Path) -> None:
 
 
 def recorded() -> list[Any]:
-    """Answers of the real service, if they lie beside the checkout; they may not be part of it."""
+    """Recorded responses of the real service, if available; they must not become part of the repository."""
     skip = pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded answers beside the checkout")
     files = sorted(file for file in RECORDED.glob("*.json") if "no_timestamp" not in file.name)
     return [pytest.param(file, id=file.stem) for file in files] or [pytest.param(RECORDED, marks=skip)]
 
 
 @pytest.mark.parametrize("file", recorded())
-def test_it_understands_what_the_real_service_once_answered(fake: FakeYahoo, yahoo: Yahoo, file: Path) -> None:
+def test_it_reads_recorded_responses_of_the_real_service(fake: FakeYahoo, yahoo: Yahoo, file: Path) -> None:
     body = file.read_bytes()
     result = json.loads(body)["chart"]["result"][0]
     symbol = result["meta"]["symbol"]

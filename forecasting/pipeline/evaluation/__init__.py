@@ -1,1 +1,1 @@
-"""How good forecasts are: metrics, baselines, drift, backtests."""
+"""Evaluation of forecasts: metrics, baselines, drift, backtests."""

@@ -1,4 +1,4 @@
-"""The story of a backtest: everything fitted on bars up to one date, then a forecast for every later session, as if live."""
+"""Backtests over many symbols: models fitted on bars up to one date forecast every later session, as in live operation."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ History = tuple[str, pd.DataFrame]  # symbol and bars
 
 
 class BaseKnowsTooMuchError(ValueError):
-    """The base has seen bars that the backtest pretends not to know; the message says up to when."""
+    """The base has seen bars after the backtest's fit period; the message gives the date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
     """Dates of a backtest."""
 
-    through: date  # the last session that anything is fitted on
-    first: date  # the first session that is forecast from
-    last: date  # the last one
+    through: date  # last session of the fit
+    first: date  # first `as_of` of the forecasts
+    last: date  # last `as_of` of the forecasts
 
     def __post_init__(self) -> None:
         if not self.through < self.first <= self.last:
@@ -38,7 +38,7 @@ class Period:
 
 
 def require_ignorance(base: BaseModel, period: Period) -> None:
-    """Raises BaseKnowsTooMuchError where the base saw bars after the end of the fit."""
+    """Raises BaseKnowsTooMuchError if the base has seen bars after the end of the fit."""
     if base.data_end > period.through:
         raise BaseKnowsTooMuchError(
             f"The base has seen bars up to {base.data_end}, later than {period.through}; train one up to it."
@@ -54,10 +54,10 @@ def historical_forecasts(
     fine_tune: bool,
     skipped: Callable[[str, str], None],
 ) -> Iterator[pd.DataFrame]:
-    """One frame a symbol: `symbol`, `as_of`, q05 ... q95, the quantiles of the next session's close (units of price).
+    """One frame per symbol: `symbol`, `as_of`, q05 ... q95, the quantiles of the next session's close (units of price).
 
-    Each symbol is forecast by its own version, trained from `base` (None: from nothing) on bars up to the end of the fit, or by
-    the base as it is. `skipped` is called with the symbol and the reason where that is not possible.
+    If `fine_tune`, each symbol has its own model, trained from `base` on bars up to the end of the fit; else the base forecasts.
+    Without a base, models are trained from scratch. `skipped` receives each symbol without forecasts, and the reason.
     Raises BaseKnowsTooMuchError.
     """
     if base is not None:
@@ -91,19 +91,19 @@ def _forecasts(symbol: str, model: ServingModel, bars: pd.DataFrame, period: Per
 
 
 def _rows(table: FeatureTable, period: Period, *, window: int) -> range:
-    """From the session after the end of the fit to the last one that is forecast from: adaptation begins with the first."""
+    """Rows from the session after the fit, where adaptation begins, to the last forecast."""
     start = int(np.searchsorted(table.dates.to_numpy(), np.datetime64(period.through), side="right"))
     stop = int(np.searchsorted(table.dates.to_numpy(), np.datetime64(period.last), side="right"))
     return range(max(start, window - 1), stop)
 
 
 def _factors(forecaster: Forecaster, quantiles: Array, table: FeatureTable, rows: range) -> Array:
-    """The online calibration's factor of each row: what it was before that session's next close was known."""
+    """Factor of the online calibration for each row, from the outcomes of earlier rows."""
     known = slice(rows.start, rows.stop - 1)
     actual = np.log(table.close[rows.start + 1 : rows.stop] / table.close[known])
     return adapted(quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor)
 
 
 def in_one(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All symbols' forecasts, one after the other; without rows where there are none."""
+    """The forecasts of all symbols in one frame; an empty frame if there are none."""
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -1,4 +1,4 @@
-"""What a forecast must beat: simple forecasts of the next return's quantiles, and the table that sets a backtest beside them."""
+"""Baselines: simple quantile forecasts of the next return, and a table that compares a backtest with them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -20,8 +20,11 @@ REFERENCE, EWMA, FORECAST = "last 250 returns", "EWMA volatility", "stockpred"
 
 
 def ewma_quantiles(table: FeatureTable, levels: Array, *, known: int) -> Array:
-    """Quantiles of the next log return at each row, (rows, levels), with 0 as median: today's EWMA volatility times the quantiles
-    of the standardised returns of the first `known` rows. RiskMetrics Technical Document (1996), with empirical quantiles."""
+    """Quantiles of the next log return at each row, (rows, levels), with 0 as median.
+
+    They are today's EWMA volatility times the quantiles of the first `known` standardised returns. RiskMetrics Technical
+    Document (1996), with empirical quantiles.
+    """
     standardised = np.quantile(table.target[:known], levels)
     standardised[len(levels) // 2] = 0.0
     quantiles: Array = table.volatility[:, None] * standardised
@@ -29,9 +32,7 @@ def ewma_quantiles(table: FeatureTable, levels: Array, *, known: int) -> Array:
 
 
 def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], config: ForecastConfig) -> pd.DataFrame:
-    """One row a method: pinball ratio (geometric mean over symbols, and the worst), MAE over the naive forecast's, coverage of the
-    interval (mean, least, most over symbols), p-value of beating the naive forecast (averaged per date, as symbols share days; NaN
-    if the forecasts are the naive ones).
+    """One row per method, with these figures over all symbols:
 
     `forecasts` as `historical_forecasts` gives them; each symbol's last one, whose session has not happened, does not count.
     Without rows where no forecast's session has happened.
@@ -63,7 +64,7 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
 
 
 def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> tuple[list[dict[str, object]], pd.Series]:
-    """A row a method of one symbol, and by how much its own forecasts beat the naive one, by date."""
+    """One row per method for one symbol, and by date the gain: naive absolute error - absolute error of the forecast."""
     levels = np.array(config.quantile_levels)
     table = compute_features(bars, config)
     rows = table.dates.get_indexer(pd.DatetimeIndex(mine.index))
@@ -92,6 +93,6 @@ def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> t
 
 
 def as_lines(summary: pd.DataFrame) -> Iterable[tuple[str, list[str]]]:
-    """Each method and its figures as text."""
+    """Each method and its figures, as text."""
     for name, figures in summary.iterrows():
         yield str(name), ["" if np.isnan(value) else f"{value:.4f}" for value in figures]

@@ -1,6 +1,6 @@
-"""Losses of forecasts, session by session: of two versions in pairs, and of one version live beside its own backtest.
+"""Losses per session, to compare two versions with each other, and one version's live forecasts with its backtest.
 
-The loss is the pinball loss, mean over the quantile levels, of the log return, so that it has no unit and survives splits.
+The loss is the pinball loss of the log return, averaged over the quantile levels. It has no unit, and splits do not change it.
 """
 
 from dataclasses import dataclass
@@ -14,29 +14,29 @@ EWMA_DECAY = 0.94  # RiskMetrics, Technical Document (1996)
 WARM_UP = 20  # sessions of the backtest whose returns start the volatility
 ALLOWANCE = 0.2  # of the excess, which a doubling brings from 0 to about 0.5: smaller changes are let pass
 YEAR = 252  # sessions
-YEARLY_ALARMS = 0.7  # false ones, expected of an unchanged version
+YEARLY_ALARMS = 0.7  # expected false alarms per year of an unchanged version
 PATHS = 1000  # resampled years
-BLOCK = 10  # sessions resampled together, so that calm and rough times stay together
-SMALLEST = 1e-6  # loss and volatility that count, as log returns: prices may stand still
-FEWEST_BACKTEST = 100  # sessions; fewer say too little of what is usual
+BLOCK = 10  # sessions per resampled block, which keeps calm and volatile periods together
+SMALLEST = 1e-6  # lower bound of loss and volatility (log return), for prices that do not move
+FEWEST_BACKTEST = 100  # sessions; with fewer the usual loss is too uncertain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watch:
-    """The watch over one version: its level after each live session, and the limit above which it has lost performance."""
+    """Drift test of one version: its level after each live session, and the limit above which performance is lost."""
 
     levels: Array
     limit: float
-    ratio: float  # typical live loss over the backtest's, both in units of volatility (geometric means)
+    ratio: float  # live loss / backtest loss: geometric means, in units of volatility
 
     @property
     def lost(self) -> bool:
-        """Whether the live losses are beyond what the version's own backtest makes plausible."""
+        """Whether the live losses exceed what is plausible by the version's own backtest."""
         return bool(self.levels[-1] > self.limit)
 
 
 def losses(forecasts: pd.DataFrame) -> Array:
-    """The loss of each row; the frame has last_close, actual_close and a column q05 ... q95 a level (units of price)."""
+    """The loss of each row. Columns of the frame, in units of price: last_close, actual_close, and q05 ... q95."""
     columns = _quantile_columns(forecasts)
     levels = np.array([int(column[1:]) / 100 for column in columns])
     last = forecasts["last_close"].to_numpy(float)
@@ -46,9 +46,9 @@ def losses(forecasts: pd.DataFrame) -> Array:
 
 
 def paired_losses(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Columns `first` and `second`: the losses of two backtests on the sessions of both, by session.
+    """Columns `first` and `second`: the losses of two backtests on their common sessions.
 
-    Empty where they have no session, or not the same quantiles, in common.
+    Empty if they have no common session or different quantiles.
     """
     if not _quantile_columns(first) or _quantile_columns(first) != _quantile_columns(second):
         return pd.DataFrame({"first": [], "second": []}, dtype=float)
@@ -57,7 +57,7 @@ def paired_losses(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def watch(backtest: pd.DataFrame, live: pd.DataFrame, *, seed: int) -> Watch | None:
-    """The watch over a version after its `live` forecasts, oldest first; frames as in `losses`. None where there is too little.
+    """Drift test of a version after its `live` forecasts, oldest first; frames as in `losses`. None if there are too few.
 
     Each loss is divided by the volatility before it (EWMA of the returns), so that rough times alone raise no alarm. Its excess is
     1 - usual / loss, where the usual one is the backtest's geometric mean: however large, a single shock counts at most 1, which
@@ -90,7 +90,7 @@ def _geometric_mean(values: Array) -> float:
 
 
 def _levels(excesses: Array) -> Array:
-    """Page's sum after each session; excesses and result (sessions, paths)."""
+    """Page's cumulative sum after each session; excesses and result have shape (sessions, paths)."""
     level = np.zeros(excesses.shape[1])
     levels = np.empty_like(excesses)
     for session, row in enumerate(excesses):
@@ -100,13 +100,13 @@ def _levels(excesses: Array) -> Array:
 
 
 def _limit(excesses: Array, *, seed: int) -> float:
-    """What the highest level of a year exceeds in a share of years with which an alarm comes YEARLY_ALARMS times a year."""
+    """Quantile of a year's highest level at which alarms occur YEARLY_ALARMS times a year."""
     rng = np.random.default_rng(seed)
     blocks = -(-YEAR // BLOCK)
     starts = rng.integers(0, len(excesses), (blocks, PATHS))
     rows = (starts[:, None, :] + np.arange(BLOCK)[None, :, None]) % len(excesses)
     highest = _levels(excesses[rows.reshape(-1, PATHS)[:YEAR]]).max(axis=0)
-    return float(np.quantile(highest, np.exp(-YEARLY_ALARMS)))  # alarms at random: none in a year with this probability
+    return float(np.quantile(highest, np.exp(-YEARLY_ALARMS)))  # Poisson probability of a year without alarms
 
 
 def _quantile_columns(frame: pd.DataFrame) -> list[str]:

@@ -1,7 +1,7 @@
-"""Metrics of out-of-sample forecasts, each beside the naive forecast: the next close equals the last one.
+"""Metrics of out-of-sample forecasts, compared with the naive forecast: the next close equals the last one.
 
-Every function takes arrays of equal length, one entry per forecast, and returns one finite number, or None for what the naive
-forecast makes a constant, such as the share of directions that a forecast of no move has right.
+Functions take arrays of equal length, one entry per forecast, and return one finite number. They return None for metrics that
+are undefined for the naive forecast, such as directional accuracy.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error,
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.features import Array
 
-REFERENCE_SESSIONS = 250  # whose empirical quantiles are the reference of pinball_ratio
+REFERENCE_SESSIONS = 250  # sessions whose empirical quantiles are the reference of pinball_ratio
 
 
 def quantile_column(level: float) -> str:
@@ -23,9 +23,9 @@ def quantile_column(level: float) -> str:
 
 
 def measure(backtest: pd.DataFrame, closes: pd.Series, config: ForecastConfig) -> dict[str, Any]:
-    """All metrics of a backtest (see artifacts.py for its columns); `closes` reach back before it, for the reference.
+    """All metrics of a backtest (columns: see artifacts.py). `closes` also cover the time before it, for the reference.
 
-    Prices in the symbol's currency. The naive forecast must have erred at least once.
+    Prices are in the symbol's currency. The naive forecast must have at least one error.
     """
     columns = [quantile_column(level) for level in config.quantile_levels]
     actual, last = backtest["actual_close"].to_numpy(), backtest["last_close"].to_numpy()
@@ -52,7 +52,7 @@ def _low_median_high(config: ForecastConfig) -> tuple[float, float, float]:
 
 
 def price_errors(actual: Array, forecast: Array) -> dict[str, float]:
-    """MAE and RMSE in units of price, MAPE in percent, R² of the price level (near 1 for anything close to the last close)."""
+    """MAE and RMSE in units of price, MAPE in percent, R² of the price level (near 1 for any forecast near the last close)."""
     return {
         "MAE": float(mean_absolute_error(actual, forecast)),
         "RMSE": float(root_mean_squared_error(actual, forecast)),
@@ -71,10 +71,10 @@ def relative_mae(actual: Array, forecast: Array, naive: Array) -> float:
 
 
 def beats_naive_p(actual: Array, forecast: Array, naive: Array) -> float | None:
-    """p-value against "the forecast's absolute error is not smaller than the naive one's"; None if the two never differ.
+    """p-value of the hypothesis "the absolute error is not smaller than the naive one"; None if the forecasts never differ.
 
-    Diebold & Mariano, Comparing Predictive Accuracy (1995), for one step ahead, with the small-sample correction and
-    Student's t of Harvey, Leybourne & Newbold, Testing the equality of prediction mean squared errors (1997).
+    Diebold & Mariano, Comparing Predictive Accuracy (1995), for one step ahead. Small-sample correction and Student's t:
+    Harvey, Leybourne & Newbold, Testing the equality of prediction mean squared errors (1997).
     """
     if (forecast == naive).all():
         return None
@@ -82,10 +82,9 @@ def beats_naive_p(actual: Array, forecast: Array, naive: Array) -> float | None:
 
 
 def improvement_p(gain: Array) -> float:
-    """One-sided p-value of a paired test against "the mean gain is not positive"; gains (n,) of successive one-step forecasts.
+    """One-sided p-value of the hypothesis "the mean gain is not positive"; gains (n,) of successive one-step forecasts.
 
-    The variance is that of independent gains, right for forecasts one step ahead, whose errors do not overlap. Source: see
-    `beats_naive_p`.
+    The variance assumes independent gains, because the errors of one-step forecasts do not overlap. Source: see `beats_naive_p`.
     """
     count = len(gain)
     error = np.sqrt(gain.var() / count)
@@ -102,7 +101,7 @@ def pinball_loss(actual: Array, quantiles: Array, levels: Array) -> float:
 
 
 def rolling_quantiles(returns: pd.Series, levels: Array) -> pd.DataFrame:
-    """Reference forecasts of the next return: the last 250 returns' empirical quantiles, with 0 as median, by date."""
+    """Reference forecasts of the next return, by date: empirical quantiles of the last 250 returns, with 0 as median."""
     window = returns.rolling(REFERENCE_SESSIONS, min_periods=1)
     return pd.DataFrame({level: 0.0 if level == 0.5 else window.quantile(level) for level in levels}, index=returns.index)
 
@@ -113,9 +112,9 @@ def coverage(actual: Array, low: Array, high: Array) -> float:
 
 
 def directional_accuracy(actual: Array, forecast: Array, last: Array) -> float | None:
-    """Share of the moves whose direction was forecast. A forecast of no move counts half; sessions without a move do not count.
+    """Share of moves with a correctly forecast direction. A forecast of no move counts half; sessions without a move do not count.
 
-    None if nothing moved, or if no forecast did.
+    None if no session moved, or if every forecast equals the last close.
     """
     moved = actual != last
     if not moved.any() or (forecast == last).all():

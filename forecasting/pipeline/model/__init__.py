@@ -1,1 +1,1 @@
-"""What a forecast is computed from and by: features, windows, the experts, calibration."""
+"""The forecasting model: features, windows, the two experts, calibration."""

@@ -1,7 +1,7 @@
-"""Online calibration: how wide a symbol's next forecast must be, learnt from whether its earlier ones held.
+"""Online calibration: adapts the width of a symbol's next forecast to the outcomes of its earlier ones.
 
-One number per symbol and version, the factor on every quantile's distance from the median: a close outside the interval widens the
-next one, a close inside narrows it a little, and both move faster when the recent record is too bad to be chance.
+Each symbol and version has one factor on every quantile's distance from the median. A close outside the interval widens the
+next interval; a close inside narrows it slightly. Steps are larger if the recent coverage deviates more than by chance.
 """
 
 import math
@@ -13,19 +13,20 @@ import numpy as np
 from forecasting.pipeline.model.features import Array
 
 STEP = 0.003  # of the log factor, per session and unit of coverage error
-RECENT = 100  # sessions whose record decides whether to hurry
-CHANCE = 2.0  # standard errors of the recent coverage that may be chance
-LARGEST_LOG_FACTOR = 0.5  # the factor stays within 0.61 and 1.65: beyond that a model needs retraining, not stretching
+RECENT = 100  # sessions of the recent coverage, which sets the step
+CHANCE = 2.0  # standard errors by which the recent coverage may deviate by chance
+LARGEST_LOG_FACTOR = 0.5  # bounds the factor to 0.61 ... 1.65; a model that needs more must be retrained
 
 
 def next_factor(factor: float, recent: Collection[bool], *, level: float) -> float:
     """The factor after a forecast that was issued with `factor`.
 
-    `recent`: whether the closes lay inside the intervals of probability `level`, of the last up to RECENT forecasts, that
-    forecast's last. Adaptive conformal inference on the log of the factor: Gibbs & Candes, Adaptive Conformal Inference Under
-    Distribution Shift (2021): as long as the factor stays off its bounds, the coverage of n sessions misses its level by at most
-    the log factor's range over STEP * n. The step grows by the square of the recent coverage error's z-score once that exceeds
-    CHANCE; a record shorter than RECENT is judged as if the rest had been as promised.
+    `recent`: for up to RECENT last forecasts, this one last, whether the close lay inside the interval of probability `level`.
+
+    Adaptive conformal inference on the log of the factor: Gibbs & Candes, Adaptive Conformal Inference Under Distribution
+    Shift (2021). While the factor is within its bounds, coverage over n sessions misses `level` by at most r / (STEP * n), with
+    r the range of the log factor. If the z-score of the recent coverage exceeds CHANCE, the step is multiplied by its square.
+    If `recent` is shorter than RECENT, the missing outcomes count as covered at exactly `level`.
     """
     outcomes = np.fromiter(recent, dtype=bool)[-RECENT:]
     score = abs(outcomes.sum() - level * len(outcomes)) / math.sqrt(level * (1 - level) * RECENT)
@@ -35,9 +36,9 @@ def next_factor(factor: float, recent: Collection[bool], *, level: float) -> flo
 
 
 def adapted(quantiles: Array, actual: Array, levels: Array, *, interval: tuple[float, float], factor: float = 1.0) -> Array:
-    """Factor of each row, (rows + 1,), the last one being the next forecast's: row i's knows the outcomes of rows before i only.
+    """Factor of each row and of the next forecast, (rows + 1,). The factor of row i uses only outcomes of earlier rows.
 
-    `quantiles` (rows, levels) as the version gives them; `actual` (rows,) in the same units; `interval`: levels of its edges.
+    `quantiles` (rows, levels): without factors; `actual` (rows,): in the same units; `interval`: its lower and upper level.
     """
     factors = [factor]
     recent: deque[bool] = deque(maxlen=RECENT)

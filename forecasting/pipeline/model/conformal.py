@@ -1,4 +1,4 @@
-"""What validation rows, on which the network was not fitted, teach about its quantiles: a Calibration."""
+"""Fits a Calibration on validation rows, on which the network was not fitted."""
 
 from dataclasses import dataclass, replace
 
@@ -11,14 +11,14 @@ from forecasting.pipeline.evaluation.metrics import improvement_p
 from forecasting.pipeline.model.calibration import Calibration, MedianTest, distances, shrunk_median
 from forecasting.pipeline.model.features import Array
 
-SPREAD_BOUNDS = (0.5, 2.0)  # a factor outside of them says that the validation rows are odd, not that the network is
-OWN_ROWS = 250  # validation rows of one symbol that weigh as much as what all symbols together have taught
-SIGNIFICANCE = 0.05  # at which a median must beat the last close before it is trusted at all
-CHOOSING_SHARE = 1 / 3  # of the validation days, the earliest: to choose one number takes fewer days than to test it
-FEWEST_DAYS = 30  # with fewer, no test says anything
-SMALLEST_DISTANCE = 1e-6  # standardised returns; an interval of no width has no conformity score
+SPREAD_BOUNDS = (0.5, 2.0)  # a factor outside indicates unusual validation rows rather than a wrong network
+OWN_ROWS = 250  # number of validation rows of one symbol with the same weight as the pooled spread
+SIGNIFICANCE = 0.05  # level at which the median must beat the last close to get a weight above 0
+CHOOSING_SHARE = 1 / 3  # earliest share of the validation days, which chooses the weight; a test needs more days
+FEWEST_DAYS = 30  # minimum number of days for a test
+SMALLEST_DISTANCE = 1e-6  # standardised returns; conformity scores need intervals of positive width
 
-# What became of a weight of the median; see MedianTest.reason.
+# Values of MedianTest.reason.
 BETTER = "significantly better than the last close on later validation days"
 NOT_BETTER = "not significantly better than the last close on later validation days"
 NONE_CHOSEN = "no weight was better than the last close on earlier validation days"
@@ -28,19 +28,20 @@ VETOED = "worse than the last close on the test sessions"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValidationRows:
-    """Forecasts of validation rows, of one symbol or of several, and what happened."""
+    """Forecasts and outcomes of validation rows, of one symbol or several."""
 
     dates: npt.NDArray[np.datetime64]  # (rows,) as_of
-    exchange: npt.NDArray[np.str_]  # (rows,) of the row's symbol; empty if all rows are one symbol's
+    exchange: npt.NDArray[np.str_]  # (rows,) exchange of the row's symbol; "" if all rows belong to one symbol
     target: Array  # (rows,) standardised returns
     quantiles: Array  # (rows, levels) ordered, of the target
     volatility: Array  # (rows,)
 
 
 def fit_calibration(rows: ValidationRows, config: ForecastConfig, *, pooled: Calibration | None = None) -> Calibration:
-    """Learns from validation rows. `pooled`: what all symbols together have taught, where these rows are one symbol's.
+    """Fits a calibration. `pooled`: the calibration of all symbols, if `rows` belong to one symbol.
 
-    Then the median's weight is the pooled one, and the spread lies between the pooled one and the rows' own, by their number.
+    In that case the median's weight is the pooled one. The spread is a mean of the pooled one and the rows' own, weighted
+    by the number of rows.
     """
     if pooled is None:
         weight, test = fit_median_weight(rows, config)
@@ -51,9 +52,9 @@ def fit_calibration(rows: ValidationRows, config: ForecastConfig, *, pooled: Cal
 
 
 def at_last_close(calibration: Calibration, rows: ValidationRows, config: ForecastConfig) -> Calibration:
-    """The calibration without its median, which was worse than the last close on the test rows.
+    """The calibration with median weight 0, for a median that is worse than the last close on the test rows.
 
-    The spread changes by as much as that of the validation rows does.
+    The spread changes by the same ratio as that of the validation rows.
     """
     change = _spread(rows, 0.0, config) / _spread(rows, calibration.median_weight, config)
     test = replace(calibration.median_test, reason=VETOED)
@@ -68,11 +69,13 @@ def _spread(rows: ValidationRows, weight: float, config: ForecastConfig) -> floa
 
 
 def fit_median_weight(rows: ValidationRows, config: ForecastConfig) -> tuple[float, MedianTest]:
-    """The weight of the median in [0, 1], and why; 0, which forecasts the last close, unless more is significantly better.
+    """The weight of the median in [0, 1] and its test; 0, the last close, unless a higher weight is significantly better.
 
-    The earlier days choose a weight, the later ones, which it has not seen, test it at SIGNIFICANCE. Errors are averaged per date
-    first, because symbols share market days. One network has one weight, since it also serves symbols of exchanges that it never
-    saw: the weight must beat the last close over all symbols, and must not be significantly worse on any exchange alone.
+    The earlier days choose a weight; the later, unseen days test it at SIGNIFICANCE. Errors are first averaged per date,
+    because symbols share market days.
+
+    A network has one weight for all exchanges, because it also serves symbols of exchanges without training data. The weight
+    must beat the last close over all symbols, and must not be significantly worse on any single exchange.
     """
     median = rows.quantiles[:, config.quantile_levels.index(0.5)]
     days = np.unique(rows.dates)
@@ -85,7 +88,7 @@ def fit_median_weight(rows: ValidationRows, config: ForecastConfig) -> tuple[flo
 
 
 def _judged(weight: float, later: pd.DataFrame) -> MedianTest:
-    """A weight judged by its gains on the later days, a row a forecast: `date`, `exchange`, `gain`."""
+    """Test of a weight by its gains on the later days; one row per forecast: `date`, `exchange`, `gain`."""
     if weight == 0:
         return MedianTest(reason=NONE_CHOSEN, tried=weight)
     p = _p_of(later)
@@ -101,13 +104,13 @@ def _judged(weight: float, later: pd.DataFrame) -> MedianTest:
 
 
 def _p_of(later: pd.DataFrame) -> float | None:
-    """Of the hypothesis that the mean gain is not positive; None for fewer than FEWEST_DAYS."""
+    """p-value of the hypothesis that the mean gain is not positive; None for fewer than FEWEST_DAYS."""
     by_day = later.groupby("date")["gain"].mean().to_numpy()
     return improvement_p(by_day) if len(by_day) >= FEWEST_DAYS else None
 
 
 def _least_error_weight(target: Array, median: Array, volatility: Array) -> float:
-    """The error, sum of volatility * |target - weight * median|, is least at a weighted median of target / median."""
+    """The weight with the least error, sum of volatility * |target - weight * median|: a weighted median of target / median."""
     says_something = np.abs(median) > 0
     if not says_something.any():
         return 0.0
@@ -119,12 +122,12 @@ def _least_error_weight(target: Array, median: Array, volatility: Array) -> floa
 
 
 def fit_spread(residual: Array, low: Array, high: Array, *, level: float) -> float:
-    """The factor by which [-low, high] must be stretched to hold `level` of the residuals, all (rows,).
+    """The factor on [-low, high] that makes it contain a share `level` of the residuals, all (rows,).
 
-    Split-conformal: Romano, Patterson & Candes, Conformalized Quantile Regression (2019), with the scores scaled by the width
-    on their side instead of shifted, so that the quantiles stay in order and keep their widths' ratio between rows.
+    Split conformal: Romano, Patterson & Candes, Conformalized Quantile Regression (2019). Here scores are divided by the width
+    on their side instead of shifted. Quantiles thus stay ordered, and the ratio of widths between rows does not change.
     """
     width = np.maximum(np.where(residual < 0, low, high), SMALLEST_DISTANCE)
     scores = np.abs(residual) / width
-    # Weibull's position, level * (rows + 1), is where a new score falls below with probability `level`.
+    # A new score is below the Weibull position, level * (rows + 1), with probability `level`.
     return float(np.clip(np.quantile(scores, level, method="weibull"), *SPREAD_BOUNDS))

@@ -1,7 +1,7 @@
-"""Bars -> features, the volatility scale and the target, each row using bars up to its own date only.
+"""Computes features, volatility and target from bars. Features and volatility use only bars up to their row's date.
 
-Every quantity looks back over a fixed number of bars and is added up in an order that does not depend on where the row
-stands, so a row is bit-identical whether it was computed from ten years of bars or from just as many as it looks back on.
+Every quantity looks back over a fixed number of bars and sums them in a fixed order. A row is therefore bit-identical for any
+longer history.
 """
 
 import math
@@ -15,20 +15,20 @@ from forecasting.pipeline.config import ForecastConfig
 
 Array = npt.NDArray[np.float64]
 
-VOLATILITY_FLOOR = 1e-4  # log return per session; keeps the scale of a price that does not move away from zero
-SIZE_FLOOR = 2e-3  # log return per session; moves below it, often a single tick, count as this
-USUAL_MOVE = 0.02  # log return of a session that is large for most stocks: the unit of the signs of stress
-LARGEST_GAP = 0.1  # log return; larger gaps count as this
+VOLATILITY_FLOOR = 1e-4  # log return per session; keeps the scale above zero if the price does not move
+SIZE_FLOOR = 2e-3  # log return per session; smaller moves, often a single tick, are raised to it
+USUAL_MOVE = 0.02  # log return that is large for most stocks; unit of the signs of stress
+LARGEST_GAP = 0.1  # log return; larger gaps are clipped to it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureTable:
-    """One row per session whose features are all known."""
+    """One row per session that has all features."""
 
     dates: pd.DatetimeIndex  # (rows,) as_of
     features: Array  # (rows, features) in the order of ForecastConfig.features, not yet standardised
     volatility: Array  # (rows,) EWMA, log return per session
-    target: Array  # (rows,) next session's log return / volatility; NaN in the last row, whose next session is unknown
+    target: Array  # (rows,) next session's log return / volatility; NaN in the last row
     close: Array  # (rows,)
 
 
@@ -69,9 +69,14 @@ def _sizes(
 ) -> dict[str, Array]:
     """How large recent moves are beside the EWMA volatility, by size and look-back, (bars - 1 - longest look-back + 1,) at most.
 
-    Regressors of a heterogeneous autoregression: Corsi, A Simple Approximate Long-Memory Model of Realized Volatility (2009), on
-    daily estimates of the variance: the squared range, the one of Rogers & Satchell (1991) plus the squared gap, the squared
-    return; and the absolute return.
+    Each has at most (bars - 1 - largest number + 1,) rows. Regressors of a heterogeneous autoregression: Corsi, A Simple
+    Approximate Long-Memory Model of Realized Volatility (2009). The daily estimates of variance are:
+
+    - the squared range
+    - that of Rogers & Satchell (1991) plus the squared gap
+    - the squared return
+
+    The fourth size is the absolute return.
     """
     gap = log_open[1:] - log_close[:-1]
     upper, lower = (log_high - log_close) * (log_high - log_open), (log_low - log_close) * (log_low - log_open)
@@ -90,7 +95,7 @@ def _sizes(
 def ewma_volatility(log_return: Array, *, decay: float, sessions: int) -> Array:
     """Root of the exponentially weighted mean square of the last `sessions` returns, (returns - sessions + 1,).
 
-    RiskMetrics Technical Document (1996), section 5.2, with its finite look-back: weights decay ** lag.
+    RiskMetrics Technical Document (1996), section 5.2, with finite look-back: the weights are decay ** lag.
     """
     variance = trailing_mean(log_return**2, decay ** np.arange(sessions, dtype=np.float64))
     return np.sqrt(variance).clip(min=VOLATILITY_FLOOR)
@@ -102,9 +107,9 @@ def parkinson_volatility(log_range: Array) -> Array:
 
 
 def relative_volume(volume: Array, *, sessions: int) -> Array:
-    """log((1 + volume / mean) / 2) with the mean of the last `sessions` volumes, today's included, (bars - sessions + 1,).
+    """log((1 + volume / mean) / 2) with the mean of the last `sessions` volumes including today's, (bars - sessions + 1,).
 
-    0 at the usual volume, log(1/2) in a session without trading, and 0 for what has no volume at all (indices, currencies).
+    0 at the mean volume, log(1/2) in a session without trades, and 0 if there is never volume (indices, currencies).
     """
     mean = trailing_mean(volume, np.ones(sessions))
     ratio = np.divide(volume[sessions - 1 :], mean, out=np.ones_like(mean), where=mean > 0)
@@ -114,7 +119,7 @@ def relative_volume(volume: Array, *, sessions: int) -> Array:
 def trailing_mean(values: Array, weights: Array) -> Array:
     """Weighted mean of each value (weights[0]) and those before it, (len(values) - len(weights) + 1,).
 
-    Added lag by lag: a running sum would carry the rounding of every earlier row into the later ones.
+    Summed lag by lag, because a running sum would propagate rounding errors from earlier to later rows.
     """
     total = np.zeros(len(values) - len(weights) + 1)
     for lag, weight in enumerate(weights / weights.sum()):

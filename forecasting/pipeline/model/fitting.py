@@ -1,4 +1,4 @@
-"""One fit of the network: where it starts, when it stops. The training of a symbol and that of the base are made of these."""
+"""Steps of a network fit, for trainings of symbols and of the base: initial weights, early stopping, check for divergence."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -16,7 +16,7 @@ from forecasting.pipeline.serving.artifacts import Fit
 
 
 def fit_scaler(table: FeatureTable, rows: range) -> Scaler:
-    """Mean and spread of all features that the windows of `rows` contain; a feature that never varies keeps spread 1."""
+    """Mean and spread of all features in the windows of `rows`; a constant feature has spread 1."""
     return scaler_of(table.features[: rows.stop])
 
 
@@ -27,7 +27,7 @@ def scaler_of(features: Array) -> Scaler:
 
 
 def start_from_nothing(network: QuantileNetwork, examples: Examples, config: ForecastConfig) -> None:
-    """The seeded network, its volatility regression fitted on the examples."""
+    """Resets the network to its seeded weights, with a volatility regression fitted on the examples."""
     regressors = examples.last_sessions[:, config.regressors].astype(np.float64)
     network.start_from_nothing(examples, fit_volatility(regressors, examples.target.astype(np.float64), config.quantile_levels))
 
@@ -35,7 +35,7 @@ def start_from_nothing(network: QuantileNetwork, examples: Examples, config: For
 def begin(
     network: QuantileNetwork, table: FeatureTable, rows: range, config: ForecastConfig, start: Fit | None
 ) -> tuple[Scaler, Examples]:
-    """Puts the network at the start of a fit on `rows`; the scaler and the examples that go with it."""
+    """Sets the network's initial weights for a fit on `rows`; returns the scaler and the examples of the fit."""
     scaler = start.scaler if start else fit_scaler(table, rows)
     examples = make_examples(table, rows, scaler, config)
     if start:
@@ -46,12 +46,12 @@ def begin(
 
 
 def learning_rate(config: ForecastConfig, *, from_base: bool) -> float:
-    """Of a fit that starts from a base, or from nothing."""
+    """Learning rate of a fit from a base, or from scratch."""
     return config.fine_tune_rate if from_base else config.learning_rate
 
 
 def most_epochs(config: ForecastConfig, *, from_base: bool) -> int:
-    """Of a fit that starts from a base, or from nothing."""
+    """Maximum number of epochs of a fit from a base, or from scratch."""
     return config.fine_tune_epochs if from_base else config.max_epochs
 
 
@@ -64,10 +64,10 @@ def fit_until_no_better(
     from_base: bool,
     progress: Callable[[int], None],
 ) -> int:
-    """Fits until the loss on `unseen` has not improved for `patience` epochs; keeps and counts the best one.
+    """Fits until the loss on `unseen` has not improved for `patience` epochs; restores the best epoch and returns its number.
 
-    A base is taken as it is, after 0 epochs, where no epoch makes it better. `progress` is told of each epoch behind it.
-    Raises FloatingPointError where the loss is never a finite number.
+    If no epoch improves a base, the result is 0 and its weights stay. `progress` receives each finished epoch.
+    Raises FloatingPointError if the loss is never finite.
     """
     best_epoch, best_weights = 0, network.weights
     lowest = _loss(network, unseen, config) if from_base else np.inf
@@ -90,6 +90,6 @@ def _loss(network: QuantileNetwork, unseen: Examples, config: ForecastConfig) ->
 
 
 def require_finite(network: QuantileNetwork) -> None:
-    """Raises FloatingPointError where a fit has diverged."""
+    """Raises FloatingPointError if a fit has diverged."""
     if not all(np.isfinite(values).all() for values in network.weights.values()):
         raise FloatingPointError("weights are no longer finite numbers")

@@ -1,4 +1,4 @@
-"""The network in Keras on TensorFlow: build, fit, predict, weights. The only file that imports them; only trainings import it."""
+"""The network in Keras on TensorFlow: build, fit, predict, weights. Only this file imports them, and only trainings import it."""
 
 import functools
 import itertools
@@ -18,42 +18,42 @@ from forecasting.pipeline.model.features import Array
 from forecasting.pipeline.model.volatility import SMALLEST_SIZE, VolatilityRegression
 from forecasting.pipeline.model.windows import Examples
 
-# Read by Keras and TensorFlow when they are imported.
-os.environ["KERAS_BACKEND"] = "tensorflow"  # a keras.json in the home folder may name another one
+# Keras and TensorFlow read these variables at import.
+os.environ["KERAS_BACKEND"] = "tensorflow"  # overrides a keras.json in the home folder
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else it says at every start that it may round differently
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # avoids a warning about rounding at every start
 
 import keras
 import tensorflow as tf
 
-# One thread, unless told otherwise: these matrices are too small to gain from a second one, and sums then have one order.
+# One thread by default: these matrices are too small to gain from more, and sums have a fixed order.
 THREADS = int(os.environ.get("TRAIN_THREADS", "1"))
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 tf.config.experimental.enable_op_determinism()
 
-XLA = sys.platform == "linux"  # a third less time per epoch for a second of compiling; not part of every other TensorFlow
+XLA = sys.platform == "linux"  # a third less time per epoch for one second of compilation; not all other builds have it
 
 NETWORK_VERSIONS = {"keras": keras.__version__, "tensorflow": tf.__version__}
 
-LARGEST_GRADIENT = 1.0  # norm of one weight's gradient; a batch with a crash in it is cut down to this
-FIRST_MEANS = 10  # steps; the running mean of the weights forgets the start of the fit faster than the config says
+LARGEST_GRADIENT = 1.0  # clipping norm of each variable's gradient, for batches that contain a crash
+FIRST_MEANS = 10  # steps; early in a fit the running mean of the weights decays faster than by the config
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
 @functools.lru_cache(maxsize=4)
 def network_for(config: ForecastConfig, batch: int) -> "QuantileNetwork":
-    """The process's network of this config and batch size: compiled once, then reset for each training."""
+    """The network for this config and batch size: compiled once per process, then reset for each training."""
     return QuantileNetwork(config, batch)
 
 
 class QuantileNetwork:
-    """Two experts: windows (n, window, features) to quantiles of the standardised return, (n, levels), not yet put in order.
+    """Two experts that map windows (n, window, features) to unsorted quantiles of the standardised return, (n, levels).
 
-    The LSTM reads SEQUENCE; with the last session's sizes it gives the scale and the shape of the distribution, and is fitted
-    by gradient descent. The volatility regression is set (see volatility.py). The answer is their weighted mean.
-    A fit depends on its start, the config and its examples alone, not on what was fitted before.
+    The LSTM reads SEQUENCE; its state and the last session's sizes give scale and shape of the distribution. It is fitted by
+    gradient descent. The volatility regression has fixed weights (see volatility.py). The output is their weighted mean.
+    A fit depends only on its initial weights, the config and its examples, not on earlier fits.
     """
 
     def __init__(self, config: ForecastConfig, batch: int) -> None:
@@ -71,7 +71,7 @@ class QuantileNetwork:
         self._forward = tf.function(functools.partial(self._model, training=False))
 
     def start_from_nothing(self, examples: Examples, regression: VolatilityRegression) -> None:
-        """The seeded weights, with the unconditional quantiles of the examples as the LSTM's first answer."""
+        """Resets to the seeded weights; the LSTM's initial output is the unconditional quantiles of the examples."""
         quantiles = np.quantile(examples.target, self._config.quantile_levels)
         quantiles[len(quantiles) // 2] = 0.0
         floored = regression.intercept - SMALLEST_SIZE
@@ -83,12 +83,12 @@ class QuantileNetwork:
         }
 
     def epochs(self, examples: Examples, *, learning_rate: float, decays_over: int | None = None) -> Iterator[int]:
-        """Fits from the present weights, one epoch per step of the iterator, and yields the number of epochs behind it.
+        """Fits from the current weights, one epoch per step of the iterator; yields the number of finished epochs.
 
-        Each epoch sees the examples in a new order, in batches of one size: what does not fill the last one waits for the next
-        epoch. Minimises the pinball loss: Koenker & Bassett, Regression Quantiles (1978). The learning rate is constant, or
-        falls to 0 along a cosine over `decays_over` epochs. Between epochs the weights are the running means of the steps' so
-        far: Polyak & Juditsky, Acceleration of Stochastic Approximation by Averaging (1992).
+        Each epoch has a new order of the examples, in batches of one size; the incomplete last batch is skipped. The loss is
+        the pinball loss: Koenker & Bassett, Regression Quantiles (1978). The learning rate is constant, or decays to 0 along
+        a cosine over `decays_over` epochs. Between epochs the weights are the running means over the steps so far: Polyak &
+        Juditsky, Acceleration of Stochastic Approximation by Averaging (1992).
         """
         for variable, value in self._fresh:
             variable.assign(value)
@@ -109,13 +109,13 @@ class QuantileNetwork:
                 yield epoch
 
     def predict(self, examples: Examples) -> Array:
-        """Quantiles (n, levels) by the present weights."""
+        """Quantiles (n, levels) with the current weights."""
         outputs = [self._forward(tf.constant(batch)) for batch in examples.batches(self._batch)]
         return np.concatenate(outputs)[: len(examples)].astype(np.float64)
 
     @property
     def weights(self) -> Weights:
-        """A copy of the present weights, by layer and variable."""
+        """A copy of the current weights, by layer and variable."""
         return {variable.path: variable.numpy() for variable in self._model.trainable_variables}
 
     @weights.setter
@@ -124,14 +124,14 @@ class QuantileNetwork:
             variable.assign(weights[variable.path])
 
     def to_hdf5(self) -> bytes:
-        """The present weights as Keras writes them to a .weights.h5 file."""
+        """The current weights as a Keras .weights.h5 file."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.weights.h5"
             self._model.save_weights(path)
             return path.read_bytes()
 
     def from_hdf5(self, content: bytes) -> None:
-        """Takes over weights that `to_hdf5` wrote, of verified bytes. Raises ValueError where they are of another shape."""
+        """Loads weights that `to_hdf5` wrote, from verified bytes. Raises ValueError if their shapes differ."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.weights.h5"
             path.write_bytes(content)
@@ -150,7 +150,7 @@ class QuantileNetwork:
 
 
 class _Swapped:
-    """The weights are their running means while a caller looks, and the last step's again when the fit goes on."""
+    """Replaces the weights by their running means inside the block, and restores those of the last step after it."""
 
     def __init__(self, fitted: list[Any], means: list[Any]) -> None:
         self._fitted, self._means = fitted, means
@@ -167,7 +167,7 @@ class _Swapped:
 
 
 def _build(config: ForecastConfig) -> Any:
-    """Both experts. The LSTM's starts from a bias alone, the unconditional quantiles: noise there would have to be unlearnt."""
+    """Both experts. The LSTM expert's output layers start with zero kernels, so that its initial output is only a bias."""
     layers, levels = keras.layers, len(config.quantile_levels)
     window = keras.Input((config.window, len(config.features)), name="window")
     memory = layers.LSTM(

@@ -1,6 +1,6 @@
-"""The volatility regression: how large the next move will be, linear in recent sizes, fitted in closed form.
+"""The volatility regression: the expected size of the next move, linear in recent sizes, fitted in closed form.
 
-The second expert beside the LSTM. It is hard to beat, errs in other places than the network, and so their mean beats both.
+It is the second expert beside the LSTM. The errors of the two differ, so that their mean is better than either.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 
 from forecasting.pipeline.model.features import Array
 
-SMALLEST_SIZE = 0.2  # of the next move, in units of its EWMA volatility
-LARGEST_TARGET = 8.0  # standardised returns; larger ones would decide the fit alone
+SMALLEST_SIZE = 0.2  # lower bound of the next move's size, in units of EWMA volatility
+LARGEST_TARGET = 8.0  # standardised returns are clipped to this, because larger ones would dominate the fit
 REWEIGHTINGS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VolatilityRegression:
-    """Quantiles of the standardised return: `levels` times the size, max(intercept + regressors @ coefficients, SMALLEST_SIZE)."""
+    """Quantiles of the standardised return: `levels` * max(intercept + regressors @ coefficients, SMALLEST_SIZE)."""
 
     coefficients: Array  # (regressors,)
     intercept: float
@@ -29,9 +29,9 @@ class VolatilityRegression:
 
 
 def fit_volatility(regressors: Array, target: Array, levels: tuple[float, ...]) -> VolatilityRegression:
-    """From standardised regressors (rows, regressors) and standardised returns (rows,).
+    """Fits the regression on standardised regressors (rows, regressors) and standardised returns (rows,).
 
-    Least squares of the absolute return, reweighted by the fitted size, since the spread of an absolute return grows with it.
+    Least squares of the absolute return, reweighted by the fitted size, because the spread of absolute returns grows with it.
     """
     bounded = target.clip(-LARGEST_TARGET, LARGEST_TARGET)
     design = np.column_stack([regressors, np.ones(len(regressors))])

@@ -1,4 +1,4 @@
-"""Chronological split of the rows that have a target, and the standardised sliding windows that the network sees."""
+"""Chronological split of the rows with a target, and the standardised sliding windows of the network's input."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,38 +12,38 @@ from forecasting.pipeline.model.features import Array, FeatureTable
 
 Windows = npt.NDArray[np.float32]
 
-OUTLIER = 8.0  # spreads from the mean; what lies beyond, such as a mistake in the data, is seen as this
+OUTLIER = 8.0  # standard deviations from the mean; values beyond, such as data errors, are clipped
 
 
 class UntrainableError(ValueError):
-    """These bars cannot give a model; the message says whose they are and what is wrong with them."""
+    """No model can be trained on these bars; the message names the symbol and the reason."""
 
 
 class TooFewBarsError(UntrainableError):
-    """There are too few bars; the message says of what, how many there are and how many are needed."""
+    """There are too few bars; the message names their owner, their number and the number needed."""
 
     def __init__(self, subject: str, *, found: int, needed: int) -> None:
         super().__init__(f"{subject} has {found} bars; at least {needed} are needed.")
 
 
 class NoRoomError(ValueError):
-    """Too few sessions are left that the start of a fit has not seen."""
+    """Too few sessions are unseen by the base from which a fit starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a base model knows already of every market day, whichever symbol's."""
+    """Dates up to which a base model has seen the targets of any symbol."""
 
-    fitted_through: date  # the last session of a target that it was fitted on
-    calibrated_through: date  # the last session of a target that it was calibrated on
+    fitted_through: date  # session of the last target in the fit
+    calibrated_through: date  # session of the last target in the calibration
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Rows of a FeatureTable at which forecasts are made, in time order; each row's target is the session after it.
+    """Rows of a FeatureTable at which forecasts are made, in chronological order. A row's target is the next session.
 
-    No target is shared, and the last target of one part is the session of the next part's first row: a model fitted on one
-    part knows nothing that was unknown when the next part's first forecast is due.
+    Parts share no target. The last target of one part is the session of the next part's first row. A model fitted on one part
+    thus uses only data that is available at the first forecast of the next.
     """
 
     train: range
@@ -52,7 +52,7 @@ class Split:
 
     @property
     def everything(self) -> range:
-        """All rows that have a window and a target."""
+        """All rows with a window and a target."""
         return range(self.train.start, self.test.stop)
 
 
@@ -64,16 +64,16 @@ class Scaler:
     spread: tuple[float, ...]
 
     def transform(self, features: Array) -> Array:
-        """Standardised features, same shape, none beyond OUTLIER."""
+        """Standardised features of the same shape, clipped to OUTLIER."""
         standardised: Array = (features - self.mean) / self.spread
         return standardised.clip(-OUTLIER, OUTLIER)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Windows and targets to fit on, of one symbol or of many, without a copy of each session for each window it lies in."""
+    """Windows and targets for a fit, of one or many symbols. Overlapping windows share memory."""
 
-    values: Windows  # (sessions, features), standardised, the symbols' sessions one after the other
+    values: Windows  # (sessions, features), standardised, concatenated over symbols
     ends: npt.NDArray[np.intp]  # (n,) row of `values` at which each window ends
     target: npt.NDArray[np.float32]  # (n,)
     window: int  # sessions
@@ -92,7 +92,7 @@ class Examples:
         return windows
 
     def batches(self, size: int) -> Iterator[Windows]:
-        """All windows in order, in batches of one size, the last one filled up with copies of the last window."""
+        """All windows in order, in batches of one size; copies of the last window fill the last batch."""
         for first in range(0, len(self), size):
             yield self.batch(np.arange(first, first + size).clip(max=len(self) - 1))
 
@@ -116,12 +116,12 @@ def joined(parts: Sequence[Examples]) -> Examples:
 
 
 def split_rows(table: FeatureTable, config: ForecastConfig, *, seen: Seen | None = None) -> Split:
-    """Train, validation and test rows, the last ones being the test rows; sizes follow the shares of `config`.
+    """Train, validation and test rows, in this order; their sizes follow the shares of `config`.
 
-    `seen`: what the start of the fit knows already. Validation and test shrink to rows that it does not know. Raises NoRoomError
-    where fewer than the smallest holdout are left for either.
+    `seen`: data of the base from which the fit starts; validation and test shrink to rows that are unseen. Raises NoRoomError
+    if fewer than `minimum_holdout` rows remain for either.
     """
-    first = config.window - 1  # the first row with a whole window behind it
+    first = config.window - 1  # the first row with a full window
     windows = len(table.dates) - 1 - first  # the last row has no target yet
     validation = _holdout(windows, config.validation_share, config)
     test = _holdout(windows, config.test_share, config)
@@ -130,13 +130,13 @@ def split_rows(table: FeatureTable, config: ForecastConfig, *, seen: Seen | None
         test = min(test, uncalibrated)
         validation = min(validation, unfitted - test)
         if min(test, validation) < config.minimum_holdout:
-            raise NoRoomError(f"{unfitted} sessions from {seen.fitted_through} on leave no room for validation and test")
+            raise NoRoomError(f"{unfitted} sessions after {seen.fitted_through} are too few for validation and test")
     ends = (first + windows - test - validation, first + windows - test, first + windows)
     return Split(range(first, ends[0]), range(ends[0], ends[1]), range(ends[1], ends[2]))
 
 
 def split_rows_at(table: FeatureTable, config: ForecastConfig, seen: Seen) -> Split:
-    """The same for one of many symbols that are split at the same dates; any part may be empty."""
+    """As `split_rows`, for one of many symbols with common split dates; any part may be empty."""
     first, stop = config.window - 1, max(len(table.dates) - 1, config.window - 1)
     validation, test = (
         min(max(stop - _rows_from(table, day), first), stop) for day in (seen.fitted_through, seen.calibrated_through)
@@ -145,7 +145,7 @@ def split_rows_at(table: FeatureTable, config: ForecastConfig, seen: Seen) -> Sp
 
 
 def _rows_from(table: FeatureTable, day: date) -> int:
-    """How many rows have a target whose session is after `day`, whether or not `day` is one of this symbol's sessions."""
+    """Number of rows with a target session after `day`, which need not be a session of this symbol."""
     return len(table.dates) - int(np.searchsorted(table.dates[1:].to_numpy(), np.datetime64(day), side="right")) - 1
 
 
@@ -154,7 +154,7 @@ def _holdout(windows: int, share: float, config: ForecastConfig) -> int:
 
 
 def make_windows(table: FeatureTable, rows: range, scaler: Scaler, config: ForecastConfig) -> Windows:
-    """The `config.window` sessions up to and including each of `rows`, standardised: (len(rows), window, features)."""
+    """The standardised windows that end at each of `rows`, (len(rows), window, features)."""
     features = scaler.transform(table.features[rows.start - config.window + 1 : rows.stop])
     views = np.lib.stride_tricks.sliding_window_view(features, config.window, axis=0)  # (rows, features, window)
     return np.ascontiguousarray(views.transpose(0, 2, 1), dtype=np.float32)

@@ -1,1 +1,1 @@
-"""A trained model as it serves: ONNX graph, artifact files, forecaster."""
+"""Serving of a trained model: ONNX graph, artifact files, forecaster."""

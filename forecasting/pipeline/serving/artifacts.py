@@ -1,8 +1,13 @@
-"""One version's folder: written once and flushed to disk, read only after its size and SHA-256 have been checked.
+"""Files of a version's folder: written once and flushed to disk; used only after a check of size and SHA-256.
 
-model.onnx serves, model.weights.h5 can start another training, meta.json holds the plain numbers that belong to the weights
-and where they come from. A symbol's version has backtest.csv, its out-of-sample forecasts; a base has earlier.weights.h5, the
-weights that it was measured with, from which a symbol's version can be measured honestly. Nothing is unpickled.
+- model.onnx: the model for serving.
+- model.weights.h5: weights from which another training can start.
+- meta.json: config, scaler, calibration, metrics and origin.
+- backtest.csv (symbol's version only): out-of-sample forecasts.
+- earlier.weights.h5 (base only): weights fitted on earlier bars only. The base was evaluated with them, and a symbol's version
+  that starts from them can be evaluated on unseen data.
+
+Nothing is unpickled.
 """
 
 import hashlib
@@ -23,18 +28,18 @@ from forecasting.pipeline.model.calibration import Calibration
 from forecasting.pipeline.model.windows import Scaler, Seen
 
 ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
-BACKTEST = "backtest.csv"  # of a symbol's version
-EARLIER = "earlier.weights.h5"  # of a base
+BACKTEST = "backtest.csv"  # only in versions of a symbol
+EARLIER = "earlier.weights.h5"  # only in bases
 LARGEST_FILE = 64 * 2**20  # bytes
 
 
 class ArtifactError(Exception):
-    """A file of a version's folder cannot be used; the message names the file and what is wrong, not where it lies."""
+    """A file of a version's folder cannot be used; the message names the file and the reason, but not the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactFile:
-    """What a file must be, to be used."""
+    """Recorded hash and size of a file."""
 
     sha256: str  # hexadecimal
     size: int  # bytes
@@ -42,7 +47,7 @@ class ArtifactFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingModel:
-    """What a forecast needs."""
+    """Everything that a forecast needs."""
 
     config: ForecastConfig
     onnx: bytes
@@ -56,13 +61,13 @@ class TrainedModel(ServingModel):
 
     symbol: str
     weights: bytes  # of a .weights.h5 file
-    metrics: dict[str, Any]  # out of sample; finite, as JSON can hold them
+    metrics: dict[str, Any]  # out of sample; finite, JSON-compatible
     backtest: pd.DataFrame  # per test row: as_of, target_date, last_close, actual_close, q05 ... q95 (units of price)
     from_base: bool  # whether the fit started from a base model
     data_start: date
     data_end: date
     bar_count: int
-    epochs: int  # that the served weights were fitted for
+    epochs: int  # of the fit of the served weights
     duration_s: float
     versions: dict[str, str]  # of the libraries, by name
 
@@ -76,7 +81,7 @@ class TrainedModel(ServingModel):
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Weights, and the scaler that they were fitted with."""
+    """Weights and the scaler of their fit."""
 
     weights: bytes  # of a .weights.h5 file
     scaler: Scaler
@@ -84,11 +89,11 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BaseModel(ServingModel):
-    """A network of many symbols: serves those without a version of their own, and is where their own trainings start."""
+    """A network of many symbols. It serves symbols without a version of their own, and their trainings start from it."""
 
     weights: bytes  # of a .weights.h5 file
-    earlier: Fit  # fitted on the bars that `seen` says only
-    seen: Seen  # by `earlier` and by the calibration
+    earlier: Fit  # fitted only on the bars described by `seen`
+    seen: Seen  # data of `earlier` and of the calibration
     symbols: tuple[str, ...]
     metrics: dict[str, Any]  # out of sample, over all symbols
     data_start: date
@@ -96,12 +101,12 @@ class BaseModel(ServingModel):
     bar_count: int
     duration_s: float
     versions: dict[str, str]
-    command: str = ""  # that makes it again, where it was made at a terminal
+    command: str = ""  # command line that reproduces it, if it was trained from a terminal
     trained_at: datetime | None = None  # tz-aware; None in folders of a release that did not record it
 
     @property
     def fit(self) -> Fit:
-        """The fit on all bars, which serves."""
+        """The fit on all bars, used for serving."""
         return Fit(self.weights, self.scaler)
 
     def fits(self, config: ForecastConfig) -> bool:
@@ -121,7 +126,7 @@ class BaseModel(ServingModel):
 
 
 def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFile]:
-    """Writes the model's files into the existing, empty `folder` and flushes them to disk. Raises OSError."""
+    """Writes the model's files to the existing, empty `folder` and flushes them to disk. Raises OSError."""
     contents = model.contents
     for name, content in contents.items():
         _write_durably(folder / name, content)
@@ -130,14 +135,14 @@ def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFi
 
 
 def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
-    """The model to serve. Raises ArtifactError if model.onnx or meta.json is not exactly what `files` records."""
+    """The model to serve. Raises ArtifactError if model.onnx or meta.json does not match `files`."""
     onnx, meta = (_verified(folder, name, files) for name in (ONNX, META))
     with _of_this_release():
         return ServingModel(onnx=onnx, **_serving(json.loads(meta)))
 
 
 def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
-    """The base model, whole. Raises ArtifactError if any of its files is not exactly what `files` records."""
+    """The complete base model. Raises ArtifactError if any of its files does not match `files`."""
     onnx, weights, earlier, content = (_verified(folder, name, files) for name in (ONNX, WEIGHTS, EARLIER, META))
     with _of_this_release():
         meta = json.loads(content)
@@ -156,13 +161,13 @@ def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
 
 
 def recorded(folder: Path) -> dict[str, ArtifactFile]:
-    """What the files of a base's folder are now, for a folder that no database knows. Raises ArtifactError."""
+    """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
     contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in (ONNX, WEIGHTS, EARLIER, META)}
     return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
 
 
 def read_backtest(folder: Path, files: Mapping[str, ArtifactFile]) -> pd.DataFrame:
-    """The backtest as it was written. Raises ArtifactError if backtest.csv is not exactly what `files` records."""
+    """The stored backtest. Raises ArtifactError if backtest.csv does not match `files`."""
     content = io.BytesIO(_verified(folder, BACKTEST, files))
     return pd.read_csv(content, parse_dates=["as_of", "target_date"])
 
@@ -185,7 +190,7 @@ def _json(values: dict[str, Any]) -> bytes:
 
 
 def _serving(meta: dict[str, Any]) -> dict[str, Any]:
-    """What a forecast needs, of a meta.json."""
+    """The fields of a ServingModel from meta.json."""
     config = ForecastConfig.from_dict(meta["config"])
     if meta["features"] != list(config.features):
         raise ValueError(f"its features are {', '.join(meta['features'])}")
@@ -205,7 +210,7 @@ def _of_this_release() -> Iterator[None]:
 
 
 def _verified(folder: Path, name: str, files: Mapping[str, ArtifactFile]) -> bytes:
-    """The file's bytes, once they are known to be the recorded ones."""
+    """The file's bytes, if size and hash match. Raises ArtifactError."""
     if name not in files:
         raise ArtifactError(f"No hash of {name} is recorded.")
     content = _read_bytes(folder / name, limit=files[name].size + 1)
@@ -235,7 +240,7 @@ def _write_durably(path: Path, content: bytes) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Makes the names of new files survive a power failure, as fsync of a file does for its bytes."""
+    """Flushes the folder, so that the names of new files survive a power failure; fsync of a file covers only its bytes."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""A model being served: bars -> quantiles of the next session's close, by ONNX Runtime. The only file that imports it."""
+"""Forecasts with a trained model: bars to quantiles of the next close. The only file that imports ONNX Runtime."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,18 +27,18 @@ class QuantileForecast:
     price: float  # the median
     interval_low: float
     interval_high: float
-    interval_level: float  # probability that the close lies between the two
-    probability_up: float  # that the close lies above last_close
+    interval_level: float  # probability that the close lies in the interval
+    probability_up: float  # probability that the close is above last_close
 
 
 class Forecaster:
-    """Forecasts by one model. Training judges a network through it, so what was measured is what is served."""
+    """Forecasts of one model. Trainings evaluate networks with it as well, so that metrics match the served forecasts."""
 
     def __init__(self, model: ServingModel) -> None:
         self._model = model
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        # From bytes that were verified: no other file can be pulled in.
+        # From verified bytes instead of a path, so that the model cannot load other files.
         self._session = onnxruntime.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
@@ -54,7 +54,7 @@ class Forecaster:
 
     @property
     def first_factor(self) -> float:
-        """The online calibration's factor before any outcome of a live forecast is known."""
+        """Factor of the online calibration before the first outcome of a live forecast."""
         return self._model.calibration.factor
 
     @property
@@ -64,7 +64,7 @@ class Forecaster:
 
     @property
     def interval_levels(self) -> tuple[float, float]:
-        """Levels of the published interval's edges."""
+        """Lower and upper level of the published interval."""
         return self._model.config.interval_levels
 
     @property
@@ -73,9 +73,9 @@ class Forecaster:
         return self._model.config.interval_level
 
     def forecast(self, bars: pd.DataFrame, *, factor: float = 1.0) -> QuantileForecast:
-        """From the last `bars_needed` of `bars` (see bars.py for their contract), spread by `factor` (see adaptation.py).
+        """Forecast from the last `bars_needed` of `bars` (contract frame, see bars.py); raises TooFewBarsError.
 
-        Raises TooFewBarsError.
+        `factor`: of the online calibration (see adaptation.py).
         """
         if len(bars) < self.bars_needed:
             raise TooFewBarsError("This history", found=len(bars), needed=self.bars_needed)
@@ -92,11 +92,11 @@ class Forecaster:
     def standardised_quantiles(self, table: FeatureTable, rows: range) -> Array:
         """The network's quantiles of the target at each of `rows`, before calibration, (rows, levels).
 
-        Put in order by sorting, which never raises the pinball loss: Chernozhukov, Fernandez-Val & Galichon, Quantile and
-        Probability Curves Without Crossing (2010).
+        Sorted, which never increases the pinball loss: Chernozhukov, Fernandez-Val & Galichon, Quantile and Probability Curves
+        Without Crossing (2010).
         """
         windows = make_windows(table, rows, self._model.scaler, self._model.config)
-        # One window at a time: a forecast does not depend, not even in its last bit, on those computed beside it.
+        # One window at a time, so that a forecast is bit-identical in any batch.
         outputs = [self._session.run(None, {self._input: windows[row : row + 1]})[0] for row in range(len(rows))]
         return np.sort(np.concatenate(outputs).astype(np.float64), axis=1)
 

@@ -1,6 +1,6 @@
-"""The network as an ONNX model, written node by node from its weights: small, the same bytes for the same weights, in no time.
+"""Writes the network as an ONNX model, node by node: small, fast, and the same bytes for the same weights.
 
-It mirrors `network._build`; a test holds the two together.
+It mirrors `network._build`; a test compares the two.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from forecasting.pipeline.config import SEQUENCE, ForecastConfig
 from forecasting.pipeline.model.volatility import SMALLEST_SIZE
 
-OPSET, IR_VERSION = 17, 8  # what every ONNX Runtime of the last years reads
+OPSET, IR_VERSION = 17, 8  # supported by every ONNX Runtime of recent years
 KERAS_GATES = ("input", "forget", "cell", "output")
 ONNX_GATES = ("input", "output", "forget", "cell")
 
@@ -21,7 +21,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 def to_onnx(weights: Mapping[str, Float32], config: ForecastConfig) -> bytes:
-    """Input `window` (n, window, features), output `quantiles` (n, levels). `weights` by layer and variable, as Keras has them."""
+    """Input `window` (n, window, features), output `quantiles` (n, levels). `weights`: by Keras layer and variable."""
     columns, levels = len(config.features), len(config.quantile_levels)
     graph = helper.make_graph(
         _nodes(config),
@@ -78,7 +78,7 @@ def _constants(config: ForecastConfig) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def _parameters(weights: Mapping[str, Float32]) -> dict[str, Float32]:
-    """The dense layers' as they are, the LSTM's transposed, its gates in ONNX's order, its recurrent bias zero."""
+    """Dense weights unchanged; LSTM weights transposed, with gates in ONNX's order and a recurrent bias of zero."""
     kernel, recurrent, bias = (weights[f"lstm/lstm_cell/{name}"] for name in ("kernel", "recurrent_kernel", "bias"))
     dense = {name: value for name, value in weights.items() if not name.startswith("lstm/")}
     ordered = _in_onnx_order(bias[None])
@@ -90,6 +90,6 @@ def _parameters(weights: Mapping[str, Float32]) -> dict[str, Float32]:
 
 
 def _in_onnx_order(values: Float32) -> Float32:
-    """Columns (n, 4 units) of the gates, from Keras's order to ONNX's."""
+    """Reorders the gates' columns (n, 4 units) from Keras's order to ONNX's."""
     gates = dict(zip(KERAS_GATES, np.split(values, 4, axis=1), strict=True))
     return np.concatenate([gates[name] for name in ONNX_GATES], axis=1)

@@ -1,4 +1,4 @@
-"""A backtest at one date: what it may know, what it leaves out, and the shape of what it gives."""
+"""Backtests at one date: data that they may use, symbols that they skip, and the format of the result."""
 
 from datetime import date
 
@@ -29,7 +29,7 @@ def base() -> BaseModel:
 def run(
     histories: list[History], base: BaseModel | None, *, period: Period = PERIOD, fine_tune: bool = True
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """All forecasts, and the reasons of the symbols left out."""
+    """All forecasts, and the reasons for skipped symbols."""
     reasons: dict[str, str] = {}
     frames = historical_forecasts(histories, period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)
     return in_one([*frames]), reasons
@@ -67,7 +67,7 @@ def test_each_symbol_is_forecast_by_its_own_version(base: BaseModel, forecasts: 
 
 
 def factors_of(forecaster: Forecaster, bars: pd.DataFrame) -> dict[date, float]:
-    """The online calibration's factor of each session after the end of the fit, from live forecasts one after the other."""
+    """Factor of the online calibration for each session after the fit, from sequential live forecasts."""
     levels = np.array(TINY.quantile_levels)
     days = DAYS[200:250]
     unstretched = [forecaster.forecast(bars.loc[:day]) for day in days]
@@ -78,7 +78,7 @@ def factors_of(forecaster: Forecaster, bars: pd.DataFrame) -> dict[date, float]:
     return dict(zip((day.date() for day in days), factors.tolist(), strict=True))
 
 
-def test_the_base_forecasts_as_it_is_where_nothing_is_fine_tuned(base: BaseModel) -> None:
+def test_the_base_itself_forecasts_without_fine_tuning(base: BaseModel) -> None:
     forecasts, _ = run(HISTORIES[:1], base, fine_tune=False)
 
     served = Forecaster(base).forecast(between(HISTORIES[0][1], first=None, last=PERIOD.first))
@@ -93,7 +93,7 @@ def test_a_symbol_that_the_base_never_saw_needs_no_training(base: BaseModel) -> 
     assert (len(forecasts), reasons) == (45, {})
 
 
-def test_without_a_base_each_symbol_starts_from_nothing(forecasts: pd.DataFrame) -> None:
+def test_without_a_base_each_symbol_is_trained_from_scratch(forecasts: pd.DataFrame) -> None:
     alone, _ = run(HISTORIES[:1], None)
 
     assert (alone["q10"] != forecasts["q10"][: len(alone)]).all()
@@ -123,7 +123,7 @@ def test_a_symbol_that_cannot_be_trained_is_left_out_with_the_reason(base: BaseM
     assert reasons == {"NEW": "NEW has 129 bars; at least 130 are needed."}
 
 
-def test_too_few_bars_to_forecast_are_a_reason_too(base: BaseModel) -> None:
+def test_a_symbol_with_too_few_bars_to_forecast_is_left_out_with_the_reason(base: BaseModel) -> None:
     _, reasons = run([("NEW", HISTORIES[0][1].iloc[-29:]), HISTORIES[1]], base, fine_tune=False)
 
     assert reasons == {"NEW": "NEW has 29 bars; at least 30 are needed to forecast."}

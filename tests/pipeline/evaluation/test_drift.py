@@ -1,4 +1,4 @@
-"""Lost performance: seldom a false alarm where nothing changed, a doubled loss seen soon; measured on simulated data."""
+"""Drift detection on simulated data: few false alarms without a change, and early detection of a doubled loss."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -21,7 +21,7 @@ SYMBOLS = 30
 
 
 def forecasts(seed: int) -> pd.DataFrame:
-    """Ten years of forecasts by volatility, as good on the last session as on the first."""
+    """Ten years of forecasts from volatility, of constant quality."""
     bars = Simulation(seed=seed).fetch("SAMPLE1", since=None, through=date(2024, 12, 31)).bars
     close = bars["close"]
     volatility = np.sqrt((np.log(close).diff() ** 2).ewm(alpha=0.06).mean())
@@ -33,7 +33,7 @@ def forecasts(seed: int) -> pd.DataFrame:
 
 @cache
 def years() -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """A backtest and the year after it, four of each of the symbols."""
+    """Pairs of a backtest and the year after it, four per symbol."""
     return [(all_of_it[at : at + BACKTEST], all_of_it[at + BACKTEST : at + BACKTEST + YEAR]) for all_of_it, at in _places()]
 
 
@@ -56,12 +56,12 @@ def doubled(live: pd.DataFrame) -> pd.DataFrame:
 
 
 def widened(live: pd.DataFrame) -> pd.DataFrame:
-    """Forecasts so much too wide that their mean loss is twice as high."""
+    """Forecasts that are too wide, with twice the mean loss."""
     return _of_twice_the_loss(live, lambda spread, amount: spread * (1 + amount))
 
 
 def biased(live: pd.DataFrame) -> pd.DataFrame:
-    """Forecasts so much too high that their mean loss is twice as high."""
+    """Forecasts that are too high, with twice the mean loss."""
     return _of_twice_the_loss(live, lambda spread, amount: spread + amount * np.ptp(spread, axis=1, keepdims=True))
 
 
@@ -77,14 +77,14 @@ def _of_twice_the_loss(live: pd.DataFrame, changed: Callable[[Any, float], Any])
 
 
 def first_alarm(backtest: pd.DataFrame, live: pd.DataFrame) -> int:
-    """The session of the first alarm, from 1; 0 where there is none."""
+    """Number of the session with the first alarm, counted from 1; 0 if there is none."""
     found = watched(backtest, live)
     beyond = np.flatnonzero(found.levels > found.limit)
     return int(beyond[0]) + 1 if len(beyond) else 0
 
 
 def alarms(backtest: pd.DataFrame, live: pd.DataFrame) -> int:
-    """How many there are if each brings a new version, whose backtest reaches up to it."""
+    """Number of alarms if each leads to a new version with a backtest up to that session."""
     count = 0
     while len(live) and (at := first_alarm(backtest, live)):
         count, backtest, live = count + 1, pd.concat([backtest, live[:at]])[-BACKTEST:], live[at:]
@@ -110,7 +110,7 @@ def test_the_watch_is_the_same_for_the_same_seed() -> None:
     assert watched(*years()[0]).limit == watched(*years()[0]).limit
 
 
-def test_too_short_a_backtest_or_no_outcome_says_nothing() -> None:
+def test_a_short_backtest_or_no_outcome_gives_no_result() -> None:
     backtest, live = years()[0]
     assert watch(backtest[:99], live, seed=1) is None
     assert watch(backtest, live[:0], seed=1) is None

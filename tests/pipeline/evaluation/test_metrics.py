@@ -1,4 +1,4 @@
-"""Each metric against numbers worked out by hand or by another library."""
+"""Each metric compared with numbers calculated by hand or by another library."""
 
 import json
 import math
@@ -27,7 +27,7 @@ def test_the_error_is_scaled_by_the_naive_one_on_the_same_rows() -> None:
     assert metrics.relative_mae(ACTUAL, FORECAST, LAST) == pytest.approx(0.75 / 1.25)
 
 
-def test_the_paired_test_is_students_on_the_gains() -> None:
+def test_the_paired_test_is_students_t_test_on_the_gains() -> None:
     rng = np.random.default_rng(2)
     actual, naive = rng.standard_normal((2, 80))
     forecast = actual + 0.8 * rng.standard_normal(80)
@@ -43,7 +43,7 @@ def test_a_forecast_that_is_the_naive_one_is_not_tested_against_it() -> None:
 
 
 @pytest.mark.parametrize(("naive_error", "expected"), [(2.0, 0.0), (0.5, 1.0)])
-def test_a_gain_that_is_always_the_same_leaves_no_doubt(naive_error: float, expected: float) -> None:
+def test_a_constant_gain_is_certain(naive_error: float, expected: float) -> None:
     actual = np.zeros(5)
 
     assert metrics.beats_naive_p(actual, actual + 1.0, actual + naive_error) == expected
@@ -70,12 +70,12 @@ def test_coverage_counts_the_edges() -> None:
     assert metrics.coverage(ACTUAL, low, high) == 0.75
 
 
-def test_directional_accuracy_counts_the_moves_that_were_foreseen() -> None:
+def test_directional_accuracy_counts_correctly_forecast_moves() -> None:
     assert metrics.directional_accuracy(ACTUAL, FORECAST, LAST) == 1.0
     assert metrics.directional_accuracy(ACTUAL, 2 * LAST - FORECAST, LAST) == 0.0
 
 
-def test_no_foreseen_direction_counts_half_beside_others_and_is_no_measurement_alone() -> None:
+def test_a_forecast_of_no_move_counts_half_and_is_undefined_alone() -> None:
     forecast = np.where(np.arange(4) < 2, FORECAST, LAST)
 
     assert metrics.directional_accuracy(ACTUAL, forecast, LAST) == 0.75
@@ -90,7 +90,7 @@ def test_sessions_without_a_move_do_not_count() -> None:
 
 
 def reference_backtest(config: ForecastConfig, rows: int = 50) -> tuple[pd.DataFrame, pd.Series]:
-    """A backtest whose forecasts are the reference's own, and the closes behind it."""
+    """A backtest whose forecasts equal the reference, and its closes."""
     closes = simulated_bars(400)["close"]
     levels = np.array(config.quantile_levels)
     reference = metrics.rolling_quantiles(np.log(closes).diff(), levels).iloc[-rows - 1 : -1]

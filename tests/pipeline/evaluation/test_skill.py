@@ -1,6 +1,6 @@
-"""Simulated markets whose truth is known: no skill where there is none to be had, and the promised coverage where volatility moves.
+"""Simulated markets with known properties: no skill on random walks, and nominal coverage if volatility changes.
 
-The seeds are fixed, so the tests are too; the limits are those of chance over seeds.
+Seeds are fixed, so that results are deterministic; the limits allow for the variation over seeds.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ from forecasting.prices.simulation import Simulation
 from tests.pipeline.market_data import TINY, simulated_bars
 
 WALKS = {f"WALK{seed}": simulated_bars(900, seed=1_000 + seed) for seed in range(8)}
-SPLIT = 600  # bars that are known
+SPLIT = 600  # bars before the backtest
 
 # Martingale differences with log-normal AR(1) volatility, fat tails and leverage.
 MARKETS = {
@@ -35,7 +35,7 @@ PERIOD = Period(through=date(2022, 12, 30), first=date(2023, 1, 3), last=date(20
 
 
 def forecasts(symbols: dict[str, pd.DataFrame], period: Period) -> tuple[pd.DataFrame, BaseModel]:
-    """A backtest of all symbols from a base of their own."""
+    """A backtest of all symbols from a base trained on them."""
     base = train_base(((symbol, between(bars, first=None, last=period.through)) for symbol, bars in symbols.items()), TINY)
     reasons: dict[str, str] = {}
     frames = [*historical_forecasts(symbols.items(), period, TINY, base=base, fine_tune=True, skipped=reasons.__setitem__)]
@@ -44,7 +44,7 @@ def forecasts(symbols: dict[str, pd.DataFrame], period: Period) -> tuple[pd.Data
 
 
 def relative_errors(model: ServingModel) -> Array:
-    """MASE of each walk's later sessions by one model."""
+    """MASE of one model on the later sessions of each walk."""
     return np.array([_relative_error(model, bars) for bars in WALKS.values()])
 
 
@@ -63,7 +63,7 @@ def walk() -> tuple[pd.DataFrame, BaseModel]:
     return forecasts(WALKS, period)
 
 
-def test_nobody_beats_a_random_walk(walk: tuple[pd.DataFrame, BaseModel]) -> None:
+def test_no_forecast_beats_a_random_walk(walk: tuple[pd.DataFrame, BaseModel]) -> None:
     table = score_beside_baselines(walk[0], WALKS, TINY)
 
     assert not table["p of beating naive"][FORECAST] <= 0.01  # not a number if the forecasts are the last closes
@@ -75,9 +75,9 @@ def test_no_model_beats_a_random_walk_by_its_own_medians_either(walk: tuple[pd.D
 
     errors = relative_errors(replace(base, calibration=UNCALIBRATED))
 
-    assert (errors != 1).all()  # the medians do say something ...
+    assert (errors != 1).all()  # the medians differ from the last close ...
     error = errors.std(ddof=1) / np.sqrt(len(errors))
-    assert errors.mean() > 1 - 3 * error  # ... but nothing that is true
+    assert errors.mean() > 1 - 3 * error  # ... but have no skill
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +85,19 @@ def market() -> pd.DataFrame:
     return forecasts(MARKETS, PERIOD)[0]
 
 
-def test_volatility_that_moves_is_foreseen_better_than_by_the_last_250_returns(market: pd.DataFrame) -> None:
+def test_changing_volatility_is_forecast_better_than_by_the_last_250_returns(market: pd.DataFrame) -> None:
     table = score_beside_baselines(market, MARKETS, TINY)
 
     assert table["pinball ratio"][FORECAST] < 0.99
     assert table["worst"][FORECAST] < 1.0
 
 
-def test_moving_volatility_gives_no_skill_in_the_price(market: pd.DataFrame) -> None:
+def test_changing_volatility_gives_no_skill_in_the_price(market: pd.DataFrame) -> None:
     assert not score_beside_baselines(market, MARKETS, TINY)["p of beating naive"][FORECAST] <= 0.01  # as above
 
 
 @pytest.mark.parametrize(("low", "high", "level"), [("q10", "q90", 0.8), ("q25", "q75", 0.5), ("q05", "q95", 0.9)])
-def test_intervals_hold_what_they_promise_within_binomial_error(market: pd.DataFrame, low: str, high: str, level: float) -> None:
+def test_intervals_have_nominal_coverage_within_binomial_error(market: pd.DataFrame, low: str, high: str, level: float) -> None:
     held = pd.concat([_held(market[market["symbol"] == symbol], bars, low, high) for symbol, bars in MARKETS.items()])
 
     assert len(held) > 3_000

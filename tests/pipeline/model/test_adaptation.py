@@ -1,4 +1,4 @@
-"""Online calibration: bounded, determined by the record, and quick to bring the promised coverage back."""
+"""Online calibration: bounded, determined by past outcomes, with quick recovery of nominal coverage."""
 
 import math
 
@@ -16,19 +16,19 @@ BOUNDS = (math.exp(-LARGEST_LOG_FACTOR), math.exp(LARGEST_LOG_FACTOR))
 
 
 def factors_for(actual: Array) -> Array:
-    """Factors along forecasts that always are the standard normal's quantiles."""
+    """Factors for forecasts that are always the standard normal's quantiles."""
     factors: Array = adapted(np.tile(NORMAL, (len(actual), 1)), actual, LEVELS, interval=CONFIG.interval_levels)
     return factors
 
 
 def held(actual: Array, factors: Array | float) -> Array:
-    """1 where [0.1, 0.9] of the standard normal, stretched, held what happened, else 0."""
+    """1 if the outcome lies in the stretched interval [0.1, 0.9] of the standard normal, else 0."""
     inside: Array = (np.abs(actual) <= NORMAL[5] * factors).astype(np.float64)
     return inside
 
 
 def broken(seed: int, *, scale: float, before: int = 500, after: int = 1_000) -> Array:
-    """Standard normal outcomes until a break, then with another volatility, which the forecasts do not learn."""
+    """Standard normal outcomes until a break, then with another volatility; the forecasts do not change."""
     outcomes = np.random.default_rng(seed).standard_normal(before + after)
     outcomes[before:] *= scale
     return outcomes
@@ -39,21 +39,21 @@ def test_a_close_outside_widens_and_one_inside_narrows() -> None:
     assert next_factor(1.0, [True] * 10, level=0.8) == pytest.approx(math.exp(-0.2 * STEP))
 
 
-def test_it_hurries_when_the_recent_record_is_too_bad_to_be_chance() -> None:
+def test_the_step_grows_if_recent_coverage_deviates_more_than_by_chance() -> None:
     usual = next_factor(1.0, [True] * 79 + [False] * 21, level=0.8)
     bad = next_factor(1.0, [True] * 60 + [False] * 40, level=0.8)
 
     assert math.log(bad) > 20 * math.log(usual) > 0
 
 
-def test_only_the_recent_record_counts() -> None:
+def test_only_recent_outcomes_count() -> None:
     recent = [True] * 60 + [False] * 40
 
     assert next_factor(1.0, [False] * 500 + recent, level=0.8) == next_factor(1.0, recent, level=0.8)
 
 
 @pytest.mark.parametrize(("scale", "bound"), [(100.0, BOUNDS[1]), (0.01, BOUNDS[0])])
-def test_the_factor_stays_within_its_bounds_whatever_happens(scale: float, bound: float) -> None:
+def test_the_factor_always_stays_within_its_bounds(scale: float, bound: float) -> None:
     factors = factors_for(broken(1, scale=scale))
 
     assert factors[-1] == pytest.approx(bound)
@@ -61,13 +61,13 @@ def test_the_factor_stays_within_its_bounds_whatever_happens(scale: float, bound
     assert (factors <= BOUNDS[1] * (1 + 1e-12)).all()
 
 
-def test_the_record_decides_the_factors_to_the_last_bit() -> None:
+def test_the_outcomes_determine_the_factors_to_the_last_bit() -> None:
     outcomes = broken(2, scale=1.5)
 
     np.testing.assert_array_equal(factors_for(outcomes), factors_for(outcomes.copy()))
 
 
-def test_a_factor_knows_earlier_outcomes_only() -> None:
+def test_a_factor_depends_only_on_earlier_outcomes() -> None:
     outcomes = broken(3, scale=1.5)
     other = np.concatenate([outcomes[:600], 9 * outcomes[600:]])
 
@@ -75,7 +75,7 @@ def test_a_factor_knows_earlier_outcomes_only() -> None:
     np.testing.assert_array_equal(factors_for(outcomes[:600]), factors_for(outcomes)[:601])
 
 
-def test_it_goes_on_from_where_it_stood() -> None:
+def test_it_continues_from_an_earlier_factor() -> None:
     outcomes = np.random.default_rng(4).standard_normal(1)
 
     (first, _) = adapted(NORMAL[None], outcomes, LEVELS, interval=CONFIG.interval_levels, factor=1.3)
@@ -89,7 +89,7 @@ def test_a_stretch_keeps_the_median_and_the_order() -> None:
     np.testing.assert_allclose(wide, 0.2 + 1.4 * NORMAL[None])
 
 
-def test_forecasts_that_are_right_are_left_nearly_alone() -> None:
+def test_calibrated_forecasts_hardly_change() -> None:
     factors = np.array([factors_for(np.random.default_rng(seed).standard_normal(750)) for seed in range(20)])
 
     assert np.abs(np.log(factors)).mean() < 0.08
@@ -97,13 +97,13 @@ def test_forecasts_that_are_right_are_left_nearly_alone() -> None:
 
 
 @pytest.mark.parametrize("scale", [1.5, 0.67])
-def test_coverage_comes_back_within_two_hundred_sessions_of_a_break_and_not_by_itself(scale: float) -> None:
+def test_coverage_recovers_within_200_sessions_of_a_break_only_with_adaptation(scale: float) -> None:
     outcomes = [broken(seed, scale=scale) for seed in range(40)]
 
     adaptive = np.mean([held(each, factors_for(each)[:-1]) for each in outcomes], axis=0)
     fixed = np.mean([held(each, 1.0) for each in outcomes], axis=0)
 
-    # Of 40 symbols: the error of the coverage in successive stretches of 50 sessions after the break.
+    # Coverage error of 40 symbols in successive blocks of 50 sessions after the break.
     errors, unadapted = (np.abs(record[500:].reshape(-1, 50).mean(axis=1) - 0.8) for record in (adaptive, fixed))
     assert unadapted.min() > 0.1
     assert errors[0] > 0.1
@@ -121,7 +121,7 @@ def test_in_the_long_run_coverage_misses_its_level_by_no_more_than_the_factors_r
     assert abs(held(outcomes, factors[:-1]).mean() - 0.8) <= 2 * LARGEST_LOG_FACTOR / (STEP * len(outcomes))
 
 
-def test_the_first_sessions_of_a_record_are_not_taken_for_a_break() -> None:
+def test_the_first_outcomes_do_not_count_as_a_break() -> None:
     few = [False] * 5
 
     assert len(few) < RECENT

@@ -1,4 +1,4 @@
-"""Shrinking the median, stretching the interval, and reading a probability from quantiles."""
+"""Calibration: weight of the median, spread of the interval, probability from quantiles."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def rng() -> np.random.Generator:
 
 
 def forecasts(rng: np.random.Generator, rows: int = 200) -> Array:
-    """Ordered quantiles of different places and widths."""
+    """Ordered quantiles with different locations and widths."""
     quantiles: Array = rng.normal(0, 0.3, (rows, 1)) + rng.uniform(0.5, 2, (rows, 1)) * NORMAL
     return quantiles
 
@@ -82,11 +82,11 @@ def test_the_probability_never_leaves_the_outermost_levels(shift: float, expecte
     assert probability_up(NORMAL + shift, LEVELS) == pytest.approx(expected)
 
 
-def test_quantiles_that_all_lie_at_zero_say_nothing_of_the_direction() -> None:
+def test_quantiles_that_are_all_zero_give_no_direction() -> None:
     assert probability_up(np.zeros(7), LEVELS) == pytest.approx(0.5)
 
 
-def test_what_is_said_of_a_median_names_the_weight_that_was_tried_and_every_p_value() -> None:
+def test_the_text_about_a_median_gives_the_tried_weight_and_every_p_value() -> None:
     test = MedianTest(reason=NOT_BETTER, tried=0.431, p=0.3123, p_by_exchange={"BVMF": 0.62, "XNYS": 0.181})
     calibration = Calibration(median_weight=0.0, spread=1.0, median_test=test)
 
@@ -97,9 +97,9 @@ def test_what_is_said_of_a_median_names_the_weight_that_was_tried_and_every_p_va
     )
 
 
-def test_of_a_median_that_was_not_tested_only_the_reason_is_said() -> None:
+def test_the_text_about_an_untested_median_gives_only_the_reason() -> None:
     unknown = Calibration(median_weight=0.0, spread=1.0)
     unwanted = Calibration(median_weight=0.0, spread=1.0, median_test=MedianTest(reason=NONE_CHOSEN, tried=0.0))
 
-    assert told_median(**unknown.median_facts) == "0.00; how that was decided is not recorded"
+    assert told_median(**unknown.median_facts) == "0.00; the reason is not recorded"
     assert told_median(**unwanted.median_facts) == "0.00; no weight was better than the last close on earlier validation days"

@@ -1,4 +1,4 @@
-"""What validation rows teach: when a median is trusted, and how wide an interval must be to hold what it promises."""
+"""Calibration on validation rows: the weight of the median, and the interval width for nominal coverage."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def rng() -> np.random.Generator:
 def rows_of(
     target: Array, median: Array, volatility: Array | None = None, *, symbols: int = 1, quantiles: Array | None = None
 ) -> ValidationRows:
-    """Forecasts around `median`, their market days shared by `symbols` symbols."""
+    """Forecasts around `median`; `symbols` symbols share their market days."""
     days = np.arange(len(target)) // symbols
     return ValidationRows(
         dates=np.datetime64("2024-01-01") + days,
@@ -60,7 +60,7 @@ def test_a_median_of_the_wrong_sign_gets_no_weight(rng: np.random.Generator) -> 
     assert weight_of(rows_of(-median, median)) == 0.0
 
 
-def test_a_median_that_is_too_timid_gets_no_more_than_its_own_weight(rng: np.random.Generator) -> None:
+def test_a_median_that_is_too_small_gets_at_most_weight_one(rng: np.random.Generator) -> None:
     median = rng.standard_normal(300)
 
     assert weight_of(rows_of(3 * median, median)) == 1.0
@@ -70,10 +70,10 @@ def test_a_median_at_the_last_close_gets_no_weight() -> None:
     assert weight_of(rows_of(np.ones(90), np.zeros(90))) == 0.0
 
 
-def test_a_median_that_says_nothing_gets_no_weight_but_by_chance(rng: np.random.Generator) -> None:
+def test_a_median_without_information_gets_weight_only_by_chance(rng: np.random.Generator) -> None:
     weights = [weight_of(rows_of(*rng.standard_normal((2, 300)))) for _ in range(400)]
 
-    # Half of the chosen weights are 0, the others are tested at 5 %; 400 draws may lie three standard errors above.
+    # Half of the chosen weights are 0, the others are tested at 5 %. The limit is three standard errors of 400 draws above that.
     assert np.count_nonzero(weights) / 400 <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 400)
 
 
@@ -87,7 +87,7 @@ def test_many_symbols_that_share_a_market_day_are_no_more_evidence_than_one() ->
     assert weight_of(rows_of(np.repeat(target, 100), np.repeat(median, 100))) > 0.0
 
 
-def test_the_spread_brings_new_outcomes_to_the_promised_coverage(rng: np.random.Generator) -> None:
+def test_the_spread_gives_new_outcomes_nominal_coverage(rng: np.random.Generator) -> None:
     learnt = rng.standard_t(4, 4_000)
     low, high = np.full(4_000, 0.7), np.full(4_000, 0.9)
 
@@ -97,14 +97,14 @@ def test_the_spread_brings_new_outcomes_to_the_promised_coverage(rng: np.random.
     assert ((new >= -spread * 0.7) & (new <= spread * 0.9)).mean() == pytest.approx(0.8, abs=0.02)
 
 
-def test_the_spread_stays_within_bounds_on_odd_rows() -> None:
+def test_the_spread_stays_within_bounds_on_unusual_rows() -> None:
     ones = np.ones(100)
 
     assert fit_spread(np.zeros(100), ones, ones, level=0.8) == SPREAD_BOUNDS[0]
     assert fit_spread(np.full(100, 50.0), ones, 0 * ones, level=0.8) == SPREAD_BOUNDS[1]
 
 
-def test_a_network_that_is_right_is_left_nearly_alone(rng: np.random.Generator) -> None:
+def test_a_calibrated_network_hardly_changes(rng: np.random.Generator) -> None:
     quantiles: Array = rng.normal(0, 0.3, (4_000, 1)) + rng.uniform(0.5, 2, (4_000, 1)) * NORMAL
     width = (quantiles[:, -1] - quantiles[:, 0]) / (NORMAL[-1] - NORMAL[0])
     target = quantiles[:, 3] + width * rng.standard_normal(4_000)
@@ -118,7 +118,7 @@ def test_a_network_that_is_right_is_left_nearly_alone(rng: np.random.Generator) 
 POOLED = Calibration(median_weight=0.25, spread=1.2)
 
 
-def test_a_symbol_keeps_the_weight_that_all_symbols_taught(rng: np.random.Generator) -> None:
+def test_a_symbol_keeps_the_pooled_weight(rng: np.random.Generator) -> None:
     median = rng.standard_normal(300)
 
     assert fit_calibration(rows_of(3 * median, median), CONFIG, pooled=POOLED).median_weight == POOLED.median_weight

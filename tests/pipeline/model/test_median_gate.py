@@ -1,4 +1,4 @@
-"""The gate of the median on simulated panels: random walks nearly never pass it, a modest signal mostly does."""
+"""The median's test on simulated panels: random walks rarely pass, a modest signal usually does."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,8 +35,11 @@ def heavy_tailed(rng: np.random.Generator, *shape: int) -> Array:
 
 
 def walks(rng: np.random.Generator, days: int = FITTED_DAYS + DAYS) -> Array:
-    """Returns (days, symbols) of random walks. Those of one exchange share 40 % of their variance, those of all exchanges 20 %; the
-    last exchange learns of a part of that a day later, as Asia does of America."""
+    """Returns (days, symbols) of random walks.
+
+    Symbols of one exchange share 40 % of their variance, those of all exchanges 20 %. The last exchange follows the common
+    part with a delay of one day, as Asia follows America.
+    """
     world, late, own = heavy_tailed(rng, days + 1), heavy_tailed(rng, days), heavy_tailed(rng, days, len(EXCHANGES))
     news = np.column_stack([world[1:], world[1:], np.sqrt(0.6) * late + np.sqrt(0.4) * world[:-1]])
     market = (np.sqrt(0.5) * news + np.sqrt(0.5) * own)[:, HOME]
@@ -45,19 +48,19 @@ def walks(rng: np.random.Generator, days: int = FITTED_DAYS + DAYS) -> Array:
 
 
 def noise(rng: np.random.Generator, returns: Array) -> Array:
-    """Medians that say nothing, alike on one exchange."""
+    """Medians without information, equal within an exchange."""
     shared = rng.standard_normal((len(returns), len(EXCHANGES)))[:, HOME]
     return 0.1 * (shared + rng.standard_normal(returns.shape))
 
 
 def past_drift(rng: np.random.Generator, returns: Array) -> Array:
-    """Each symbol's median return of the days before, shrunk half-way towards that of all symbols: what a network learns first."""
+    """Each symbol's median return on earlier days, shrunk by half towards the median of all symbols, as a network learns first."""
     known = returns[:FITTED_DAYS]
     return np.broadcast_to((np.median(known, axis=0) + np.median(known)) / 2, returns.shape)
 
 
 def past_momentum(rng: np.random.Generator, returns: Array) -> Array:
-    """The regression of a return on the one before it, fitted on the days before."""
+    """Forecasts by a regression of each return on the previous one, fitted on earlier days."""
     before, after = returns[: FITTED_DAYS - 1].ravel(), returns[1:FITTED_DAYS].ravel()
     slope, level = np.polyfit(before, after, 1)
     medians: Array = slope * np.vstack([np.zeros(SYMBOLS), returns[:-1]]) + level
@@ -65,7 +68,7 @@ def past_momentum(rng: np.random.Generator, returns: Array) -> Array:
 
 
 def panel(returns: Array, medians: Array, rng: np.random.Generator) -> ValidationRows:
-    """The last days of both as validation rows, at volatilities that differ by symbol and by day."""
+    """The last days of both as validation rows, with volatilities that differ by symbol and day."""
     days = min(DAYS, len(returns))
     target, median = returns[-days:].ravel(), medians[-days:].ravel()
     volatility = rng.uniform(0.008, 0.03, SYMBOLS) * np.exp(0.3 * rng.standard_normal((days, 1)))
@@ -85,7 +88,7 @@ def random_walk_panel(seed: int, median_of: Callable[[np.random.Generator, Array
 
 
 def foreseen_panel(seed: int, correlation: float | Array, *, days: int = DAYS) -> ValidationRows:
-    """Returns with a part that the median knows, `correlation` (one, or one a symbol) between the two."""
+    """Returns and medians with this `correlation` (one value, or one per symbol)."""
     rng = np.random.default_rng([43, seed])
     signal = np.sqrt(0.3) * heavy_tailed(rng, days, 3)[:, HOME] + np.sqrt(0.7) * heavy_tailed(rng, days, SYMBOLS)
     size = np.abs(correlation)
@@ -105,7 +108,7 @@ def test_a_modest_signal_mostly_gets_a_weight() -> None:
     assert np.count_nonzero(weights) >= 80
 
 
-def test_a_weight_that_passes_says_how_clearly_over_all_symbols_and_by_exchange() -> None:
+def test_a_weight_that_passes_has_p_values_over_all_symbols_and_by_exchange() -> None:
     weight, test = fit_median_weight(foreseen_panel(1, 0.3), CONFIG)
 
     assert (test.reason, test.tried) == (BETTER, weight)
@@ -125,7 +128,7 @@ def test_a_gain_that_ends_before_the_later_days_chooses_a_weight_that_does_not_p
     assert test.tried
 
 
-def test_a_median_that_does_harm_on_one_exchange_gets_no_weight_on_any() -> None:
+def test_a_median_that_is_worse_on_one_exchange_gets_no_weight_on_any() -> None:
     harmful = np.where(EXCHANGES[HOME] == "XTKS", -0.3, 0.4)
 
     weight, test = fit_median_weight(foreseen_panel(4, harmful), CONFIG)
@@ -137,19 +140,19 @@ def test_a_median_that_does_harm_on_one_exchange_gets_no_weight_on_any() -> None
     assert [name for name, p in test.p_by_exchange.items() if p > 0.95] == ["XTKS"]
 
 
-def test_a_median_of_the_wrong_sign_is_not_even_tested() -> None:
+def test_a_median_of_the_wrong_sign_is_not_tested() -> None:
     weight, test = fit_median_weight(foreseen_panel(5, 0.3 * -np.ones(SYMBOLS)), CONFIG)
 
     assert (weight, test.tried, test.p, test.reason) == (0.0, 0.0, None, NONE_CHOSEN)
 
 
-def test_too_few_later_days_test_nothing() -> None:
+def test_too_few_later_days_prevent_the_test() -> None:
     weight, test = fit_median_weight(foreseen_panel(6, 0.9, days=40), CONFIG)
 
     assert (weight, test.p, test.reason) == (0.0, None, TOO_FEW_DAYS)
 
 
-def test_one_symbol_alone_is_not_judged_by_exchange() -> None:
+def test_a_single_symbol_is_not_tested_by_exchange() -> None:
     rows = foreseen_panel(8, 0.3)
 
     _, test = fit_median_weight(replace(rows, exchange=np.full(len(rows.target), "")), CONFIG)
@@ -157,7 +160,7 @@ def test_one_symbol_alone_is_not_judged_by_exchange() -> None:
     assert (test.reason, test.p_by_exchange) == (BETTER, {})
 
 
-def test_a_veto_takes_the_median_away_and_keeps_what_its_test_said() -> None:
+def test_a_veto_sets_the_weight_to_zero_and_keeps_the_test() -> None:
     rows = foreseen_panel(7, 0.6)
     calibration = fit_calibration(rows, CONFIG)
 
@@ -165,7 +168,7 @@ def test_a_veto_takes_the_median_away_and_keeps_what_its_test_said() -> None:
 
     assert calibration.median_weight > 0 == vetoed.median_weight
     assert (vetoed.median_test.reason, vetoed.median_test.p) == (VETOED, calibration.median_test.p)
-    assert vetoed.spread > calibration.spread  # what the median explained is now a part of the spread
+    assert vetoed.spread > calibration.spread  # the spread now includes the variance that the median explained
     quantiles = vetoed.apply(rows.quantiles)
     assert (quantiles[:, 3] == 0).all()
     inside = (quantiles[:, 1] <= rows.target) & (rows.target <= quantiles[:, 5])

@@ -1,4 +1,4 @@
-"""The Keras network: reproducible fits from a given start, and nothing left behind for the next."""
+"""The Keras network: fits are reproducible from given initial weights, and independent of earlier fits."""
 
 import warnings
 from dataclasses import replace
@@ -32,7 +32,7 @@ def examples(seed: int) -> Examples:
 
 
 def fitted(network: QuantileNetwork, seed: int, *, epochs: int = 2) -> Array:
-    """Forecasts on the examples of `seed` after a fit on them."""
+    """Forecasts for the examples of `seed` after a fit on them."""
     start_from_nothing(network, examples(seed), TINY)
     for _ in islice(network.epochs(examples(seed), learning_rate=TINY.learning_rate), epochs):
         pass
@@ -49,7 +49,7 @@ def test_one_process_has_one_network_per_config_and_batch(network: QuantileNetwo
     assert network_for(ForecastConfig.from_dict(TINY.to_dict()), TINY.batch_size) is network
 
 
-def test_the_seed_decides_where_a_fit_starts() -> None:
+def test_the_seed_determines_the_initial_weights() -> None:
     seeds = (1, 1, 2)
 
     starts = [QuantileNetwork(replace(TINY, seed=seed), 16).weights["lstm/lstm_cell/kernel"].tolist() for seed in seeds]
@@ -57,7 +57,7 @@ def test_the_seed_decides_where_a_fit_starts() -> None:
     assert starts[0] == starts[1] != starts[2]
 
 
-def test_without_a_fit_the_lstm_answers_the_unconditional_quantiles(network: QuantileNetwork) -> None:
+def test_without_a_fit_the_lstm_returns_the_unconditional_quantiles(network: QuantileNetwork) -> None:
     whole = examples(1)
     start_from_nothing(network, whole, TINY)
     unconditional = np.quantile(whole.target, TINY.quantile_levels)
@@ -72,7 +72,7 @@ def test_without_a_fit_the_lstm_answers_the_unconditional_quantiles(network: Qua
     np.testing.assert_allclose(network.predict(whole), np.tile(expected, (EXAMPLES, 1)), rtol=1e-5, atol=1e-6)
 
 
-def test_a_fit_leaves_nothing_behind_for_the_next(network: QuantileNetwork) -> None:
+def test_a_fit_does_not_affect_the_next(network: QuantileNetwork) -> None:
     first = fitted(network, seed=1)
     fitted(network, seed=2, epochs=3)
 
@@ -86,7 +86,7 @@ def test_fitting_lowers_the_loss_below_that_of_the_unconditional_quantiles(netwo
     assert loss(target, fitted(network, seed=1, epochs=30)) < loss(target, unconditional)
 
 
-def test_gradient_descent_does_not_touch_the_volatility_regression(network: QuantileNetwork) -> None:
+def test_gradient_descent_does_not_change_the_volatility_regression(network: QuantileNetwork) -> None:
     start_from_nothing(network, examples(1), TINY)
     start = network.weights
     fitted(network, seed=1)
@@ -96,7 +96,7 @@ def test_gradient_descent_does_not_touch_the_volatility_regression(network: Quan
     assert {name for name in start if name.startswith(("size/", "volatility_expert/"))} == {*start} - changed
 
 
-def test_between_epochs_the_weights_are_means_and_do_not_disturb_the_fit(network: QuantileNetwork) -> None:
+def test_between_epochs_the_weights_are_means_and_do_not_affect_the_fit(network: QuantileNetwork) -> None:
     whole = examples(1)
     start_from_nothing(network, whole, TINY)
     first = network.weights
@@ -108,7 +108,7 @@ def test_between_epochs_the_weights_are_means_and_do_not_disturb_the_fit(network
     np.testing.assert_array_equal(network.predict(whole), looked_at[-1])
 
 
-def test_a_rate_that_falls_to_nothing_ends_elsewhere_than_a_constant_one(network: QuantileNetwork) -> None:
+def test_a_decaying_rate_gives_other_weights_than_a_constant_one(network: QuantileNetwork) -> None:
     constant = fitted(network, seed=1)
     start_from_nothing(network, examples(1), TINY)
     for _ in islice(network.epochs(examples(1), learning_rate=TINY.learning_rate, decays_over=2), 2):
@@ -117,7 +117,7 @@ def test_a_rate_that_falls_to_nothing_ends_elsewhere_than_a_constant_one(network
     assert (network.predict(examples(1)) != constant).any()
 
 
-def test_a_forecast_does_not_depend_on_how_many_are_asked_for(network: QuantileNetwork) -> None:
+def test_a_forecast_does_not_depend_on_the_number_of_forecasts(network: QuantileNetwork) -> None:
     together, whole = fitted(network, seed=1), examples(1)
 
     few = Examples(whole.values, whole.ends[:3], whole.target[:3], whole.window)
@@ -125,7 +125,7 @@ def test_a_forecast_does_not_depend_on_how_many_are_asked_for(network: QuantileN
     np.testing.assert_array_equal(network.predict(few), together[:3])
 
 
-def test_earlier_weights_bring_back_earlier_forecasts(network: QuantileNetwork) -> None:
+def test_earlier_weights_restore_earlier_forecasts(network: QuantileNetwork) -> None:
     expected, weights = fitted(network, seed=1), network.weights
     fitted(network, seed=2)
 
@@ -134,7 +134,7 @@ def test_earlier_weights_bring_back_earlier_forecasts(network: QuantileNetwork) 
     np.testing.assert_array_equal(network.predict(examples(1)), expected)
 
 
-def test_the_weights_file_follows_from_the_weights_alone(network: QuantileNetwork) -> None:
+def test_the_weights_file_depends_only_on_the_weights(network: QuantileNetwork) -> None:
     fitted(network, seed=1)
     content = network.to_hdf5()
     fitted(network, seed=2)
@@ -144,7 +144,7 @@ def test_the_weights_file_follows_from_the_weights_alone(network: QuantileNetwor
     assert network.to_hdf5() == content != other
 
 
-def test_a_weights_file_brings_back_every_bit(network: QuantileNetwork) -> None:
+def test_a_weights_file_restores_every_bit(network: QuantileNetwork) -> None:
     expected, content = fitted(network, seed=1), network.to_hdf5()
     fitted(network, seed=2)
 
@@ -156,6 +156,6 @@ def test_a_weights_file_brings_back_every_bit(network: QuantileNetwork) -> None:
 def test_weights_of_another_shape_are_refused(network: QuantileNetwork) -> None:
     content = QuantileNetwork(replace(TINY, units=5), 16).to_hdf5()
 
-    # Keras warns of containers that it cannot find before it finds the shapes.
+    # Keras warns about missing containers before it compares shapes.
     with warnings.catch_warnings(action="ignore"), pytest.raises(ValueError, match="shape"):
         network.from_hdf5(content)

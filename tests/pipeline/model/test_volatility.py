@@ -1,4 +1,4 @@
-"""The volatility regression: how large the next move will be."""
+"""The volatility regression: expected size of the next move."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_it_finds_the_coefficients_that_made_the_returns() -> None:
     assert fit.intercept == pytest.approx(INTERCEPT, abs=0.02)
 
 
-def test_its_quantiles_hold_their_share_of_new_returns() -> None:
+def test_its_quantiles_have_nominal_coverage_of_new_returns() -> None:
     fit = fit_volatility(*simulated(), LEVELS)
     regressors, target = simulated(seed=2)
 
@@ -35,7 +35,7 @@ def test_its_quantiles_hold_their_share_of_new_returns() -> None:
         assert below == pytest.approx(level, abs=3 * np.sqrt(2 * level * (1 - level) / len(target)))
 
 
-def test_its_levels_ascend_around_no_move() -> None:
+def test_its_levels_ascend_around_zero() -> None:
     regressors, target = simulated()
 
     fit = fit_volatility(regressors, target + 0.3, LEVELS)
@@ -50,7 +50,7 @@ def test_a_size_is_never_below_the_smallest() -> None:
     assert fit.size(np.array([[-100.0, 0.0, 0.0]])).tolist() == [SMALLEST_SIZE]
 
 
-def test_one_enormous_return_counts_as_a_large_one() -> None:
+def test_an_extreme_return_is_clipped() -> None:
     regressors, target = simulated(500)
     target[7] = LARGEST_TARGET
     expected = fit_volatility(regressors, target, LEVELS)
@@ -62,7 +62,7 @@ def test_one_enormous_return_counts_as_a_large_one() -> None:
     np.testing.assert_array_equal(fit.levels, expected.levels)
 
 
-def test_regressors_that_never_vary_and_returns_of_nothing_give_finite_numbers() -> None:
+def test_constant_regressors_and_zero_returns_give_finite_numbers() -> None:
     fit = fit_volatility(np.zeros((50, 3)), np.zeros(50), LEVELS)
 
     assert np.isfinite([*fit.coefficients, fit.intercept, *fit.levels]).all()

@@ -1,4 +1,4 @@
-"""The chronological split and the windows that the network sees."""
+"""The chronological split and the windows of the network's input."""
 
 from datetime import date
 
@@ -95,7 +95,7 @@ def test_the_windows_are_standardised_and_ready_for_the_network(table: FeatureTa
     np.testing.assert_allclose(windows[0], (table.features[6:16] - 1) / 2, rtol=1e-6)
 
 
-def test_a_mistake_in_the_data_is_seen_as_an_outlier_of_limited_size(table: FeatureTable) -> None:
+def test_outliers_are_clipped(table: FeatureTable) -> None:
     narrow = Scaler(mean=(0.0,) * COLUMNS, spread=(1e-9,) * COLUMNS)
 
     assert np.abs(make_windows(table, range(15, 18), narrow, TINY)).max() == OUTLIER
@@ -146,7 +146,7 @@ def test_a_base_that_has_seen_little_changes_no_split(table: FeatureTable, split
     assert split_rows(table, TINY, seen=seen) == split
 
 
-def test_test_rows_are_none_whose_target_the_base_was_calibrated_on(table: FeatureTable, split: Split) -> None:
+def test_no_target_of_the_test_rows_was_used_to_calibrate_the_base(table: FeatureTable, split: Split) -> None:
     calibrated = split.test.start + 3
 
     later = split_rows(table, TINY, seen=Seen(day(table, 60), day(table, calibrated)))
@@ -155,7 +155,7 @@ def test_test_rows_are_none_whose_target_the_base_was_calibrated_on(table: Featu
     assert len(later.validation) == len(split.validation)
 
 
-def test_validation_rows_are_none_whose_target_the_base_was_fitted_on(table: FeatureTable, split: Split) -> None:
+def test_no_target_of_the_validation_rows_was_used_to_fit_the_base(table: FeatureTable, split: Split) -> None:
     fitted = split.validation.start + 3
 
     later = split_rows(table, TINY, seen=Seen(day(table, fitted), day(table, split.test.start)))
@@ -165,12 +165,12 @@ def test_validation_rows_are_none_whose_target_the_base_was_fitted_on(table: Fea
 
 
 @pytest.mark.parametrize(("fitted", "calibrated"), [(-22, -21), (-42, -20), (-40, -21)])
-def test_a_base_that_has_seen_nearly_all_leaves_no_room(table: FeatureTable, fitted: int, calibrated: int) -> None:
-    with pytest.raises(NoRoomError, match="leave no room for validation and test"):
+def test_a_base_that_has_seen_nearly_all_rows_is_refused(table: FeatureTable, fitted: int, calibrated: int) -> None:
+    with pytest.raises(NoRoomError, match="are too few for validation and test"):
         split_rows(table, TINY, seen=Seen(day(table, fitted), day(table, calibrated)))
 
 
-def test_the_least_room_is_enough(table: FeatureTable) -> None:
+def test_the_minimum_of_unseen_rows_is_enough(table: FeatureTable) -> None:
     split = split_rows(table, TINY, seen=Seen(day(table, -41), day(table, -21)))
 
     assert (len(split.validation), len(split.test)) == (TINY.minimum_holdout, TINY.minimum_holdout)
@@ -185,7 +185,7 @@ def test_many_symbols_are_split_at_the_same_dates(table: FeatureTable) -> None:
 
 
 @pytest.mark.parametrize("ends", [(-300, -200), (400, 500)])
-def test_a_symbol_outside_of_the_dates_lies_in_one_part_alone(table: FeatureTable, ends: tuple[int, int]) -> None:
+def test_a_symbol_outside_of_the_dates_is_in_one_part_only(table: FeatureTable, ends: tuple[int, int]) -> None:
     seen = Seen(*((table.dates[100] + np.timedelta64(2 * end, "D")).date() for end in ends))
 
     split = split_rows_at(table, TINY, seen)
@@ -193,7 +193,7 @@ def test_a_symbol_outside_of_the_dates_lies_in_one_part_alone(table: FeatureTabl
     assert len(split.everything) == max(len(split.train), len(split.test))
 
 
-def test_a_target_after_a_day_without_trading_is_not_of_the_part_that_ends_that_day(table: FeatureTable) -> None:
+def test_a_target_after_a_closed_day_is_not_in_the_part_that_ends_on_that_day(table: FeatureTable) -> None:
     closed = table.dates[100]
     without = compute_features(simulated_bars(200).drop(closed), TINY)
 

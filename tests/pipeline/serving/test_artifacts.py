@@ -1,4 +1,4 @@
-"""A version's folder: complete on disk, and read only if every byte is the recorded one."""
+"""Files of a version's folder: complete on disk, and read only if size and hash match the record."""
 
 import hashlib
 import json
@@ -85,7 +85,7 @@ def test_it_does_not_overwrite_a_file(tmp_path: Path, files: Files) -> None:
         artifacts.write(tmp_path, trained_model())
 
 
-def test_it_does_not_write_numbers_that_are_none(tmp_path: Path) -> None:
+def test_it_does_not_write_numbers_that_are_not_finite(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         artifacts.write(tmp_path, trained_model(metrics={"MAE": float("nan")}))
 
@@ -145,7 +145,7 @@ def test_a_base_serves_like_a_symbols_version(base_folder: Path) -> None:
     assert artifacts.read(base_folder, artifacts.recorded(base_folder)) == serving_model()
 
 
-def test_a_folder_that_no_database_knows_is_recorded_as_it_was_written(tmp_path: Path) -> None:
+def test_the_files_of_a_folder_without_a_record_are_hashed_as_written(tmp_path: Path) -> None:
     written = artifacts.write(tmp_path, base_model())
 
     assert artifacts.recorded(tmp_path) == written
@@ -166,7 +166,7 @@ def test_a_symbols_version_is_no_base(tmp_path: Path, files: Files) -> None:
 
 
 @pytest.mark.parametrize(("change", "fits"), [({"seed": 7}, True), ({"units": 5}, False), ({"window": 11}, False)])
-def test_a_training_starts_from_a_base_of_the_same_config_whatever_the_seed(change: dict[str, int], *, fits: bool) -> None:
+def test_a_training_starts_from_a_base_of_the_same_config_with_any_seed(change: dict[str, int], *, fits: bool) -> None:
     assert base_model().fits(replace(TINY, **change)) is fits  # type: ignore[arg-type]  # whole numbers, all of them
 
 
@@ -240,7 +240,7 @@ def test_a_file_without_a_recorded_hash_does_not_serve(tmp_path: Path, files: Fi
 
 
 def rewritten(folder: Path, files: Files, **changes: object) -> Files:
-    """The record of a folder whose meta.json was written by a release that differs by `changes`."""
+    """The record of a folder with a meta.json of another release, which differs by `changes`."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8")) | changes
     content = json.dumps(meta).encode()
     (folder / "meta.json").write_bytes(content)

@@ -31,7 +31,7 @@ def bars() -> pd.DataFrame:
     return simulated_bars()
 
 
-def test_the_quantiles_ascend_and_carry_their_levels(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+def test_the_quantiles_ascend_and_have_their_levels(forecaster: Forecaster, bars: pd.DataFrame) -> None:
     quantiles = forecaster.forecast(bars).quantiles
 
     assert [*quantiles] == ["0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95"]

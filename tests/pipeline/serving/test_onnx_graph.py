@@ -1,4 +1,4 @@
-"""The ONNX model that is written node by node: it says what the Keras network says, and its bytes follow from the weights."""
+"""The ONNX model: equal outputs to the Keras network, and the same bytes for the same weights."""
 
 import numpy as np
 import onnxruntime
@@ -41,7 +41,7 @@ def by_onnx(content: bytes, inputs: Windows) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_it_says_the_same_as_the_keras_network(network: QuantileNetwork, seed: int) -> None:
+def test_its_output_equals_that_of_the_keras_network(network: QuantileNetwork, seed: int) -> None:
     weights = random_weights(network, seed)
 
     expected = by_keras(network, weights, windows(seed))
@@ -49,7 +49,7 @@ def test_it_says_the_same_as_the_keras_network(network: QuantileNetwork, seed: i
     np.testing.assert_allclose(by_onnx(to_onnx(weights, TINY), windows(seed)), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_every_weight_has_its_say(network: QuantileNetwork) -> None:
+def test_every_weight_affects_the_output(network: QuantileNetwork) -> None:
     weights = random_weights(network, 1)
     before = by_onnx(to_onnx(weights, TINY), windows(1))
 
@@ -70,7 +70,7 @@ def test_it_is_not_much_larger_than_its_weights(network: QuantileNetwork) -> Non
     assert len(to_onnx(weights, TINY)) < sum(values.nbytes for values in weights.values()) + 4_000
 
 
-def test_a_forecast_does_not_depend_on_those_beside_it_but_for_rounding(network: QuantileNetwork) -> None:
+def test_a_forecast_depends_on_its_batch_only_by_rounding(network: QuantileNetwork) -> None:
     content = to_onnx(random_weights(network, 1), TINY)
 
     together = by_onnx(content, windows(1))
