@@ -1,4 +1,4 @@
-"""Django settings: every one of them a constant or an environment variable (README, Configuration)."""
+"""Django settings: every one of them a constant or an environment variable (docs/configuration.md)."""
 
 from pathlib import Path
 
