@@ -1,5 +1,6 @@
 """`make screenshots`: writes docs/service.png from a private service on simulated prices."""
 
+import io
 import secrets
 import shutil
 import sys
@@ -7,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from forecasting.runtime.private_service import PrivateService, ServiceError
@@ -16,6 +18,7 @@ SYMBOLS = ["SAMPLE1", "SAMPLE2"]
 USERNAME = "admin"
 TRAINING_SECONDS = 900
 WIDTH, HEIGHT = 1100, 1200  # CSS pixels of the browser's window
+COLOURS = 64
 
 
 def main() -> None:
@@ -51,8 +54,9 @@ def photograph(chromium: str, address: str, password: str) -> None:
         page.get_by_role("button", name="Log in").click()
         skill = page.locator(".form-row", has_text="Skill:").bounding_box()
         assert skill is not None, "the page has no table of skill"
-        page.screenshot(path=PICTURE, clip={"x": 0, "y": 0, "width": WIDTH, "height": skill["y"] + skill["height"]})
+        picture = page.screenshot(clip={"x": 0, "y": 0, "width": WIDTH, "height": skill["y"] + skill["height"]})
         browser.close()
+    Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def paths_of_the_tree() -> list[Path]:
 
 def options_of(name: str) -> set[str]:
     """The long options of a command of manage.py."""
-    command = load_command_class(get_commands()[name], name)  # type: ignore[arg-type] # names of apps, as no command is replaced here
+    command = load_command_class(get_commands()[name], name)
     return {option for action in command.create_parser("manage.py", name)._actions for option in action.option_strings}
 
 

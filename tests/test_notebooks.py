@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, in a fresh kernel of this interpreter, and are committed with small figures as their only outputs."""
+"""The notebooks run from top to bottom, in a fresh kernel of this interpreter. Committed are their figures alone, small."""
 
 from pathlib import Path
 from typing import Any
