@@ -1,5 +1,6 @@
 """README, docs and what stands beside them: commands, options, variables, files and links that they name exist."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,11 +8,20 @@ import pytest
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 
+from tests.api.openapi import JSON, operations, violations
 from tests.test_packaging import VARIABLES
 
 ROOT = Path(settings.BASE_DIR)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+MESSAGES = {
+    "docs/api.md": ["Starting training, try again later.", "This is an ISIN;", "Re-training initiated for model: "],
+    "docs/quality-gate.md": ["a split or a wrong factor"],
+    "docs/operations.md": [
+        "it is started again", "the database is out of reach", "The model's files could not be written", "he queue is full"
+    ],
+}  # fmt: skip
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -56,6 +66,23 @@ def test_commands_exist_and_take_the_options_that_are_shown(page: Path) -> None:
 def test_commands_of_code_blocks_use_the_interpreter_that_has_the_packages(page: Path) -> None:
     for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL):
         assert not re.findall(r"^(?:python3? |)manage\.py \w", block, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_answers_that_are_shown_have_the_documented_shape(page: str) -> None:
+    shown = re.findall(r"^\$ curl -s localhost:8000(\S+) .*\n((?:[\[{ ].*\n)+)", (ROOT / page).read_text(), flags=re.MULTILINE)
+    assert shown
+    for route, answer in shown:
+        responses = operations()["post", route]["responses"].values()
+        schemas = [response["content"][JSON]["schema"] for response in responses]
+        assert any(violations(json.loads(answer), schema) == [] for schema in schemas), answer
+
+
+@pytest.mark.parametrize("page", MESSAGES)
+def test_messages_that_are_quoted_are_those_of_the_service(page: str) -> None:
+    text = (ROOT / page).read_text()
+    source = "".join(path.read_text() for path in (ROOT / "forecasting").rglob("*.py"))
+    assert [message for message in MESSAGES[page] if message not in text or message not in source] == []
 
 
 def test_the_configuration_page_names_the_variables_that_are_read_and_no_others() -> None:
