@@ -5,7 +5,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test chaos check bench stop clean lock openapi
+.PHONY: help demo run test chaos check bench stop clean lock openapi screenshots notebooks
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ bench: .venv/requirements.installed  ## measure speed and memory [PRICES=folder 
 
 openapi: .venv/requirements-dev.installed  ## write openapi.yaml anew after a change of the API
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) spectacular --validate --fail-on-warn --file openapi.yaml
+
+screenshots: .venv/requirements-dev.installed  ## photograph the service for the README (needs chromium)
+	@$(BIN)/python -m tests.screenshots
+
+notebooks: .venv/requirements-dev.installed  ## run the notebooks on simulated prices and keep their figures
+	@$(BIN)/python -m tests.notebook_figures
 
 stop:  ## stop the embedded Postgres that commands or tests left running
 	@$(MANAGE) stop_postgres

@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from forecasting.models import Forecast, ModelVersion, Score, Symbol
@@ -32,8 +34,25 @@ def schema() -> set[tuple[str, str]]:
         return set(cursor.fetchall())
 
 
-def migrate_to(target: str) -> None:
-    call_command("migrate", APP, target, verbosity=0)
+class StepByStep(MigrationLoader):
+    """The migrations that existing databases went through, without the squashed one that stands for them in a new database."""
+
+    def load_disk(self) -> None:
+        """As Django's, less every migration that replaces others."""
+        super().load_disk()
+        self.disk_migrations = {key: migration for key, migration in self.disk_migrations.items() if not migration.replaces}
+
+
+def steps() -> list[str]:
+    """The names of all steps, oldest first."""
+    return sorted(name for app, name in StepByStep(None).disk_migrations if app == APP)
+
+
+def migrate_to(target: str | None) -> None:
+    """Goes step by step, forwards or backwards, to the step whose number this is; None is before the first."""
+    executor = MigrationExecutor(connection)
+    executor.loader = StepByStep(connection)
+    executor.migrate([(APP, target and next(name for name in steps() if name.startswith(target)))])
 
 
 @pytest.fixture
@@ -50,15 +69,39 @@ def test_the_models_have_no_change_that_lacks_a_migration() -> None:
 
 @pytest.mark.usefixtures("migrated_back")
 def test_every_migration_reverses_and_applies_again() -> None:
-    newest_first = [*sorted((name for app, name in MigrationLoader(None).disk_migrations if app == APP), reverse=True), "zero"]
+    newest_first = [*reversed(steps()), None]
     before = {}
     for target in newest_first:
         migrate_to(target)
         before[target] = schema()
-    assert not [name for name, _ in before["zero"] if "forecasting_" in name or name.startswith("cache")]
+    assert not [name for name, _ in before[None] if "forecasting_" in name or name.startswith("cache")]
     for target in reversed(newest_first):
         migrate_to(target)
         assert schema() == before[target]
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_the_squashed_migration_makes_what_the_steps_make() -> None:
+    call_command("migrate", APP, "zero", verbosity=0)
+    assert not [name for name, _ in schema() if "forecasting_" in name or name.startswith("cache")]
+    call_command("migrate", APP, verbosity=0)
+    squashed = schema()
+    migrate_to(None)
+    for name in steps():
+        migrate_to(name)
+    assert schema() == squashed
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_a_database_that_went_through_the_steps_has_nothing_to_apply() -> None:
+    migrate_to(None)
+    migrate_to(steps()[-1])
+    MigrationRecorder(connection).migration_qs.filter(app=APP, name__contains="squashed").delete()
+    forecast = make_forecast(make_version(make_symbol()), date(2025, 6, 2), actual_close=102.5)
+    call_command("migrate", check_unapplied=True, verbosity=0)  # exits with an error if it has anything to do
+    call_command("migrate", verbosity=0)
+    assert Forecast.objects.get() == forecast
+    assert Score.objects.get().forecast == forecast
 
 
 @pytest.mark.usefixtures("migrated_back")

@@ -20,7 +20,7 @@ def test_settings_read_some_variables() -> None:
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-@pytest.mark.parametrize("document", ["README.md", ".env.example"])
+@pytest.mark.parametrize("document", ["docs/configuration.md", ".env.example"])
 def test_every_variable_is_documented(variable: str, document: str) -> None:
     assert re.search(rf"\b{variable}\b", (ROOT / document).read_text())
 
@@ -49,10 +49,3 @@ def test_every_requirement_is_pinned() -> None:
         lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-"))]
         assert lines
         assert [line for line in lines if "==" not in line] == []
-
-
-def test_make_knows_what_the_readme_promises() -> None:
-    promised = set(re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text()))
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    assert {"demo", "test", "run", "check", "bench", "stop", "clean"} <= targets
-    assert promised <= targets | {"a"}
