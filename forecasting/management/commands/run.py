@@ -1,6 +1,8 @@
 """`manage.py run`: the whole service in one terminal."""
 
+import os
 import secrets
+import shlex
 import socket
 import sys
 import urllib.error
@@ -63,6 +65,7 @@ class Command(BaseCommand):
         self._say(f"  Admin     {url}/admin/   {self._login()}")
         self._say(f"  Prices    {'SIMULATED' if settings.PRICE_SOURCE == 'sample' else settings.PRICE_SOURCE}")
         self._say(f"  Log       {self._log()}")
+        self._say(f"  Commands  {self._command('help')}")
         self._say("Ctrl-C stops all of it.")
 
     def _login(self) -> str:
@@ -71,10 +74,14 @@ class Command(BaseCommand):
         if users.filter(is_staff=True).exists():
             return ""
         if not sys.stdout.isatty():
-            return "(make a login: python manage.py createsuperuser)"
+            return f"(make a login: {self._command('createsuperuser')})"
         password = secrets.token_urlsafe(12)
         users.create_superuser("admin", password=password)
         return f"first login: admin / {password} (shown only now; change it there)"
+
+    def _command(self, name: str) -> str:
+        """What to type in this folder to run a command of manage.py with the packages of this process."""
+        return shlex.join([os.path.relpath(sys.executable), os.path.relpath(settings.BASE_DIR / "manage.py"), name])
 
     def _answers(self) -> bool:
         try:
