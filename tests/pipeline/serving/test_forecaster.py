@@ -18,7 +18,7 @@ from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.training import make_backtest
 from tests.pipeline.market_data import TINY, flat_bars, serving_model, simulated_bars
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
