@@ -46,7 +46,8 @@ class Machine:
     def make_venv(self, python: str = "python3") -> subprocess.CompletedProcess[str]:
         """Runs the script as make does."""
         environment = {"PATH": str(self.path), "PYENV_ROOT": str(self.pyenv), "PYTHON": python}
-        return subprocess.run(["bin/make-venv"], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=30)
+        script = [str(self.folder / "bin/make-venv")]
+        return subprocess.run(script, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=30)
 
     @property
     def version(self) -> str:

@@ -6,6 +6,8 @@ processes and machines share them.
 The breaker opens at once when the source limits our rate and after FAILURES_TO_OPEN failed requests in a row; while it is open
 nothing is asked. When its time is over one request, the canary, is let through: its answer closes the breaker, its failure opens it
 for twice as long.
+
+Own code: pace, requests under way and breaker change together in one statement; rate limit libraries cover the pace alone.
 """
 
 import logging

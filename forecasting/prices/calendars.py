@@ -1,4 +1,7 @@
-"""A symbol's exchange and currency, an exchange's sessions."""
+"""A symbol's exchange and currency, an exchange's sessions.
+
+Own table of markets (markets.toml): exchange_calendars knows the sessions, but not which ticker trades where, in which currency.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

@@ -6,6 +6,8 @@ wait until that is clear. Only if too little is left is everything refused. All 
 
 A verdict on a bar depends on at most `CONTEXT` bars before it and a few after it, so that bars which are added can be judged
 with that context alone. Only whole histories show how many bars were left out: the stored ones no longer have them.
+
+Own code: schema libraries judge a value or a row by itself; here a verdict needs the bars around it and may repair them.
 """
 
 from dataclasses import dataclass

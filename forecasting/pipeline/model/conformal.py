@@ -1,4 +1,7 @@
-"""What validation rows, on which the network was not fitted, teach about its quantiles: a Calibration."""
+"""What validation rows, on which the network was not fitted, teach about its quantiles: a Calibration.
+
+Own code: conformal libraries wrap an estimator; here one factor per symbol is pooled with that of the base model.
+"""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,7 @@
-"""One fit of the network: where it starts, when it stops. The training of a symbol and that of the base are made of these."""
+"""One fit of the network: where it starts, when it stops. The training of a symbol and that of the base are made of these.
+
+Early stopping is our own: a base may be best after 0 epochs, which Keras's EarlyStopping never keeps.
+"""
 
 from collections.abc import Callable
 from itertools import islice

@@ -1,4 +1,8 @@
-"""The network in Keras on TensorFlow: build, fit, predict, weights. The only file that imports them; only trainings import it."""
+"""The network in Keras on TensorFlow: build, fit, predict, weights. The only file that imports them; only trainings import it.
+
+Own loop: Keras's `fit` with PyDataset, `use_ema` and EarlyStopping takes 2.2 times the CPU (1.7 s against 0.76 s for 6 epochs).
+Its mean forgets at a constant rate, and a CosineDecay is part of the compiled step, which each length of fit would compile anew.
+"""
 
 import functools
 import itertools

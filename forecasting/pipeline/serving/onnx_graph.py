@@ -1,6 +1,8 @@
 """The network as an ONNX model, written node by node from its weights: small, the same bytes for the same weights, in no time.
 
 It mirrors `network._build`; a test holds the two together.
+
+Own code: Keras's export traces the model anew for each version, 0.3 s, where writing these nodes takes next to none.
 """
 
 from collections.abc import Mapping
