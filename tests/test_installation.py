@@ -1,11 +1,14 @@
 """What happens before any package is there: which Python gets the virtual environment, and what manage.py says without one."""
 
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from forecasting.management.commands.run import Command
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("cp", "dirname", "ls", "mkdir", "rm")  # what the scripts and the stand-ins call
@@ -177,3 +180,13 @@ def test_manage_says_how_to_install_if_there_is_no_virtual_environment(tmp_path:
 
     assert failed.returncode == 1
     assert failed.stderr == "The packages are not installed. Type: make demo\n"
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT.parent])
+def test_a_command_in_the_banner_works_as_typed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    typed = Command()._command("version")
+
+    finished = subprocess.run(shlex.split(typed), cwd=folder, capture_output=True, text=True, timeout=120)
+
+    assert finished.returncode == 0, finished.stderr

@@ -1,6 +1,5 @@
 """`manage.py run`: the whole service in one terminal."""
 
-import os
 import secrets
 import shlex
 import socket
@@ -81,7 +80,8 @@ class Command(BaseCommand):
 
     def _command(self, name: str) -> str:
         """What to type in this folder to run a command of manage.py with the packages of this process."""
-        return shlex.join([os.path.relpath(sys.executable), os.path.relpath(settings.BASE_DIR / "manage.py"), name])
+        here, paths = Path.cwd(), [Path(sys.executable), settings.BASE_DIR / "manage.py"]
+        return shlex.join([*(str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths), name])
 
     def _answers(self) -> bool:
         try:
