@@ -10,16 +10,14 @@ MANAGE := $(BIN)/python manage.py
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
 
-# Installs once, and again when a requirement changes; uv is several times faster where it is at hand.
+# Installs once, and again when a requirement changes; uv, if it is there, is several times faster than pip.
 .venv/%.installed: requirements.txt constraints.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
-	@echo "Installing $*.txt into .venv ..."
+	@PYTHON="$(PYTHON)" bin/make-venv
+	@echo "Installing $*.txt into .venv: a minute or more, up to 600 MB to download ..."
 	@if command -v uv > /dev/null; then \
-		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv; \
 		uv pip install --quiet --compile-bytecode --python $(BIN)/python -r $*.txt; \
 	else \
-		test -x $(BIN)/pip || $(PYTHON) -m venv .venv; \
-		$(BIN)/pip install --quiet --disable-pip-version-check -r $*.txt; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $*.txt; \
 	fi
 	@touch $@
 

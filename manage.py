@@ -2,9 +2,18 @@
 """Django's command line: `python manage.py help` lists what the service can do."""
 
 import os
+import shlex
 import sys
+from pathlib import Path
 
-from django.core.management import execute_from_command_line
+try:
+    from django.core.management import execute_from_command_line
+except ModuleNotFoundError:
+    venv = Path(__file__).parent / ".venv"
+    python = os.path.relpath(venv / "bin" / "python")
+    if Path(python).exists() and Path(sys.prefix).resolve() != venv.resolve():
+        sys.exit(f"The packages are in .venv. Type: {shlex.join([python, *sys.argv])}")
+    sys.exit("The packages are not installed. Type: make demo")
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stockpred.settings")

@@ -1,4 +1,7 @@
-"""Typed readers of environment variables: each refuses a value that it cannot use, naming the variable and what was expected."""
+"""Typed readers of environment variables: each refuses a value that it cannot use, naming the variable and what was expected.
+
+Own code: pydantic-settings reports several lines with the value, which may hold a password. It adds 0.4 s to each start.
+"""
 
 import os
 import secrets

@@ -1,6 +1,7 @@
 """`manage.py run`: runs the whole service in one terminal."""
 
 import secrets
+import shlex
 import socket
 import sys
 import urllib.error
@@ -75,6 +76,11 @@ class Command(BaseCommand):
         password = secrets.token_urlsafe(12)
         users.create_superuser("admin", password=password)
         return f"first login: admin / {password} (shown only once; change it there)"
+
+    def _command(self, name: str) -> str:
+        """What to type in this folder to run a command of manage.py with the packages of this process."""
+        here, paths = Path.cwd(), [Path(sys.executable), settings.BASE_DIR / "manage.py"]
+        return shlex.join([*(str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths), name])
 
     def _answers(self) -> bool:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr
+from scipy.stats import ttest_1samp
 from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, r2_score, root_mean_squared_error
 
 from forecasting.pipeline.config import ForecastConfig
@@ -86,12 +86,9 @@ def improvement_p(gain: Array) -> float:
 
     The variance assumes independent gains, because the errors of one-step forecasts do not overlap. Source: see `beats_naive_p`.
     """
-    count = len(gain)
-    error = np.sqrt(gain.var() / count)
-    if error == 0:
+    if np.ptp(gain) == 0:  # no spread, no t
         return float(0.5 - 0.5 * np.sign(gain.mean()))
-    statistic = gain.mean() / error * np.sqrt((count - 1) / count)
-    return float(stdtr(count - 1, -statistic))
+    return float(ttest_1samp(gain, 0.0, alternative="greater").pvalue)
 
 
 def pinball_loss(actual: Array, quantiles: Array, levels: Array) -> float:

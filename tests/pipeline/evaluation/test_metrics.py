@@ -49,6 +49,11 @@ def test_a_constant_gain_is_certain(naive_error: float, expected: float) -> None
     assert metrics.beats_naive_p(actual, actual + 1.0, actual + naive_error) == expected
 
 
+@pytest.mark.parametrize(("gain", "expected"), [(0.1, 0.0), (0.0, 0.5), (-0.1, 1.0)])
+def test_equal_gains_that_binary_numbers_cannot_hold_have_a_p_value(gain: float, expected: float) -> None:
+    assert metrics.improvement_p(np.full(7, gain)) == expected
+
+
 def test_the_pinball_loss_weighs_both_sides_of_a_quantile_by_its_level() -> None:
     actual, quantiles = np.array([1.0, -1.0]), np.zeros((2, 2))
 
