@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0015_bars_without_double_index'),
+        ('forecasting', '0016_versions_are_no_candidates'),
     ]
 
     operations = [
