@@ -26,6 +26,16 @@ def test_it_finds_the_coefficients_that_made_the_returns() -> None:
     assert fit.intercept == pytest.approx(INTERCEPT, abs=0.02)
 
 
+def test_rows_weigh_less_the_larger_their_moves_are() -> None:
+    regressors = np.repeat([[-1.0], [0.0], [1.0]], [200, 200, 200], axis=0)
+    size = np.repeat([0.5, 1.5, 1.5], 200)  # not linear: a line must choose where it errs
+
+    fit = fit_volatility(regressors, size * np.tile([-1.0, 1.0], 300), LEVELS)
+
+    unweighted = np.polyfit(regressors[:, 0], size, 1)
+    assert abs(fit.size(np.array([[-1.0]]))[0] - 0.5) < 0.6 * abs(np.polyval(unweighted, -1.0) - 0.5)
+
+
 def test_its_quantiles_hold_their_share_of_new_returns() -> None:
     fit = fit_volatility(*simulated(), LEVELS)
     regressors, target = simulated(seed=2)
