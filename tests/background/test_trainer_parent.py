@@ -12,6 +12,7 @@ from pytest_django import Settings
 from forecasting.background import trainer_parent
 from forecasting.background.trainer_parent import TrainerEndedError, TrainerProcess, resident_mb
 from forecasting.models import Training
+from forecasting.registry.files import models_root, scratch_prefix
 from forecasting.runtime.processes import wait_for
 from tests.factories import add_bars, make_claimed, make_symbol
 from tests.racing import begin
@@ -72,6 +73,29 @@ def test_the_lease_is_renewed_while_the_trainer_says_nothing(
         with pytest.raises(TrainerEndedError, match="killed by SIGKILL"):
             trainer.run(training)
         assert renewed.result()
+
+
+def test_a_killed_trainer_leaves_no_scratch_folder_and_those_of_others_stay(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+    monkeypatch.setenv(MARK, str(tmp_path))
+    training = make_claimed(make_symbol())
+    others = models_root() / f"{scratch_prefix(os.getpid())}of-another"
+    others.mkdir(parents=True)
+
+    def write_and_die() -> None:
+        assert wait_for(lambda: process_ids(tmp_path, command="trainer"), seconds=30, every_s=0.001)
+        (trainer,) = process_ids(tmp_path, command="trainer")
+        (models_root() / f"{scratch_prefix(trainer)}half-written").mkdir()
+        os.kill(trainer, signal.SIGKILL)
+
+    with ThreadPoolExecutor(1) as threads, TrainerProcess() as trainer:
+        died = begin(threads, write_and_die)
+        with pytest.raises(TrainerEndedError, match="killed by SIGKILL"):
+            trainer.run(training)
+        died.result()
+        assert list(models_root().iterdir()) == [others]
 
 
 def test_the_memory_of_a_process_is_known_and_that_of_none_is_nothing() -> None:
