@@ -60,7 +60,7 @@ def test_the_lease_is_renewed_while_the_trainer_says_nothing(
 
     def silence_it() -> bool:
         """Whether a whole lease was gained while the trainer stood still; ends it afterwards."""
-        assert wait_for(lambda: process_ids(tmp_path, command="trainer"), seconds=30, every_s=0.001)
+        assert wait_for(lambda: bool(process_ids(tmp_path, command="trainer")), seconds=30, every_s=0.001)
         (trainer,) = process_ids(tmp_path, command="trainer")
         os.kill(trainer, signal.SIGSTOP)
         enough = lease() + timedelta(seconds=3)
@@ -85,7 +85,7 @@ def test_a_killed_trainer_leaves_no_scratch_folder_and_those_of_others_stay(
     others.mkdir(parents=True)
 
     def write_and_die() -> None:
-        assert wait_for(lambda: process_ids(tmp_path, command="trainer"), seconds=30, every_s=0.001)
+        assert wait_for(lambda: bool(process_ids(tmp_path, command="trainer")), seconds=30, every_s=0.001)
         (trainer,) = process_ids(tmp_path, command="trainer")
         (models_root() / f"{scratch_prefix(trainer)}half-written").mkdir()
         os.kill(trainer, signal.SIGKILL)
