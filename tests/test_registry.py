@@ -1,6 +1,7 @@
 """The registry: atomic publishing, one active version at a time, and no loading of damaged files."""
 
 import hashlib
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,8 +19,9 @@ from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, WEIGHTS, ArtifactError
 from forecasting.registry import FenceLostError, models_root
+from forecasting.registry.files import scratch_prefix
 from forecasting.training import queue as training_queue
-from tests.factories import make_claimed, make_symbol, make_version
+from tests.factories import METRICS, make_claimed, make_symbol, make_version
 from tests.racing import begin_behind_us
 from tests.small_model import BARS_NEEDED, publish_model, trained_model
 
@@ -157,6 +159,20 @@ def test_a_transaction_that_fails_leaves_no_version_and_no_file() -> None:
             cursor.execute("ALTER TABLE forecasting_training DROP CONSTRAINT full_disk")
     assert (folders(), states()) == ([first.folder], {1: VersionState.ACTIVE})
     assert training_queue.renew(training)
+
+
+def test_what_is_not_whole_yet_lies_in_a_folder_named_after_its_writer() -> None:
+    seen: list[str] = []
+
+    class Watching(dict[str, Any]):
+        """Metrics that look around while they are written."""
+
+        def items(self) -> Any:
+            seen.extend(folders())
+            return super().items()
+
+    publish_model(make_symbol(), metrics=Watching(METRICS))
+    assert seen[0].startswith(scratch_prefix(os.getpid()))
 
 
 def test_metrics_that_json_cannot_hold_leave_no_file() -> None:

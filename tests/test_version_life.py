@@ -90,6 +90,13 @@ def test_only_sessions_of_both_count_and_too_few_decide_nothing() -> None:
     )
 
 
+def test_thirty_sessions_of_both_are_enough_to_reject_a_worse_version() -> None:
+    symbol = make_symbol()
+    published(symbol, backtest=backtest()[:100])
+    published(symbol, backtest=backtest(spread=3.0)[70:])
+    assert states() == {1: VersionState.ACTIVE, 2: VersionState.REJECTED}
+
+
 @pytest.mark.parametrize("name", [ONNX, BACKTEST])
 def test_a_worse_version_replaces_one_whose_files_cannot_be_used(name: str) -> None:
     symbol = make_symbol()

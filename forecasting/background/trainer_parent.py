@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.utils import timezone
 
-from forecasting import market
+from forecasting import market, registry
 from forecasting.models import PriceBar, Training
 from forecasting.models.trainings import Outcome
 from forecasting.prices.sources import BadDataError, PausedError, PriceSourceError, UnknownSymbolError
@@ -167,10 +167,11 @@ class TrainerProcess:
         return Outcome(message["outcome"]), message["error"]
 
     def stop(self) -> None:
-        """Kills the trainer. That is safe: what it has not published has no effect."""
+        """Kills the trainer and removes what it was writing: whatever it has not published does not exist."""
         if self._process:
             self._process.kill()
             self._process.communicate()
+            registry.remove_scratch(pid=self._process.pid)
             self._process, self._unread = None, b""
 
     def _send(self, request: dict[str, int]) -> "subprocess.Popen[bytes]":

@@ -2,7 +2,7 @@
 
 from forecasting.registry.activation import activate, replace_damaged
 from forecasting.registry.base_model import SHIPPED_BASE, base_version, forecast_config, load_base, register_base
-from forecasting.registry.files import load_backtest, load_forecaster, models_root
+from forecasting.registry.files import load_backtest, load_forecaster, models_root, remove_scratch
 from forecasting.registry.publishing import FenceLostError, publish
 from forecasting.registry.retention import UNPUBLISHED_SECONDS, expire_files, orphans, sweep
 
@@ -21,6 +21,7 @@ __all__ = [
     "orphans",
     "publish",
     "register_base",
+    "remove_scratch",
     "replace_damaged",
     "sweep",
 ]

@@ -1,7 +1,9 @@
 """The files of versions: written below one folder, loaded once per process."""
 
 import functools
+import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -27,7 +29,7 @@ def write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, Artifac
     version_id = _next_version_id()
     root = models_root()
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
+    folder = Path(tempfile.mkdtemp(prefix=scratch_prefix(os.getpid()), dir=root))
     try:
         files = artifacts.write(folder, model)
         folder.chmod(0o755)  # mkdtemp makes it private, but the web server may run as another user
@@ -37,6 +39,17 @@ def write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, Artifac
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return version_id, files, folder.name
+
+
+def remove_scratch(*, pid: int) -> None:
+    """Removes the folders that a process of this machine was writing when it was killed."""
+    for folder in models_root().glob(f"{scratch_prefix(pid)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_prefix(pid: int) -> str:
+    """Names the writer: machines may share the folder."""
+    return f".incoming-{socket.gethostname()}-{pid}-"
 
 
 def load_forecaster(version: ModelVersion) -> Forecaster:

@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from forecasting import market
 from forecasting.background import daily, tasks
+from forecasting.market import rate_limit
 from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training, Upstream
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
@@ -25,7 +26,7 @@ from forecasting.models.versions import VersionState
 from forecasting.runtime import heartbeat
 from forecasting.training import queue as training_queue
 from tests.factories import make_forecast, make_restatement, make_symbol, make_training, make_version
-from tests.fake_yahoo import FakeYahoo, generated_bars, rate_limited
+from tests.fake_yahoo import FakeYahoo, broken, generated_bars, rate_limited
 from tests.racing import at_once
 from tests.small_model import publish_model
 
@@ -293,6 +294,24 @@ def test_a_long_sync_continues_in_the_next_task(folder: Path, monkeypatch: pytes
     assert JobRun.objects.get().report["symbols"] == 2
     assert not PriceBar.objects.of(first).exists()
     assert PriceBar.objects.of(second).exists()
+
+
+@pytest.mark.parametrize(("failing", "tried"), [(4, 6), (5, 4)])
+def test_a_source_that_is_out_of_reach_for_five_symbols_in_a_row_ends_the_sync(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, failing: int, tried: int
+) -> None:
+    monkeypatch.setattr(rate_limit, "FAILURES_TO_OPEN", 100)  # else the breaker opens first
+    tickers = ["AAA", "BBB", "CCC", "DDD", "EEE", "FFF"]
+    with FakeYahoo() as yahoo:
+        settings.PRICE_SOURCE, settings.YAHOO_URL = "yahoo", yahoo.url
+        market.price_source.cache_clear()
+        yahoo.bars = {ticker: generated_bars(ticker, first=date(2024, 1, 2), last=FRIDAY) for ticker in tickers}
+        yahoo.scenarios |= dict.fromkeys(tickers[:failing], broken)
+        for ticker in tickers:
+            make_symbol(ticker)
+        report = report_of_a_run()
+    assert report["symbols"] == tried
+    assert report.get("sync_ended", "").startswith("At EEE: ") == (failing == 5)
 
 
 def test_a_rate_limit_ends_the_sync(settings: Settings) -> None:

@@ -19,7 +19,7 @@ def main(number: int, count: int) -> None:
     names = {"DATABASE_URL", "PRICE_SOURCE", "PRICE_DIR", "OWN_SERVER", *FAST} & set(os.environ)
     site = Site(Path(os.environ["STATE_DIR"]), {name: os.environ[name] for name in names})
     try:
-        with watching(site):
+        with site.pace, watching(site):
             case.run(site, count)
     except Exception as error:
         site.problems.append(f"{type(error).__name__}: {error}")

@@ -19,6 +19,7 @@ from forecasting.prices.calendars import last_completed_session
 from forecasting.prices.simulation import Simulation
 from forecasting.runtime.processes import ProcessGroup, wait_for
 from forecasting.training import requests as training_requests
+from tests.chaos.pace import Pace
 from tests.chaos.processes import descendants, group_of, variable
 from tests.running import process_ids, started
 
@@ -53,6 +54,7 @@ class Site:
     accepted: set[int] = field(default_factory=set)
     samples: int = 0  # taken by the oracle
     watched_s: float = 0.0
+    pace: Pace = field(default_factory=Pace)
 
     @contextmanager
     def worker(self, name: str = "worker", *, within: Sequence[str] = (), **variables: str) -> Iterator[ProcessGroup]:
@@ -81,16 +83,27 @@ class Site:
         return trainings
 
     def within(self, limit: float, what: str, condition: Callable[[], object]) -> None:
-        """Waits for the condition and records how long that took; longer than `limit` seconds is a problem."""
+        """Waits for the condition and notes how long that took; a problem if it took longer than `limit` seconds."""
         began = time.monotonic()
-        came = wait_for(lambda: bool(condition()), seconds=2 * limit, every_s=POLL_SECONDS)
+        came = self._wait(lambda: bool(condition()), seconds=2 * limit)
         self.note(what if came else f"{what} (timed out)", time.monotonic() - began, limit)
 
     def note(self, what: str, seconds: float, limit: float) -> None:
-        """Records how long something took; longer than `limit` seconds is a problem."""
-        self.measured.append(Measured(what, round(seconds, 2), limit))
+        """Notes how long something took; a problem if that was longer than `limit` seconds of a machine at its usual pace."""
+        limit *= self.pace.slowness(seconds=seconds)
+        self.measured.append(Measured(what, round(seconds, 2), round(limit, 2)))
         if seconds > limit:
             self.problems.append(f"{what}: took {seconds:.1f} s, the limit is {limit:.0f} s")
+
+    def _wait(self, condition: Callable[[], bool], *, seconds: float) -> bool:
+        """Whether the condition came true within so many seconds of a machine at its usual pace."""
+        began = time.monotonic()
+        while not condition():
+            passed = time.monotonic() - began
+            if passed > seconds * self.pace.slowness(seconds=passed):
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
 
     def expect(self, true: object, problem: str) -> None:
         """Records a problem if it is not true."""
@@ -99,7 +112,7 @@ class Site:
 
     def settle(self, seconds: float = SETTLE_SECONDS) -> None:
         """Waits until every accepted training has ended."""
-        if not wait_for(lambda: not self.rows().active().exists(), seconds=seconds):
+        if not self._wait(lambda: not self.rows().active().exists(), seconds=seconds):
             self.problems.append(f"after {seconds:.0f} s {self.rows().active().count()} trainings have not ended")
 
     def rows(self) -> Any:

@@ -39,6 +39,13 @@ def traded(bars: pd.DataFrame, times: float) -> pd.DataFrame:
 # Missing and invalid values
 
 
+@pytest.mark.parametrize("given", [[], ["open"], ["open", "close"]], ids=["nothing", "an open", "open and close"])
+def test_a_bar_of_which_more_or_less_than_a_close_is_given_is_not_made_up(bars: pd.DataFrame, given: list[str]) -> None:
+    missing = {name: np.nan for name in PRICES if name not in given}
+
+    assert left_out(replaced(bars, ONE, **missing)) == [ROW]
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
 def test_missing_old_opens_become_the_previous_close_within_the_range(bars: pd.DataFrame, value: float) -> None:
     old = replaced(bars, slice(ROW), open=value)

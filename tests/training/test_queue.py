@@ -199,7 +199,8 @@ def test_a_trainer_that_lost_its_training_changes_nothing(write: Callable[[Train
     lost = make_claimed(make_symbol())
     expire(lost)
     training_queue.rescue()
-    training_queue.claim()
+    Training.objects.update(not_before=timezone.now())  # the pause before the next attempt is over
+    assert training_queue.claim() == lost
     OrmQ.objects.all().delete()
     before = row(lost)
     assert not write(lost)

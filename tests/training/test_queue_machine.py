@@ -80,19 +80,15 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(write=some.sampled_from(sorted(WRITES)), data=some.data())
     def write(self, write: str, data: Any) -> None:
-        """Only the holder of the fence changes the row."""
-        training = data.draw(some.sampled_from(self.claimed))
-        holds = Training.objects.held(training_id=training.pk, fence=training.fence).exists()
-        before = Training.objects.values().get(pk=training.pk)
-        WRITES[write](training)
-        assert (Training.objects.values().get(pk=training.pk) != before) == holds
+        """Only the last claim of a running training changes the row."""
+        self.expect_only_the_holder_writes(write, data.draw(some.sampled_from(self.claimed)))
 
     @precondition(lambda self: self.claimed)
     @rule(data=some.data())
     def publish(self, data: Any) -> None:
         """The holder of the fence ends the training with an active version; anyone else leaves no row and no file."""
         training = data.draw(some.sampled_from(self.claimed))
-        holds = Training.objects.held(training_id=training.pk, fence=training.fence).exists()
+        holds = self.holds(training)
         before = (Training.objects.values().get(pk=training.pk), self.versions(), folders())
         if holds:
             version = registry.publish(trained_model(), training_id=training.pk, fence=training.fence)
@@ -117,6 +113,16 @@ class Queue(RuleBasedStateMachine):
         """One lease expires."""
         training = data.draw(some.sampled_from(self.claimed))
         Training.objects.running().filter(pk=training.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+    @precondition(lambda self: self.claimed)
+    @rule(write=some.sampled_from(sorted(WRITES)), by=some.sampled_from(MACHINES))
+    def taken_over(self, write: str, by: str) -> None:
+        """All leases run out and the next attempt begins, while the first trainer still writes."""
+        self.time_passes()
+        self.rescue()
+        self.time_passes()
+        self.claim(by=by)
+        self.expect_only_the_holder_writes(write, next(each for each in self.claimed if each.pk == self.claimed[-1].pk))
 
     @rule(machine=some.sampled_from(MACHINES))
     def machine_dies(self, machine: str) -> None:
@@ -151,6 +157,18 @@ class Queue(RuleBasedStateMachine):
         assert not Training.objects.expired().exists()
         waking = OrmQ.objects.filter(lock__lte=timezone.now()).exists()
         assert waking or not Training.objects.claimable().exists()
+
+    def expect_only_the_holder_writes(self, write: str, training: Training) -> None:
+        """The row changes if and only if this claim holds the training."""
+        holds = self.holds(training)
+        before = Training.objects.values().get(pk=training.pk)
+        WRITES[write](training)
+        assert (Training.objects.values().get(pk=training.pk) != before) == holds
+
+    def holds(self, claim: Training) -> bool:
+        """Whether this claim may still write: the training runs, and nobody has claimed it since. Does not read the fence."""
+        last = [each for each in self.claimed if each.pk == claim.pk][-1]
+        return claim is last and Training.objects.filter(pk=claim.pk, state=TrainingState.RUNNING).exists()
 
     @staticmethod
     def versions() -> list[tuple[Any, ...]]:

@@ -106,6 +106,14 @@ def test_a_doubled_loss_is_seen_within_20_sessions(worse: Callable[[pd.DataFrame
     assert within >= 0.97
 
 
+def test_a_session_is_judged_by_the_volatility_before_it() -> None:
+    backtest, live = years()[0][0], years()[0][1][:1]
+    shock = live.assign(actual_close=live["last_close"] * 1.5)
+    larger = live.assign(actual_close=live["last_close"] * 3.0)
+    times = losses(larger)[0] / losses(shock)[0]
+    assert watched(backtest, larger).ratio / watched(backtest, shock).ratio == pytest.approx(times)
+
+
 def test_the_watch_is_the_same_for_the_same_seed() -> None:
     assert watched(*years()[0]).limit == watched(*years()[0]).limit
 

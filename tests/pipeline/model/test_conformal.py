@@ -97,7 +97,33 @@ def test_the_spread_gives_new_outcomes_nominal_coverage(rng: np.random.Generator
     assert ((new >= -spread * 0.7) & (new <= spread * 0.9)).mean() == pytest.approx(0.8, abs=0.02)
 
 
-def test_the_spread_stays_within_bounds_on_unusual_rows() -> None:
+def test_each_residual_is_measured_by_the_width_of_its_own_side() -> None:
+    below, above = np.full(50, -3.0), np.full(50, 0.5)
+
+    spread = fit_spread(np.concatenate([below, above]), np.full(100, 2.0), np.full(100, 0.4), level=0.8)
+
+    assert spread == pytest.approx(1.5)  # 3.0 / 2.0: of the falls, which are the larger scores
+
+
+def test_a_skewed_interval_is_stretched_by_its_own_edges(rng: np.random.Generator) -> None:
+    quantiles = np.tile([-4.0, -3.0, -1.0, 0.0, 0.3, 0.5, 0.6], (4_000, 1))
+    falls = rng.random(4_000) < 0.5
+    target = 1.2 * np.where(falls, -3.0, 0.5) * rng.uniform(0, 1.25, 4_000)
+
+    spread = fit_calibration(rows_of(target, np.zeros(4_000), quantiles=quantiles), CONFIG).spread
+
+    assert spread == pytest.approx(1.2, abs=0.02)
+
+
+def test_the_spread_covers_a_new_row_even_after_few_rows() -> None:
+    ones = np.ones(9)
+
+    spread = fit_spread(np.arange(1, 10) / 6, ones, ones, level=0.8)
+
+    assert spread == pytest.approx(8 / 6)  # the 8th of 9 scores: a 10th falls below it in 8 of 10 cases
+
+
+def test_the_spread_stays_within_bounds_on_odd_rows() -> None:
     ones = np.ones(100)
 
     assert fit_spread(np.zeros(100), ones, ones, level=0.8) == SPREAD_BOUNDS[0]

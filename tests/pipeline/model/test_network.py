@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.config import SEQUENCE, ForecastConfig
 from forecasting.pipeline.model.features import Array
 from forecasting.pipeline.model.fitting import start_from_nothing
 from forecasting.pipeline.model.network import QuantileNetwork, network_for
@@ -86,7 +86,21 @@ def test_fitting_lowers_the_loss_below_that_of_the_unconditional_quantiles(netwo
     assert loss(target, fitted(network, seed=1, epochs=30)) < loss(target, unconditional)
 
 
-def test_gradient_descent_does_not_change_the_volatility_regression(network: QuantileNetwork) -> None:
+def test_one_crash_among_the_examples_does_not_keep_the_fit_from_learning_the_others(network: QuantileNetwork) -> None:
+    calm = examples(1)
+    target, crashed = calm.target.astype(np.float64), calm.values.copy()
+    crashed[calm.ends[5], len(SEQUENCE) :] = 100.0
+    start_from_nothing(network, calm, TINY)
+    before = loss(target, network.predict(calm))
+
+    for _ in islice(network.epochs(replace(calm, values=crashed), learning_rate=TINY.learning_rate), 20):
+        pass
+
+    after, undisturbed = loss(target, network.predict(calm)), loss(target, fitted(network, seed=1, epochs=20))
+    assert before - after > 0.5 * (before - undisturbed)
+
+
+def test_gradient_descent_does_not_touch_the_volatility_regression(network: QuantileNetwork) -> None:
     start_from_nothing(network, examples(1), TINY)
     start = network.weights
     fitted(network, seed=1)

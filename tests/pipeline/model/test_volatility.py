@@ -26,7 +26,20 @@ def test_it_finds_the_coefficients_that_made_the_returns() -> None:
     assert fit.intercept == pytest.approx(INTERCEPT, abs=0.02)
 
 
-def test_its_quantiles_have_nominal_coverage_of_new_returns() -> None:
+def test_rows_weigh_less_the_larger_their_moves_are() -> None:
+    regressors = np.repeat([[-1.0], [0.0], [1.0]], [200, 200, 200], axis=0)
+    size = np.repeat([0.5, 1.5, 1.5], 200)  # not linear: a line must choose where it errs
+
+    fit = fit_volatility(regressors, size * np.tile([-1.0, 1.0], 300), LEVELS)
+
+    settled = np.ones(600)
+    for _ in range(50):
+        line = np.polyfit(regressors[:, 0], size, 1, w=1 / settled)
+        settled = np.polyval(line, regressors[:, 0])
+    assert [fit.coefficients[0], fit.intercept] == pytest.approx(line, rel=0.02)
+
+
+def test_its_quantiles_hold_their_share_of_new_returns() -> None:
     fit = fit_volatility(*simulated(), LEVELS)
     regressors, target = simulated(seed=2)
 
