@@ -228,22 +228,22 @@ def test_a_probe_that_fails_opens_the_breaker_for_twice_as_long(yahoo: FakeYahoo
 
 
 @pytest.mark.parametrize("error", [RateLimitedError, UpstreamUnavailableError])
-def test_only_the_canary_decides_while_the_breaker_is_half_open(error: type[PriceSourceError]) -> None:
+def test_only_the_probe_decides_while_the_breaker_is_half_open(error: type[PriceSourceError]) -> None:
     make_upstream(failures=rate_limit.FAILURES_TO_OPEN)
     earlier = rate_limit.acquire("yahoo")
     Upstream.objects.update(
         state=BreakerState.OPEN, reason="it was", opens=1, opened_at=Now(), open_until=Now(), next_request_at=Now()
     )
-    canary = rate_limit.acquire("yahoo")
+    probe = rate_limit.acquire("yahoo")
     assert earlier
-    assert canary
+    assert probe
     rate_limit.release(earlier, error("AAA", "it fails"))
     assert (state().state, state().opens, state().reason) == (BreakerState.HALF_OPEN, 1, "it was")
-    rate_limit.release(canary, UnknownSymbolError("BBB", "no such symbol"))
+    rate_limit.release(probe, UnknownSymbolError("BBB", "no such symbol"))
     assert (state().state, state().opens, state().failures) == (BreakerState.CLOSED, 0, 0)
 
 
-def test_a_canary_whose_process_died_is_followed_by_another(symbols: list[Symbol]) -> None:
+def test_a_probe_whose_process_died_is_followed_by_another(symbols: list[Symbol]) -> None:
     make_upstream(state=BreakerState.HALF_OPEN)
     fails("AAA", PausedError)
     Upstream.objects.update(open_until=Now() - timedelta(seconds=1))
