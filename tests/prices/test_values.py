@@ -171,6 +171,12 @@ def test_an_open_far_from_both_closes_beside_it_is_left_out(bars: pd.DataFrame, 
     assert left_out(far) == [ROW]
 
 
+def test_a_wick_among_the_first_bars_is_left_out_as_well(bars: pd.DataFrame) -> None:
+    early = slice(10, 11)
+
+    assert left_out(replaced(bars, early, high=1.5 * float(bars["high"].iloc[10]))) == [10]
+
+
 def test_the_second_wick_of_a_month_is_left_out_like_the_first(bars: pd.DataFrame) -> None:
     far = rescaled(bars, slice(ROW, ROW + 11, 10), 2.0, columns=("high",))
     assert left_out(far) == [ROW, ROW + 10]
