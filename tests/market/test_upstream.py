@@ -178,7 +178,7 @@ def test_a_rate_limit_leaves_the_source_alone_for_a_quarter_of_an_hour(yahoo: Fa
     assert (state().state, state().pause) == (BreakerState.OPEN, timedelta(minutes=15))
     reason = fails("BBB", PausedError)
     assert reason.startswith("no prices are requested until 20")
-    assert reason.endswith("because Yahoo Finance refuses more requests for now; try again in some minutes")
+    assert reason.endswith("because Yahoo Finance refuses more requests for now; try again in a few minutes")
     assert charts(yahoo) == ["AAA"]
     symbols[1].refresh_from_db()
     assert (symbols[1].upstream_state, symbols[1].upstream_checked_at) == (UpstreamState.NEVER_ASKED, None)
