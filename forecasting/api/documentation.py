@@ -3,8 +3,13 @@
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import serializers as drf
 
-from forecasting.api import examples, records, serializers, shapes
+from forecasting.api import examples, records, serializers
+from forecasting.api.check import AVAILABLE, NOT_STARTED, CheckAnswer
+from forecasting.api.metrics import METRICS_ANSWERS
+from forecasting.api.predict import PredictAnswer
+from forecasting.api.trainings import IN_PROGRESS, STARTED, RetrainAnswer
 
 MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
 
@@ -24,9 +29,16 @@ STAFF_ERRORS = ANYWHERE | {
 }
 
 
+class Error(drf.Serializer[Any]):
+    """Why the request as a whole failed."""
+
+    error = drf.CharField(help_text="For people.")
+    details = drf.DictField(help_text="Field to reasons, if single fields are at fault.")
+
+
 def errors(described: dict[int, str]) -> dict[int, OpenApiResponse]:
     """One documented answer for each status."""
-    return {status: OpenApiResponse(shapes.Error, description=text) for status, text in sorted(described.items())}
+    return {status: OpenApiResponse(Error, description=text) for status, text in sorted(described.items())}
 
 
 def question(name: str, value: Any) -> OpenApiExample:
@@ -52,13 +64,13 @@ check = extend_schema(
 
 | `message` | meaning |
 |---|---|
-| {serializers.AVAILABLE} | Ask for `metrics` and `predict`. |
-| {serializers.STARTED} | There was none; this very request has started the training. |
-| {serializers.IN_PROGRESS} | There is none yet; `training` shows how far it is. |
-| {serializers.NOT_STARTED.format(reason="*reason*")} | The last training failed within the hour, or too many wait. |
+| {AVAILABLE} | Ask for `metrics` and `predict`. |
+| {STARTED} | There was none; this very request has started the training. |
+| {IN_PROGRESS} | There is none yet; `training` shows how far it is. |
+| {NOT_STARTED.format(reason="*reason*")} | The last training failed within the hour, or too many wait. |
 """,
     request=serializers.SymbolsRequest,
-    responses={200: shapes.CheckAnswer(many=True), **errors(ERRORS)},
+    responses={200: CheckAnswer(many=True), **errors(ERRORS)},
     examples=[
         TWO_SYMBOLS,
         answer("Available", examples.MODEL_AVAILABLE),
@@ -78,7 +90,7 @@ metrics = extend_schema(
     "and the track record of the forecasts that were really served. A symbol without a model has an `error` instead; nothing is "
     "started.",
     request=serializers.SymbolsRequest,
-    responses={200: shapes.MetricsAnswer(many=True), **errors(ERRORS)},
+    responses={200: METRICS_ANSWERS, **errors(ERRORS)},
     examples=[
         TWO_SYMBOLS,
         answer("Available", examples.METRICS),
@@ -97,7 +109,7 @@ predict = extend_schema(
     "A forecast is made once for each version and session, and kept: whoever asks again gets the same one. Where newer prices "
     "cannot be had in time, the last known ones serve, with `as_of` and `stale`. One symbol's failure does not spoil the others.",
     request=serializers.SymbolsRequest,
-    responses={200: shapes.PredictAnswer, **errors(ERRORS)},
+    responses={200: PredictAnswer, **errors(ERRORS)},
     examples=[
         TWO_SYMBOLS,
         answer("One forecast, one in training", examples.FORECAST_AND_TRAINING),
@@ -113,7 +125,7 @@ retrain = extend_schema(
     summary="Train a model again",
     description="Starts a training. One that waits or runs already is answered instead, its priority raised.",
     request=serializers.SymbolRequest,
-    responses={202: shapes.RetrainAnswer, **errors(ERRORS | {503: QUEUE_FULL})},
+    responses={202: RetrainAnswer, **errors(ERRORS | {503: QUEUE_FULL})},
     examples=[
         question("A symbol", examples.SYMBOL),
         answer("Started", examples.RETRAINING, status=202),

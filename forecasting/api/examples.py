@@ -5,9 +5,11 @@ Their figures are those of one run on real prices that ended on 2024-12-30 (henc
 
 from typing import Any
 
+from forecasting.api.check import AVAILABLE, NOT_STARTED
 from forecasting.api.errors import UNAVAILABLE, body
+from forecasting.api.metrics import NO_METRICS
 from forecasting.api.records import SCORE_FIELDS
-from forecasting.api.serializers import AVAILABLE, IN_PROGRESS, NO_METRICS, NOT_STARTED, STARTED
+from forecasting.api.trainings import IN_PROGRESS, STARTED
 from forecasting.pipeline.config import ForecastConfig
 
 SYMBOLS = {"symbols": ["BBAS3.SA", "PETR4.SA"]}

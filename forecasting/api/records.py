@@ -5,10 +5,46 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from forecasting.api.shapes import ArtifactFile, LiveRecord, VersionMetrics
+from forecasting.api.metrics import LiveRecord, OutOfSampleMetrics
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Score, Symbol, Training
 
 RESTATEMENTS_SHOWN = 5
+
+
+class MedianWeight(serializers.Serializer[Any]):
+    """How much of the network's own median is in the point forecast, and why. The rest is the last close."""
+
+    weight = serializers.FloatField(min_value=0, max_value=1, help_text="0: the point forecast is the last close.")
+    reason = serializers.CharField(help_text="What became of the weight that was tried.")
+    tried = serializers.FloatField(allow_null=True, help_text="The weight that the earlier validation days chose.")
+    p = serializers.FloatField(
+        allow_null=True, help_text="One-sided p-value on the later validation days; small means better than the last close."
+    )
+    p_by_exchange = serializers.DictField(child=serializers.FloatField(), help_text="The same, for each exchange's symbols alone.")
+
+
+class VersionMetrics(OutOfSampleMetrics):
+    """As stored, unrounded. A base's are over all its symbols: ratios and coverage are means over them."""
+
+    unit = serializers.CharField(
+        help_text="Of MAE and RMSE: the symbol's currency, or `share of the last close` for a base, whose symbols have many "
+        "currencies; R² is then that of the moves."
+    )
+    median = MedianWeight(
+        required=False,
+        help_text="As the base learnt it, if the version was trained from one. Missing from versions of an earlier release.",
+    )
+    symbols = serializers.IntegerField(required=False, help_text="Only of a base: how many were measured.")
+    worst_pinball_ratio = serializers.FloatField(required=False, help_text="Only of a base: of the worst symbol.")
+    least_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the least.")
+    most_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the most.")
+
+
+class ArtifactFile(serializers.Serializer[Any]):
+    """The hash and size that a file of a version must have."""
+
+    sha256 = serializers.CharField(help_text="Hexadecimal.")
+    size = serializers.IntegerField(help_text="Bytes.")
 
 
 @extend_schema_field(serializers.DictField(child=ArtifactFile()))

@@ -16,11 +16,15 @@ from rest_framework.response import Response
 
 from forecasting import ledger, registry, serving
 from forecasting.api import documentation, filters, records, serializers
+from forecasting.api.check import check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS
 from forecasting.api.errors import TemporarilyUnavailable
+from forecasting.api.metrics import metrics_json
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
 from forecasting.api.permissions import MayChange
+from forecasting.api.predict import predict_json
+from forecasting.api.trainings import retrain_json
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.training import queue as training_queue
@@ -59,7 +63,7 @@ class ModelViewSet(viewsets.ViewSet):
         tickers = requested_tickers(request)
         statuses = serving.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
         positions = positions_of(status.training for status in statuses)
-        return Response([serializers.check_json(status, positions) for status in statuses])
+        return Response([check_json(status, positions) for status in statuses])
 
     @documentation.metrics
     @action(detail=False, methods=["post"])
@@ -67,7 +71,7 @@ class ModelViewSet(viewsets.ViewSet):
         """How good is it?"""
         tickers = requested_tickers(request)
         cards = ledger.scorecards(tickers)
-        return Response([serializers.metrics_json(ticker, cards.get(ticker)) for ticker in tickers])
+        return Response([metrics_json(ticker, cards.get(ticker)) for ticker in tickers])
 
     @documentation.predict
     @action(detail=False, methods=["post"])
@@ -76,7 +80,7 @@ class ModelViewSet(viewsets.ViewSet):
         tickers = requested_tickers(request)
         predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
         positions = positions_of(prediction.training for prediction in predictions)
-        return Response({"predictions": {each.symbol.ticker: serializers.prediction_json(each, positions) for each in predictions}})
+        return Response(predict_json(predictions, positions))
 
     @documentation.retrain
     @action(detail=False, methods=["post"])
@@ -89,9 +93,7 @@ class ModelViewSet(viewsets.ViewSet):
             training = training_requests.request_one(ticker)
         except training_requests.QueueFullError as full:
             raise TemporarilyUnavailable(f"Training not started: {full}.") from full
-        answer = serializers.training_json(training, positions_of([training]))
-        message = f"Re-training initiated for model: {ticker}"
-        return Response({"message": message, "training": answer}, status=status.HTTP_202_ACCEPTED)
+        return Response(retrain_json(training, positions_of([training])), status=status.HTTP_202_ACCEPTED)
 
 
 class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 from pytest_django import Settings
 
-from forecasting.api.shapes import CLASSICAL_METRICS
+from forecasting.api.metrics import CLASSICAL_METRICS
 from tests.api import openapi
 
 ROUTES = {

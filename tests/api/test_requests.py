@@ -30,10 +30,10 @@ INVALID_SYMBOLS = {
     "nothing": ("", "This field may not be blank."),
     "only space": (" \t", "This field may not be blank."),
     "null": (None, "This field may not be null."),
-    "a number": (4, "A symbol is a text, not int."),
-    "a truth value": (True, "A symbol is a text, not bool."),
-    "a list": (["SAMPLE1"], "A symbol is a text, not list."),
-    "an object": ({"symbol": "SAMPLE1"}, "A symbol is a text, not dict."),
+    "a number": (4, "Expected a string, got int."),
+    "a truth value": (True, "Expected a string, got bool."),
+    "a list": (["SAMPLE1"], "Expected a string, got list."),
+    "an object": ({"symbol": "SAMPLE1"}, "Expected a string, got dict."),
 }
 INVALID_BODIES: dict[str, tuple[Any, dict[str, list[str]]]] = {
     "no symbols": ({}, {"symbols": ["This field is required."]}),

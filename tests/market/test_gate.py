@@ -11,7 +11,7 @@ from django.db.models import F
 from pytest_django import DjangoAssertNumQueries
 
 from forecasting import market
-from forecasting.api.serializers import check_json
+from forecasting.api.check import check_json
 from forecasting.background import trainer_child, trainer_parent
 from forecasting.models import Finding, PriceBar, Restatement, Symbol
 from forecasting.models.symbols import UpstreamState

@@ -8,7 +8,8 @@ from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
 from forecasting import serving, terminal
-from forecasting.api.serializers import SymbolsRequest, prediction_json
+from forecasting.api.predict import prediction_json
+from forecasting.api.serializers import SymbolsRequest
 from forecasting.training.positions import positions_of
 
 

@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from forecasting import ledger, terminal
-from forecasting.api.serializers import metrics_json, training_json
+from forecasting.api.metrics import metrics_json
+from forecasting.api.trainings import training_json
 from forecasting.background import trainer_parent
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Training

@@ -1,0 +1,119 @@
+"""The answer of `metrics`, and the metrics of a version."""
+
+from typing import Any, NamedTuple
+
+from drf_spectacular.utils import PolymorphicProxySerializer
+
+from forecasting.api.fields import Count, DayText, PriceError, Rounded, Shape, Simulated, Text
+from forecasting.ledger import Scorecard
+
+NO_METRICS = "Metrics for this model are not available."
+PRICE = "In the symbol's currency."
+CLASSICAL_METRICS = {
+    "MAE": f"Mean absolute error. {PRICE}",
+    "RMSE": f"Root mean squared error. {PRICE}",
+    "MAPE": "Mean absolute error in percent of the close.",
+    "R²": "Of price levels, so it is near 1 for any forecast near the last close. Compare it with the naive forecast's.",
+}
+
+
+class ClassicalMetrics(Shape):
+    """Four errors over the test sessions."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """By the names of the contract; one of them cannot be a Python attribute."""
+        return {name: PriceError(help_text=text) for name, text in CLASSICAL_METRICS.items()} | super().get_fields()
+
+
+class OutOfSampleMetrics(ClassicalMetrics):
+    """All on test sessions that neither fitting nor early stopping saw."""
+
+    last_data_date = DayText(help_text="The newest bar that the training knew.")
+    training_duration = Rounded(1, help_text="Seconds.")
+    training_data_size = Count(help_text="Windows.")
+    validation_data_size = Count(help_text="Windows.")
+    naive = ClassicalMetrics(help_text="The errors of repeating the last close.")
+    mase = Rounded(4, help_text="MAE divided by the naive forecast's: below 1 is better than repeating the last close.")
+    beats_naive_p = Rounded(
+        4,
+        allow_null=True,
+        help_text="One-sided Diebold-Mariano p-value; small means better than naive. Null if the point forecast is the last close.",
+    )
+    pinball_ratio = Rounded(4, help_text="Quantile loss divided by that of the last 250 sessions' quantiles.")
+    coverage_80 = Rounded(4, help_text="Share of closes inside the 80 % interval.")
+    directional_accuracy = Rounded(
+        4,
+        allow_null=True,
+        help_text="Share of sessions whose direction was right. Null if the point forecast is the last close.",
+    )
+    test_size = Count(help_text="Sessions.")
+
+
+class LiveRecord(Shape):
+    """The track record of the forecasts that were served. Null until the first target session has taken place."""
+
+    forecasts = Count(help_text="Served and scored so far.")
+    mae = PriceError(
+        allow_null=True, of=lambda card: card.mae if card.forecasts else None, help_text=f"Mean absolute error. {PRICE}"
+    )
+    mase = Rounded(
+        4,
+        allow_null=True,
+        of=lambda card: card.mae / card.naive_mae if card.naive_mae else None,
+        help_text="MAE divided by the naive forecast's.",
+    )
+    coverage_80 = Rounded(
+        4,
+        allow_null=True,
+        of=lambda card: card.coverage if card.forecasts else None,
+        help_text="Share of closes inside the 80 % interval.",
+    )
+
+
+class Service(Shape):
+    """Which version serves, and how good its symbol's forecasts have been since."""
+
+    version = Count(of="version.number", help_text="Number of the version that serves.")
+    live = LiveRecord(of="*")
+    simulated = Simulated()
+
+
+class Metrics(OutOfSampleMetrics, Service):
+    """A version's test, and how good its symbol's forecasts have been since."""
+
+    @classmethod
+    def json(cls, shown: Scorecard) -> dict[str, Any]:
+        """The stored test of the card's version, rounded, and the card's live record."""
+        return OutOfSampleMetrics.json(shown.version.metrics) | Service.json(shown)
+
+
+class Asked(NamedTuple):
+    """What `metrics` shows: a symbol and its scorecard, if a model serves it."""
+
+    ticker: str
+    card: Scorecard | None
+
+
+class MetricsOfModel(Shape):
+    """The answer of `metrics` for a symbol that has a model."""
+
+    symbol = Text(of="ticker", help_text="Trimmed and in upper case.")
+    metrics = Metrics(of="card")
+
+
+class NoMetrics(Shape):
+    """The answer of `metrics` for a symbol without a model."""
+
+    symbol = Text(of="ticker", help_text="Trimmed and in upper case.")
+    error = Text(of=lambda _: NO_METRICS)
+
+
+METRICS_ANSWERS = PolymorphicProxySerializer(
+    "MetricsAnswer", serializers=[MetricsOfModel, NoMetrics], resource_type_field_name=None, many=True
+)
+
+
+def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
+    """The answer of `metrics` for one symbol."""
+    form = MetricsOfModel if card else NoMetrics
+    return form.json(Asked(ticker, card))

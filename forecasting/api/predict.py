@@ -1,0 +1,159 @@
+"""The answer of `predict`. A new field is one line in one of these classes, and its figure in examples.py."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from drf_spectacular.utils import PolymorphicProxySerializer
+from rest_framework import serializers
+
+from forecasting import serving
+from forecasting.api.fields import (
+    Choice,
+    Constant,
+    Count,
+    Day,
+    Flag,
+    Moment,
+    Number,
+    Price,
+    Prices,
+    Rounded,
+    Shape,
+    Simulated,
+    Text,
+)
+from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
+from forecasting.models import Forecast
+from forecasting.training.positions import Position
+
+PRICE = "In the symbol's currency."
+
+
+def percentage(forecast: Forecast) -> float:
+    """The forecast move in percent, as it is shown. The sum turns -0.0 into 0.0."""
+    return round(forecast.change_percent, 2) + 0.0
+
+
+def direction(forecast: Forecast) -> str:
+    """The sign of the move as it is shown."""
+    shown = percentage(forecast)
+    return "positive" if shown > 0 else "negative" if shown < 0 else "neutral"
+
+
+class Variation(Shape):
+    """The forecast move."""
+
+    status = Choice(["positive", "negative", "neutral"], of=direction)
+    percentage = Number(of=percentage, help_text="Percent of the last close.")
+
+
+class Interval(Shape):
+    """The next close lies inside with probability `level`."""
+
+    level = Number(of="interval_level")
+    low = Price(of="interval_low", help_text=PRICE)
+    high = Price(of="interval_high", help_text=PRICE)
+    spread_factor = Rounded(
+        4, help_text="How much the online calibration widens the model's own interval, from the outcomes of earlier forecasts."
+    )
+
+
+class ServingModel(Shape):
+    """The version that made the forecast."""
+
+    version = Count(of="number")
+    kind = Choice(["symbol", "base"], help_text="`base`: the model of all symbols, until this one has its own.")
+    trained_at = Moment()
+
+
+class Skill(Shape):
+    """How far to trust it: the error on the version's test sessions beside the naive forecast's."""
+
+    mase = Rounded(4, help_text="Below 1 is better than repeating the last close.")
+    beats_naive = Flag(help_text="Whether it is significantly better (5 %).")
+
+
+class ForecastFields(Shape):
+    """What comes from the forecast."""
+
+    status = Constant("success")
+    predicted_price = Price(of="price", help_text=f"Median of the next session's close. {PRICE}")
+    point_forecast = Choice(
+        ["last_close", "model"],
+        help_text="What `predicted_price` is: the last close, or the model's median if that was significantly better.",
+    )
+    variation = Variation(of="*")
+    last_close = Price(help_text=PRICE)
+    as_of = Day(help_text="The last session that the forecast knew.")
+    target_date = Day(help_text="The session whose close is forecast.")
+    interval = Interval(of="*")
+    probability_up = Rounded(3, help_text="That the close is above the last one.")
+    quantiles = Prices(help_text="Probability level to price.")
+    model = ServingModel(of="version")
+    skill = Skill(of="version.skill")
+    currency = Text(of="symbol.currency", help_text="As the price source writes it.")
+
+
+class RequestFields(Shape):
+    """What depends on when and where it was asked for."""
+
+    stale = Flag(help_text="Whether the bar of a session that has closed is missing.")
+    simulated = Simulated()
+
+
+class ForecastAnswer(ForecastFields, RequestFields):
+    """The forecast of a symbol."""
+
+    @classmethod
+    def json(cls, shown: serving.Prediction) -> dict[str, Any]:
+        """Both parts."""
+        return ForecastFields.json(shown.forecast) | RequestFields.json(shown)
+
+
+class Waiting(NamedTuple):
+    """A prediction without a forecast, and the training that it waits for."""
+
+    prediction: serving.Prediction
+    training: Located | None
+
+
+class TrainingAnswer(Shape):
+    """No model can forecast the symbol yet: its training waits or runs. Try again later."""
+
+    status = Constant("training")
+    message = Text(of=lambda waiting: STARTED if waiting.prediction.started else IN_PROGRESS)
+    training = ActiveTraining()
+
+
+class FailureAnswer(Shape):
+    """There is no forecast of the symbol."""
+
+    status = Constant("failed")
+    error = Text(help_text="Why, and what helps.")
+
+
+class PredictAnswer(serializers.Serializer[Any]):
+    """Each symbol's prediction."""
+
+    predictions = serializers.DictField(
+        child=PolymorphicProxySerializer(
+            "Prediction",
+            serializers=[ForecastAnswer, TrainingAnswer, FailureAnswer],
+            resource_type_field_name="status",
+        ),
+        help_text="By symbol, in the order of the request.",
+    )
+
+
+def predict_json(predictions: Iterable[serving.Prediction], positions: Mapping[int, Position]) -> dict[str, Any]:
+    """The answer of `predict`."""
+    return {"predictions": {each.symbol.ticker: prediction_json(each, positions) for each in predictions}}
+
+
+def prediction_json(prediction: serving.Prediction, positions: Mapping[int, Position]) -> dict[str, Any]:
+    """The answer of `predict` for one symbol."""
+    if prediction.forecast:
+        return ForecastAnswer.json(prediction)
+    if prediction.training:
+        return TrainingAnswer.json(Waiting(prediction, located(prediction.training, positions)))
+    return FailureAnswer.json(prediction)
