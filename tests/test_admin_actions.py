@@ -68,7 +68,7 @@ def test_retraining_makes_a_waiting_training_urgent(admin_client: Client) -> Non
 
     answer = act(admin_client, Symbol, "retrain", symbol)
 
-    assert answer == ["0 trainings started, 1 training already under way."]
+    assert answer == ["0 trainings started, 1 training under way already."]
     training.refresh_from_db()
     assert training.reason == "requested"
 

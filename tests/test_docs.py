@@ -19,7 +19,7 @@ MESSAGES = {
     "docs/api.md": ["Starting training, try again later.", "This is an ISIN;", "Re-training initiated for model: "],
     "docs/quality-gate.md": ["a split or a wrong factor"],
     "docs/operations.md": [
-        "it is started again", "the database is out of reach", "The model's files could not be written", "he queue is full"
+        "it is restarted", "the database is unreachable", "The model's files could not be written", "he queue is full"
     ],
 }  # fmt: skip
 

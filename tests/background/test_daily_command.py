@@ -30,7 +30,7 @@ def test_it_does_the_job_of_a_date_once() -> None:
 
 
 def test_a_future_date_is_refused() -> None:
-    with pytest.raises(CommandError, match="--date 2999-01-01 has not come yet"):
+    with pytest.raises(CommandError, match="--date 2999-01-01 is in the future"):
         daily("--date", "2999-01-01")
 
 

@@ -93,7 +93,7 @@ def test_a_recorded_answer_without_bars_stores_nothing(yahoo: FakeYahoo) -> None
 
 
 def test_a_recorded_answer_of_an_unknown_shape_is_refused(yahoo: FakeYahoo) -> None:
-    with pytest.raises(BadDataError, match="unknown shape"):
+    with pytest.raises(BadDataError, match="unknown format"):
         recorded(yahoo, "fake_no_timestamp_weird_quote")
 
 
