@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
 import pandas as pd
 from django.db import connection, transaction
 
@@ -32,6 +33,13 @@ from forecasting.training import requests as training_requests
 
 KEPT_SHARE = 0.9  # of the stored bars; a restated history with fewer bars counts as incomplete
 UNKNOWN_FOR = timedelta(days=1), timedelta(days=7)  # how long an "unknown symbol" answer holds: the first one, each later one
+
+# The binary format of COPY, see "File Formats" in the documentation of Postgres. Numbers are big-endian, dates are days.
+COPIED = {"symbol_id": ">i8", "date": ">i4"} | dict.fromkeys(contract.COLUMNS, ">f8")
+COPY_FIELDS = [field for name, kind in COPIED.items() for field in ((f"{name}_size", ">i4"), (name, kind))]
+COPY_ROW = np.dtype([("columns", ">i2"), *COPY_FIELDS])
+COPY_HEADER, COPY_TRAILER = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+POSTGRES_EPOCH = np.datetime64("2000-01-01", "D")
 
 logger = logging.getLogger(__name__)
 
@@ -159,18 +167,27 @@ def _write(symbol: Symbol, stored: pd.DataFrame, fresh: pd.DataFrame) -> int:
 
 
 def _insert(symbol: Symbol, fresh: pd.DataFrame) -> int:
-    """Writes bars with one COPY: thirty times faster than INSERT for a whole history. The text form of a float keeps its value."""
+    """Writes bars with one COPY, many times faster than INSERT for a whole history."""
     if fresh.empty:
         return 0
-    columns = list(contract.COLUMNS)
-    statement = f"COPY forecasting_pricebar (symbol_id, date, {', '.join(columns)}) FROM STDIN"
-    days = fresh.index.to_numpy().astype("datetime64[D]").astype(str).tolist()
-    rows = zip(days, *(fresh[column].tolist() for column in columns), strict=True)
-    text = "".join(f"{symbol.pk}\t{day}\t{o}\t{high}\t{low}\t{close}\t{volume}\n" for day, o, high, low, close, volume in rows)
+    statement = f"COPY forecasting_pricebar ({', '.join(COPIED)}) FROM STDIN (FORMAT BINARY)"
     with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(text)
+        copy.write(COPY_HEADER + _binary_rows(symbol, fresh) + COPY_TRAILER)
     logger.info("%d bars stored, to %s", len(fresh), last_date(fresh), extra={"symbol": symbol.ticker})
     return len(fresh)
+
+
+def _binary_rows(symbol: Symbol, fresh: pd.DataFrame) -> bytes:
+    """The bars in the binary format of COPY: for each row the number of its columns, for each column its size and its value."""
+    rows = np.zeros(len(fresh), COPY_ROW)
+    rows["columns"] = len(COPIED)
+    for name, kind in COPIED.items():
+        rows[f"{name}_size"] = np.dtype(kind).itemsize
+    rows["symbol_id"] = symbol.pk
+    rows["date"] = (fresh.index.to_numpy().astype("datetime64[D]") - POSTGRES_EPOCH).astype(int)
+    for name in contract.COLUMNS:
+        rows[name] = fresh[name].to_numpy()
+    return rows.tobytes()
 
 
 def _state_of(error: PriceSourceError) -> UpstreamState:
