@@ -73,7 +73,8 @@ def continues(stored: pd.DataFrame, fetched: pd.DataFrame) -> bool:
     if stored.empty or len(stored.index.difference(fetched.index)):
         return stored.empty
     sent = fetched[~fetched.index.duplicated()].loc[stored.index]
-    moved = np.abs(_log_ratios(stored, _repaired(sent, stored))).max(axis=1)
+    old = _prices(stored)
+    moved = np.abs(_log_ratios(old, _repaired(_prices(sent), old))).max(axis=1)
     settled = max(1, len(moved) - SETTLING_BARS)
     return bool((moved[:settled] <= ROUNDING).all() and (moved[settled:] <= SETTLED_MOVE).all())
 
@@ -88,7 +89,7 @@ def changes(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> li
     if not len(shared):
         return []
     old, new = stored.loc[shared], fetched.loc[shared]
-    ratios = _log_ratios(old, new)
+    ratios = _log_ratios(_prices(old), _prices(new))
     noise = max(ROUNDING, NOISY * float(np.median(np.abs(np.diff(ratios[:, -1])))) if len(shared) > 1 else 0.0)
     levels = _levels(ratios[:, -1], noise)
     corrected = np.abs(ratios - levels[:, None]).max(axis=1) > noise
@@ -102,24 +103,32 @@ def changes(stored: pd.DataFrame, fetched: pd.DataFrame, *, exchange: str) -> li
 
 
 def differing(stored: pd.DataFrame, fetched: pd.DataFrame) -> pd.DatetimeIndex:
-    """The common sessions whose bars, volumes included, differ by more than rounding."""
-    shared = stored.index.intersection(fetched.index)
-    old, new = stored.loc[shared].to_numpy(), fetched.loc[shared].to_numpy()
-    return pd.DatetimeIndex(shared[~np.isclose(new, old, rtol=ROUNDING, atol=0).all(axis=1)])
+    """The sessions of both whose bars differ by more than rounding, volumes included."""
+    days = stored.index.to_numpy(), fetched.index.to_numpy()
+    shared, before, after = np.intersect1d(*days, assume_unique=True, return_indices=True)
+    same = np.isclose(fetched.to_numpy()[after], stored.to_numpy()[before], rtol=ROUNDING, atol=0).all(axis=1)
+    return pd.DatetimeIndex(shared[~same])
 
 
-def _repaired(sent: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
-    """The sent bars with the repairs of the stored ones, so that a repair does not count as a change."""
-    prices = sent[list(PRICES)]
-    known = prices.where((prices > 0) | (prices.columns == "close"), stored)
-    return known.assign(high=known.max(axis="columns"), low=known.min(axis="columns"))
+def _repaired(sent: Array, stored: Array) -> Array:
+    """(bars, 4): the sent prices with the repairs of the stored ones, so that a repair does not count as a change."""
+    is_close = np.array(PRICES) == "close"
+    known = np.where((sent > 0) | is_close, sent, stored)
+    known[:, PRICES.index("high")] = np.fmax.reduce(known, axis=1)
+    known[:, PRICES.index("low")] = np.fmin.reduce(known, axis=1)
+    return known
 
 
-def _log_ratios(old: pd.DataFrame, new: pd.DataFrame) -> Array:
+def _log_ratios(old: Array, new: Array) -> Array:
     """(bars, 4): log(new price / old price), the close last; infinite if the new price is not positive."""
-    ratios = new[list(PRICES)].to_numpy() / old[list(PRICES)].to_numpy()
+    ratios = new / old
     logs: Array = np.log(ratios, out=np.full(ratios.shape, np.inf), where=ratios > 0)
     return logs
+
+
+def _prices(bars: pd.DataFrame) -> Array:
+    """(bars, 4): open, high, low, close."""
+    return bars[list(PRICES)].to_numpy()
 
 
 def _levels(ratio: Array, noise: float) -> Array:
