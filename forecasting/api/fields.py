@@ -15,6 +15,8 @@ from rest_framework import serializers
 
 from forecasting.prices.price_digits import decimals
 
+PRICE = "In the symbol's currency."  # help text
+
 Reader = Callable[[Any], Any]
 Getter = Callable[[str], Reader]  # attrgetter or itemgetter
 

@@ -4,11 +4,10 @@ from typing import Any, NamedTuple
 
 from drf_spectacular.utils import PolymorphicProxySerializer
 
-from forecasting.api.fields import Count, DayText, PriceError, Rounded, Shape, Simulated, Text
+from forecasting.api.fields import PRICE, Count, DayText, PriceError, Rounded, Shape, Simulated, Text
 from forecasting.ledger import Scorecard
 
 NO_METRICS = "Metrics for this model are not available."
-PRICE = "In the symbol's currency."
 CLASSICAL_METRICS = {
     "MAE": f"Mean absolute error. {PRICE}",
     "RMSE": f"Root mean squared error. {PRICE}",

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from forecasting import serving
 from forecasting.api.fields import (
+    PRICE,
     Choice,
     Constant,
     Count,
@@ -25,8 +26,6 @@ from forecasting.api.fields import (
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
 from forecasting.models import Forecast
 from forecasting.training.positions import Position
-
-PRICE = "In the symbol's currency."
 
 
 def percentage(forecast: Forecast) -> float:

@@ -108,7 +108,7 @@ def _refused(questions: deque[Question], error: PausedError) -> Iterator[tuple[Q
 
 
 def _wait(under_way: dict[Future[Answer], Any], *, seconds: float) -> None:
-    """Until a request is done, for at most that long; that long where none is under way."""
+    """Waits at most that long, and only until a request is done if one is under way."""
     if under_way:
         wait(under_way, timeout=seconds, return_when=FIRST_COMPLETED)
     else:
@@ -116,7 +116,7 @@ def _wait(under_way: dict[Future[Answer], Any], *, seconds: float) -> None:
 
 
 def _fetch(question: Question) -> Answer:
-    """Touches no database, so that it may run in a thread."""
+    """Runs in a thread, so it must not use the database."""
     try:
         return price_source().fetch(question.symbol.ticker, since=question.since, through=question.through)
     except PriceSourceError as error:

@@ -17,7 +17,17 @@ from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, 
 from forecasting.pipeline.model.features import FeatureTable, compute_features
 from forecasting.pipeline.model.fitting import require_finite, scaler_of, start_from_nothing
 from forecasting.pipeline.model.network import QuantileNetwork, network_for
-from forecasting.pipeline.model.windows import Examples, Scaler, Seen, Split, UntrainableError, joined, make_examples, split_rows_at
+from forecasting.pipeline.model.windows import (
+    Examples,
+    Scaler,
+    Seen,
+    Split,
+    UntrainableError,
+    holdouts,
+    joined,
+    make_examples,
+    split_rows_at,
+)
 from forecasting.pipeline.serving.artifacts import BaseModel, Fit, ServingModel
 from forecasting.pipeline.serving.onnx_graph import to_onnx
 from forecasting.pipeline.training import (
@@ -108,10 +118,7 @@ def _read(histories: Iterable[History], config: ForecastConfig, progress: Callab
 def _split_dates(members: Sequence[_Member], config: ForecastConfig) -> Seen:
     """End dates of training and validation, counted over the sessions of all symbols with the holdout sizes of one symbol."""
     sessions = np.unique(np.concatenate([member.table.dates[config.window - 1 :].to_numpy() for member in members]))
-    validation, test = (
-        min(max(round(len(sessions) * share), config.minimum_holdout), config.maximum_holdout)
-        for share in (config.validation_share, config.test_share)
-    )
+    validation, test = holdouts(len(sessions), config)
     ends = (sessions[-1 - test - validation], sessions[-1 - test])
     return Seen(*(pd.Timestamp(end).date() for end in ends))
 
@@ -149,10 +156,9 @@ def _fit(
     progress: Callable[[int], None],
 ) -> Scaler:
     """Fits on these rows of all symbols; returns the scaler of the fit."""
-    used = [(member.table, each) for member, each in zip(members, rows, strict=True) if len(each)]
-    examples_of = [(table, each) for table, each in used if each.stop > config.window]
-    scaler = scaler_of(np.concatenate([table.features[: each.stop] for table, each in examples_of]))
-    examples: Examples = joined([make_examples(table, each, scaler, config) for table, each in examples_of])
+    used = [(member.table, each) for member, each in zip(members, rows, strict=True) if each and each.stop > config.window]
+    scaler = scaler_of(np.concatenate([table.features[: each.stop] for table, each in used]))
+    examples: Examples = joined([make_examples(table, each, scaler, config) for table, each in used])
     if len(examples) < config.base_batch:
         raise UntrainableError(f"The base model has {len(examples)} windows to fit on; {config.base_batch} are needed.")
     start_from_nothing(network, examples, config)

@@ -16,7 +16,7 @@ class Rule(StrEnum):
     """The check that produced a finding."""
 
     SHAPE = "shape"
-    ORDER = "order"
+    ORDER = "order"  # only of an earlier release; stored findings may have it
     DUPLICATE = "duplicate"
     PRICE = "price"
     RANGE = "range"

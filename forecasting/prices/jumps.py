@@ -7,7 +7,6 @@ All sizes are relative to the preceding moves. The limits come from about 650 mo
 240 real histories. Real moves had at least 3.2 times the usual volume, wrong factors at most 2.2 times.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -226,10 +225,6 @@ def _times(series: _Series, place: int) -> str:
 
 
 def _from_to(draft: Draft, row: int) -> str:
-    before = next(_kept_before(draft, row))
+    before = int(np.flatnonzero(draft.kept[:row])[-1])
     close, previous = written(draft.close[row]), written(draft.close[before])
     return f"close is {close} on {draft.day(row)} after {previous} on {draft.day(before)}"
-
-
-def _kept_before(draft: Draft, row: int) -> Iterator[int]:
-    return (before for before in range(row - 1, -1, -1) if draft.kept[before])

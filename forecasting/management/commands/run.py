@@ -72,7 +72,7 @@ class Command(BaseCommand):
         if users.filter(is_staff=True).exists():
             return ""
         if not sys.stdout.isatty():
-            return "(create a login: python manage.py createsuperuser)"
+            return f"(create a login: {self._command('createsuperuser')})"
         password = secrets.token_urlsafe(12)
         users.create_superuser("admin", password=password)
         return f"first login: admin / {password} (shown only once; change it there)"

@@ -32,10 +32,14 @@ def ewma_quantiles(table: FeatureTable, levels: Array, *, known: int) -> Array:
 
 
 def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], config: ForecastConfig) -> pd.DataFrame:
-    """One row per method, with these figures over all symbols:
+    """One row per method and one column per figure over all symbols; empty if no forecast's session has happened.
 
-    `forecasts` as `historical_forecasts` gives them; each symbol's last one, whose session has not happened, does not count.
-    Without rows where no forecast's session has happened.
+    - pinball ratio: quantile loss divided by that of REFERENCE, the geometric mean over symbols; worst: the largest.
+    - MAE / naive: absolute error divided by that of the last close, the mean over symbols.
+    - coverage: share of closes inside the interval, the mean over symbols; least and most: its extremes.
+    - p of beating naive: only of FORECAST; errors are first averaged per date. NaN if the forecast always is the last close.
+
+    `forecasts` as from `historical_forecasts`; each symbol's last one, whose session has not happened, does not count.
     """
     rows, gains = [], []
     for symbol, mine in forecasts.groupby("symbol", sort=False):

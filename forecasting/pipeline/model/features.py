@@ -67,9 +67,9 @@ def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable
 def _sizes(
     log_open: Array, log_high: Array, log_low: Array, log_close: Array, volatility: Array, look_backs: tuple[int, ...]
 ) -> dict[str, Array]:
-    """How large recent moves are beside the EWMA volatility, by size and look-back, (bars - 1 - longest look-back + 1,) at most.
+    """How large recent moves are beside the EWMA volatility, by size and look-back, each (bars - longest look-back,) at most.
 
-    Each has at most (bars - 1 - largest number + 1,) rows. Regressors of a heterogeneous autoregression: Corsi, A Simple
+    Regressors of a heterogeneous autoregression: Corsi, A Simple
     Approximate Long-Memory Model of Realized Volatility (2009). The daily estimates of variance are:
 
     - the squared range

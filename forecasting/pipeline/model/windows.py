@@ -123,8 +123,7 @@ def split_rows(table: FeatureTable, config: ForecastConfig, *, seen: Seen | None
     """
     first = config.window - 1  # the first row with a full window
     windows = len(table.dates) - 1 - first  # the last row has no target yet
-    validation = _holdout(windows, config.validation_share, config)
-    test = _holdout(windows, config.test_share, config)
+    validation, test = holdouts(windows, config)
     if seen is not None:
         unfitted, uncalibrated = (_rows_from(table, day) for day in (seen.fitted_through, seen.calibrated_through))
         test = min(test, uncalibrated)
@@ -149,8 +148,11 @@ def _rows_from(table: FeatureTable, day: date) -> int:
     return len(table.dates) - int(np.searchsorted(table.dates[1:].to_numpy(), np.datetime64(day), side="right")) - 1
 
 
-def _holdout(windows: int, share: float, config: ForecastConfig) -> int:
-    return min(max(round(windows * share), config.minimum_holdout), config.maximum_holdout)
+def holdouts(windows: int, config: ForecastConfig) -> tuple[int, int]:
+    """How many of so many windows, or sessions, are for validation and for test."""
+    shares = (config.validation_share, config.test_share)
+    validation, test = (min(max(round(windows * share), config.minimum_holdout), config.maximum_holdout) for share in shares)
+    return validation, test
 
 
 def make_windows(table: FeatureTable, rows: range, scaler: Scaler, config: ForecastConfig) -> Windows:
