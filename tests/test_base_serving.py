@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from forecasting import market, registry, serving
+from forecasting import registry, serving
 from forecasting.background import daily
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
 from forecasting.models.trainings import TrainingReason, TrainingState
@@ -75,12 +75,10 @@ def test_its_own_version_takes_over_from_the_base() -> None:
     assert Forecast.objects.count() == 2
 
 
-def test_a_symbol_with_fewer_bars_than_the_base_needs_waits_for_its_training(settings: Settings, tmp_path: Path) -> None:
-    settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path
-    market.price_source.cache_clear()
+@pytest.mark.usefixtures("folder")
+def test_a_symbol_with_fewer_bars_than_the_base_needs_waits_for_its_training() -> None:
     followed(count=BARS_NEEDED - 1)
     prediction = predict()
-    market.price_source.cache_clear()
     assert prediction.forecast is None
     assert prediction.started
 

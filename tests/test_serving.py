@@ -1,6 +1,5 @@
 """Answers to requests: a forecast, a training, or the reason for neither."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
-from pytest_django import Settings
 
 from forecasting import market, serving
 from forecasting.models import Forecast, Symbol, Training
@@ -77,12 +75,9 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(count: i
 
 
 @pytest.fixture
-def broken_source(settings: Settings, tmp_path: Path) -> Iterator[None]:
+def broken_source(folder: Path) -> None:
     """A price source that cannot be reached."""
-    settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path / "not there"
-    market.price_source.cache_clear()
-    yield
-    market.price_source.cache_clear()
+    folder.rmdir()
 
 
 @pytest.mark.usefixtures("broken_source")
@@ -93,8 +88,7 @@ def test_old_bars_serve_while_the_source_is_out_of_reach_and_are_called_stale() 
     assert (prediction.forecast.as_of, prediction.stale) == (THURSDAY, True)
 
 
-def test_bars_that_are_behind_are_brought_up_to_date_first(settings: Settings) -> None:
-    market.price_source.cache_clear()
+def test_bars_that_are_behind_are_brought_up_to_date_first() -> None:
     symbol = make_symbol()
     market.sync(symbol, now=NOW - timedelta(days=2))
     publish_model(symbol)
@@ -103,14 +97,10 @@ def test_bars_that_are_behind_are_brought_up_to_date_first(settings: Settings) -
     assert (prediction.forecast.as_of, prediction.stale) == (MONDAY, False)
 
 
-def test_prices_that_come_too_late_are_fetched_in_the_background(settings: Settings, tmp_path: Path) -> None:
+def test_prices_that_come_too_late_are_fetched_in_the_background(yahoo: FakeYahoo) -> None:
     version = served(end=THURSDAY)
-    with FakeYahoo() as fake:
-        fake.scenarios["SAMPLE1"] = fake_yahoo.slow
-        settings.PRICE_SOURCE, settings.YAHOO_URL, settings.STATE_DIR = "yahoo", fake.url, tmp_path
-        market.price_source.cache_clear()
-        (first,), (second,) = predict("SAMPLE1", budget_s=0.1), predict("SAMPLE1", budget_s=0.1)
-        market.price_source.cache_clear()
+    yahoo.scenarios["SAMPLE1"] = fake_yahoo.slow
+    (first,), (second,) = predict("SAMPLE1", budget_s=0.1), predict("SAMPLE1", budget_s=0.1)
     assert first.stale
     assert second.stale
     assert queued_tasks("short") == ["forecasting.background.tasks.sync_symbols"]

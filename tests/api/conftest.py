@@ -1,9 +1,8 @@
 """Requests whose answers are checked against the OpenAPI document."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,20 +12,11 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 from time_machine import TimeMachineFixture
 
-from forecasting import market
 from tests.api import openapi
 
 Send = Callable[..., Any]
 Predict = Callable[..., Any]
 Count = Callable[[Callable[[], Any]], int]
-
-
-@pytest.fixture(autouse=True)
-def _own_price_source() -> Iterator[None]:
-    """A process keeps its price source; a test has that of its own settings."""
-    market.price_source.cache_clear()
-    yield
-    market.price_source.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -72,16 +62,6 @@ def today(time_machine: TimeMachineFixture) -> None:
 def predict(post: Send) -> Predict:
     """`predict("A")`: what is predicted of one symbol."""
     return lambda ticker="SAMPLE1": post("predict", {"symbols": [ticker]})["predictions"][ticker]
-
-
-@pytest.fixture
-def prices(settings: Settings, tmp_path: Path) -> Path:
-    """A folder of CSV files as the price source, empty."""
-    folder = tmp_path / "prices"
-    folder.mkdir()
-    settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", folder
-    market.price_source.cache_clear()
-    return folder
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_a_forecast_of_the_last_close_says_so_and_claims_no_skill(predict: Predi
 
 @pytest.mark.parametrize(("ticker", "target"), [("SAMPLE1", "2025-06-02"), ("BTC-USD", "2025-05-31")])
 def test_after_a_friday_comes_the_next_session_of_the_symbols_exchange(
-    predict: Predict, prices: Path, ticker: str, target: str
+    predict: Predict, folder: Path, ticker: str, target: str
 ) -> None:
     add_steady_bars(symbol := make_symbol(ticker), end=FRIDAY)
     serve(symbol)
@@ -174,7 +174,7 @@ def test_a_damaged_model_does_not_spoil_the_others(post: Send) -> None:
     assert [each["model"]["kind"] for each in answers.values()] == ["base", "symbol"]
 
 
-def test_too_few_bars_for_the_model_do_not_spoil_the_others(post: Send, prices: Path) -> None:
+def test_too_few_bars_for_the_model_do_not_spoil_the_others(post: Send, folder: Path) -> None:
     for ticker, count in (("SAMPLE1", BARS_NEEDED - 1), ("SAMPLE2", BARS_NEEDED)):
         add_steady_bars(symbol := make_symbol(ticker), end=LAST_SESSION, count=count)
         serve(symbol)
@@ -182,14 +182,14 @@ def test_too_few_bars_for_the_model_do_not_spoil_the_others(post: Send, prices: 
     assert [each["status"] for each in answers.values()] == ["failed", "success"]
 
 
-def test_a_symbol_without_a_model_is_trained(predict: Predict, prices: Path) -> None:
-    prices.rmdir()  # there is nothing that the base could forecast from
+def test_a_symbol_without_a_model_is_trained(predict: Predict, folder: Path) -> None:
+    folder.rmdir()  # there is nothing that the base could forecast from
     answer = predict()
     assert (answer["status"], answer["message"]) == ("training", STARTED)
     assert answer["training"]["id"] == Training.objects.get().pk
 
 
-@pytest.mark.usefixtures("prices")  # an empty folder: there is nothing that the base could forecast from
+@pytest.mark.usefixtures("folder")  # an empty folder: there is nothing that the base could forecast from
 def test_a_symbol_whose_training_is_under_way_is_not_trained_twice(predict: Predict) -> None:
     training = make_training(make_symbol(), state=TrainingState.RUNNING)
     answer = predict()
@@ -197,8 +197,8 @@ def test_a_symbol_whose_training_is_under_way_is_not_trained_twice(predict: Pred
     assert Training.objects.count() == 1
 
 
-def test_a_symbol_whose_training_failed_says_why(predict: Predict, prices: Path) -> None:
-    prices.rmdir()
+def test_a_symbol_whose_training_failed_says_why(predict: Predict, folder: Path) -> None:
+    folder.rmdir()
     make_training(make_symbol(), state=TrainingState.FAILED, error="SAMPLE1 has 10 bars; at least 490 are needed.")
     assert predict() == {
         "status": "failed",

@@ -22,9 +22,9 @@ FRIDAY, LAST_SESSION = date(2025, 5, 30), date(2025, 6, 2)
 
 
 @pytest.fixture
-def endless_prices(prices: Path) -> Iterator[None]:
+def endless_prices(folder: Path) -> Iterator[None]:
     """A price file of SAMPLE1 that does not come to an end: a pipe that nobody writes to."""
-    pipe = prices / "SAMPLE1.csv"
+    pipe = folder / "SAMPLE1.csv"
     os.mkfifo(pipe)
     writer = os.open(pipe, os.O_RDWR)
     yield
@@ -40,16 +40,16 @@ def write_prices(folder: Path, symbol: Symbol, *, days: list[date]) -> None:
     (folder / f"{symbol.ticker}.csv").write_text("\n".join(lines))
 
 
-def test_newer_bars_are_fetched_before_the_forecast(predict: Predict, prices: Path) -> None:
+def test_newer_bars_are_fetched_before_the_forecast(predict: Predict, folder: Path) -> None:
     symbol = make_symbol()
     add_steady_bars(symbol, end=FRIDAY)
-    write_prices(prices, symbol, days=[LAST_SESSION])
+    write_prices(folder, symbol, days=[LAST_SESSION])
     serve(symbol)
     answer = predict()
     assert (answer["as_of"], answer["last_close"], answer["stale"]) == ("2025-06-02", 101.0, False)
 
 
-def test_a_forecast_from_a_markets_prices_is_not_called_simulated(predict: Predict, prices: Path) -> None:
+def test_a_forecast_from_a_markets_prices_is_not_called_simulated(predict: Predict, folder: Path) -> None:
     symbol = make_symbol()
     add_steady_bars(symbol, end=LAST_SESSION)
     serve(symbol)
@@ -62,11 +62,11 @@ def test_a_symbol_that_has_a_model_and_no_bars_gets_them_from_the_source(predict
     assert predict("SAMPLE7")["as_of"] == "2025-06-02"
 
 
-def test_without_the_price_source_the_stored_bars_serve(predict: Predict, prices: Path) -> None:
+def test_without_the_price_source_the_stored_bars_serve(predict: Predict, folder: Path) -> None:
     symbol = make_symbol()
     add_steady_bars(symbol, end=FRIDAY)
     serve(symbol)
-    prices.rmdir()
+    folder.rmdir()
     answer = predict()
     assert (answer["status"], answer["as_of"], answer["target_date"], answer["stale"]) == (
         "success",
@@ -86,7 +86,7 @@ def test_without_a_connection_to_yahoo_the_stored_bars_serve(predict: Predict, s
     assert Symbol.objects.get().upstream_state == UpstreamState.UNAVAILABLE
 
 
-def test_a_symbol_that_the_source_has_lost_is_served_from_its_stored_bars(predict: Predict, prices: Path) -> None:
+def test_a_symbol_that_the_source_has_lost_is_served_from_its_stored_bars(predict: Predict, folder: Path) -> None:
     symbol = make_symbol()
     add_steady_bars(symbol, end=FRIDAY)
     serve(symbol)
@@ -95,12 +95,12 @@ def test_a_symbol_that_the_source_has_lost_is_served_from_its_stored_bars(predic
     assert Symbol.objects.get().upstream_state == UpstreamState.UNKNOWN
 
 
-def test_one_symbol_without_prices_does_not_spoil_the_others(post: Send, prices: Path) -> None:
+def test_one_symbol_without_prices_does_not_spoil_the_others(post: Send, folder: Path) -> None:
     lost, kept = make_symbol("SAMPLE1"), make_symbol("SAMPLE2")
     for symbol in (lost, kept):
         add_steady_bars(symbol, end=FRIDAY)
         serve(symbol)
-    write_prices(prices, kept, days=[LAST_SESSION])
+    write_prices(folder, kept, days=[LAST_SESSION])
     answers = post("predict", {"symbols": ["SAMPLE1", "SAMPLE2"]})["predictions"]
     assert [(each["as_of"], each["stale"]) for each in answers.values()] == [("2025-05-30", True), ("2025-06-02", False)]
 

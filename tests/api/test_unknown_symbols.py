@@ -1,6 +1,5 @@
 """Symbols that the price source does not know: check and predict say so at once, with what may be meant."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -26,14 +25,9 @@ REASON = "Yahoo Finance has no such symbol; check its spelling and exchange suff
 NO_FILE = "Training not started: no file for PETR4 in the price folder; add PETR4.csv or check the symbol (perhaps PETR4.SA)."
 
 
-@pytest.fixture
-def yahoo(settings: Settings, tmp_path: Path) -> Iterator[FakeYahoo]:
-    """A stand-in for Yahoo, without any symbol."""
-    with FakeYahoo() as fake:
-        settings.PRICE_SOURCE, settings.YAHOO_URL, settings.STATE_DIR = "yahoo", fake.url, tmp_path
-        settings.PREDICT_REFRESH_SECONDS = 5
-        market.price_source.cache_clear()
-        yield fake
+@pytest.fixture(autouse=True)
+def _patient(settings: Settings) -> None:
+    settings.PREDICT_REFRESH_SECONDS = 5
 
 
 def message(post: Send, ticker: str) -> str:
@@ -117,20 +111,20 @@ def test_an_unknown_symbol_that_has_bars_is_served_and_trained_from_them(post: S
     assert (answer["status"], answer["stale"], answer["model"]["kind"]) == ("success", True, "base")
 
 
-def test_a_folder_without_its_file_says_which_file_to_add(post: Send, predict: Predict, prices: Path) -> None:
+def test_a_folder_without_its_file_says_which_file_to_add(post: Send, predict: Predict, folder: Path) -> None:
     assert predict("PETR4") == {"status": "failed", "error": NO_FILE}
     assert message(post, "PETR4") == NO_FILE
 
 
 @pytest.mark.parametrize("route", ["check", "predict"])
-def test_a_file_that_was_added_counts_at_once(post: Send, predict: Predict, prices: Path, route: str) -> None:
+def test_a_file_that_was_added_counts_at_once(post: Send, predict: Predict, folder: Path, route: str) -> None:
     predict("PETR4.SA")
-    generated_bars("PETR4.SA", first=date(2023, 1, 2), last=LAST_SESSION).to_csv(prices / "PETR4.SA.csv")
+    generated_bars("PETR4.SA", first=date(2023, 1, 2), last=LAST_SESSION).to_csv(folder / "PETR4.SA.csv")
     answer = predict("PETR4.SA")["status"] if route == "predict" else message(post, "PETR4.SA")
     assert answer == ("success" if route == "predict" else STARTED)
 
 
-def test_stored_bars_without_a_file_are_not_looked_for_at_every_request(predict: Predict, prices: Path) -> None:
+def test_stored_bars_without_a_file_are_not_looked_for_at_every_request(predict: Predict, folder: Path) -> None:
     symbol = make_symbol("AAA", synced_at=NOW - timedelta(days=1))
     add_steady_bars(symbol, end=FRIDAY)
     predict("AAA")

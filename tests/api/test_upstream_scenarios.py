@@ -3,10 +3,8 @@
 A symbol with a model has bars up to Wednesday; on Friday evening somebody asks for a forecast.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -109,14 +107,11 @@ TABLE: dict[str, Row] = {
 
 
 @pytest.fixture
-def yahoo(settings: Settings, tmp_path: Path) -> Iterator[FakeYahoo]:
-    """A stand-in for Yahoo, which is the configured source, as it was on Wednesday."""
-    with FakeYahoo() as fake:
-        settings.PRICE_SOURCE, settings.YAHOO_URL, settings.STATE_DIR = "yahoo", fake.url, tmp_path
-        settings.PREDICT_REFRESH_SECONDS = 5
-        market.price_source.cache_clear()
-        fake.bars["AAA"] = KNOWN
-        yield fake
+def yahoo(yahoo: FakeYahoo, settings: Settings) -> FakeYahoo:
+    """The fake Yahoo as it was on Wednesday."""
+    settings.PREDICT_REFRESH_SECONDS = 5
+    yahoo.bars["AAA"] = KNOWN
+    return yahoo
 
 
 @pytest.fixture
@@ -175,7 +170,6 @@ def test_a_connection_that_is_refused(
     predict: Predict, yahoo: FakeYahoo, symbol: Symbol, settings: Settings, time_machine: TimeMachineFixture
 ) -> None:
     settings.YAHOO_URL = closed_url()
-    market.price_source.cache_clear()
     time_machine.move_to(EVENING)
     answer = predict("AAA")
     assert (answer["status"], answer["as_of"], answer["stale"]) == ("success", "2024-06-26", True)

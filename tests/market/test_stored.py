@@ -60,6 +60,4 @@ def test_bars_are_stale_when_a_completed_session_is_missing(last_bar: date | Non
 @pytest.mark.parametrize(("name", "kind"), [("csv", CsvFolder), ("sample", Simulation), ("yahoo", Yahoo)])
 def test_the_source_is_the_configured_one(settings: Settings, tmp_path: Path, name: str, kind: type) -> None:
     settings.PRICE_SOURCE, settings.STATE_DIR = name, tmp_path
-    market.price_source.cache_clear()
     assert isinstance(market.price_source(), kind)
-    market.price_source.cache_clear()

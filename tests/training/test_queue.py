@@ -15,6 +15,7 @@ from forecasting.training import queue as training_queue
 from tests.factories import make_claimed, make_symbol, make_training
 from tests.racing import at_once
 from tests.task_queue import queued_tasks
+from tests.training.writes import WRITES
 
 pytestmark = pytest.mark.django_db
 
@@ -182,16 +183,6 @@ def test_an_ended_training_cannot_be_cancelled() -> None:
     before = row(training)
     assert not training_queue.cancel(training, by="ana")
     assert row(training) == before
-
-
-WRITES: dict[str, Callable[[Training], object]] = {
-    "renew": training_queue.renew,
-    "report": lambda training: training_queue.report(training, stage="fit", fraction=0.5),
-    "retry": lambda training: training_queue.retry(training, error="The network is down."),
-    "fail": lambda training: training_queue.fail(training, error="SAMPLE1 has 3 bars."),
-    "release": training_queue.release,
-    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is paused."),
-}
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)

@@ -1,6 +1,5 @@
 """The training queue under any order of events: random requests, claims, renewals, crashes, publications, cancellations."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,18 +20,9 @@ from forecasting.training import requests as training_requests
 from tests.factories import make_symbol
 from tests.small_model import trained_model
 from tests.task_queue import queued_tasks
+from tests.training.writes import WRITES
 
 RUNS = settings(max_examples=12, stateful_step_count=40, deadline=None, database=None)
-
-WRITES: dict[str, Callable[[Training], object]] = {
-    "renew": training_queue.renew,
-    "report": lambda training: training_queue.report(training, stage="fit", fraction=0.5),
-    "retry": lambda training: training_queue.retry(training, error="The network is down."),
-    "fail": lambda training: training_queue.fail(training, error="Too few bars."),
-    "release": training_queue.release,
-    "postpone": lambda training: training_queue.postpone(training, until=timezone.now(), error="The source is paused."),
-}
-
 
 MACHINES = ("one", "two")
 

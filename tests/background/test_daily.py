@@ -1,0 +1,281 @@
+"""The daily job: what a run does, once per date, in slices."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.models import OrmQ
+from pytest_django import Settings
+
+from forecasting import market
+from forecasting.background import daily, tasks
+from forecasting.market import rate_limit
+from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training, Upstream
+from forecasting.models.jobs import JobState
+from forecasting.models.symbols import UpstreamState
+from forecasting.models.trainings import TrainingReason
+from forecasting.models.versions import VersionState
+from tests.factories import make_forecast, make_restatement, make_symbol, make_version
+from tests.fake_yahoo import FakeYahoo, broken, generated_bars, rate_limited
+from tests.racing import at_once
+from tests.small_model import publish_model
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("folder")]
+
+THURSDAY, FRIDAY = date(2024, 6, 27), date(2024, 6, 28)
+NOW = datetime(2024, 6, 28, 22, tzinfo=UTC)  # New York has closed
+
+
+def listed(folder: Path, ticker: str) -> Symbol:
+    """A symbol that the price source knows."""
+    generated_bars(ticker, first=date(2023, 9, 1), last=FRIDAY).to_csv(folder / f"{ticker}.csv")
+    return make_symbol(ticker)
+
+
+def modelled(symbol: Symbol, *, trained_days_ago: int = 1, **values: Any) -> ModelVersion:
+    """An active version of the small model, its files in place."""
+    version = publish_model(symbol)
+    ModelVersion.objects.filter(pk=version.pk).update(trained_at=timezone.now() - timedelta(days=trained_days_ago), **values)
+    OrmQ.objects.all().delete()
+    return version
+
+
+def report_of_a_run() -> dict[str, Any]:
+    """The report of a daily job that finished in one task."""
+    report: dict[str, Any] = {}
+    assert all(step.do(report, NOW) for step in daily.PLAN)
+    return report
+
+
+def execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+# One run
+
+
+def test_it_syncs_every_symbol(folder: Path) -> None:
+    symbols = [listed(folder, "AAA"), listed(folder, "BBB")]
+    assert report_of_a_run()["symbols"] == 2
+    assert all(market.bars(symbol).index[-1].date() == FRIDAY for symbol in symbols)
+
+
+def test_it_forecasts_every_symbol_by_its_model_or_by_the_base(folder: Path) -> None:
+    modelled(listed(folder, "AAA"))
+    listed(folder, "BBB")
+    assert report_of_a_run()["forecasts"] == 2
+    kinds = {forecast.symbol.ticker: (forecast.version.kind, forecast.as_of) for forecast in Forecast.objects.all()}
+    assert kinds == {"AAA": ("symbol", FRIDAY), "BBB": ("base", FRIDAY)}
+
+
+def test_it_forecasts_more_symbols_than_fit_into_one_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daily, "FORECAST_BATCH", 2)
+    for number in range(5):
+        modelled(listed(folder, f"AAA{number}"))
+    assert report_of_a_run()["forecasts"] == Forecast.objects.count() == 5
+
+
+def test_it_scores_due_forecasts(folder: Path) -> None:
+    symbol = listed(folder, "AAA")
+    make_forecast(make_version(symbol), THURSDAY)
+    assert report_of_a_run()["scored"] == 1
+    assert Forecast.objects.scored().get().as_of == THURSDAY
+
+
+def test_it_requests_retraining_of_old_models_only(folder: Path) -> None:
+    modelled(old := listed(folder, "AAA"), trained_days_ago=16)
+    modelled(listed(folder, "BBB"), trained_days_ago=14)
+    listed(folder, "CCC")
+    assert report_of_a_run()["retrainings"] == 1
+    training = Training.objects.active().get()
+    assert (training.symbol, training.reason) == (old, TrainingReason.TOO_OLD)
+
+
+def test_it_does_not_request_the_retraining_of_a_symbol_that_the_source_no_longer_knows(folder: Path) -> None:
+    modelled(listed(folder, "AAA"), trained_days_ago=16)
+    (folder / "AAA.csv").unlink()
+    assert report_of_a_run()["retrainings"] == 0
+
+
+def test_it_leaves_an_old_base_model_alone(folder: Path) -> None:
+    make_version(None, trained_at=timezone.now() - timedelta(days=99))
+    assert report_of_a_run()["retrainings"] == 0
+
+
+def test_the_age_of_an_old_model_is_a_setting(folder: Path, settings: Settings) -> None:
+    settings.MODEL_MAX_AGE_DAYS = 3
+    modelled(listed(folder, "AAA"), trained_days_ago=4)
+    assert report_of_a_run()["retrainings"] == 1
+
+
+def test_a_failing_symbol_does_not_stop_the_others(folder: Path) -> None:
+    modelled(listed(folder, "BBB"))
+    missing = make_symbol("AAA")
+    broken = make_version(listed(folder, "CCC"))
+    report = report_of_a_run()
+    assert (report["symbols"], report["forecasts"]) == (3, 2)
+    assert report["not_synced"] == {missing.ticker: "no file for AAA in the price folder; add AAA.csv or check the symbol"}
+    assert report["not_forecast"] == {}
+    assert Forecast.objects.get(symbol=broken.symbol).version.kind == "base"
+    assert broken.symbol
+    assert market.bars(broken.symbol).index[-1].date() == FRIDAY
+
+
+@pytest.mark.parametrize(("until", "asked"), [(NOW + timedelta(seconds=1), 0), (NOW, 1), (None, 1)])
+def test_a_symbol_that_the_source_did_not_know_is_asked_for_again_once_that_answer_is_old(
+    folder: Path, until: datetime | None, asked: int
+) -> None:
+    make_symbol("AAA", upstream_state=UpstreamState.UNKNOWN, unknown_until=until)
+    assert report_of_a_run()["symbols"] == asked
+
+
+def test_models_on_revised_bars_are_retrained(folder: Path) -> None:
+    modelled(symbol := listed(folder, "AAA"))
+    make_restatement(symbol)
+    modelled(other := listed(folder, "BBB"), restatement=make_restatement(other))
+    assert report_of_a_run()["retrainings"] == 1
+    training = Training.objects.active().get()
+    assert (training.symbol, training.reason) == (symbol, TrainingReason.DATA_REVISED)
+
+
+def test_a_model_whose_retraining_was_rejected_is_not_retrained_every_day(folder: Path) -> None:
+    modelled(symbol := listed(folder, "AAA"), trained_days_ago=16)
+    make_version(symbol, number=2, state=VersionState.REJECTED)
+    assert report_of_a_run()["retrainings"] == 0
+
+
+# Once a date
+
+
+def test_the_daily_job_keeps_a_report(folder: Path) -> None:
+    listed(folder, "AAA")
+    assert tasks.daily_job() == "done"
+    run = JobRun.objects.get()
+    assert (run.job, run.date, run.state, run.error) == ("daily", timezone.localdate(), JobState.SUCCEEDED, "")
+    assert run.report["symbols"] == 1
+    assert run.finished_at
+
+
+def test_the_daily_job_is_done_once_a_date(folder: Path) -> None:
+    tasks.daily_job()
+    listed(folder, "AAA")
+    assert tasks.daily_job() == "already done"
+    assert not PriceBar.objects.exists()
+
+
+def test_yesterdays_run_does_not_count_for_today() -> None:
+    JobRun.objects.create(job="daily", date=timezone.localdate() - timedelta(days=1), state=JobState.SUCCEEDED)
+    assert tasks.daily_job() == "done"
+
+
+@pytest.mark.parametrize("state", [JobState.RUNNING, JobState.FAILED], ids=["killed", "failed"])
+def test_a_run_that_was_killed_or_failed_is_continued(folder: Path, state: JobState) -> None:
+    listed(folder, "AAA")
+    JobRun.objects.create(job="daily", date=timezone.localdate(), state=state, error="ValueError: it broke")
+    assert tasks.daily_job() == "done"
+    run = JobRun.objects.get()
+    assert (run.state, run.error, run.report["symbols"]) == (JobState.SUCCEEDED, "", 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_fails_says_why_and_the_next_one_succeeds(folder: Path) -> None:
+    listed(folder, "AAA")
+    execute("ALTER TABLE forecasting_pricebar ADD CONSTRAINT full_disk CHECK (date IS NULL)")
+    try:
+        with pytest.raises(Exception, match="full_disk"):
+            tasks.daily_job()
+    finally:
+        execute("ALTER TABLE forecasting_pricebar DROP CONSTRAINT full_disk")
+    run = JobRun.objects.get()
+    assert run.state == JobState.FAILED
+    assert run.error.startswith("IntegrityError: new row for relation")
+    assert tasks.daily_job() == "done"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_in_progress_elsewhere_is_left_to_it() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [daily.DAILY_LOCK])
+        assert at_once([tasks.daily_job]) == ["in progress elsewhere"]
+        assert not JobRun.objects.exists()
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [daily.DAILY_LOCK])
+    assert at_once([tasks.daily_job]) == ["done"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_start_at_once_do_the_job_once(folder: Path) -> None:
+    modelled(listed(folder, "AAA"))
+    answers = at_once([tasks.daily_job] * 4)
+    assert answers.count("done") == 1
+    assert (JobRun.objects.count(), Forecast.objects.count()) == (1, 1)
+
+
+def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:
+    assert tasks.resume_daily_job() == "nothing to resume"
+    run = JobRun.objects.create(job="daily", date=timezone.localdate(), state=JobState.FAILED, error="it broke")
+    assert tasks.resume_daily_job() == "done"
+    run.refresh_from_db()
+    assert (run.state, run.error) == (JobState.SUCCEEDED, "")
+
+
+# Slices
+
+
+def test_a_long_sync_continues_in_the_next_task(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = listed(folder, "AAA"), listed(folder, "BBB")
+    monkeypatch.setattr(daily, "SLICE_SECONDS", -1)
+    JobRun.objects.create(job="daily", date=timezone.localdate(), report={"symbols": 1, "last_symbol": first.pk})
+    assert tasks.daily_job() == "not finished"
+    (task,) = OrmQ.objects.all()
+    assert task.func() == "forecasting.background.tasks.daily_job"
+    monkeypatch.undo()
+    assert tasks.daily_job() == "done"
+    assert JobRun.objects.get().report["symbols"] == 2
+    assert not PriceBar.objects.of(first).exists()
+    assert PriceBar.objects.of(second).exists()
+
+
+@pytest.mark.parametrize(("failing", "tried"), [(4, 6), (5, 4)])
+def test_a_source_that_is_out_of_reach_for_five_symbols_in_a_row_ends_the_sync(
+    yahoo: FakeYahoo, monkeypatch: pytest.MonkeyPatch, failing: int, tried: int
+) -> None:
+    monkeypatch.setattr(rate_limit, "FAILURES_TO_OPEN", 100)  # else the breaker opens first
+    tickers = ["AAA", "BBB", "CCC", "DDD", "EEE", "FFF"]
+    yahoo.bars = {ticker: generated_bars(ticker, first=date(2024, 1, 2), last=FRIDAY) for ticker in tickers}
+    yahoo.scenarios |= dict.fromkeys(tickers[:failing], broken)
+    for ticker in tickers:
+        make_symbol(ticker)
+    report = report_of_a_run()
+    assert report["symbols"] == tried
+    assert report.get("sync_ended", "").startswith("At EEE: ") == (failing == 5)
+
+
+def test_a_rate_limit_ends_the_sync(yahoo: FakeYahoo) -> None:
+    yahoo.scenarios["AAA"] = yahoo.scenarios["BBB"] = rate_limited
+    make_symbol("AAA")
+    make_symbol("BBB")
+    report = report_of_a_run()
+    assert len(yahoo.charts("AAA") + yahoo.charts("BBB")) == 1
+    assert report["symbols"] == 0
+    assert report["sync_ended"].startswith("At AAA: ")
+    assert "forecasts" in report
+
+
+def test_a_sync_that_the_price_source_ended_resumes_once_it_may_be_asked_again(yahoo: FakeYahoo) -> None:
+    first, second = make_symbol("AAA"), make_symbol("BBB")
+    yahoo.bars = {ticker: generated_bars(ticker, first=date(2024, 1, 2), last=FRIDAY) for ticker in ("AAA", "BBB")}
+    yahoo.scenarios["AAA"] = rate_limited
+    assert tasks.daily_job() == "done"
+    assert tasks.resume_daily_job() == "nothing to resume"
+    del yahoo.scenarios["AAA"]
+    Upstream.objects.update(open_until=Now())
+    assert tasks.resume_daily_job() == "done"
+    assert all(PriceBar.objects.of(symbol).exists() for symbol in (first, second))
+    report = JobRun.objects.get().report
+    assert (report["symbols"], report["not_synced"]) == (2, {})
+    assert "sync_ended" not in report
