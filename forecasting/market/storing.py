@@ -10,10 +10,10 @@ from django.db import connection, transaction
 
 from forecasting.market.exchanges import exchange_of_answer
 from forecasting.market.gate import judged, keep_findings, keep_refusal
-from forecasting.market.locks import SYMBOL_LOCK
 from forecasting.market.stored import bars, last_date, recent_bars
 from forecasting.market.upstream import price_source
 from forecasting.models import ModelVersion, PriceBar, Restatement, Symbol
+from forecasting.models.locks import lock_symbol_until_commit
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
 from forecasting.prices import bars as contract
@@ -52,8 +52,8 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
     bars and continues them. Raises BadDataError if the gate refuses the answer, or if it cannot replace the stored history.
     """
     with transaction.atomic():
+        lock_symbol_until_commit(symbol)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [SYMBOL_LOCK, symbol.pk])
             # Do not wait for the disk: prices lost in a crash are fetched again.
             cursor.execute("SET LOCAL synchronous_commit TO off")
         symbol.exchange = exchange_of_answer(symbol, history, whole=whole)
