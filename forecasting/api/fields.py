@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast
 from django.conf import settings
 from rest_framework import serializers
 
+from forecasting.prices.catalogue import is_simulated
 from forecasting.prices.price_digits import decimals
 
 Reader = Callable[[Any], Any]
@@ -67,7 +68,7 @@ class Simulated(Flag):
 
     def __init__(self, **options: Any) -> None:
         text = "Whether the prices are simulated (`PRICE_SOURCE=sample`) rather than those of a market."
-        super().__init__(of=lambda _: settings.PRICE_SOURCE == "sample", help_text=text, **options)
+        super().__init__(of=lambda _: is_simulated(settings.PRICE_SOURCE), help_text=text, **options)
 
 
 class Count(Field, serializers.IntegerField):

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from forecasting.market.exchanges import exchange_of_answer
 from forecasting.market.gate import judged, keep_findings, keep_refusal
 from forecasting.market.stored import bars, last_date, recent_bars
-from forecasting.market.upstream import price_source
+from forecasting.market.upstream import is_remote
 from forecasting.models import ModelVersion, PriceBar, Restatement, Symbol
 from forecasting.models.locks import lock_symbol_until_commit
 from forecasting.models.symbols import UpstreamState
@@ -186,7 +186,7 @@ def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -
     """Stores the upstream state. Exchange, currency and sync time are saved only with state OK: the object may be outdated."""
     symbol.upstream_state, symbol.upstream_reason, symbol.upstream_checked_at = state, reason, now
     fields = ["upstream_state", "upstream_reason", "upstream_checked_at"]
-    if state == UpstreamState.UNKNOWN and price_source().remote:
+    if state == UpstreamState.UNKNOWN and is_remote():
         symbol.unknown_until = now + UNKNOWN_FOR[min(symbol.unknown_answers, 1)]
         symbol.unknown_answers += 1
         fields += ["unknown_until", "unknown_answers"]

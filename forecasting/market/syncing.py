@@ -101,7 +101,7 @@ def _retrying(ends: float) -> Retrying:
 
 def _may_pass(error: BaseException) -> bool:
     """Whether the error is transient: a failure of a remote source, but neither a refusal nor a pause."""
-    return isinstance(error, UpstreamUnavailableError) and not isinstance(error, PausedError) and upstream.price_source().remote
+    return isinstance(error, UpstreamUnavailableError) and not isinstance(error, PausedError) and upstream.is_remote()
 
 
 def _sync_once(symbol: Symbol, *, now: datetime, ends: float) -> int:

@@ -11,6 +11,7 @@ from django.db import transaction
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.locks import Lock, lock_until_commit
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
+from forecasting.prices.catalogue import is_simulated
 from forecasting.prices.suggestions import spellings
 from forecasting.training.queue import wake_worker
 
@@ -173,7 +174,7 @@ def _suggestions(ticker: str, known: Iterable[str]) -> str:
     """What may be meant instead: symbols with stored bars, else other spellings, unless prices are simulated."""
     possible = spellings(ticker)
     ours = [other for other in known if other in possible or other.startswith(f"{ticker}.")]
-    meant = ours or ([] if settings.PRICE_SOURCE == "sample" else possible)
+    meant = ours or ([] if is_simulated(settings.PRICE_SOURCE) else possible)
     return f" (perhaps {' or '.join(meant[:MOST_SUGGESTIONS])})" if meant else ""
 
 
