@@ -96,7 +96,7 @@ class ForecastFields(Shape):
 
 
 class RequestFields(Shape):
-    """What depends on when and where it was asked for."""
+    """What depends on the time of the request and on the price source."""
 
     stale = Flag(help_text="Whether the bar of a session that has closed is missing.")
     simulated = Simulated()
