@@ -1,7 +1,7 @@
 """Fields of answers: each states its type and help text, where its value comes from, and how that is rounded.
 
-They are fields of Django REST framework, so drf-spectacular documents them. `Shape.json` makes the JSON with functions that are
-built once per class, because `to_representation` of Django REST framework takes several times as long.
+They are fields of Django REST framework, so drf-spectacular documents them. `Shape.json` uses functions that are built once per
+class: `to_representation` of Django REST framework takes twice as long.
 """
 
 from collections.abc import Callable
