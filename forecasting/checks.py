@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from forecasting.prices.catalogue import SOURCES, is_simulated
+
 
 @register()
 def queue_timeouts(**_: Any) -> list[CheckMessage]:
@@ -49,20 +51,20 @@ def media_writable(**_: Any) -> list[CheckMessage]:
 
 @register()
 def price_source_usable(**_: Any) -> list[CheckMessage]:
-    """PRICE_SOURCE must be known, and PRICE_DIR must be a folder if the source is csv."""
-    if settings.PRICE_SOURCE not in ("yahoo", "csv", "sample"):
+    """PRICE_SOURCE must be known, and the folder of the source, if it has one, must be a folder."""
+    if (source := SOURCES.get(settings.PRICE_SOURCE)) is None:
         return [
             Error(
                 f"PRICE_SOURCE '{settings.PRICE_SOURCE}' is unknown.",
-                hint="Set it to yahoo, csv or sample.",
+                hint=f"Set it to {' or '.join(SOURCES)}.",
                 id="forecasting.E003",
             )
         ]
-    if settings.PRICE_SOURCE == "csv" and not settings.PRICE_DIR.is_dir():
+    if (name := source.folder) and not getattr(settings, name).is_dir():
         return [
             Error(
-                f"PRICE_DIR {settings.PRICE_DIR} is not a folder.",
-                hint="Set PRICE_DIR to a folder with one SYMBOL.csv per symbol.",
+                f"{name} {getattr(settings, name)} is not a folder.",
+                hint=f"Set {name} to a folder with one SYMBOL.csv per symbol.",
                 id="forecasting.E004",
             )
         ]
@@ -86,6 +88,6 @@ def debug_is_local(**_: Any) -> list[CheckMessage]:
 @register()
 def prices_are_real(**_: Any) -> list[CheckMessage]:
     """Simulated prices must never be mistaken for real ones."""
-    if settings.PRICE_SOURCE == "sample" and not settings.DEBUG:
-        return [Warning("PRICE_SOURCE=sample serves simulated prices.", id="forecasting.W001")]
+    if is_simulated(settings.PRICE_SOURCE) and not settings.DEBUG:
+        return [Warning(f"PRICE_SOURCE={settings.PRICE_SOURCE} serves simulated prices.", id="forecasting.W001")]
     return []

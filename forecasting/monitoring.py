@@ -12,6 +12,7 @@ from forecasting import registry
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.pipeline.evaluation.drift import watch
+from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.serving.artifacts import ArtifactError
 
 COOL_DOWN = timedelta(days=14)  # after a training for this reason, which may not have helped
@@ -38,8 +39,7 @@ def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]
     rows: dict[int, list[dict[str, object]]] = {}
     columns = ("version_id", "last_close", "score__actual_close", "quantiles")
     for version, last, actual, quantiles in scored.values_list(*columns).iterator():
-        # The column names of a backtest; importing the function that builds them would load scikit-learn.
-        named = {f"q{round(100 * float(level)):02d}": price for level, price in quantiles.items()}
+        named = {quantile_column(float(level)): price for level, price in quantiles.items()}
         rows.setdefault(version, []).append({"last_close": last, "actual_close": actual} | named)
     return {key: pd.DataFrame(each) for key, each in rows.items()}
 

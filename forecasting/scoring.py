@@ -7,8 +7,8 @@ from django.db import connection, transaction
 from forecasting.market import OVERLAP_BARS
 from forecasting.models import Symbol
 from forecasting.models.forecasts import BARS_WITHOUT_TARGET
+from forecasting.models.locks import Lock, lock_until_commit
 
-SCORING_LOCK = 0x53434F52
 ROUNDING = 1e-5  # relative; a smaller difference from the scored close is not a correction
 # The same limit for a close that was rescaled since: rounding to cents changes a ratio by up to this much. It need not grow with
 # the number of ratios: Yahoo rounds to 1e-6, so a hundred dividends stay below it.
@@ -130,7 +130,7 @@ def score_due(symbols: Iterable[Symbol] | None = None) -> int:
         "of_ratios": ROUNDING_OF_RATIOS,
         "rounding": ROUNDING,
     }
+    lock_until_commit(Lock.SCORING)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SCORING_LOCK])
         cursor.execute(STATEMENT, parameters)
         return int(cursor.rowcount)

@@ -7,6 +7,8 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest
 
+from forecasting.prices.catalogue import is_simulated
+
 APPS = ("forecasting", "django_q", "auth")
 MODELS = ("Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding")
 
@@ -20,7 +22,7 @@ class StockpredAdminSite(AdminSite):
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Context of every page; the header warns of simulated prices."""
         context = super().each_context(request)
-        if settings.PRICE_SOURCE == "sample":
+        if is_simulated(settings.PRICE_SOURCE):
             context["site_header"] = f"{self.site_header} \N{EN DASH} SIMULATED PRICES"
         return context
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from forecasting.prices.catalogue import SOURCES
 from stockpred import environment
 from stockpred.embedded_postgres.server import EmbeddedPostgres
 
@@ -20,7 +21,7 @@ TRAIN_QUEUE_LIMIT = environment.integer("TRAIN_QUEUE_LIMIT", 500, minimum=1, max
 TRAIN_TIME_LIMIT = environment.integer("TRAIN_TIME_LIMIT", 600, minimum=10, maximum=86_400)  # seconds per training
 TRAIN_THREADS = environment.integer("TRAIN_THREADS", 1, minimum=1, maximum=64)  # per trainer
 TRAIN_MEMORY_MB = environment.integer("TRAIN_MEMORY_MB", 3000, minimum=200, maximum=1_000_000)  # resident memory per trainer
-PRICE_SOURCE = environment.choice("PRICE_SOURCE", "yahoo", among=("yahoo", "csv", "sample"))
+PRICE_SOURCE = environment.choice("PRICE_SOURCE", "yahoo", among=tuple(SOURCES))
 PRICE_DIR = environment.folder("PRICE_DIR", BASE_DIR / "prices", base=BASE_DIR)
 PREDICT_REFRESH_SECONDS = environment.integer("PREDICT_REFRESH_SECONDS", 3, minimum=0, maximum=60)
 UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE", 60, minimum=1, maximum=60_000)

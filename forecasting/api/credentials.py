@@ -1,4 +1,4 @@
-"""How staff prove who they are: HTTP Basic, or a session of the admin's."""
+"""Authentication of staff: HTTP Basic or a session of the admin."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 
 class Basic(BasicAuthentication):
-    """HTTP Basic that refuses a NUL in the name, which Postgres cannot look for."""
+    """HTTP Basic. Refuses a NUL in the user name, which Postgres cannot store."""
 
     def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[AbstractBaseUser, Any]:
         """The account; raises AuthenticationFailed."""

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each route: purpose, shapes, examples, errors."""
+"""The OpenAPI document of each route: purpose, schemas, examples, errors."""
 
 from typing import Any
 
@@ -13,27 +13,27 @@ from forecasting.api.trainings import IN_PROGRESS, STARTED, RetrainAnswer
 
 MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
 
-REFUSED = "The body is not JSON, or a symbol cannot be one; `details` names the field and the reason. Nothing was started."
+REFUSED = "The body is not JSON, or a symbol is invalid; `details` names the field and the reason. Nothing was started."
 OUT_OF_REACH = "The database cannot be reached. `Retry-After` says when to try again."
-OTHER_METHOD = "This address is asked by another method, which `Allow` names."
+OTHER_METHOD = "This route does not support the method; `Allow` lists those that it supports."
 QUEUE_FULL = "The training queue is full, or the database cannot be reached. `Retry-After` says when to try again."
 ANYWHERE = {405: OTHER_METHOD, 503: OUT_OF_REACH}
 ERRORS = ANYWHERE | {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`."}
-LIST_ERRORS = ANYWHERE | {400: "A filter cannot have this value; `details` names it.", 404: "There is no such page."}
-DETAIL_ERRORS = ANYWHERE | {404: "There is none."}
+LIST_ERRORS = ANYWHERE | {400: "A filter has an invalid value; `details` names it.", 404: "The page does not exist."}
+DETAIL_ERRORS = ANYWHERE | {404: "It does not exist."}
 STAFF_ERRORS = ANYWHERE | {
-    400: "It cannot be done; `details` says why.",
-    401: "Log in, by HTTP Basic or in the admin.",
-    403: "This account is not staff's, or lacks the permission to change such a row.",
-    404: "There is none.",
+    400: "Not possible; `details` says why.",
+    401: "Not logged in. Use HTTP Basic or log in to the admin.",
+    403: "The account is not staff, or has no permission to change such rows.",
+    404: "It does not exist.",
 }
 
 
 class Error(drf.Serializer[Any]):
     """Why the request as a whole failed."""
 
-    error = drf.CharField(help_text="For people.")
-    details = drf.DictField(help_text="Field to reasons, if single fields are at fault.")
+    error = drf.CharField(help_text="A sentence for people.")
+    details = drf.DictField(help_text="Reasons by field, if single fields are invalid.")
 
 
 def errors(described: dict[int, str]) -> dict[int, OpenApiResponse]:
@@ -53,7 +53,7 @@ def answer(name: str, value: Any, *, status: int = 200) -> OpenApiExample:
 
 TWO_SYMBOLS = question("Two symbols", examples.SYMBOLS)
 INVALID = answer("The second symbol is invalid", examples.INVALID_SYMBOL, status=400)
-AWAY = answer("The database is away", examples.OUT_OF_REACH, status=503)
+AWAY = answer("The database cannot be reached", examples.OUT_OF_REACH, status=503)
 
 
 check = extend_schema(
@@ -65,9 +65,9 @@ check = extend_schema(
 | `message` | meaning |
 |---|---|
 | {AVAILABLE} | Ask for `metrics` and `predict`. |
-| {STARTED} | There was none; this very request has started the training. |
-| {IN_PROGRESS} | There is none yet; `training` shows how far it is. |
-| {NOT_STARTED.format(reason="*reason*")} | The last training failed within the hour, or too many wait. |
+| {STARTED} | There was none; this request has started the training. |
+| {IN_PROGRESS} | There is none yet; `training` shows its progress. |
+| {NOT_STARTED.format(reason="*reason*")} | The last training failed within the last hour, or the queue is full. |
 """,
     request=serializers.SymbolsRequest,
     responses={200: CheckAnswer(many=True), **errors(ERRORS)},
@@ -104,10 +104,10 @@ predict = extend_schema(
     operation_id="predict",
     tags=[MODELS],
     summary="What will the next session's close be?",
-    description="Median, interval and quantiles of the next session's close. The training of a missing model is started; until it "
-    "is done, the base model of all symbols forecasts (`model.kind` is `base`) as soon as there are prices enough.\n\n"
-    "A forecast is made once for each version and session, and kept: whoever asks again gets the same one. Where newer prices "
-    "cannot be had in time, the last known ones serve, with `as_of` and `stale`. One symbol's failure does not spoil the others.",
+    description="Median, interval and quantiles of the next session's close. A missing model's training is started. Until it "
+    "ends, the base model of all symbols forecasts (`model.kind` is `base`) if there are enough prices.\n\n"
+    "A forecast is made once for each version and session and then stored, so every request gets the same one. If newer prices "
+    "do not arrive in time, the last known ones are used, see `as_of` and `stale`. A symbol that fails does not affect the others.",
     request=serializers.SymbolsRequest,
     responses={200: PredictAnswer, **errors(ERRORS)},
     examples=[
@@ -123,7 +123,7 @@ retrain = extend_schema(
     operation_id="retrain",
     tags=[MODELS],
     summary="Train a model again",
-    description="Starts a training. One that waits or runs already is answered instead, its priority raised.",
+    description="Starts a training. If one already waits or runs, it is returned and its priority is raised.",
     request=serializers.SymbolRequest,
     responses={202: RetrainAnswer, **errors(ERRORS | {503: QUEUE_FULL})},
     examples=[
@@ -139,7 +139,7 @@ retrain = extend_schema(
 def list_and_detail(
     one: str, many: str, *, serializer: Any, example: Any, description: str, detail: tuple[Any, Any] | None = None
 ) -> Any:
-    """Documents a read-only list and its detail route; drf-spectacular puts the example of a row into a page by itself.
+    """Documents a read-only list and its detail route. drf-spectacular puts the example row into a page.
 
     `detail`: serializer and example of the detail route, if it shows more than the list does.
     """
@@ -169,14 +169,14 @@ symbols = list_and_detail(
     "symbols",
     serializer=records.SymbolSerializer,
     example=examples.SYMBOL_ROW,
-    description="Symbols that somebody asked for, by name: newest bar, and what the price source says of them.",
+    description="All symbols ever requested, by name: newest bar and state at the price source.",
 )
 versions = list_and_detail(
     "version",
     "versions",
     serializer=records.VersionSerializer,
     example=examples.VERSION_ROW,
-    description="Every version that was ever published, newest first, with its metrics, unrounded, and why it serves or does not.",
+    description="Every published version, newest first, with its unrounded metrics and why it serves or does not.",
 )
 trainings = list_and_detail(
     "training",
@@ -192,7 +192,7 @@ forecasts = list_and_detail(
     example=examples.FORECAST_ROW,
     detail=(records.ForecastDetailSerializer, examples.FORECAST_DETAIL),
     description="Every forecast ever served, unrounded, newest target session first, with the actual close if it is known. If the "
-    "price source corrects that close later, a new score follows; the detail shows all of them.",
+    "price source corrects that close later, a new score is added; the detail route shows all scores.",
 )
 findings = list_and_detail(
     "finding",
@@ -209,7 +209,7 @@ activate = extend_schema(
     operation_id="activate_version",
     tags=[STAFF],
     summary="Let a version serve",
-    description="Puts this version in place of the active one of its symbol. Its files are checked first.",
+    description="Replaces the active version of its symbol with this one. Its files are checked first.",
     request=None,
     responses={200: records.VersionSerializer, **errors(STAFF_ERRORS)},
     examples=[answer("It serves", examples.ACTIVATED)],
@@ -219,7 +219,7 @@ cancel = extend_schema(
     operation_id="cancel_training",
     tags=[STAFF],
     summary="Cancel a training",
-    description="Ends a training that waits or runs. What a trainer has done of it is discarded.",
+    description="Ends a training that waits or runs. Work already done is discarded.",
     request=None,
     responses={200: records.TrainingSerializer, **errors(STAFF_ERRORS)},
     examples=[answer("Cancelled", examples.CANCELLED)],

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def body(error: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The form of every error."""
+    """The body of every error."""
     return {"error": error, "details": details or {}}
 
 
@@ -37,7 +37,7 @@ class PayloadTooLarge(APIException):
 
 
 class TemporarilyUnavailable(APIException):
-    """The service cannot do it now; the same request may succeed later."""
+    """The service cannot do this now; the same request may succeed later."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "unavailable"
@@ -45,7 +45,7 @@ class TemporarilyUnavailable(APIException):
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Django REST framework's handler, in this API's form; a database that is out of reach answers 503."""
+    """Django REST framework's handler with this API's error body. If the database cannot be reached, the status is 503."""
     if isinstance(error, OperationalError | InterfaceError):
         _log_out_of_reach(error)
         return Response(body(UNAVAILABLE), status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": RETRY_AFTER})
@@ -58,7 +58,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def _log_out_of_reach(error: Exception) -> None:
-    """One line, as every event: the lines that follow the driver's first one are advice."""
+    """Logs one line; the driver's further lines are only advice."""
     lines = str(error).splitlines()
     logger.error("database out of reach: %s", lines[0] if lines else type(error).__name__)
 
@@ -70,9 +70,9 @@ def _described(error: Exception, data: Any) -> dict[str, Any]:
 
 
 class JsonErrorsMiddleware:
-    """Turns Django's own error pages outside the admin (unknown page, bad host, crash) into the API's form.
+    """Replaces Django's own error pages outside the admin (unknown page, bad host, crash) with the API's error body.
 
-    They are HTML, or with DEBUG plain text for a client that does not accept HTML.
+    They are HTML, or plain text if DEBUG is on and the client does not accept HTML.
     """
 
     sync_capable: ClassVar[bool] = True
@@ -82,7 +82,7 @@ class JsonErrorsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """The response, as JSON where it is an error."""
+        """The response; as JSON if it is an error."""
         response = self.get_response(request)
         is_page = response.headers.get("Content-Type", "").startswith("text/")
         if response.status_code < HTTPStatus.BAD_REQUEST or not is_page or request.path.startswith(PAGES_FOR_PEOPLE):
@@ -91,7 +91,7 @@ class JsonErrorsMiddleware:
         return JsonResponse(body(f"{phrase}."), status=response.status_code)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """A database that is out of reach answers 503 on every page."""
+        """The status is 503 on every page if the database cannot be reached."""
         if not isinstance(error, OperationalError | InterfaceError):
             return None
         _log_out_of_reach(error)

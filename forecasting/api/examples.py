@@ -1,6 +1,6 @@
-"""The examples of the OpenAPI document, as values; the tests check each against its shape, and them all against each other.
+"""Examples of the OpenAPI document. Tests compare each one with its schema and its fields, and all of them with each other.
 
-Their figures are those of one run on real prices that ended on 2024-12-30 (hence `stale`), served by the base that ships.
+The figures come from one run with the shipped base, on real prices that end on 2024-12-30 (hence `stale`).
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ RUNNING = WAITING | {
     "progress": 0.188,
 }
 
-# Of `check` and `metrics`: what they say of one symbol.
+# Answers of `check` and `metrics` for one symbol.
 MODEL_AVAILABLE = {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, "version": 2, "training": None}
 NO_MODEL = {"symbol": "PETR4.SA", "model_exists": False, "version": None}
 TRAINING_STARTED = NO_MODEL | {"message": STARTED, "training": WAITING}

@@ -1,18 +1,19 @@
 """Fields of answers: each states its type and help text, where its value comes from, and how that is rounded.
 
-They are fields of Django REST framework, so drf-spectacular documents them. `Shape.json` makes the JSON with functions that are
-built once per class, because `to_representation` of Django REST framework takes several times as long.
+They are fields of Django REST framework, so drf-spectacular documents them. `Shape.json` uses functions that are built once per
+class: `to_representation` of Django REST framework takes twice as long.
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC
 from functools import cache
 from operator import attrgetter, itemgetter
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django.conf import settings
 from rest_framework import serializers
 
+from forecasting.prices.catalogue import is_simulated
 from forecasting.prices.price_digits import decimals
 
 PRICE = "In the symbol's currency."  # help text
@@ -35,19 +36,9 @@ class Field(serializers.Field[Any, Any, Any, Any]):
         return getter(self.of or cast("str", self.field_name)) if self.of != "*" else lambda shown: shown
 
 
-class Converted(Field):
-    """A field whose value is not JSON yet, or is rounded."""
-
-    def convert(self, value: Any) -> Any:
-        """The JSON value; null is not converted."""
-        raise NotImplementedError
-
-    def reader(self, getter: Getter) -> Reader:
-        """See Field."""
-        get, convert = super().reader(getter), self.convert
-        if not self.allow_null:
-            return lambda shown: convert(get(shown))
-        return lambda shown: None if (value := get(shown)) is None else convert(value)
+def nullable(read: Reader, convert: Reader) -> Reader:
+    """A function that converts what `read` reads, unless it is null."""
+    return lambda shown: None if (value := read(shown)) is None else convert(value)
 
 
 class Text(Field, serializers.CharField):
@@ -79,7 +70,7 @@ class Simulated(Flag):
 
     def __init__(self, **options: Any) -> None:
         text = "Whether the prices are simulated (`PRICE_SOURCE=sample`) rather than those of a market."
-        super().__init__(of=lambda _: settings.PRICE_SOURCE == "sample", help_text=text, **options)
+        super().__init__(of=lambda _: is_simulated(settings.PRICE_SOURCE), help_text=text, **options)
 
 
 class Count(Field, serializers.IntegerField):
@@ -90,24 +81,25 @@ class Number(Field, serializers.FloatField):
     """A number as it is stored."""
 
 
-class Rounded(Converted, serializers.FloatField):
+class Rounded(Field, serializers.FloatField):
     """A number with at most `digits` decimals."""
 
     def __init__(self, digits: int, **options: Any) -> None:
         super().__init__(**options)
         self.digits = digits
 
-    def convert(self, value: float) -> float:
-        """See Converted."""
-        return round(value, self.digits)
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        get, digits = super().reader(getter), self.digits
+        return nullable(get, lambda value: round(value, digits)) if self.allow_null else lambda shown: round(get(shown), digits)
 
 
-class PriceError(Converted, serializers.FloatField):
+class PriceError(Field, serializers.FloatField):
     """An error of prices: four decimals, or more if it is small."""
 
-    def convert(self, value: float) -> float:
-        """See Converted."""
-        return round(value, max(4, decimals(value)))
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        return nullable(super().reader(getter), lambda error: round(error, max(4, decimals(error))))
 
 
 class Price(Field, serializers.FloatField):
@@ -116,7 +108,7 @@ class Price(Field, serializers.FloatField):
     def reader(self, getter: Getter) -> Reader:
         """See Field."""
         get = super().reader(getter)
-        return lambda forecast: round(get(forecast), decimals(forecast.last_close))
+        return lambda forecast: round(get(forecast), forecast.decimals)
 
 
 class Prices(Field, serializers.DictField):
@@ -129,45 +121,59 @@ class Prices(Field, serializers.DictField):
         get = super().reader(getter)
 
         def read(forecast: Any) -> dict[str, float]:
-            digits = decimals(forecast.last_close)
-            return {name: round(price, digits) for name, price in sorted(get(forecast).items())}
+            prices, digits = get(forecast), forecast.decimals
+            return {name: round(prices[name], digits) for name in sorted(prices)}
 
         return read
 
 
-class Day(Converted, serializers.DateField):
+class Day(Field, serializers.DateField):
     """A date."""
 
-    def convert(self, value: date) -> str:
-        """See Converted."""
-        return value.isoformat()
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        get = super().reader(getter)
+        return lambda shown: get(shown).isoformat()
 
 
 class DayText(Field, serializers.DateField):
     """A date that is stored as a string."""
 
 
-class Moment(Converted, serializers.DateTimeField):
+class Moment(Field, serializers.DateTimeField):
     """A moment in UTC, to the second."""
 
-    def convert(self, value: datetime) -> str:
-        """See Converted."""
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        get = super().reader(getter)
+        return lambda shown: get(shown).astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-class Shape(Converted, serializers.Serializer[Any]):
+class Shape(Field, serializers.Serializer[Any]):
     """A JSON object. Its members are the fields of the class, in their order."""
+
+    shows_dictionaries: ClassVar[bool] = False  # instead of objects with attributes
 
     @classmethod
     def json(cls, shown: Any) -> dict[str, Any]:
-        """The JSON object that shows this object, or this dictionary."""
-        return {name: read(shown) for name, read in cls._readers(itemgetter if isinstance(shown, dict) else attrgetter)}
+        """The JSON object that shows this object."""
+        return _writer(cls)(shown)
 
     @classmethod
-    @cache
-    def _readers(cls, getter: Getter) -> tuple[tuple[str, Reader], ...]:
-        return tuple((name, cast("Field", field).reader(getter)) for name, field in cls().fields.items())
+    def writer(cls) -> Callable[[Any], dict[str, Any]]:
+        """Builds the function behind `json`."""
+        getter: Getter = itemgetter if cls.shows_dictionaries else attrgetter
+        readers = [(name, cast("Field", field).reader(getter)) for name, field in cls().fields.items()]
+        return lambda shown: {name: read(shown) for name, read in readers}
 
-    def convert(self, value: Any) -> dict[str, Any]:
-        """See Converted."""
-        return self.json(value)
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        get, write = super().reader(getter), self.writer()
+        if self.of == "*":
+            return write
+        return nullable(get, write) if self.allow_null else lambda shown: write(get(shown))
+
+
+@cache
+def _writer(shape: type[Shape]) -> Callable[[Any], dict[str, Any]]:
+    return shape.writer()

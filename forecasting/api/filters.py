@@ -1,4 +1,4 @@
-"""What the read-only lists can be filtered by."""
+"""Filters of the read-only lists."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from forecasting.models.versions import VersionState
 
 
 class TickerFilter(filters.CharFilter):
-    """One symbol; space around it and its case do not matter."""
+    """One symbol. Surrounding space and case are ignored."""
 
     def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
-        """The rows of the symbol, by the index on tickers."""
+        """The rows of the symbol; upper case uses the index on tickers."""
         rows: QuerySet[Any] = super().filter(qs, value.upper())
         return rows
 
 
-@extend_schema_field({"type": "boolean", "description": "Whether the target session has happened."})
+@extend_schema_field({"type": "boolean", "description": "Whether the target session has taken place."})
 class ScoredFilter(filters.TypedChoiceFilter):
-    """True or false; anything else is refused instead of ignored."""
+    """True or false; any other value is an error."""
 
     def __init__(self) -> None:
         choices = (("true", "it has"), ("false", "it has not"))
@@ -32,7 +32,7 @@ class ScoredFilter(filters.TypedChoiceFilter):
 
 
 class SymbolFilter(filters.FilterSet):
-    """Symbols by name and by what the price source says of them."""
+    """Symbols by name and by state at the price source."""
 
     symbol = TickerFilter(field_name="ticker")
     state = filters.ChoiceFilter(field_name="upstream_state", choices=UpstreamState.choices)
@@ -70,7 +70,7 @@ class TrainingFilter(filters.FilterSet):
 
 
 class ForecastFilter(filters.FilterSet):
-    """Forecasts by symbol, target session, and whether that session has happened."""
+    """Forecasts by symbol, target session, and whether that session has taken place."""
 
     symbol = TickerFilter(field_name="symbol__ticker")
     target_date_after = filters.DateFilter(field_name="target_date", lookup_expr="gte", label="On this day or later.")

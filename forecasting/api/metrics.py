@@ -1,5 +1,6 @@
 """The answer of `metrics`, and the metrics of a version."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from drf_spectacular.utils import PolymorphicProxySerializer
@@ -17,7 +18,9 @@ CLASSICAL_METRICS = {
 
 
 class ClassicalMetrics(Shape):
-    """Four errors over the test sessions."""
+    """Four errors over the test sessions, from the metrics that a version stores."""
+
+    shows_dictionaries = True
 
     def get_fields(self) -> dict[str, Any]:
         """By the names of the contract; one of them cannot be a Python attribute."""
@@ -81,9 +84,10 @@ class Metrics(OutOfSampleMetrics, Service):
     """A version's test, and how good its symbol's forecasts have been since."""
 
     @classmethod
-    def json(cls, shown: Scorecard) -> dict[str, Any]:
+    def writer(cls) -> Callable[[Scorecard], dict[str, Any]]:
         """The stored test of the card's version, rounded, and the card's live record."""
-        return OutOfSampleMetrics.json(shown.version.metrics) | Service.json(shown)
+        test, service = OutOfSampleMetrics.writer(), Service.writer()
+        return lambda card: test(card.version.metrics) | service(card)
 
 
 class Asked(NamedTuple):

@@ -1,4 +1,4 @@
-"""What an answer is written in."""
+"""The format of answers."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 
 class AlwaysJson(DefaultContentNegotiation):
-    """JSON, whatever the client says that it accepts: there is nothing else, and a refusal would be JSON too."""
+    """JSON, whatever the client accepts: there is no other format, and a refusal would be JSON too."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

@@ -1,4 +1,4 @@
-"""The pages of the read-only lists."""
+"""Pagination of the read-only lists."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from rest_framework.pagination import PageNumberPagination
 
 
 class Pages(PageNumberPagination):
-    """Pages by number; their size may be chosen."""
+    """Pages by number, of a size that the client may choose."""
 
     page_size = 50
-    page_query_description = "Number of the page, from 1."
+    page_query_description = "Page number, from 1."
     page_size_query_param = "page_size"
     max_page_size = 500
-    page_size_query_description = f"Rows a page: {page_size}, or up to {max_page_size}."
+    page_size_query_description = f"Rows per page: {page_size} by default, at most {max_page_size}."
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """A page; its neighbours' addresses keep the filters. Its example is that of a list of one row."""
+        """A page. The addresses of its neighbours keep the filters. The example is a list of one row."""
         address = {"type": "string", "format": "uri", "nullable": True, "example": None}
         return {
             "type": "object",
@@ -23,7 +23,7 @@ class Pages(PageNumberPagination):
             "properties": {
                 "count": {"type": "integer", "description": "Rows on all pages.", "example": 1},
                 "next": address | {"description": "Address of the next page."},
-                "previous": address | {"description": "Address of the page before."},
+                "previous": address | {"description": "Address of the previous page."},
                 "results": schema,
             },
         }

@@ -1,4 +1,4 @@
-"""JSON bodies. Apart from `errors`, because Django REST framework's views import their parser when they load."""
+"""JSON bodies. Separate from `errors`, because Django REST framework's views import their parser when they load."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from rest_framework.utils import json
 
 
 class StrictJSONParser(JSONParser):
-    """JSON as its standard knows it, not nested too deeply for Python's parser. Django limits its size."""
+    """Standard JSON, unless it is nested too deeply for Python's parser. Django limits its size."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         """The parsed body; raises ParseError."""

@@ -1,6 +1,6 @@
 """The answer of `predict`. A new field is one line in one of these classes, and its figure in examples.py."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from drf_spectacular.utils import PolymorphicProxySerializer
@@ -33,17 +33,16 @@ def percentage(forecast: Forecast) -> float:
     return round(forecast.change_percent, 2) + 0.0
 
 
-def direction(forecast: Forecast) -> str:
-    """The sign of the move as it is shown."""
-    shown = percentage(forecast)
-    return "positive" if shown > 0 else "negative" if shown < 0 else "neutral"
+def direction(percentage: float) -> str:
+    """The sign of a move as it is shown."""
+    return "positive" if percentage > 0 else "negative" if percentage < 0 else "neutral"
 
 
 class Variation(Shape):
     """The forecast move."""
 
     status = Choice(["positive", "negative", "neutral"], of=direction)
-    percentage = Number(of=percentage, help_text="Percent of the last close.")
+    percentage = Number(of="*", help_text="Percent of the last close.")
 
 
 class Interval(Shape):
@@ -68,6 +67,8 @@ class ServingModel(Shape):
 class Skill(Shape):
     """How far to trust it: the error on the version's test sessions beside the naive forecast's."""
 
+    shows_dictionaries = True
+
     mase = Rounded(4, help_text="Below 1 is better than repeating the last close.")
     beats_naive = Flag(help_text="Whether it is significantly better (5 %).")
 
@@ -81,7 +82,7 @@ class ForecastFields(Shape):
         ["last_close", "model"],
         help_text="What `predicted_price` is: the last close, or the model's median if that was significantly better.",
     )
-    variation = Variation(of="*")
+    variation = Variation(of=percentage)
     last_close = Price(help_text=PRICE)
     as_of = Day(help_text="The last session that the forecast knew.")
     target_date = Day(help_text="The session whose close is forecast.")
@@ -94,7 +95,7 @@ class ForecastFields(Shape):
 
 
 class RequestFields(Shape):
-    """What depends on when and where it was asked for."""
+    """What depends on the time of the request and on the price source."""
 
     stale = Flag(help_text="Whether the bar of a session that has closed is missing.")
     simulated = Simulated()
@@ -104,9 +105,10 @@ class ForecastAnswer(ForecastFields, RequestFields):
     """The forecast of a symbol."""
 
     @classmethod
-    def json(cls, shown: serving.Prediction) -> dict[str, Any]:
+    def writer(cls) -> Callable[[serving.Prediction], dict[str, Any]]:
         """Both parts."""
-        return ForecastFields.json(shown.forecast) | RequestFields.json(shown)
+        forecast, request = ForecastFields.writer(), RequestFields.writer()
+        return lambda prediction: forecast(prediction.forecast) | request(prediction)
 
 
 class Waiting(NamedTuple):

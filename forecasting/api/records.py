@@ -15,8 +15,8 @@ class MedianWeight(serializers.Serializer[Any]):
     """How much of the network's own median is in the point forecast, and why. The rest is the last close."""
 
     weight = serializers.FloatField(min_value=0, max_value=1, help_text="0: the point forecast is the last close.")
-    reason = serializers.CharField(help_text="What became of the weight that was tried.")
-    tried = serializers.FloatField(allow_null=True, help_text="The weight that the earlier validation days chose.")
+    reason = serializers.CharField(help_text="Why the tried weight was kept or rejected.")
+    tried = serializers.FloatField(allow_null=True, help_text="The weight chosen on the earlier validation days.")
     p = serializers.FloatField(
         allow_null=True, help_text="One-sided p-value on the later validation days; small means better than the last close."
     )
@@ -32,7 +32,7 @@ class VersionMetrics(OutOfSampleMetrics):
     )
     median = MedianWeight(
         required=False,
-        help_text="As the base learnt it, if the version was trained from one. Missing from versions of an earlier release.",
+        help_text="Learnt by the base if the version was trained from one. Missing from versions of earlier releases.",
     )
     symbols = serializers.IntegerField(required=False, help_text="Only of a base: how many were measured.")
     worst_pinball_ratio = serializers.FloatField(required=False, help_text="Only of a base: of the worst symbol.")
@@ -53,7 +53,7 @@ class FilesField(serializers.JSONField):
 
 
 class RestatementSerializer(serializers.ModelSerializer[Restatement]):
-    """How the price source changed bars that were stored."""
+    """A change of stored bars by the price source."""
 
     class Meta:
         model = Restatement
@@ -68,7 +68,7 @@ class SymbolSerializer(serializers.ModelSerializer[Symbol]):
     last_date = serializers.DateField(allow_null=True, read_only=True)
     last_close = serializers.FloatField(allow_null=True, read_only=True)
     restatements = RestatementSerializer(
-        source="newest_restatements", many=True, read_only=True, help_text=f"The newest {RESTATEMENTS_SHOWN}, the newest first."
+        source="newest_restatements", many=True, read_only=True, help_text=f"The last {RESTATEMENTS_SHOWN}, newest first."
     )
 
     class Meta:
@@ -89,7 +89,7 @@ class SymbolSerializer(serializers.ModelSerializer[Symbol]):
 
 
 def live_record(record: dict[str, Any] | None) -> dict[str, Any]:
-    """The track record of one version; empty until the first target session has happened."""
+    """The track record of one version; null until the first target session has taken place."""
     if record is None:
         return {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None}
     return {
@@ -105,15 +105,15 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
     kind = serializers.ChoiceField(choices=("symbol", "base"), read_only=True)
-    config = serializers.DictField(read_only=True, help_text="Every knob of the training.")
+    config = serializers.DictField(read_only=True, help_text="Every parameter of the training.")
     metrics = serializers.SerializerMethodField(help_text="Out of sample, beside the naive forecast's.")
     files = FilesField(read_only=True, help_text="By name.")
     live = serializers.SerializerMethodField(
-        help_text="What became of the forecasts that this version served; null for a base, which serves many currencies."
+        help_text="Results of the forecasts that this version served. Null for a base, which serves many currencies."
     )
     data_revised = serializers.BooleanField(
         read_only=True,
-        help_text="Whether bars that it was trained on have been restated since, by a split, dividend or correction.",
+        help_text="Whether bars of its training have been restated since, by a split, dividend or correction.",
     )
 
     class Meta:
@@ -126,17 +126,17 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
     @extend_schema_field(VersionMetrics)
     def get_metrics(self, version: ModelVersion) -> dict[str, Any]:
-        """As they were stored, with the unit of the errors."""
+        """The stored metrics, with the unit of the errors."""
         return {**version.metrics, "unit": version.error_unit}
 
     @extend_schema_field(LiveRecord(allow_null=True))
     def get_live(self, version: ModelVersion) -> dict[str, Any] | None:
-        """Unrounded, as the rest of the row; `live` is annotated by the queryset."""
+        """Unrounded like the rest of the row; the queryset annotates `live`."""
         return live_record(version.live) if version.kind == "symbol" else None  # type: ignore[attr-defined]
 
 
 class TrainingSerializer(serializers.ModelSerializer[Training]):
-    """A training, from the request to its end."""
+    """A training."""
 
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
 
@@ -153,7 +153,7 @@ SCORE_FIELDS = ("actual_close", "absolute_error", "naive_absolute_error", "insid
 
 
 class ScoreSerializer(serializers.ModelSerializer[Score]):
-    """What became of a forecast."""
+    """The score of a forecast."""
 
     class Meta:
         model = Score
@@ -162,7 +162,7 @@ class ScoreSerializer(serializers.ModelSerializer[Score]):
 
 
 class ForecastSerializer(serializers.ModelSerializer[Forecast]):
-    """A forecast of the ledger, unrounded, and what became of it by its latest score: null until its session has happened."""
+    """An unrounded forecast of the ledger with its latest score, which is null until the session has taken place."""
 
     symbol = serializers.CharField(source="symbol.ticker", read_only=True)
     version = serializers.IntegerField(source="version.number", read_only=True)
@@ -172,13 +172,13 @@ class ForecastSerializer(serializers.ModelSerializer[Forecast]):
         source="score.actual_date",
         allow_null=True,
         read_only=True,
-        help_text="The session that it was scored against: later than `target_date` if that did not take place.",
+        help_text="The session of the actual close. It is later than `target_date` if that session did not take place.",
     )
     actual_close = serializers.FloatField(
         source="score.actual_close",
         allow_null=True,
         read_only=True,
-        help_text="In the prices of the forecast: a later split or dividend is taken out.",
+        help_text="In the prices of the forecast: later splits and dividends are reversed.",
     )
     absolute_error = serializers.FloatField(source="score.absolute_error", allow_null=True, read_only=True)
     naive_absolute_error = serializers.FloatField(source="score.naive_absolute_error", allow_null=True, read_only=True)
@@ -195,9 +195,9 @@ class ForecastSerializer(serializers.ModelSerializer[Forecast]):
 
 
 class ForecastDetailSerializer(ForecastSerializer):
-    """A forecast with every score that it ever had."""
+    """A forecast with all its scores."""
 
-    scores = ScoreSerializer(many=True, read_only=True, help_text="The newest first: it counts.")
+    scores = ScoreSerializer(many=True, read_only=True, help_text="Newest first; the newest one counts.")
 
     class Meta(ForecastSerializer.Meta):
         fields = (*ForecastSerializer.Meta.fields, "scores")

@@ -1,4 +1,4 @@
-"""The API's routes; a slash at the end is optional on each."""
+"""The API's routes. A trailing slash is optional."""
 
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
@@ -7,7 +7,7 @@ from forecasting.api import views
 
 
 class OptionalSlashRouter(SimpleRouter):
-    """Routes with or without a slash at the end."""
+    """Routes with an optional trailing slash."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -37,8 +37,8 @@ Row = TypeVar("Row", bound=Model)
 
 
 def health(request: HttpRequest) -> JsonResponse:
-    """Whether this process serves and reaches its database."""
-    with connection.cursor() as cursor:  # a statement: an open connection may be to a server that is gone
+    """Whether this process works and reaches its database."""
+    with connection.cursor() as cursor:  # a statement, because an open connection may lead to a dead server
         cursor.execute("SELECT 1")
     return JsonResponse({"status": "ok", "prices": settings.PRICE_SOURCE})
 
@@ -51,7 +51,7 @@ def requested_tickers(request: Request) -> list[str]:
 
 
 class ModelViewSet(viewsets.ViewSet):
-    """The four main routes, open to everyone: credentials that a client happens to send are not looked at."""
+    """The four main routes. They are open to everyone and ignore credentials."""
 
     authentication_classes = ()
     content_negotiation_class = AlwaysJson
@@ -97,7 +97,7 @@ class ModelViewSet(viewsets.ViewSet):
 
 
 class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
-    """A table as a list and its rows, open to everyone."""
+    """A list and its rows, open to everyone."""
 
     authentication_classes = ()
     content_negotiation_class = AlwaysJson
@@ -106,7 +106,7 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
 
 @documentation.symbols
 class SymbolViewSet(RecordViewSet[Symbol]):
-    """Symbols that somebody asked for, with their newest bar."""
+    """All symbols ever requested, with their newest bar."""
 
     queryset = Symbol.objects.all().with_last_bar().with_restatements(records.RESTATEMENTS_SHOWN)
     serializer_class = records.SymbolSerializer
@@ -115,14 +115,14 @@ class SymbolViewSet(RecordViewSet[Symbol]):
     lookup_value_regex = TICKER_IN_URL
 
     def get_object(self) -> Symbol:
-        """The symbol of the URL, in any case."""
+        """The symbol of the URL; case is ignored."""
         self.kwargs["ticker"] = self.kwargs["ticker"].upper()
         return super().get_object()
 
 
 @documentation.versions
 class VersionViewSet(RecordViewSet[ModelVersion]):
-    """Every version that was ever published, with its metrics."""
+    """Every published version, with its metrics."""
 
     queryset = ModelVersion.objects.select_related("symbol").with_data_revised().with_live_record()
     serializer_class = records.VersionSerializer
@@ -131,7 +131,7 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
     @documentation.activate
     @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
     def activate(self, request: Request, pk: str) -> Response:
-        """Staff put this version in place of the active one."""
+        """Replaces the active version with this one."""
         version = self.get_object()
         try:
             registry.activate(version, by=request.user.get_username())
@@ -151,31 +151,31 @@ class TrainingViewSet(RecordViewSet[Training]):
     @documentation.cancel
     @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
     def cancel(self, request: Request, pk: str) -> Response:
-        """Staff end a training that waits or runs."""
+        """Ends a training that waits or runs."""
         training = self.get_object()
         cancelled = training_queue.cancel(training, by=request.user.get_username())
         training.refresh_from_db()
         if not cancelled:
-            raise ValidationError({"training": [f"It has ended already: {training.state}."]})
+            raise ValidationError({"training": [f"It has already ended: {training.state}."]})
         return Response(self.get_serializer(training).data)
 
 
 @documentation.forecasts
 class ForecastViewSet(RecordViewSet[Forecast]):
-    """Every forecast ever served, with the actual close where it is known."""
+    """Every forecast ever served, with the actual close if it is known."""
 
     queryset = Forecast.objects.with_score().select_related("symbol", "version")
     serializer_class = records.ForecastSerializer
     filterset_class = filters.ForecastFilter
 
     def get_serializer_class(self) -> type[records.ForecastSerializer]:
-        """One forecast comes with all its scores."""
+        """The detail route shows all scores."""
         return records.ForecastDetailSerializer if self.action == "retrieve" else records.ForecastSerializer
 
 
 @documentation.findings
 class FindingViewSet(RecordViewSet[Finding]):
-    """What the quality gate found in the prices when it last looked at them."""
+    """What the quality gate found in its last check of the prices."""
 
     queryset = Finding.objects.select_related("symbol")
     serializer_class = records.FindingSerializer

@@ -12,8 +12,8 @@ from django.utils import timezone
 from forecasting import market, registry
 from forecasting.models import Symbol
 from forecasting.pipeline.base import train_base
+from forecasting.pipeline.progress import Progress, ignore
 from forecasting.pipeline.serving.artifacts import BaseModel
-from forecasting.pipeline.training import Progress, ignore
 from forecasting.prices.bars import between
 from forecasting.prices.sources import BadDataError
 

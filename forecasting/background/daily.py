@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from django_q.tasks import async_task
 from forecasting import ledger, market, monitoring, registry, serving
 from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
 from forecasting.models.jobs import JobState
+from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.symbols import SymbolQuerySet
 from forecasting.models.trainings import TrainingReason
 from forecasting.pipeline.config import ForecastConfig
@@ -26,7 +26,6 @@ DAILY_JOB = "daily"
 SLICE_SECONDS = 240  # of syncing per task, well below the task's time limit; the next task continues
 GIVE_UP_AFTER = 5  # symbols in a row for which the price source was unavailable
 FORECAST_BATCH = 100  # symbols
-DAILY_LOCK = 0x4441494C
 SHOWN = 10  # symbols per reason that a dry run lists
 
 Report = dict[str, Any]  # what a run has done so far; the next task continues from it
@@ -49,7 +48,7 @@ def run(day: date | None = None) -> str:
     forecasts are brought up to date as of now.
     """
     now = timezone.now()
-    with _only_one(DAILY_LOCK) as mine:
+    with lock_if_free(Lock.DAILY) as mine:
         if not mine:
             return "in progress elsewhere"
         job, _ = JobRun.objects.get_or_create(job=DAILY_JOB, date=day or timezone.localdate(now))
@@ -253,20 +252,6 @@ def _record(job: JobRun, state: JobState, *, error: str = "") -> None:
     job.state, job.error = state, error
     job.finished_at = None if state == JobState.RUNNING else timezone.now()
     job.save()
-
-
-@contextmanager
-def _only_one(key: int) -> Iterator[bool]:
-    """Whether this process got the lock. The database releases it with the connection, so a crash leaves no lock behind."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
-        (mine,) = cursor.fetchone()
-    try:
-        yield mine
-    finally:
-        if mine and connection.is_usable():
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
 PLAN = (

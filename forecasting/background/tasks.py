@@ -3,14 +3,13 @@
 from datetime import date
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
 from forecasting.background import daily, trainer_parent
 from forecasting.models import Symbol
-
-SCHEDULE_LOCK = 0x53434844
+from forecasting.models.locks import Lock, lock_until_commit
 
 
 def drain_training_queue() -> int:
@@ -49,8 +48,7 @@ def ensure_schedules() -> None:
         },
     }
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEDULE_LOCK])
+        lock_until_commit(Lock.SCHEDULE)
         outdated = Schedule.objects.filter(func__startswith="forecasting.").exclude(name__in=wanted)
         outdated.delete()  # of an earlier release
         for name, values in wanted.items():

@@ -21,8 +21,9 @@ from forecasting.background import base_training
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import Outcome
 from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, TrainedModel
-from forecasting.pipeline.training import Progress, train
+from forecasting.pipeline.training import train
 from forecasting.prices.sources import BadDataError
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from forecasting.models import Upstream
+from forecasting.prices.catalogue import FETCH_SECONDS
 from forecasting.prices.sources import PausedError, PriceHistory, PriceSourceError, RateLimitedError, UpstreamUnavailableError
 
-FETCH_SECONDS = 10  # timeout of one request, with everything that belongs to it
 LEASE_SECONDS = FETCH_SECONDS + 5  # after this, a request whose process died no longer counts as in flight
 FAILURES_TO_OPEN = 5  # in a row
 PAUSE_WHEN_LIMITED = timedelta(minutes=15), timedelta(hours=4)  # the first pause, and the longest; it doubles each time

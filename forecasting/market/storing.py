@@ -11,10 +11,10 @@ from django.db import connection, transaction
 
 from forecasting.market.exchanges import exchange_of_answer
 from forecasting.market.gate import judged, keep_findings, keep_refusal
-from forecasting.market.locks import SYMBOL_LOCK
 from forecasting.market.stored import bars, last_date, recent_bars
-from forecasting.market.upstream import price_source
+from forecasting.market.upstream import is_remote
 from forecasting.models import ModelVersion, PriceBar, Restatement, Symbol
+from forecasting.models.locks import lock_symbol_until_commit
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
 from forecasting.prices import bars as contract
@@ -60,8 +60,8 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
     bars and continues them. Raises BadDataError if the gate refuses the answer, or if it cannot replace the stored history.
     """
     with transaction.atomic():
+        lock_symbol_until_commit(symbol)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [SYMBOL_LOCK, symbol.pk])
             # Do not wait for the disk: prices lost in a crash are fetched again.
             cursor.execute("SET LOCAL synchronous_commit TO off")
         symbol.exchange = exchange_of_answer(symbol, history, whole=whole)
@@ -203,7 +203,7 @@ def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -
     """Stores the upstream state. Exchange, currency and sync time are saved only with state OK: the object may be outdated."""
     symbol.upstream_state, symbol.upstream_reason, symbol.upstream_checked_at = state, reason, now
     fields = ["upstream_state", "upstream_reason", "upstream_checked_at"]
-    if state == UpstreamState.UNKNOWN and price_source().remote:
+    if state == UpstreamState.UNKNOWN and is_remote():
         symbol.unknown_until = now + UNKNOWN_FOR[min(symbol.unknown_answers, 1)]
         symbol.unknown_answers += 1
         fields += ["unknown_until", "unknown_answers"]

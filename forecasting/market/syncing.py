@@ -11,12 +11,12 @@ import pandas as pd
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_exponential_jitter
 
 from forecasting.market import upstream
-from forecasting.market.locks import held, wait_for_others
 from forecasting.market.rate_limit import pause_between_requests
 from forecasting.market.stored import is_stale, last_date, recent_bars
 from forecasting.market.storing import note_failure, store
 from forecasting.market.upstream import Answer, Question
 from forecasting.models import Symbol
+from forecasting.models.locks import lock_symbols, wait_for_symbols
 from forecasting.models.symbols import UpstreamState
 from forecasting.prices.calendars import last_completed_session
 from forecasting.prices.restatements import continues
@@ -57,7 +57,7 @@ def sync(symbol: Symbol, *, now: datetime, ask_again: bool = False) -> int:
     if symbol.is_unknown(now=now) and not ask_again:
         raise UnknownSymbolError(symbol.ticker, symbol.upstream_reason)
     ends = time.monotonic() + SYNC_SECONDS
-    with held([symbol], seconds=SYNC_SECONDS) as mine:
+    with lock_symbols([symbol], seconds=SYNC_SECONDS) as mine:
         if not mine:
             raise UpstreamUnavailableError(
                 symbol.ticker, "another process has been fetching its prices for too long; try again later"
@@ -75,14 +75,14 @@ def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> lis
     behind = list(_behind([symbol for symbol in symbols if may_ask(symbol, now=now)], now=now))
     if not behind:
         return []
-    with held(behind) as mine:
+    with lock_symbols(behind) as mine:
         stored = _behind(mine, now=now)  # checked again: another process may have stored them before we got the locks
         unanswered = {symbol.pk: symbol for symbol in stored}
         for symbol, outcome in _brought(stored, now=now, seconds=budget_s):
             del unanswered[symbol.pk]
             if isinstance(outcome, PriceSourceError):
                 logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
-    wait_for_others([symbol for symbol in behind if symbol not in mine], ends=ends)
+    wait_for_symbols([symbol for symbol in behind if symbol not in mine], ends=ends)
     # Mark them as asked, otherwise every request until the answer would ask again.
     Symbol.objects.filter(pk__in=unanswered).update(upstream_checked_at=now)
     return list(unanswered.values())
@@ -101,7 +101,7 @@ def _retrying(ends: float) -> Retrying:
 
 def _may_pass(error: BaseException) -> bool:
     """Whether the error is transient: a failure of a remote source, but neither a refusal nor a pause."""
-    return isinstance(error, UpstreamUnavailableError) and not isinstance(error, PausedError) and upstream.price_source().remote
+    return isinstance(error, UpstreamUnavailableError) and not isinstance(error, PausedError) and upstream.is_remote()
 
 
 def _sync_once(symbol: Symbol, *, now: datetime, ends: float) -> int:

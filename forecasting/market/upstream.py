@@ -16,11 +16,10 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from forecasting.market import rate_limit
-from forecasting.market.rate_limit import FETCH_SECONDS, Lease
+from forecasting.market.rate_limit import Lease
 from forecasting.models import Symbol
-from forecasting.prices.simulation import Simulation
+from forecasting.prices.catalogue import SOURCES
 from forecasting.prices.sources import (
-    CsvFolder,
     PausedError,
     PriceHistory,
     PriceSource,
@@ -45,19 +44,18 @@ Answer = PriceHistory | PriceSourceError
 @functools.cache
 def price_source() -> PriceSource:
     """The configured source; one instance per process."""
-    if settings.PRICE_SOURCE == "csv":
-        return CsvFolder(settings.PRICE_DIR)
-    if settings.PRICE_SOURCE == "sample":
-        return Simulation(seed=settings.SEED)
-    # Imported here because yfinance costs one second and 50 MB, and many processes never fetch prices.
-    yahoo = import_string("forecasting.prices.yahoo.Yahoo")
-    folder = settings.STATE_DIR / "yfinance"
-    return cast("PriceSource", yahoo(base_url=settings.YAHOO_URL, cache_dir=folder, timeout_s=FETCH_SECONDS))
+    entry = SOURCES[settings.PRICE_SOURCE]
+    return cast("PriceSource", import_string(entry.path)(**entry.options(settings)))
+
+
+def is_remote() -> bool:
+    """Whether the price source is another party's service."""
+    return SOURCES[settings.PRICE_SOURCE].remote
 
 
 def is_paused() -> bool:
     """Whether the price source is paused now."""
-    return price_source().remote and rate_limit.is_paused(price_source().name)
+    return is_remote() and rate_limit.is_paused(settings.PRICE_SOURCE)
 
 
 def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Answer]]:
@@ -91,11 +89,11 @@ def _start(
 ) -> PausedError | float | None:
     """Sends as many questions as the rate limit allows. If some remain, returns the error of a paused source, or the seconds until
     the next try; otherwise None."""
-    source = price_source()
+    name, remote = settings.PRICE_SOURCE, is_remote()
     while questions:
-        lease = rate_limit.acquire(source.name) if source.remote else None
-        if source.remote and not lease:
-            return rate_limit.retry_after(source.name, ticker=questions[0].symbol.ticker)
+        lease = rate_limit.acquire(name) if remote else None
+        if remote and not lease:
+            return rate_limit.retry_after(name, ticker=questions[0].symbol.ticker)
         question = questions.popleft()
         under_way[_fetchers.submit(_fetch, question)] = question, lease
     return None

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 from django.db.models import Case, F, FilteredRelation, Q, When
+from django.utils.functional import cached_property
 
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import PriceBar, Symbol
 from forecasting.models.versions import ModelVersion, VersionState
+from forecasting.prices import price_digits
 
 if TYPE_CHECKING:
     from forecasting.models.scores import Score
@@ -136,6 +138,11 @@ class Forecast(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.target_date}"
+
+    @cached_property
+    def decimals(self) -> int:
+        """Decimal places of its prices wherever they are shown."""
+        return price_digits.decimals(self.last_close)
 
     @property
     def change_percent(self) -> float:

@@ -12,10 +12,11 @@ import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation.metrics import directional_accuracy, improvement_p, measure, price_errors
+from forecasting.pipeline.evaluation.out_of_sample import make_backtest, stands_still, validation_rows
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
 from forecasting.pipeline.model.features import FeatureTable, compute_features
-from forecasting.pipeline.model.fitting import require_finite, scaler_of, start_from_nothing
+from forecasting.pipeline.model.fitting import library_versions, require_finite, scaler_of, start_from_nothing
 from forecasting.pipeline.model.network import QuantileNetwork, network_for
 from forecasting.pipeline.model.windows import (
     Examples,
@@ -28,16 +29,9 @@ from forecasting.pipeline.model.windows import (
     make_examples,
     split_rows_at,
 )
+from forecasting.pipeline.progress import Progress, ignore
 from forecasting.pipeline.serving.artifacts import BaseModel, Fit, ServingModel
 from forecasting.pipeline.serving.onnx_graph import to_onnx
-from forecasting.pipeline.training import (
-    Progress,
-    ignore,
-    library_versions,
-    make_backtest,
-    stands_still,
-    validation_rows,
-)
 from forecasting.prices.calendars import exchange_of
 
 History = tuple[str, pd.DataFrame]  # symbol and bars

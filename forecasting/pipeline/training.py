@@ -1,23 +1,28 @@
 """Training of one symbol's model: features, split, fit, calibration, out-of-sample metrics, refit on all bars."""
 
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from itertools import islice
 
-import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation.metrics import measure, quantile_column, relative_mae
-from forecasting.pipeline.model.adaptation import adapted, stretched
+from forecasting.pipeline.evaluation.metrics import measure, relative_mae
+from forecasting.pipeline.evaluation.out_of_sample import make_backtest, stands_still, validation_rows
+from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.model.calibration import UNCALIBRATED
-from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
+from forecasting.pipeline.model.conformal import at_last_close, fit_calibration
 from forecasting.pipeline.model.features import FeatureTable, compute_features
-from forecasting.pipeline.model.fitting import begin, fit_until_no_better, learning_rate, most_epochs, require_finite
-from forecasting.pipeline.model.network import NETWORK_VERSIONS, network_for
+from forecasting.pipeline.model.fitting import (
+    begin,
+    fit_until_no_better,
+    learning_rate,
+    library_versions,
+    most_epochs,
+    require_finite,
+)
+from forecasting.pipeline.model.network import network_for
 from forecasting.pipeline.model.windows import (
     NoRoomError,
     Split,
@@ -26,24 +31,10 @@ from forecasting.pipeline.model.windows import (
     make_examples,
     split_rows,
 )
+from forecasting.pipeline.progress import Progress, ignore
 from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel, TrainedModel
-from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.serving.onnx_graph import to_onnx
 from forecasting.prices.price_digits import written
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Progress of a training; `fraction` never decreases."""
-
-    stage: str
-    fraction: float  # of the whole training, 0 to 1
-    epoch: int | None = None  # within the stage
-    epochs: int | None = None  # at most, within the stage
-
-
-def ignore(progress: Progress) -> None:
-    """A callback that ignores the progress."""
 
 
 def train(
@@ -180,49 +171,3 @@ def _tested(model: ServingModel, table: FeatureTable, split: Split) -> tuple[Ser
         model = replace(model, calibration=at_last_close(model.calibration, rows, model.config))
         backtest, factor = make_backtest(model, table, split.test)
     return model, backtest, factor
-
-
-def make_backtest(model: ServingModel, table: FeatureTable, rows: range) -> tuple[pd.DataFrame, float]:
-    """Forecasts of `model` at each of `rows` with the actual closes, and the factor for the next forecast.
-
-    Columns as in artifacts.TrainedModel. The spread adapts as for live forecasts, from the outcomes of earlier rows.
-    """
-    now, following = slice(rows.start, rows.stop), slice(rows.start + 1, rows.stop + 1)
-    forecaster = Forecaster(model)
-    quantiles = forecaster.forecast_rows(table, rows)
-    actual = np.log(table.close[following] / table.close[now])
-    factors = adapted(quantiles, actual, forecaster.levels, interval=forecaster.interval_levels)
-    prices = table.close[now, None] * np.exp(stretched(quantiles, factors[:-1]))
-    frame = pd.DataFrame(
-        {
-            "as_of": table.dates[now],
-            "target_date": table.dates[following],
-            "last_close": table.close[now],
-            "actual_close": table.close[following],
-        }
-    )
-    return frame.assign(**dict(zip(map(quantile_column, model.config.quantile_levels), prices.T, strict=True))), float(factors[-1])
-
-
-def validation_rows(model: ServingModel, table: FeatureTable, rows: range, *, exchange: str = "") -> ValidationRows:
-    """Uncalibrated forecasts of `model` at `rows` with their targets. `exchange` is only needed for several symbols."""
-    now = slice(rows.start, rows.stop)
-    return ValidationRows(
-        dates=table.dates[now].to_numpy(),
-        exchange=np.full(len(rows), exchange),
-        target=table.target[now],
-        quantiles=Forecaster(model).standardised_quantiles(table, rows),
-        volatility=table.volatility[now],
-    )
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of Python and the libraries that may affect forecasts."""
-    names = ("numpy", "onnxruntime", "pandas", "scikit-learn")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}, **NETWORK_VERSIONS}
-
-
-def stands_still(table: FeatureTable, rows: range) -> bool:
-    """Whether no close changes over the targets of `rows`; then relative metrics are undefined, as the naive error is 0."""
-    closes = table.close[rows.start : rows.stop + 1]
-    return bool((closes == closes[0]).all())

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,9 +41,6 @@ class Simulation:
     """Bars of SAMPLE1 to SAMPLE99 on the sessions of the New York Stock Exchange. `seed` must not be negative."""
 
     seed: int
-    name: ClassVar[str] = "sample"
-    simulated: ClassVar[bool] = True
-    remote: ClassVar[bool] = False
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
         """See PriceSource. Raises UnknownSymbolError for other symbols than SAMPLE1 to SAMPLE99."""

@@ -6,7 +6,7 @@ The other sources are in yahoo.py and simulation.py.
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import pandas as pd
 
@@ -71,19 +71,7 @@ class PriceHistory:
 
 
 class PriceSource(Protocol):
-    """A source of daily bars."""
-
-    @property
-    def name(self) -> str:
-        """Its value of the PRICE_SOURCE setting."""
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the prices are simulated; every output must say so."""
-
-    @property
-    def remote(self) -> bool:
-        """Whether it is an external service, which may fail and needs rate limiting."""
+    """A source of daily bars; catalogue.py lists all of them."""
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
         """Bars of `symbol` from session `since` (None: the whole history) to session `through`, both inclusive.
@@ -108,9 +96,6 @@ class CsvFolder:
     """The csv source: one file per symbol, `<symbol>.csv`, in one of the formats of price_files.py."""
 
     folder: Path
-    name: ClassVar[str] = "csv"
-    simulated: ClassVar[bool] = False
-    remote: ClassVar[bool] = False
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
         """See PriceSource. The whole file is read; an error in any line refuses all of it."""

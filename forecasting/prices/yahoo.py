@@ -11,7 +11,7 @@ import time
 import warnings
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -53,10 +53,6 @@ FAILURES = (YFException, OSError, ValueError, LookupError, TypeError, AttributeE
 
 class Yahoo:
     """Daily bars of any symbol on Yahoo Finance. Threads may share an instance; processes may not."""
-
-    name: ClassVar[str] = "yahoo"
-    simulated: ClassVar[bool] = False
-    remote: ClassVar[bool] = True
 
     def __init__(self, *, timeout_s: float = 10, base_url: str | None = None, cache_dir: Path) -> None:
         """`timeout_s`: time limit of one fetch with all its requests, in seconds.

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from forecasting.models import ModelVersion
+from forecasting.models.locks import Lock, lock_until_commit
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.serving import artifacts
@@ -16,7 +17,6 @@ from forecasting.registry.files import models_root, write_files
 from forecasting.registry.publishing import create, locked_versions
 
 SHIPPED_BASE = Path(__file__).parent.parent / "pretrained"
-BASE_LOCK = 0x42415345
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,7 @@ def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
 @transaction.atomic
 def _install_shipped_base() -> ModelVersion | None:
     """Copies the shipped base to the model folder, unless another process has already done so."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BASE_LOCK])
+    lock_until_commit(Lock.BASE)
     if (active := ModelVersion.objects.active().filter(symbol=None).first()) is not None and _fits(active):
         return active
     base = artifacts.read_base(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE))

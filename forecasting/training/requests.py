@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from forecasting.models import ModelVersion, Symbol, Training
+from forecasting.models.locks import Lock, lock_until_commit
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
+from forecasting.prices.catalogue import is_simulated
 from forecasting.prices.suggestions import spellings
 from forecasting.training.queue import wake_worker
 
-ROOM_LOCK = 0x524F4F4D
 FAILURE_COOL_DOWN = timedelta(hours=1)  # after a failed or cancelled training; only a person can start the next one sooner
 
 MOST_SUGGESTIONS = 3  # symbols that the message about an unknown one suggests
@@ -152,8 +153,7 @@ def _request_within_limit(symbols: Sequence[Symbol], *, reason: TrainingReason) 
     Retrainings that nobody waits for do not count towards the limit. A lock serialises concurrent requests: together they could
     exceed it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROOM_LOCK])
+    lock_until_commit(Lock.ROOM)
     awaited = Training.objects.queued().filter(priority__gte=PRIORITIES[TrainingReason.NEVER_TRAINED])
     room = max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
     return request(symbols[:room], reason=reason)
@@ -174,7 +174,7 @@ def _suggestions(ticker: str, known: Iterable[str]) -> str:
     """What may be meant instead: symbols with stored bars, else other spellings, unless prices are simulated."""
     possible = spellings(ticker)
     ours = [other for other in known if other in possible or other.startswith(f"{ticker}.")]
-    meant = ours or ([] if settings.PRICE_SOURCE == "sample" else possible)
+    meant = ours or ([] if is_simulated(settings.PRICE_SOURCE) else possible)
     return f" (perhaps {' or '.join(meant[:MOST_SUGGESTIONS])})" if meant else ""
 
 

@@ -1,1 +1,1 @@
-"""The HTTP API, asked as a client asks it; the database is real, and so are the price source and the models."""
+"""Tests of the HTTP API as a client uses it, with a real database, price source and models."""

@@ -1,4 +1,4 @@
-"""Requests whose answers are checked against the OpenAPI document."""
+"""Requests whose answers are validated against the OpenAPI document."""
 
 import json
 from collections.abc import Callable
@@ -21,19 +21,19 @@ Count = Callable[[Callable[[], Any]], int]
 
 @pytest.fixture(autouse=True)
 def _static_files_when_they_are_asked_for(settings: Settings) -> None:
-    """Else every client of every test first goes through all of them."""
+    """Otherwise each client of each test first scans all of them."""
     settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture
 def client() -> APIClient:
-    """A client that nobody is logged in to."""
+    """A client without a login."""
     return APIClient()
 
 
 @pytest.fixture
 def post(client: APIClient) -> Send:
-    """`post("check", {...})`: the answer of a main route, once its status and its conformity to the document are certain."""
+    """`post("check", {...})`: the answer of a main route, after checks of its status and schema."""
 
     def send(route: str, body: Any, *, status: int = 200) -> Any:
         response = client.post(f"/models/{route}", json.dumps(body), content_type="application/json")
@@ -44,7 +44,7 @@ def post(client: APIClient) -> Send:
 
 @pytest.fixture
 def get(client: APIClient) -> Send:
-    """`get("/models/symbols/{ticker}", ticker="A")`: likewise for a list or a detail route; `query` holds its filters."""
+    """`get("/models/symbols/{ticker}", ticker="A")`: the same for a list or detail route; `query` holds its filters."""
 
     def send(path: str, query: dict[str, Any] | None = None, *, status: int = 200, **parts: Any) -> Any:
         return checked(client.get(path.format(**parts), query), path, status=status, method="get")
@@ -60,13 +60,13 @@ def today(time_machine: TimeMachineFixture) -> None:
 
 @pytest.fixture
 def predict(post: Send) -> Predict:
-    """`predict("A")`: what is predicted of one symbol."""
+    """`predict("A")`: the prediction for one symbol."""
     return lambda ticker="SAMPLE1": post("predict", {"symbols": [ticker]})["predictions"][ticker]
 
 
 @pytest.fixture
 def count_queries() -> Count:
-    """How many statements a call sends to the database."""
+    """Counts the database statements of a call."""
 
     def count(call: Callable[[], Any]) -> int:
         with CaptureQueriesContext(connection) as captured:
@@ -77,7 +77,7 @@ def count_queries() -> Count:
 
 
 def checked(response: Any, path: str, *, status: int, method: str) -> Any:
-    """The JSON of a response, which has this status and is as documented."""
+    """The JSON of a response, after checks of its status and schema."""
     body = response.json()
     assert response.status_code == status, body
     assert openapi.violations(body, openapi.answer_schema(openapi.operations()[method, path], status)) == []

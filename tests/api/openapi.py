@@ -1,4 +1,4 @@
-"""The OpenAPI document as JSON Schema: what every answer in these tests is checked against."""
+"""The OpenAPI document as JSON Schema; all answers in these tests are validated against it."""
 
 import json
 from functools import cache
@@ -23,25 +23,25 @@ def operations() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def answer_schema(operation: dict[str, Any], status: int) -> dict[str, Any]:
-    """The schema of an operation's answer; KeyError where the status is not documented."""
+    """The schema of an operation's answer; KeyError if the status is not documented."""
     schema: dict[str, Any] = operation["responses"][str(status)]["content"][JSON]["schema"]
     return schema
 
 
 def violations(value: Any, schema: dict[str, Any]) -> list[str]:
-    """What keeps a JSON value from being what the schema of the document says, and any member that it does not mention."""
+    """Violations of the schema by a JSON value, undocumented members included."""
     return [error.message for error in _validator(json.dumps(schema)).iter_errors(value)]
 
 
 @cache
 def _validator(schema: str) -> Draft202012Validator:
-    """Of a schema, as JSON, that may refer to the document's components."""
+    """Validator of a schema (as JSON) that may refer to the document's components."""
     whole = _closed({**json.loads(schema), "components": document()["components"]})
     return Draft202012Validator(whole, validate_formats=True)
 
 
 def _closed(schema: Any) -> Any:
-    """OpenAPI 3.0 in terms of JSON Schema, objects closed against members that are not mentioned."""
+    """Converts OpenAPI 3.0 to JSON Schema; objects allow no undocumented members."""
     if isinstance(schema, list):
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):

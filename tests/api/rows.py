@@ -1,4 +1,4 @@
-"""Rows of every read-only list at once."""
+"""Rows for every read-only list."""
 
 from datetime import date
 from typing import Any
@@ -9,7 +9,7 @@ LISTS = ("symbols", "versions", "trainings", "forecasts", "findings")
 
 
 def make_rows(count: int) -> None:
-    """SAMPLE1 and so on, each with bars, a training, a version and a forecast."""
+    """Symbols SAMPLE1, SAMPLE2 and so on, each with bars, a training, a finding, a version and a forecast."""
     for number in range(1, count + 1):
         symbol = make_symbol(f"SAMPLE{number}")
         add_bars(symbol, count=2)
@@ -19,5 +19,5 @@ def make_rows(count: int) -> None:
 
 
 def symbols_of(page: dict[str, Any]) -> list[str]:
-    """Whose rows a page has."""
+    """The symbols of a page's rows."""
     return [row["symbol"] for row in page["results"]]

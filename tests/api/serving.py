@@ -18,7 +18,7 @@ VOLATILITY = 0.01  # of `add_steady_bars`, log return per session
 
 
 def add_steady_bars(symbol: Symbol, *, end: date, last_close: float = 100.0, count: int = BARS_NEEDED) -> None:
-    """Bars whose close goes up and down by 1 % (log) in turn, so that any volatility of them is 1 %."""
+    """Bars whose close alternately rises and falls by 1 % (log), so their volatility is 1 % by any formula."""
     days = sessions(symbol.calendar, first=end - timedelta(days=2 * count), last=end)[-count:]
     closes = [last_close * (exp(-VOLATILITY) if lag % 2 else 1.0) for lag in reversed(range(count))]
     PriceBar.objects.bulk_create(
@@ -28,7 +28,7 @@ def add_steady_bars(symbol: Symbol, *, end: date, last_close: float = 100.0, cou
 
 
 def serve(symbol: Symbol, **values: Any) -> ModelVersion:
-    """Publishes the small model as the symbol's next version; `values` then replace what the row says."""
+    """Publishes the small model as the symbol's next version, then updates its row with `values`."""
     training = make_training(symbol, state=TrainingState.RUNNING)
     version = registry.publish(trained_model(symbol=symbol.ticker), training_id=training.pk, fence=training.fence)
     ModelVersion.objects.filter(pk=version.pk).update(**values)
@@ -37,5 +37,5 @@ def serve(symbol: Symbol, **values: Any) -> ModelVersion:
 
 
 def file_of(version: ModelVersion, name: str) -> Path:
-    """Where a file of the version lies."""
+    """Path of a file of the version."""
     return Path(settings.MEDIA_ROOT) / "models" / version.folder / name

@@ -63,7 +63,7 @@ def test_an_available_model_starts_nothing(post: Send) -> None:
     assert not OrmQ.objects.exists()
 
 
-def test_an_available_model_shows_the_training_of_its_successor(post: Send) -> None:
+def test_an_available_model_shows_its_retraining(post: Send) -> None:
     symbol = make_symbol()
     make_version(symbol)
     training = make_training(symbol, state=TrainingState.RUNNING, stage="fitting", progress=0.12345)
@@ -99,14 +99,14 @@ def test_a_check_while_it_is_trained_starts_nothing(post: Send) -> None:
     assert Training.objects.count() == 1
 
 
-def test_a_waiting_training_tells_its_place_in_the_queue(post: Send) -> None:
+def test_a_waiting_training_shows_its_position_in_the_queue(post: Send) -> None:
     make_training(make_symbol("SAMPLE2"), reason=TrainingReason.TOO_OLD)
     make_training(make_symbol("SAMPLE3"), reason=TrainingReason.REQUESTED)
     (answer,) = post("check", {"symbols": ["SAMPLE1"]})
     assert answer["training"]["position"] == 2
 
 
-def test_a_training_that_failed_not_long_ago_is_not_started_again(post: Send) -> None:
+def test_a_training_that_failed_recently_is_not_started_again(post: Send) -> None:
     make_training(make_symbol(), state=TrainingState.FAILED, error="SAMPLE1 has 10 bars; at least 490 are needed.")
     (answer,) = post("check", {"symbols": ["SAMPLE1"]})
     assert answer == {
@@ -132,7 +132,7 @@ def test_a_cancelled_training_is_not_started_again_at_once(post: Send) -> None:
     assert answer["message"] == "Training not started: the last one was cancelled."
 
 
-def test_a_full_queue_refuses_those_that_find_no_room(post: Send, settings: Settings) -> None:
+def test_a_full_queue_refuses_further_trainings(post: Send, settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
     first, second = post("check", {"symbols": ["SAMPLE1", "SAMPLE2"]})
     assert first["message"] == STARTED

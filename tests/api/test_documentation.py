@@ -35,24 +35,22 @@ STAFF_ROUTES = {("post", "/models/versions/{id}/activate"), ("post", "/models/tr
 
 
 def media_types(operation: dict[str, Any]) -> list[dict[str, Any]]:
-    """What an operation sends and answers, with schemas and examples."""
+    """Media types of an operation's requests and answers, with schemas and examples."""
     holders = [operation.get("requestBody", {}), *operation["responses"].values()]
     return [media for holder in holders for media in holder.get("content", {}).values()]
 
 
-def test_the_committed_document_is_valid_and_in_step(tmp_path: Path) -> None:
+def test_the_committed_document_is_valid_and_up_to_date(tmp_path: Path) -> None:
     made = tmp_path / "openapi.yaml"
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(made))
-    assert made.read_text() == (django_settings.BASE_DIR / "openapi.yaml").read_text(), (
-        "make it again: manage.py spectacular --file openapi.yaml"
-    )
+    assert made.read_text() == (django_settings.BASE_DIR / "openapi.yaml").read_text(), "outdated; run `make openapi`"
 
 
 def test_every_route_is_documented_without_its_optional_slash() -> None:
     assert set(openapi.operations()) == ROUTES
 
 
-def test_every_example_is_what_its_schema_says() -> None:
+def test_every_example_matches_its_schema() -> None:
     examples = [
         (example["value"], media["schema"])
         for operation in openapi.operations().values()
@@ -77,11 +75,11 @@ def test_the_other_routes_show_one_example_of_their_answer() -> None:
             assert len(operation["responses"]["200"]["content"][openapi.JSON]["examples"]) == 1, path
 
 
-def test_every_route_says_what_another_method_answers() -> None:
+def test_every_route_documents_the_answer_to_an_unsupported_method() -> None:
     assert all("405" in operation["responses"] for operation in openapi.operations().values())
 
 
-def test_every_error_has_the_one_form() -> None:
+def test_all_errors_share_one_schema() -> None:
     for operation in openapi.operations().values():
         for status, answer in operation["responses"].items():
             if status >= "400":
@@ -89,7 +87,7 @@ def test_every_error_has_the_one_form() -> None:
                 assert answer["description"]
 
 
-def test_only_the_staff_routes_ask_for_credentials() -> None:
+def test_only_the_staff_routes_require_credentials() -> None:
     needing = {route for route, operation in openapi.operations().items() if {} not in operation["security"]}
     assert needing == STAFF_ROUTES
 
@@ -105,7 +103,7 @@ def test_the_metrics_are_documented_by_the_names_of_the_contract() -> None:
     assert set(CLASSICAL_METRICS) <= set(documented["required"])
 
 
-def test_what_the_document_does_not_say_is_noticed() -> None:
+def test_an_undocumented_field_is_a_violation() -> None:
     answer = {"symbol": "SAMPLE1", "error": "none", "colour": "blue"}
     (problem,) = openapi.violations(answer, {"$ref": "#/components/schemas/MetricsAnswer"})
     assert "colour" in problem
@@ -120,12 +118,12 @@ def test_the_document_is_the_same_in_both_formats(client: Client) -> None:
     assert client.get("/schema", {"format": "json"}).json() == client.get("/swagger.json").json()
 
 
-def test_the_front_page_leads_to_the_documentation(client: Client) -> None:
+def test_the_front_page_redirects_to_the_documentation(client: Client) -> None:
     assert client.get("/").headers["Location"] == "/swagger"
 
 
-def test_swagger_ui_is_served_from_here(client: Client, settings: Settings) -> None:
-    settings.WHITENOISE_AUTOREFRESH = False  # as the service has it
+def test_swagger_ui_is_served_locally(client: Client, settings: Settings) -> None:
+    settings.WHITENOISE_AUTOREFRESH = False  # as in the service
     addresses = re.findall(r'(?:src|href)="([^"]*)"', client.get("/swagger").content.decode())
     assert any(each.endswith("swagger-ui-bundle.js") for each in addresses)
     for address in addresses:
@@ -134,7 +132,7 @@ def test_swagger_ui_is_served_from_here(client: Client, settings: Settings) -> N
         assert b"".join(response) if response.streaming else response.content
 
 
-def test_swagger_ui_names_no_other_host(client: Client) -> None:
+def test_swagger_ui_loads_nothing_from_other_hosts(client: Client) -> None:
     page = client.get("/swagger").content.decode()
     (script,) = re.findall(r'src="(/swagger\?[^"]*)"', page)
     assert "//" not in re.sub(r"^ *// .*$", "", page + client.get(script).content.decode(), flags=re.MULTILINE)

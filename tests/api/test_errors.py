@@ -1,4 +1,4 @@
-"""Errors: always JSON in one form, never HTML, SQL, a path or a traceback."""
+"""Errors: always JSON with one schema, never HTML, SQL, a path or a traceback."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from tests.api.conftest import checked
 pytestmark = pytest.mark.django_db
 
 ROUTES = ("check", "metrics", "predict", "retrain")
-SECRET = "/srv/secret.py: SELECT password FROM users"  # noqa: S105 - a text that must not get out
+SECRET = "/srv/secret.py: SELECT password FROM users"  # noqa: S105 - must not appear in any answer
 UNAVAILABLE = {"error": "The database cannot be reached; try again shortly.", "details": {}}
 
 
@@ -62,7 +62,7 @@ urlpatterns = [
 
 @pytest.fixture
 def lenient() -> Client:
-    """A client that gets the answer to a crash, as one outside this process does."""
+    """A client that receives the error response of a crash instead of the exception."""
     return Client(raise_request_exception=False)
 
 
@@ -88,13 +88,13 @@ def test_a_body_that_is_not_json_is_refused(lenient: Client, route: str, body: b
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_number_of_too_many_digits_is_refused(lenient: Client, route: str) -> None:
+def test_a_number_with_too_many_digits_is_refused(lenient: Client, route: str) -> None:
     response = lenient.generic("POST", f"/models/{route}", b"1" * 5000, content_type="application/json")
     assert (response.status_code, set(response.json())) == (400, {"error", "details"})
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_an_empty_body_lacks_its_field(lenient: Client, route: str) -> None:
+def test_an_empty_body_is_refused_with_the_missing_field(lenient: Client, route: str) -> None:
     response = lenient.generic("POST", f"/models/{route}", b"", content_type="application/json")
     answer = checked(response, f"/models/{route}", status=400, method="post")
     field = "symbol" if route == "retrain" else "symbols"
@@ -148,13 +148,13 @@ def test_an_unknown_page_is_not_found(lenient: Client, settings: Settings, debug
 
 @pytest.mark.parametrize("name", ["versions", "trainings", "forecasts"])
 @pytest.mark.parametrize("key", ["abc", "-1", "1%00", "%F0%9F%98%80"])
-def test_an_id_that_is_none_is_not_found(lenient: Client, name: str, key: str) -> None:
+def test_an_invalid_id_is_not_found(lenient: Client, name: str, key: str) -> None:
     response = lenient.get(f"/models/{name}/{key}")
     assert (response.status_code, set(response.json())) == (404, {"error", "details"})
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_a_host_that_is_not_ours_is_refused(lenient: Client, settings: Settings, debug: bool) -> None:
+def test_an_unknown_host_is_refused(lenient: Client, settings: Settings, debug: bool) -> None:
     settings.DEBUG = debug
     response = lenient.get("/models/symbols", headers={"host": "elsewhere.example"})
     assert (response.status_code, response.json()) == (400, {"error": "Bad Request.", "details": {}})
@@ -164,7 +164,7 @@ def test_a_host_that_is_not_ours_is_refused(lenient: Client, settings: Settings,
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("address", ["/crash", "/models/crash"])
 @pytest.mark.parametrize("accepted", ["*/*", "text/html", "application/json"])
-def test_a_crash_says_nothing_of_itself(lenient: Client, settings: Settings, debug: bool, address: str, accepted: str) -> None:
+def test_a_crash_reveals_nothing(lenient: Client, settings: Settings, debug: bool, address: str, accepted: str) -> None:
     settings.DEBUG = debug
     response = lenient.get(address, headers={"accept": accepted})
     assert (response.status_code, response.json()) == (500, {"error": "Internal Server Error.", "details": {}})
@@ -175,7 +175,7 @@ def test_a_crash_says_nothing_of_itself(lenient: Client, settings: Settings, deb
 @pytest.mark.parametrize(
     ("text", "logged"), [(["connection failed\n\tIs the server running?"], "connection failed"), ([], "OperationalError")]
 )
-def test_the_loss_of_the_database_is_one_line_of_the_log(
+def test_losing_the_database_logs_one_line(
     lenient: Client, caplog: pytest.LogCaptureFixture, address: str, text: list[str], logged: str
 ) -> None:
     assert lenient.get(address, {"text": text}).status_code == 503
@@ -191,13 +191,13 @@ def test_a_refused_request_starts_nothing(lenient: Client, route: str) -> None:
     assert not Training.objects.exists()
 
 
-def test_a_healthy_service_says_so(client: APIClient) -> None:
+def test_a_healthy_service_reports_ok(client: APIClient) -> None:
     assert client.get("/health").json() == {"status": "ok", "prices": "sample"}
 
 
 @pytest.fixture(scope="session")
 def without_database() -> dict[str, Any]:
-    """What a service answers whose database is away, by path; see the script."""
+    """Answers of a service without a database, by path; see the script."""
     command = [sys.executable, "-m", "tests.api.without_database"]
     done = subprocess.run(command, cwd=django_settings.BASE_DIR, env=os.environ, capture_output=True, check=True, timeout=60)
     answers: dict[str, Any] = json.loads(done.stdout)

@@ -1,10 +1,15 @@
-"""The examples of the document tell one story: what one of them says of a symbol, the others say as well."""
+"""The examples of the document have the fields of the answers and agree with each other."""
 
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
-from forecasting.api import examples
+from forecasting.api import check, examples, metrics, predict, trainings
+from forecasting.api.fields import Shape
+from forecasting.api.metrics import metrics_json
+from forecasting.ledger import Scorecard
+from forecasting.models import ModelVersion
 from forecasting.pipeline.config import ForecastConfig
 
 FORECAST: dict[str, Any] = examples.FORECAST
@@ -15,29 +20,44 @@ METRICS: Any = examples.METRICS["metrics"]
 
 
 @pytest.mark.parametrize("example", [examples.METRICS, FORECAST_ROW, VERSION_ROW, SYMBOL_ROW, examples.FINDING_ROW])
-def test_the_rows_are_of_the_symbol_that_is_asked_for(example: dict[str, object]) -> None:
+def test_the_rows_belong_to_the_requested_symbol(example: dict[str, object]) -> None:
     assert example["symbol"] == examples.SYMBOL["symbol"] == examples.SYMBOLS["symbols"][0]
 
 
-def test_one_version_serves_in_all_of_them() -> None:
+def test_all_examples_show_the_same_version() -> None:
     numbers = [example["version"] for example in (examples.MODEL_AVAILABLE, METRICS, FORECAST["model"], FORECAST_ROW)]
     assert numbers == [VERSION_ROW["number"]] * 4
     assert VERSION_ROW["trained_at"].startswith(FORECAST["model"]["trained_at"].removesuffix("Z"))
 
 
-def test_its_metrics_are_the_same_rounded_and_unrounded() -> None:
-    stored = {name: value for name, value in VERSION_ROW["metrics"].items() if name in METRICS}
-    assert {name: METRICS[name] for name in stored} == {name: _rounded(value) for name, value in stored.items()}
+def test_its_metrics_are_those_of_the_version_as_the_api_shows_them(settings: Settings) -> None:
+    settings.PRICE_SOURCE = "yahoo"
+    card = Scorecard(ModelVersion(number=VERSION_ROW["number"], metrics=VERSION_ROW["metrics"]), 44, 0.2326, 0.2326, 36 / 44)
+    shown = metrics_json(examples.SYMBOL["symbol"], card)
+    assert list(shown["metrics"].items()) == list(METRICS.items())
     assert FORECAST["skill"]["mase"] == METRICS["mase"]
 
 
-def _rounded(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _rounded(each) for name, each in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
+@pytest.mark.parametrize(
+    ("example", "shape"),
+    [
+        (FORECAST, predict.ForecastAnswer),
+        (FORECAST["interval"], predict.Interval),
+        (FORECAST["model"], predict.ServingModel),
+        (examples.FORECAST_AND_TRAINING["predictions"]["PETR4.SA"], predict.TrainingAnswer),
+        (examples.FORECAST_AND_FAILURE["predictions"]["PETR4.SA"], predict.FailureAnswer),
+        (examples.WAITING, trainings.ActiveTraining),
+        (examples.RETRAINING, trainings.RetrainAnswer),
+        (examples.MODEL_AVAILABLE, check.CheckAnswer),
+        (METRICS, metrics.Metrics),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_an_example_has_the_fields_of_its_answer_in_their_order(example: dict[str, Any], shape: type[Shape]) -> None:
+    assert list(example) == list(shape().fields)
 
 
-def test_the_interval_is_that_of_the_quantiles() -> None:
+def test_the_interval_agrees_with_the_quantiles() -> None:
     quantiles, interval = FORECAST["quantiles"], FORECAST["interval"]
     low, high = ForecastConfig(interval_level=interval["level"]).interval_levels
     assert (interval["low"], interval["high"]) == (quantiles[str(low)], quantiles[str(high)])
@@ -45,7 +65,7 @@ def test_the_interval_is_that_of_the_quantiles() -> None:
     assert list(quantiles.values()) == sorted(quantiles.values())
 
 
-def test_the_point_forecast_is_what_it_says() -> None:
+def test_the_point_forecast_is_the_last_close_as_stated() -> None:
     assert FORECAST["point_forecast"] == "last_close"
     assert FORECAST["predicted_price"] == FORECAST["last_close"] == round(SYMBOL_ROW["last_close"], 2)
     assert VERSION_ROW["metrics"]["median"]["weight"] == 0
@@ -57,7 +77,7 @@ def test_the_errors_of_a_scored_forecast_follow_from_its_prices() -> None:
     assert row["absolute_error"] == abs(row["actual_close"] - row["price"])
     assert row["naive_absolute_error"] == abs(row["actual_close"] - row["last_close"])
     assert row["inside_interval"] == (row["interval_low"] <= row["actual_close"] <= row["interval_high"])
-    assert row["actual_close"] == SYMBOL_ROW["last_close"]  # of its target session, the last one that is known
+    assert row["actual_close"] == SYMBOL_ROW["last_close"]  # the close of its target session, which is the newest one
     assert row["target_date"] == SYMBOL_ROW["last_date"] == FORECAST["as_of"]
 
 

@@ -15,14 +15,14 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_list_is_of_one_symbol_whatever_its_case(get: Send, name: str) -> None:
+def test_a_list_is_filtered_by_symbol_in_any_case(get: Send, name: str) -> None:
     make_rows(3)
     assert symbols_of(get(f"/models/{name}", {"symbol": " sample2 "})) == ["SAMPLE2"]
     assert symbols_of(get(f"/models/{name}", {"symbol": "NOSUCH"})) == []
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_filter_of_half_a_symbol_finds_nothing(get: Send, name: str) -> None:
+def test_part_of_a_symbol_matches_nothing(get: Send, name: str) -> None:
     make_rows(1)
     assert symbols_of(get(f"/models/{name}", {"symbol": "SAMPLE"})) == []
 
@@ -31,7 +31,7 @@ def test_a_filter_of_half_a_symbol_finds_nothing(get: Send, name: str) -> None:
     ("name", "field"),
     [("symbols", "state"), ("versions", "state"), ("trainings", "state"), ("trainings", "reason"), ("forecasts", "scored")],
 )
-def test_a_value_that_does_not_exist_is_refused(get: Send, name: str, field: str) -> None:
+def test_an_unknown_value_is_refused(get: Send, name: str, field: str) -> None:
     answer = get(f"/models/{name}", {field: "happy"}, status=400)
     reason = "Select a valid choice. happy is not one of the available choices."
     assert answer == {"error": "The request is invalid.", "details": {field: [reason]}}
@@ -41,7 +41,7 @@ def test_a_value_that_does_not_exist_is_refused(get: Send, name: str, field: str
     ("name", "field"),
     [("versions", "trained_after"), ("trainings", "created_before"), ("forecasts", "target_date_after")],
 )
-def test_a_date_that_is_none_is_refused(get: Send, name: str, field: str) -> None:
+def test_an_invalid_date_is_refused(get: Send, name: str, field: str) -> None:
     answer = get(f"/models/{name}", {field: "2025-02-30"}, status=400)
     assert answer == {"error": "The request is invalid.", "details": {field: ["Enter a valid date."]}}
 
@@ -51,7 +51,7 @@ def test_a_nul_in_a_filter_is_refused(get: Send, name: str) -> None:
     assert get(f"/models/{name}", {"symbol": "A\0"}, status=400)["details"] == {"symbol": ["Null characters are not allowed."]}
 
 
-def test_symbols_are_filtered_by_what_the_source_says(get: Send) -> None:
+def test_symbols_are_filtered_by_state_at_the_source(get: Send) -> None:
     make_symbol("SAMPLE1", upstream_state=UpstreamState.OK)
     make_symbol("SAMPLE2", upstream_state=UpstreamState.UNKNOWN)
     assert symbols_of(get("/models/symbols", {"state": "unknown"})) == ["SAMPLE2"]

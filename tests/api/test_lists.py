@@ -26,12 +26,12 @@ def test_an_empty_list_is_one_empty_page(get: Send, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_slash_at_the_end_is_optional(client: APIClient, name: str) -> None:
+def test_a_trailing_slash_is_optional(client: APIClient, name: str) -> None:
     assert client.get(f"/models/{name}/").json() == client.get(f"/models/{name}").json()
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_a_list_comes_in_pages_that_name_their_neighbours(get: Send, name: str) -> None:
+def test_a_page_links_to_its_neighbours(get: Send, name: str) -> None:
     make_rows(3)
     first, second = (get(f"/models/{name}", {"page_size": 2, "page": page}) for page in (1, 2))
     assert [len(first["results"]), len(second["results"])] == [2, 1]
@@ -73,7 +73,7 @@ def test_symbols_show_their_newest_bar(get: Send) -> None:
     ]
 
 
-def test_a_symbol_that_no_source_knows_has_no_exchange(get: Send) -> None:
+def test_an_unknown_symbol_has_no_exchange(get: Send) -> None:
     Symbol.objects.all().ensure(["NOPE"])
     (row,) = get("/models/symbols")["results"]
     assert (row["exchange"], row["currency"]) == (None, "")
@@ -172,7 +172,7 @@ def test_trainings_show_why_they_failed(get: Send) -> None:
     assert all(each.endswith("Z") for each in times.values())
 
 
-def test_forecasts_show_what_became_of_them(get: Send) -> None:
+def test_forecasts_show_their_scores(get: Send) -> None:
     forecast = make_forecast(make_version(make_symbol(), number=3), DAY, actual_close=101.5)
     (row,) = get("/models/forecasts")["results"]
     issued_at = row.pop("issued_at")
@@ -201,7 +201,7 @@ def test_forecasts_show_what_became_of_them(get: Send) -> None:
     assert datetime.fromisoformat(issued_at) == forecast.issued_at
 
 
-def test_a_forecast_shows_its_latest_score_and_by_itself_all_of_them(get: Send) -> None:
+def test_a_forecast_shows_its_latest_score_and_its_detail_all_scores(get: Send) -> None:
     forecast = make_forecast(make_version(make_symbol()), DAY, actual_close=101.5)
     forecast.scores.update(latest=False)
     make_score(forecast, 104.0, actual_date=date(2025, 5, 30), reason=ScoreReason.CORRECTED)
@@ -221,7 +221,7 @@ def test_a_forecast_shows_its_latest_score_and_by_itself_all_of_them(get: Send) 
     assert {name: row[name] for name in last if name != "reason"} | {"reason": "corrected"} == last
 
 
-def test_a_forecast_whose_session_is_to_come_has_no_score(get: Send) -> None:
+def test_a_forecast_of_a_future_session_has_no_score(get: Send) -> None:
     forecast = make_forecast(make_version(make_symbol()), DAY)
     row = get("/models/forecasts/{id}", id=forecast.pk)
     assert [row[name] for name in ("actual_date", "actual_close", "inside_interval", "scored_at")] == [None] * 4
@@ -243,7 +243,7 @@ def test_a_symbol_is_found_by_its_name_in_any_case(get: Send, ticker: str) -> No
 
 
 @pytest.mark.parametrize("ticker", ["^BVSP", "BRL=X", "M&M.NS", "A" * 24])
-def test_a_symbol_of_any_kind_has_its_address(get: Send, ticker: str) -> None:
+def test_every_kind_of_symbol_has_an_address(get: Send, ticker: str) -> None:
     make_symbol(ticker)
     assert get("/models/symbols/{ticker}", ticker=ticker)["symbol"] == ticker
 
@@ -255,7 +255,7 @@ def test_a_row_that_does_not_exist_is_not_found(get: Send, name: str, key: str) 
     assert (answer["error"][:3], answer["details"]) == ("No ", {})
 
 
-def test_a_symbol_that_nobody_asked_for_is_not_found(get: Send) -> None:
+def test_a_symbol_never_requested_is_not_found(get: Send) -> None:
     assert get("/models/symbols/{ticker}", ticker="NOSUCH", status=404) == {
         "error": "No Symbol matches the given query.",
         "details": {},

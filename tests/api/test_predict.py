@@ -1,4 +1,4 @@
-"""POST /models/predict, by real models: their files, ONNX Runtime, the ledger."""
+"""POST /models/predict with real models: their files, ONNX Runtime, the ledger."""
 
 from datetime import UTC, date, datetime
 from math import exp
@@ -24,7 +24,7 @@ IN_PROGRESS = "Training already in progress. The model will be available soon."
 
 
 def price(standardised: float) -> float:
-    """What the small model makes of one of its quantiles, on steady bars."""
+    """The price that the small model forecasts for one of its quantiles, on steady bars."""
     return round(100 * exp(standardised * VOLATILITY), 2)
 
 
@@ -103,7 +103,7 @@ def test_the_variation_is_of_the_last_close(
         (2.89234567e-07, 2.8923e-07),
     ],
 )
-def test_prices_have_as_many_decimals_as_their_size_calls_for(predict: Predict, unrounded: float, rounded: float) -> None:
+def test_the_number_of_decimals_depends_on_the_price(predict: Predict, unrounded: float, rounded: float) -> None:
     symbol = make_symbol()
     add_steady_bars(symbol, end=LAST_SESSION)
     prices = dict.fromkeys(("last_close", "price", "interval_low", "interval_high"), unrounded)
@@ -164,7 +164,7 @@ def test_a_model_whose_files_are_damaged_is_not_used(predict: Predict, damage: s
     assert Training.objects.active().get().reason == TrainingReason.FILES_DAMAGED
 
 
-def test_a_damaged_model_does_not_spoil_the_others(post: Send) -> None:
+def test_a_damaged_model_does_not_affect_the_others(post: Send) -> None:
     for ticker in ("SAMPLE1", "SAMPLE2"):
         add_steady_bars(symbol := make_symbol(ticker), end=LAST_SESSION)
         version = serve(symbol)
@@ -174,7 +174,7 @@ def test_a_damaged_model_does_not_spoil_the_others(post: Send) -> None:
     assert [each["model"]["kind"] for each in answers.values()] == ["base", "symbol"]
 
 
-def test_too_few_bars_for_the_model_do_not_spoil_the_others(post: Send, folder: Path) -> None:
+def test_a_symbol_with_too_few_bars_does_not_affect_the_others(post: Send, folder: Path) -> None:
     for ticker, count in (("SAMPLE1", BARS_NEEDED - 1), ("SAMPLE2", BARS_NEEDED)):
         add_steady_bars(symbol := make_symbol(ticker), end=LAST_SESSION, count=count)
         serve(symbol)
@@ -183,13 +183,13 @@ def test_too_few_bars_for_the_model_do_not_spoil_the_others(post: Send, folder: 
 
 
 def test_a_symbol_without_a_model_is_trained(predict: Predict, folder: Path) -> None:
-    folder.rmdir()  # there is nothing that the base could forecast from
+    folder.rmdir()  # the base has no prices to forecast from
     answer = predict()
     assert (answer["status"], answer["message"]) == ("training", STARTED)
     assert answer["training"]["id"] == Training.objects.get().pk
 
 
-@pytest.mark.usefixtures("folder")  # an empty folder: there is nothing that the base could forecast from
+@pytest.mark.usefixtures("folder")  # an empty folder: the base has no prices to forecast from
 def test_a_symbol_whose_training_is_under_way_is_not_trained_twice(predict: Predict) -> None:
     training = make_training(make_symbol(), state=TrainingState.RUNNING)
     answer = predict()

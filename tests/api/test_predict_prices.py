@@ -1,4 +1,4 @@
-"""POST /models/predict and the price source: fresh bars before a forecast, the stored ones where there are none."""
+"""POST /models/predict and the price source: new bars are fetched before a forecast; if there are none, stored bars serve."""
 
 import os
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ FRIDAY, LAST_SESSION = date(2025, 5, 30), date(2025, 6, 2)
 
 @pytest.fixture
 def endless_prices(folder: Path) -> Iterator[None]:
-    """A price file of SAMPLE1 that does not come to an end: a pipe that nobody writes to."""
+    """A price file of SAMPLE1 that never ends: a pipe without a writer."""
     pipe = folder / "SAMPLE1.csv"
     os.mkfifo(pipe)
     writer = os.open(pipe, os.O_RDWR)
@@ -33,7 +33,7 @@ def endless_prices(folder: Path) -> Iterator[None]:
 
 
 def write_prices(folder: Path, symbol: Symbol, *, days: list[date]) -> None:
-    """The symbol's stored bars and bars of these days at 101, as its CSV file."""
+    """Writes the symbol's stored bars, and bars of these days at 101, to its CSV file."""
     stored = PriceBar.objects.of(symbol).values_list("date", "open", "high", "low", "close", "volume")
     rows = [*stored, *((day, 101.0, 101.0, 101.0, 101.0, 1e6) for day in days)]
     lines = ["date,open,high,low,close,volume", *(",".join(map(str, row)) for row in rows)]
@@ -49,7 +49,7 @@ def test_newer_bars_are_fetched_before_the_forecast(predict: Predict, folder: Pa
     assert (answer["as_of"], answer["last_close"], answer["stale"]) == ("2025-06-02", 101.0, False)
 
 
-def test_a_forecast_from_a_markets_prices_is_not_called_simulated(predict: Predict, folder: Path) -> None:
+def test_a_forecast_from_real_prices_is_not_marked_as_simulated(predict: Predict, folder: Path) -> None:
     symbol = make_symbol()
     add_steady_bars(symbol, end=LAST_SESSION)
     serve(symbol)
@@ -86,7 +86,7 @@ def test_without_a_connection_to_yahoo_the_stored_bars_serve(predict: Predict, s
     assert Symbol.objects.get().upstream_state == UpstreamState.UNAVAILABLE
 
 
-def test_a_symbol_that_the_source_has_lost_is_served_from_its_stored_bars(predict: Predict, folder: Path) -> None:
+def test_a_symbol_missing_from_the_source_is_served_from_stored_bars(predict: Predict, folder: Path) -> None:
     symbol = make_symbol()
     add_steady_bars(symbol, end=FRIDAY)
     serve(symbol)
@@ -95,7 +95,7 @@ def test_a_symbol_that_the_source_has_lost_is_served_from_its_stored_bars(predic
     assert Symbol.objects.get().upstream_state == UpstreamState.UNKNOWN
 
 
-def test_one_symbol_without_prices_does_not_spoil_the_others(post: Send, folder: Path) -> None:
+def test_one_symbol_without_prices_does_not_affect_the_others(post: Send, folder: Path) -> None:
     lost, kept = make_symbol("SAMPLE1"), make_symbol("SAMPLE2")
     for symbol in (lost, kept):
         add_steady_bars(symbol, end=FRIDAY)
@@ -105,7 +105,7 @@ def test_one_symbol_without_prices_does_not_spoil_the_others(post: Send, folder:
     assert [(each["as_of"], each["stale"]) for each in answers.values()] == [("2025-05-30", True), ("2025-06-02", False)]
 
 
-def test_a_source_that_is_late_is_not_waited_for(predict: Predict, settings: Settings, endless_prices: None) -> None:
+def test_a_slow_source_is_not_awaited(predict: Predict, settings: Settings, endless_prices: None) -> None:
     settings.PREDICT_REFRESH_SECONDS = 0.05
     symbol = make_symbol()
     add_steady_bars(symbol, end=FRIDAY)

@@ -1,4 +1,4 @@
-"""What the main routes accept as symbols, and what they refuse before anything is started."""
+"""Symbols that the main routes accept, and requests that they refuse before anything starts."""
 
 from typing import Any
 
@@ -19,19 +19,19 @@ INVALID_SYMBOLS = {
     "a space inside": ("PETR4 SA", PATTERN),
     "25 characters": ("A" * 25, PATTERN),
     "a line break inside": ("AA\nPL", PATTERN),
-    "a first character that is none": (".SA", PATTERN),
+    "an invalid first character": (".SA", PATTERN),
     "a path": ("../../etc/passwd", PATTERN),
     "letters whose upper case is ASCII": ("\u017fample1", PATTERN),  # a long s
     "digits that are not ASCII": ("SAMPLE\u0661", PATTERN),
     "an ISIN": ("BRPETRACNPR6", ISIN),
     "an ISIN in lower case": ("us0378331005", ISIN),
     "a NUL": ("AAPL\0", PATTERN),
-    "half a character": ("AAPL\ud800", PATTERN),
+    "a lone surrogate": ("AAPL\ud800", PATTERN),
     "nothing": ("", "This field may not be blank."),
     "only space": (" \t", "This field may not be blank."),
     "null": (None, "This field may not be null."),
     "a number": (4, "Expected a string, got int."),
-    "a truth value": (True, "Expected a string, got bool."),
+    "a boolean": (True, "Expected a string, got bool."),
     "a list": (["SAMPLE1"], "Expected a string, got list."),
     "an object": ({"symbol": "SAMPLE1"}, "Expected a string, got dict."),
 }
@@ -43,10 +43,10 @@ INVALID_BODIES: dict[str, tuple[Any, dict[str, list[str]]]] = {
         {"symbols": [f"S{number}" for number in range(51)]},
         {"symbols": ["A request names 1 to 50 symbols, not 51."]},
     ),
-    "a text": ({"symbols": "SAMPLE1"}, {"symbols": ['Expected a list of items but got type "str".']}),
+    "a string": ({"symbols": "SAMPLE1"}, {"symbols": ['Expected a list of items but got type "str".']}),
     "an object": ({"symbols": {"0": "SAMPLE1"}}, {"symbols": ['Expected a list of items but got type "dict".']}),
     "a body that is a list": (["SAMPLE1"], {"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]}),
-    "a body that is a text": ("SAMPLE1", {"non_field_errors": ["Invalid data. Expected a dictionary, but got str."]}),
+    "a body that is a string": ("SAMPLE1", {"non_field_errors": ["Invalid data. Expected a dictionary, but got str."]}),
     "a body that is null": (None, {"non_field_errors": ["No data provided"]}),
 }
 
@@ -59,7 +59,7 @@ def assert_nothing_was_started() -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize(("symbol", "reason"), INVALID_SYMBOLS.values(), ids=INVALID_SYMBOLS)
-def test_an_invalid_symbol_is_refused_by_its_place_in_the_list(post: Send, route: str, symbol: Any, reason: str) -> None:
+def test_an_invalid_symbol_is_refused_with_its_index(post: Send, route: str, symbol: Any, reason: str) -> None:
     answer = post(route, {"symbols": ["SAMPLE1", symbol]}, status=400)
     assert answer == {"error": "The request is invalid.", "details": {"symbols": {"1": [reason]}}}
 
@@ -95,7 +95,7 @@ def test_thousands_of_invalid_symbols_get_one_short_answer(post: Send, client: A
 
 
 @pytest.mark.parametrize("symbol", ["sample1", " SAMPLE1 ", "\tSample1\r\n", "SAMPLE1\n"])
-def test_case_and_surrounding_space_do_not_matter(post: Send, symbol: str) -> None:
+def test_case_and_surrounding_space_are_ignored(post: Send, symbol: str) -> None:
     (answer,) = post("check", {"symbols": [symbol]})
     assert answer["symbol"] == "SAMPLE1"
     assert Symbol.objects.get().ticker == "SAMPLE1"
@@ -116,12 +116,12 @@ def test_fifty_symbols_are_accepted(post: Send) -> None:
     assert len(post("check", {"symbols": [f"SAMPLE{number}" for number in range(1, 51)]})) == 50
 
 
-def test_members_that_nobody_knows_are_ignored(post: Send) -> None:
+def test_unknown_members_are_ignored(post: Send) -> None:
     assert len(post("check", {"symbols": ["SAMPLE1"], "colour": "blue"})) == 1
 
 
 @pytest.mark.parametrize("route", [*ROUTES, "retrain"])
-def test_a_slash_at_the_end_is_optional(client: APIClient, route: str) -> None:
+def test_a_trailing_slash_is_optional(client: APIClient, route: str) -> None:
     body = {"symbol": "SAMPLE1"} if route == "retrain" else {"symbols": ["SAMPLE1"]}
     with_slash, without = (client.post(f"/models/{route}{end}", body, format="json") for end in ("/", ""))
     assert with_slash.status_code == without.status_code == (202 if route == "retrain" else 200)

@@ -42,12 +42,12 @@ def test_it_wakes_a_worker(post: Send) -> None:
     assert [each.key for each in OrmQ.objects.all()] == ["training"]
 
 
-def test_a_symbol_that_nobody_asked_for_before_can_be_trained(post: Send) -> None:
+def test_a_new_symbol_can_be_trained(post: Send) -> None:
     post("retrain", {"symbol": "SAMPLE1"}, status=202)
     assert Training.objects.get().subject == "SAMPLE1"
 
 
-def test_a_waiting_training_is_answered_with_its_priority_raised(post: Send) -> None:
+def test_a_waiting_training_is_returned_with_raised_priority(post: Send) -> None:
     waiting = make_training(make_symbol(), reason=TrainingReason.TOO_OLD)
     make_training(make_symbol("SAMPLE2"), reason=TrainingReason.NEVER_TRAINED)
     answer = post("retrain", {"symbol": "SAMPLE1"}, status=202)
@@ -58,7 +58,7 @@ def test_a_waiting_training_is_answered_with_its_priority_raised(post: Send) -> 
     assert Training.objects.filter(symbol__ticker="SAMPLE1").count() == 1
 
 
-def test_a_running_training_is_answered(post: Send) -> None:
+def test_a_running_training_is_returned(post: Send) -> None:
     running = make_training(make_symbol(), state=TrainingState.RUNNING, stage="fitting")
     answer = post("retrain", {"symbol": "SAMPLE1"}, status=202)
     assert {"id": running.pk, "state": "running", "position": 0, "stage": "fitting"}.items() <= answer["training"].items()
@@ -79,7 +79,7 @@ def test_a_full_queue_refuses_and_says_when_to_try_again(post: Send, client: API
     assert Training.objects.count() == 1
 
 
-def test_a_full_queue_does_not_refuse_what_waits_in_it(post: Send, settings: Settings) -> None:
+def test_a_full_queue_does_not_refuse_a_waiting_training(post: Send, settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
     waiting = make_training(make_symbol(), reason=TrainingReason.TOO_OLD)
     assert post("retrain", {"symbol": "SAMPLE1"}, status=202)["training"]["id"] == waiting.pk

@@ -1,4 +1,4 @@
-"""Generated requests for every documented operation: the service never fails, and answers as its document says."""
+"""Generated requests for every documented operation: no server errors, and answers that match the document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,14 +19,14 @@ from schemathesis.specs.openapi.checks import (
 
 from stockpred.wsgi import application
 
-# From the file, because at collection Django admits no host yet; that the file is in step is tested elsewhere.
+# From the file, because ALLOWED_HOSTS is not set yet during collection. Another test checks that the file is up to date.
 schema = schemathesis.openapi.from_path(django_settings.BASE_DIR / "openapi.yaml")
 schema.app = application
 
 
 @pytest.fixture(autouse=True)
 def _as_djangos_test_client(settings: Settings) -> Iterator[None]:
-    """The host of these requests is admitted, and they do not close the connection that holds the test's transaction."""
+    """Allows the host of these requests, and keeps them from closing the connection of the test's transaction."""
     settings.ALLOWED_HOSTS = ["localhost"]
     for signal in (signals.request_started, signals.request_finished):
         signal.disconnect(close_old_connections)

@@ -1,4 +1,4 @@
-"""POST /models/versions/{id}/activate and /models/trainings/{id}/cancel: for staff alone."""
+"""POST /models/versions/{id}/activate and /models/trainings/{id}/cancel: only for staff."""
 
 from base64 import b64encode
 from typing import Any
@@ -20,7 +20,7 @@ ACTIVATE, CANCEL = "/models/versions/{id}/activate", "/models/trainings/{id}/can
 
 
 def make_user(*permissions: str, is_staff: bool = True) -> User:
-    """Ana, with these of Django's permissions and the password `a password`."""
+    """The user Ana with these permissions and the password `a password`."""
     user = User.objects.create_user("ana", None, "a password", is_staff=is_staff)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return user
@@ -28,18 +28,18 @@ def make_user(*permissions: str, is_staff: bool = True) -> User:
 
 @pytest.fixture
 def staff(client: APIClient) -> APIClient:
-    """A client that a member of staff is logged in to who may change versions and trainings."""
+    """A client with the login of staff who may change versions and trainings."""
     client.force_authenticate(make_user("change_modelversion", "change_training"))
     return client
 
 
 def send(client: APIClient, path: str, key: int, *, status: int) -> Any:
-    """The answer to a POST, once its status and its conformity to the document are certain."""
+    """The answer to a POST, after checks of its status and schema."""
     return checked(client.post(path.format(id=key)), path, status=status, method="post")
 
 
 def two_versions() -> tuple[ModelVersion, ModelVersion]:
-    """A retired and an active version of one symbol, with their files."""
+    """A retired and an active version of one symbol, with files."""
     symbol = make_symbol()
     retired, active = serve(symbol), serve(symbol)
     retired.refresh_from_db()
@@ -82,29 +82,29 @@ def test_staff_cancel_a_training_that_waits_or_runs(staff: APIClient, state: Tra
 def test_a_training_that_has_ended_cannot_be_cancelled(staff: APIClient, state: TrainingState) -> None:
     training = make_training(make_symbol(), state=state)
     answer = send(staff, CANCEL, training.pk, status=400)
-    assert answer["details"] == {"training": [f"It has ended already: {state}."]}
+    assert answer["details"] == {"training": [f"It has already ended: {state}."]}
     training.refresh_from_db()
     assert training.state == state
 
 
 @pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
-def test_what_does_not_exist_is_not_found(staff: APIClient, path: str) -> None:
+def test_a_missing_row_is_not_found(staff: APIClient, path: str) -> None:
     assert send(staff, path, 1, status=404)["details"] == {}
 
 
 @pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
-def test_a_slash_at_the_end_is_optional(staff: APIClient, path: str) -> None:
+def test_a_trailing_slash_is_optional(staff: APIClient, path: str) -> None:
     assert staff.post(path.format(id=1) + "/").json() == staff.post(path.format(id=1)).json()
 
 
 @pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
-def test_nobody_who_is_not_logged_in_may(client: APIClient, path: str) -> None:
+def test_a_client_without_a_login_is_refused(client: APIClient, path: str) -> None:
     answer = send(client, path, 1, status=401)
     assert answer == {"error": "Authentication credentials were not provided.", "details": {}}
 
 
 @pytest.mark.parametrize("path", [ACTIVATE, CANCEL])
-def test_nobody_who_is_not_staff_may(client: APIClient, path: str) -> None:
+def test_users_who_are_not_staff_are_refused(client: APIClient, path: str) -> None:
     client.force_authenticate(make_user("change_modelversion", "change_training", is_staff=False))
     answer = send(client, path, 1, status=403)
     assert answer == {"error": "You do not have permission to perform this action.", "details": {}}
@@ -119,7 +119,7 @@ def test_nobody_who_is_not_staff_may(client: APIClient, path: str) -> None:
         (CANCEL, ("view_training", "add_training", "delete_training", "change_modelversion")),
     ],
 )
-def test_no_staff_may_who_lack_the_permission_to_change_the_row(client: APIClient, path: str, permissions: tuple[str, ...]) -> None:
+def test_staff_without_the_change_permission_are_refused(client: APIClient, path: str, permissions: tuple[str, ...]) -> None:
     client.force_authenticate(make_user(*permissions))
     answer = send(client, path, 1, status=403)
     assert answer == {"error": "You do not have permission to perform this action.", "details": {}}
@@ -182,13 +182,13 @@ def test_a_session_needs_the_csrf_token() -> None:
 
 
 @pytest.mark.parametrize("name", ["symbols", "versions", "trainings", "forecasts"])
-def test_the_lists_look_at_no_credentials(client: APIClient, name: str) -> None:
+def test_the_lists_ignore_credentials(client: APIClient, name: str) -> None:
     client.credentials(HTTP_AUTHORIZATION="Basic nonsense")
     assert client.get(f"/models/{name}").status_code == 200
 
 
 @pytest.mark.parametrize("route", ["check", "metrics", "predict"])
-def test_the_main_routes_look_at_no_credentials(client: APIClient, route: str) -> None:
+def test_the_main_routes_ignore_credentials(client: APIClient, route: str) -> None:
     client.credentials(HTTP_AUTHORIZATION="Basic nonsense")
     response = client.post(f"/models/{route}", {"symbols": ["SAMPLE1"]}, format="json")
     assert response.status_code == 200

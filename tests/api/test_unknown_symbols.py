@@ -1,4 +1,4 @@
-"""Symbols that the price source does not know: check and predict say so at once, with what may be meant."""
+"""Symbols that the price source does not know: check and predict say so at once and suggest others."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -31,14 +31,14 @@ def _patient(settings: Settings) -> None:
 
 
 def message(post: Send, ticker: str) -> str:
-    """What check says of a symbol without a model."""
+    """The message of check for a symbol without a model."""
     (answer,) = post("check", {"symbols": [ticker]})
     assert not answer["model_exists"]
     return str(answer["message"])
 
 
 def unknown(ticker: str) -> Symbol:
-    """Yahoo said an hour ago that it has no such symbol."""
+    """A symbol that was unknown to Yahoo an hour ago."""
     return make_symbol(
         ticker,
         upstream_state=UpstreamState.UNKNOWN,
@@ -56,7 +56,7 @@ def test_the_first_prediction_already_says_so(post: Send, predict: Predict, yaho
 
 
 @pytest.mark.usefixtures("yahoo")
-def test_a_training_that_waits_is_not_the_answer(post: Send, predict: Predict) -> None:
+def test_a_waiting_training_does_not_hide_the_reason(post: Send, predict: Predict) -> None:
     make_training(unknown("NOPE"))
     (answer,) = post("check", {"symbols": ["NOPE"]})
     assert (answer["message"], answer["training"]) == (f"Training not started: {REASON}.", None)
@@ -64,7 +64,7 @@ def test_a_training_that_waits_is_not_the_answer(post: Send, predict: Predict) -
 
 
 @pytest.mark.usefixtures("yahoo")
-def test_a_training_that_waits_ends_when_the_source_says_so(post: Send) -> None:
+def test_a_waiting_training_fails_once_the_symbol_is_unknown(post: Send) -> None:
     post("check", {"symbols": ["NOPE"]})
     with pytest.raises(UnknownSymbolError):
         market.sync(Symbol.objects.get(), now=NOW)
@@ -96,7 +96,7 @@ def test_neither_ends_a_training_under_way_nor_one_that_has_bars() -> None:
         ("SAN", ["SANM"], ""),
     ],
 )
-def test_a_symbol_with_bars_of_ours_is_meant_before_another(post: Send, asked: str, stored: list[str], meant: str) -> None:
+def test_symbols_with_stored_bars_are_suggested_first(post: Send, asked: str, stored: list[str], meant: str) -> None:
     for ticker in stored:
         add_steady_bars(make_symbol(ticker), end=FRIDAY, count=2)
     unknown(asked)
@@ -117,14 +117,14 @@ def test_a_folder_without_its_file_says_which_file_to_add(post: Send, predict: P
 
 
 @pytest.mark.parametrize("route", ["check", "predict"])
-def test_a_file_that_was_added_counts_at_once(post: Send, predict: Predict, folder: Path, route: str) -> None:
+def test_a_new_file_is_used_at_once(post: Send, predict: Predict, folder: Path, route: str) -> None:
     predict("PETR4.SA")
     generated_bars("PETR4.SA", first=date(2023, 1, 2), last=LAST_SESSION).to_csv(folder / "PETR4.SA.csv")
     answer = predict("PETR4.SA")["status"] if route == "predict" else message(post, "PETR4.SA")
     assert answer == ("success" if route == "predict" else STARTED)
 
 
-def test_stored_bars_without_a_file_are_not_looked_for_at_every_request(predict: Predict, folder: Path) -> None:
+def test_a_missing_file_is_not_looked_up_at_every_request_if_bars_are_stored(predict: Predict, folder: Path) -> None:
     symbol = make_symbol("AAA", synced_at=NOW - timedelta(days=1))
     add_steady_bars(symbol, end=FRIDAY)
     predict("AAA")
@@ -133,7 +133,7 @@ def test_stored_bars_without_a_file_are_not_looked_for_at_every_request(predict:
     assert market.may_ask(symbol, now=NOW + timedelta(minutes=11))
 
 
-def test_made_up_prices_suggest_no_real_symbol(predict: Predict) -> None:
+def test_no_real_symbol_is_suggested_if_prices_are_simulated(predict: Predict) -> None:
     assert predict("PETR4")["error"].endswith("only the symbols SAMPLE1 to SAMPLE99; use one of them.")
 
 

@@ -1,6 +1,6 @@
-"""Whatever the price source does: what the API answers, what is stored, what the admin shows, how many requests went out.
+"""For each behaviour of the price source: the API's answer, the stored bars, the admin's text, the number of requests.
 
-A symbol with a model has bars up to Wednesday; on Friday evening somebody asks for a forecast.
+A symbol with a model has bars up to Wednesday; a forecast is requested on Friday evening.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from tests.pipeline.market_data import rescaled
 pytestmark = pytest.mark.django_db
 
 WEDNESDAY, THURSDAY, FRIDAY, MONDAY = date(2024, 6, 26), date(2024, 6, 27), date(2024, 6, 28), date(2024, 7, 1)
-EVENING = datetime(2024, 6, 28, 22, tzinfo=UTC)  # of Friday: New York has closed
+EVENING = datetime(2024, 6, 28, 22, tzinfo=UTC)  # Friday after the close in New York
 LONGER = generated_bars("AAA", first=date(2023, 9, 1), last=MONDAY)
 RAW = LONGER[: pd.Timestamp(FRIDAY)]
 KNOWN = RAW[: pd.Timestamp(WEDNESDAY)]
@@ -39,8 +39,10 @@ NO_SUCH_RANGE = failure(400, code="Bad Request", description="Data doesn't exist
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table. `as_of` and `stale` are answered, `stored` is stored afterwards, `admin` is what the symbol's page
-    says of its prices, `requests` are those for prices."""
+    """One row of the table. The answer has `as_of` and `stale`; `stored` are the bars afterwards.
+
+    `admin` is the text about prices on the symbol's page; `requests` counts the requests for prices.
+    """
 
     as_of: date
     stale: bool
@@ -50,22 +52,22 @@ class Row:
     scenario: Scenario | None = None
     bars: pd.DataFrame = field(default_factory=lambda: RAW)
     restated: tuple[str, date, float] | None = None
-    late: bool = False  # the background goes on with it
+    late: bool = False  # continues in the background
     now: datetime = EVENING
 
 
 def fresh(**values: object) -> Row:
-    """All is well in the end."""
+    """A row that ends with new bars."""
     defaults: dict[str, object] = {"as_of": FRIDAY, "stale": False, "stored": RAW, "admin": "ok", "requests": 1}
     return Row(**(defaults | values))  # type: ignore[arg-type] # one dictionary for columns of all types
 
 
 def kept(admin: str, *, requests: int = 1, **values: object) -> Row:
-    """The last good bars serve."""
+    """A row in which the last good bars serve."""
     return fresh(as_of=WEDNESDAY, stale=True, stored=KNOWN, admin=admin, requests=requests, **values)
 
 
-AS_TRADED = rescaled(RAW, slice(len(KNOWN), None), 0.5)  # twice the shares, each worth half
+AS_TRADED = rescaled(RAW, slice(len(KNOWN), None), 0.5)  # twice the shares at half the price
 SPLIT = as_yahoo_adjusts(AS_TRADED, through=FRIDAY, splits={THURSDAY: 2})
 DIVIDEND = as_yahoo_adjusts(RAW, through=FRIDAY, dividends={THURSDAY: 0.1})
 PAID = 1 - 0.1 / float(KNOWN["close"].iloc[-1])
@@ -108,7 +110,7 @@ TABLE: dict[str, Row] = {
 
 @pytest.fixture
 def yahoo(yahoo: FakeYahoo, settings: Settings) -> FakeYahoo:
-    """The fake Yahoo as it was on Wednesday."""
+    """The fake Yahoo server, with the bars of Wednesday."""
     settings.PREDICT_REFRESH_SECONDS = 5
     yahoo.bars["AAA"] = KNOWN
     return yahoo
@@ -116,7 +118,7 @@ def yahoo(yahoo: FakeYahoo, settings: Settings) -> FakeYahoo:
 
 @pytest.fixture
 def symbol(yahoo: FakeYahoo, time_machine: TimeMachineFixture) -> Symbol:
-    """With a model and bars up to Wednesday."""
+    """A symbol with a model and bars up to Wednesday."""
     time_machine.move_to(EVENING - timedelta(days=2))
     symbol = make_symbol("AAA")
     market.sync(symbol, now=EVENING - timedelta(days=2))
@@ -203,7 +205,7 @@ def test_a_row_that_was_none_is_filled_in_later(
     assert not Restatement.objects.exists()
 
 
-def test_a_rate_limit_on_one_symbol_spares_the_source_the_others(
+def test_a_rate_limit_on_one_symbol_stops_requests_for_the_others(
     post: Send, yahoo: FakeYahoo, symbol: Symbol, time_machine: TimeMachineFixture, settings: Settings
 ) -> None:
     settings.UPSTREAM_IN_FLIGHT = 1

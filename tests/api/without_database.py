@@ -1,4 +1,4 @@
-"""`python -m tests.api.without_database`: asks every route of a service whose database is away; prints the answers as JSON.
+"""`python -m tests.api.without_database`: asks every route of a service without a database; prints the answers as JSON.
 
 A process of its own, because the tests' process holds its connection to a database that works, and to see what it imports.
 """
@@ -31,11 +31,11 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
     ("get", "/schema", None),
     ("get", "/no/such/page", None),
 )
-PASSWORD = {"authorization": "Basic YW5hOmEgcGFzc3dvcmQ="}  # makes the staff routes look for the account
+PASSWORD = {"authorization": "Basic YW5hOmEgcGFzc3dvcmQ="}  # makes the staff routes look up the account
 
 
 def closed_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A local port without a listener."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -45,14 +45,14 @@ def ask(method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
     """Status, headers and text of the answer."""
     client = Client(raise_request_exception=False, headers={"host": "localhost"})
     if path == "/admin/":
-        client.cookies["sessionid"] = "a" * 32  # makes the admin look for the session
+        client.cookies["sessionid"] = "a" * 32  # makes the admin look up the session
     headers = PASSWORD if method == "post" and body is None else {}
     response = getattr(client, method)(path, body, content_type="application/json", headers=headers)
     return {"status": response.status_code, "headers": dict(response.headers), "text": response.content.decode()}
 
 
 def main() -> None:
-    """Answers by path, and which of the heavy libraries the process has imported."""
+    """Answers by path, and the heavy libraries that the process has imported."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     os.environ["DATABASE_URL"] = f"postgres://ana:secret@127.0.0.1:{closed_port()}/stocks"
     os.environ["ALLOWED_HOSTS"] = "localhost"

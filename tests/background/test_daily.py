@@ -16,6 +16,7 @@ from forecasting.background import daily, tasks
 from forecasting.market import rate_limit
 from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training, Upstream
 from forecasting.models.jobs import JobState
+from forecasting.models.locks import Lock
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import VersionState
@@ -200,10 +201,10 @@ def test_a_run_that_fails_says_why_and_the_next_one_succeeds(folder: Path) -> No
 @pytest.mark.django_db(transaction=True)
 def test_a_run_in_progress_elsewhere_is_left_to_it() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [daily.DAILY_LOCK])
+        cursor.execute("SELECT pg_advisory_lock(%s)", [Lock.DAILY])
         assert at_once([tasks.daily_job]) == ["in progress elsewhere"]
         assert not JobRun.objects.exists()
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [daily.DAILY_LOCK])
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [Lock.DAILY])
     assert at_once([tasks.daily_job]) == ["done"]
 
 

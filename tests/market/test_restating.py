@@ -16,7 +16,7 @@ from forecasting.background import trainer_child
 from forecasting.models import ModelVersion, Restatement, Symbol, Training, Upstream
 from forecasting.models.trainings import Outcome, TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
-from forecasting.pipeline.training import Progress
+from forecasting.pipeline.progress import Progress
 from forecasting.prices.bars import FLOAT_NOISE, PRICES
 from forecasting.prices.calendars import sessions
 from forecasting.prices.sources import BadDataError, PriceSourceError

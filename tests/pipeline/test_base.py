@@ -12,9 +12,10 @@ import pytest
 from forecasting.pipeline.base import train_base
 from forecasting.pipeline.model.conformal import BETTER, VETOED
 from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.pipeline.serving.forecaster import Forecaster
-from forecasting.pipeline.training import Progress, train
+from forecasting.pipeline.training import train
 from tests.pipeline.market_data import TINY, simulated_bars
 
 CAPPED = replace(TINY, base_bars=1_000, base_epochs=1)

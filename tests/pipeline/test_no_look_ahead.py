@@ -11,11 +11,12 @@ import pytest
 
 from forecasting.pipeline.base import train_base
 from forecasting.pipeline.evaluation.backtest import Period, historical_forecasts, in_one
+from forecasting.pipeline.evaluation.out_of_sample import make_backtest
 from forecasting.pipeline.model.features import compute_features
 from forecasting.pipeline.model.fitting import fit_scaler
 from forecasting.pipeline.model.windows import Split, make_windows, split_rows
 from forecasting.pipeline.serving.artifacts import BaseModel
-from forecasting.pipeline.training import evaluate, make_backtest, refit, train
+from forecasting.pipeline.training import evaluate, refit, train
 from forecasting.prices.bars import between
 from tests.pipeline.market_data import TINY, simulated_bars
 

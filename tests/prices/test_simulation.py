@@ -78,11 +78,6 @@ def test_it_does_not_know_other_symbols(symbol: str) -> None:
         history(symbol)
 
 
-def test_it_says_that_it_is_simulated() -> None:
-    assert Simulation(seed=42).simulated
-    assert Simulation(seed=42).name == "sample"
-
-
 def test_it_quotes_in_dollars() -> None:
     assert Simulation(seed=42).fetch("SAMPLE1", since=None, through=LAST).currency == "USD"
 

@@ -8,16 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from forecasting.prices.simulation import Simulation
 from forecasting.prices.sources import (
     BadDataError,
     CsvFolder,
-    PriceSource,
     PriceSourceError,
     UnknownSymbolError,
     UpstreamUnavailableError,
 )
-from forecasting.prices.yahoo import Yahoo
 from tests.fake_yahoo import generated_bars
 
 SYMBOL = "TEST3.SA"
@@ -41,15 +38,6 @@ def write(tmp_path: Path) -> Write:
 
 def fetched(folder: CsvFolder, *, since: date | None = None, through: date = LAST) -> pd.DataFrame:
     return folder.fetch(SYMBOL, since=since, through=through).bars
-
-
-def test_every_source_has_the_interface(tmp_path: Path) -> None:
-    sources: list[PriceSource] = [CsvFolder(tmp_path), Simulation(seed=1), Yahoo(cache_dir=tmp_path)]
-    assert [(source.name, source.simulated) for source in sources] == [
-        ("csv", False),
-        ("sample", True),
-        ("yahoo", False),
-    ]
 
 
 def test_the_text_of_an_error_names_its_symbol() -> None:

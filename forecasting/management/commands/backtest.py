@@ -15,9 +15,9 @@ from forecasting.pipeline.evaluation import baselines
 from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, Period, historical_forecasts, in_one, require_ignorance
 from forecasting.pipeline.model.calibration import told_median
 from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel
-from forecasting.pipeline.training import Progress
 
 
 class Command(BaseCommand):

@@ -10,6 +10,7 @@ from rest_framework.exceptions import ValidationError
 from forecasting import serving, terminal
 from forecasting.api.predict import prediction_json
 from forecasting.api.serializers import SymbolsRequest
+from forecasting.prices.catalogue import is_simulated
 from forecasting.training.positions import positions_of
 
 
@@ -45,4 +46,4 @@ class Command(BaseCommand):
         predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
         positions = positions_of(each.training for each in predictions)
         answers = {each.symbol.ticker: prediction_json(each, positions) for each in predictions}
-        terminal.show_forecasts(terminal.console(), answers, simulated=settings.PRICE_SOURCE == "sample")
+        terminal.show_forecasts(terminal.console(), answers, simulated=is_simulated(settings.PRICE_SOURCE))

@@ -15,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from forecasting.prices.catalogue import is_simulated
 from forecasting.runtime.processes import ProcessGroup, StopSignal, wait_for
 
 START_SECONDS = 60
@@ -62,7 +63,7 @@ class Command(BaseCommand):
         self._say(f"stockpred serves at {url}")
         self._say(f"  Swagger   {url}/swagger")
         self._say(f"  Admin     {url}/admin/   {self._login()}")
-        self._say(f"  Prices    {'SIMULATED' if settings.PRICE_SOURCE == 'sample' else settings.PRICE_SOURCE}")
+        self._say(f"  Prices    {'SIMULATED' if is_simulated(settings.PRICE_SOURCE) else settings.PRICE_SOURCE}")
         self._say(f"  Log       {self._log()}")
         self._say("Ctrl-C stops the service.")
 

@@ -15,6 +15,7 @@ from forecasting.background import trainer_parent
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
+from forecasting.prices.catalogue import is_simulated
 from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
@@ -44,7 +45,7 @@ class Command(BaseCommand):
             raise CommandError("Interrupted. Unfinished trainings stay in the queue for a worker or the next call.") from None
         cards = ledger.scorecards(tickers)
         answers = [metrics_json(ticker, cards.get(ticker)) for ticker in tickers]
-        console.print(terminal.metrics_table(answers, simulated=settings.PRICE_SOURCE == "sample"))
+        console.print(terminal.metrics_table(answers, simulated=is_simulated(settings.PRICE_SOURCE)))
         unsuccessful = Training.objects.filter(pk__in=keys).exclude(state=TrainingState.SUCCEEDED).select_related("symbol")
         if reasons := [f"{training.subject}: {training.error or training.state}" for training in unsuccessful]:
             raise CommandError("Not trained:\n" + "\n".join(reasons))

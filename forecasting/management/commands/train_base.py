@@ -12,9 +12,9 @@ from forecasting import registry, terminal
 from forecasting.management.price_folder import PriceFolder, day, ticker
 from forecasting.pipeline.model.calibration import told_median
 from forecasting.pipeline.model.windows import UntrainableError
+from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import BaseModel
-from forecasting.pipeline.training import Progress
 
 
 class Command(BaseCommand):

@@ -11,6 +11,7 @@ from django.utils import timezone
 from forecasting.models import Symbol, Upstream
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.upstream import BreakerState
+from forecasting.prices.catalogue import SOURCES
 
 
 class Command(BaseCommand):
@@ -21,10 +22,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints the state."""
         upstream = Upstream.objects.filter(source=settings.PRICE_SOURCE).first()
-        if settings.PRICE_SOURCE != "yahoo":
+        if not SOURCES[settings.PRICE_SOURCE].remote:
             self.stdout.write(f"Prices come from PRICE_SOURCE={settings.PRICE_SOURCE}, a local source that is never paused.")
         elif upstream is None:
-            self.stdout.write("yahoo: never asked yet")
+            self.stdout.write(f"{settings.PRICE_SOURCE}: never asked yet")
         else:
             self._show(upstream)
         for row in Symbol.objects.order_by("upstream_state").values("upstream_state").annotate(symbols=Count("pk")):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation.metrics import quantile_column
+from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.model.adaptation import adapted, stretched
 from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
 from forecasting.pipeline.model.windows import UntrainableError

@@ -9,11 +9,10 @@ from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation.metrics import (
     coverage,
     improvement_p,
-    pinball_loss,
-    quantile_column,
     relative_mae,
     rolling_quantiles,
 )
+from forecasting.pipeline.evaluation.quantiles import pinball_loss, quantile_column
 from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
 
 REFERENCE, EWMA, FORECAST = "last 250 returns", "EWMA volatility", "stockpred"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from forecasting.pipeline.evaluation.quantiles import levels_of, pinball_losses, quantile_columns
 from forecasting.pipeline.model.features import Array
 
 EWMA_DECAY = 0.94  # RiskMetrics, Technical Document (1996)
@@ -37,12 +38,11 @@ class Watch:
 
 def losses(forecasts: pd.DataFrame) -> Array:
     """The loss of each row. Columns of the frame, in units of price: last_close, actual_close, and q05 ... q95."""
-    columns = _quantile_columns(forecasts)
-    levels = np.array([int(column[1:]) / 100 for column in columns])
+    columns = quantile_columns(forecasts)
     last = forecasts["last_close"].to_numpy(float)
     actual = np.log(forecasts["actual_close"].to_numpy(float) / last)
-    error = actual[:, None] - np.log(forecasts[columns].to_numpy(float) / last[:, None])
-    return np.asarray(np.maximum(levels * error, (levels - 1) * error).mean(axis=1))
+    quantiles = np.log(forecasts[columns].to_numpy(float) / last[:, None])
+    return pinball_losses(actual, quantiles, levels_of(columns))
 
 
 def paired_losses(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def paired_losses(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
     Empty if they have no common session or different quantiles.
     """
-    if not _quantile_columns(first) or _quantile_columns(first) != _quantile_columns(second):
+    if not quantile_columns(first) or quantile_columns(first) != quantile_columns(second):
         return pd.DataFrame({"first": [], "second": []}, dtype=float)
     named = {name: pd.Series(losses(frame), _sessions(frame)) for name, frame in (("first", first), ("second", second))}
     return pd.concat(named, axis=1, join="inner")
@@ -65,7 +65,7 @@ def watch(backtest: pd.DataFrame, live: pd.DataFrame, *, seed: int) -> Watch | N
     inspection schemes, Biometrika 1954). The limit is what the backtest itself, resampled in blocks (Künsch, The jackknife and the
     bootstrap for general stationary observations, 1989), exceeds YEARLY_ALARMS times a year.
     """
-    if len(backtest) < FEWEST_BACKTEST or live.empty or not _quantile_columns(backtest):
+    if len(backtest) < FEWEST_BACKTEST or live.empty or not quantile_columns(backtest):
         return None
     scaled = _in_units_of_volatility(pd.concat([backtest, live], ignore_index=True))
     before, now = scaled[WARM_UP : len(backtest)], scaled[len(backtest) :]
@@ -107,10 +107,6 @@ def _limit(excesses: Array, *, seed: int) -> float:
     rows = (starts[:, None, :] + np.arange(BLOCK)[None, :, None]) % len(excesses)
     highest = _levels(excesses[rows.reshape(-1, PATHS)[:YEAR]]).max(axis=0)
     return float(np.quantile(highest, np.exp(-YEARLY_ALARMS)))  # Poisson probability of a year without alarms
-
-
-def _quantile_columns(frame: pd.DataFrame) -> list[str]:
-    return [name for name in frame.columns if name[:1] == "q" and name[1:].isdigit()]
 
 
 def _sessions(frame: pd.DataFrame) -> pd.MultiIndex:

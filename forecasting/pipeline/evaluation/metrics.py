@@ -12,14 +12,10 @@ from scipy.stats import ttest_1samp
 from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, r2_score, root_mean_squared_error
 
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation.quantiles import pinball_loss, quantile_column
 from forecasting.pipeline.model.features import Array
 
 REFERENCE_SESSIONS = 250  # sessions whose empirical quantiles are the reference of pinball_ratio
-
-
-def quantile_column(level: float) -> str:
-    """Name of a quantile's column: q05 for 0.05."""
-    return f"q{round(level * 100):02d}"
 
 
 def measure(backtest: pd.DataFrame, closes: pd.Series, config: ForecastConfig) -> dict[str, Any]:
@@ -89,12 +85,6 @@ def improvement_p(gain: Array) -> float:
     if np.ptp(gain) == 0:  # no spread, no t
         return float(0.5 - 0.5 * np.sign(gain.mean()))
     return float(ttest_1samp(gain, 0.0, alternative="greater").pvalue)
-
-
-def pinball_loss(actual: Array, quantiles: Array, levels: Array) -> float:
-    """Mean over forecasts and levels; quantiles (rows, levels). Koenker & Bassett, Regression Quantiles (1978)."""
-    error = actual[:, None] - quantiles
-    return float(np.maximum(levels * error, (levels - 1) * error).mean())
 
 
 def rolling_quantiles(returns: pd.Series, levels: Array) -> pd.DataFrame:

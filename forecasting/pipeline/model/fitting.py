@@ -1,15 +1,17 @@
 """Steps of a network fit, for trainings of symbols and of the base: initial weights, early stopping, check for divergence."""
 
+import platform
 from collections.abc import Callable
+from importlib.metadata import version
 from itertools import islice
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation.metrics import pinball_loss
+from forecasting.pipeline.evaluation.quantiles import pinball_loss
 from forecasting.pipeline.model.features import Array, FeatureTable
-from forecasting.pipeline.model.network import QuantileNetwork
+from forecasting.pipeline.model.network import NETWORK_VERSIONS, QuantileNetwork
 from forecasting.pipeline.model.volatility import fit_volatility
 from forecasting.pipeline.model.windows import Examples, Scaler, make_examples
 from forecasting.pipeline.serving.artifacts import Fit
@@ -93,3 +95,9 @@ def require_finite(network: QuantileNetwork) -> None:
     """Raises FloatingPointError if a fit has diverged."""
     if not all(np.isfinite(values).all() for values in network.weights.values()):
         raise FloatingPointError("weights are no longer finite numbers")
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and the libraries that may affect forecasts."""
+    names = ("numpy", "onnxruntime", "pandas", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}, **NETWORK_VERSIONS}

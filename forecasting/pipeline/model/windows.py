@@ -88,8 +88,7 @@ class Examples:
 
     def batch(self, which: npt.NDArray[np.intp]) -> Windows:
         """The windows of these examples, (len(which), window, features)."""
-        windows: Windows = self.values[self.ends[which, None] + np.arange(1 - self.window, 1)]
-        return windows
+        return _cut(self.values, self.ends[which], self.window)
 
     def batches(self, size: int) -> Iterator[Windows]:
         """All windows in order, in batches of one size; copies of the last window fill the last batch."""
@@ -99,8 +98,7 @@ class Examples:
 
 def make_examples(table: FeatureTable, rows: range, scaler: Scaler, config: ForecastConfig) -> Examples:
     """The windows that end at `rows`, with their targets."""
-    values = scaler.transform(table.features[rows.start - config.window + 1 : rows.stop]).astype(np.float32)
-    ends = np.arange(config.window - 1, len(values))
+    values, ends = _standardised(table, rows, scaler, config)
     return Examples(values, ends, table.target[rows.start : rows.stop].astype(np.float32), config.window)
 
 
@@ -157,6 +155,16 @@ def holdouts(windows: int, config: ForecastConfig) -> tuple[int, int]:
 
 def make_windows(table: FeatureTable, rows: range, scaler: Scaler, config: ForecastConfig) -> Windows:
     """The standardised windows that end at each of `rows`, (len(rows), window, features)."""
-    features = scaler.transform(table.features[rows.start - config.window + 1 : rows.stop])
-    views = np.lib.stride_tricks.sliding_window_view(features, config.window, axis=0)  # (rows, features, window)
-    return np.ascontiguousarray(views.transpose(0, 2, 1), dtype=np.float32)
+    return _cut(*_standardised(table, rows, scaler, config), config.window)
+
+
+def _standardised(table: FeatureTable, rows: range, scaler: Scaler, config: ForecastConfig) -> tuple[Windows, npt.NDArray[np.intp]]:
+    """The sessions of the windows that end at `rows`, (sessions, features), and the position at which each window ends."""
+    sessions = table.features[rows.start - config.window + 1 : rows.stop]
+    return scaler.transform(sessions).astype(np.float32), np.arange(config.window - 1, len(sessions))
+
+
+def _cut(values: Windows, ends: npt.NDArray[np.intp], window: int) -> Windows:
+    """The windows of `values` that end at `ends`, (len(ends), window, features). All windows are cut here."""
+    windows: Windows = values[ends[:, None] + np.arange(1 - window, 1)]
+    return windows

@@ -10,6 +10,7 @@ from scipy.stats import ttest_1samp
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation import metrics
+from forecasting.pipeline.evaluation.quantiles import pinball_loss, quantile_column
 from tests.pipeline.market_data import simulated_bars
 
 ACTUAL = np.array([10.0, 12.0, 11.0, 12.0])
@@ -57,7 +58,7 @@ def test_equal_gains_that_binary_numbers_cannot_hold_have_a_p_value(gain: float,
 def test_the_pinball_loss_weighs_both_sides_of_a_quantile_by_its_level() -> None:
     actual, quantiles = np.array([1.0, -1.0]), np.zeros((2, 2))
 
-    assert metrics.pinball_loss(actual, quantiles, np.array([0.1, 0.9])) == pytest.approx((0.1 + 0.9 + 0.9 + 0.1) / 4)
+    assert pinball_loss(actual, quantiles, np.array([0.1, 0.9])) == pytest.approx((0.1 + 0.9 + 0.9 + 0.1) / 4)
 
 
 def test_the_reference_uses_the_last_250_returns_up_to_its_date() -> None:
@@ -100,7 +101,7 @@ def reference_backtest(config: ForecastConfig, rows: int = 50) -> tuple[pd.DataF
     levels = np.array(config.quantile_levels)
     reference = metrics.rolling_quantiles(np.log(closes).diff(), levels).iloc[-rows - 1 : -1]
     last = closes[-rows - 1 : -1]
-    quantiles = {metrics.quantile_column(level): last * np.exp(reference[level]) for level in config.quantile_levels}
+    quantiles = {quantile_column(level): last * np.exp(reference[level]) for level in config.quantile_levels}
     frame = pd.DataFrame({"as_of": last.index, "last_close": last, **quantiles}).reset_index(drop=True)
     return frame.assign(actual_close=closes[-rows:].to_numpy()), closes
 

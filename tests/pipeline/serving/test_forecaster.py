@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline.evaluation.metrics import quantile_column
+from forecasting.pipeline.evaluation.out_of_sample import make_backtest
+from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.model.adaptation import RECENT, next_factor
 from forecasting.pipeline.model.features import compute_features
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.pipeline.serving.forecaster import Forecaster
-from forecasting.pipeline.training import make_backtest
 from tests.pipeline.market_data import TINY, flat_bars, serving_model, simulated_bars
 
 ROOT = Path(__file__).parents[3]
