@@ -98,7 +98,7 @@ def folder(name: str, default: Path, *, base: Path, create: bool = False) -> Pat
 
 
 def database(name: str) -> dict[str, Any] | None:
-    """Django's settings of a Postgres URL, None where the variable is unset."""
+    """Django's settings of a Postgres URL, None if the variable is unset."""
     url = text(name, "")
     if not url:
         return None
@@ -129,7 +129,7 @@ def secret_key(name: str, *, generate_in: Path, debug: bool) -> str:
 
 
 def _generated_once(path: Path) -> str:
-    """The text in `path`, random where the file is new. Safe from many processes at once; raises OSError."""
+    """The text in `path`, random if the file is new. Safe from many processes at once; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f"{path.name}.{os.getpid()}")
     if not path.exists():

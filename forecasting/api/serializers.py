@@ -5,12 +5,12 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from forecasting.models.symbols import ticker_problem
+from forecasting.models.symbols import TICKER_IN_ANY_CASE, ticker_problem
 
 MAX_SYMBOLS = 50
 
 
-@extend_schema_field({"type": "string", "pattern": r"^\s*[A-Za-z0-9^][A-Za-z0-9.^=&_-]{0,23}\s*$", "example": "PETR4.SA"})
+@extend_schema_field({"type": "string", "pattern": rf"^\s*{TICKER_IN_ANY_CASE}\s*$", "example": "PETR4.SA"})
 class TickerField(serializers.CharField):
     """A symbol as the price source writes it. Surrounding space and case are ignored."""
 

@@ -26,12 +26,11 @@ from forecasting.api.permissions import MayChange
 from forecasting.api.predict import predict_json
 from forecasting.api.trainings import retrain_json
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
+from forecasting.models.symbols import TICKER_IN_ANY_CASE
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
-
-TICKER_IN_URL = r"[A-Za-z0-9^][A-Za-z0-9.^=&_-]{0,23}"
 
 Row = TypeVar("Row", bound=Model)
 
@@ -112,7 +111,7 @@ class SymbolViewSet(RecordViewSet[Symbol]):
     serializer_class = records.SymbolSerializer
     filterset_class = filters.SymbolFilter
     lookup_field = "ticker"
-    lookup_value_regex = TICKER_IN_URL
+    lookup_value_regex = TICKER_IN_ANY_CASE
 
     def get_object(self) -> Symbol:
         """The symbol of the URL; case is ignored."""

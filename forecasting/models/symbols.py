@@ -12,13 +12,14 @@ from django.db.models.functions import Upper
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.suggestions import spellings
 
-TICKER_PATTERN = r"\A[A-Z0-9^][A-Z0-9.^=&_-]{0,23}\Z"
+TICKER = r"[A-Z0-9^][A-Z0-9.^=&_-]{0,23}"
+TICKER_IN_ANY_CASE = TICKER.replace("A-Z", "A-Za-z")
 _ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
 
 
 def ticker_problem(ticker: str) -> str | None:
     """Why a trimmed, upper-case text cannot be a symbol, or None."""
-    if not re.match(TICKER_PATTERN, ticker):
+    if not re.fullmatch(TICKER, ticker):
         return "A symbol has 1 to 24 characters: letters, digits and . ^ = & _ -, and starts with a letter, a digit or ^."
     if _ISIN.match(ticker):
         return "This is an ISIN; give the exchange's symbol, such as PETR4.SA."
@@ -138,7 +139,7 @@ class Symbol(models.Model):
     class Meta:
         ordering = ["ticker"]
         constraints = [
-            models.CheckConstraint(condition=Q(ticker__regex=r"^[A-Z0-9^][A-Z0-9.^=&_-]{0,23}$"), name="symbol_ticker_pattern"),
+            models.CheckConstraint(condition=Q(ticker__regex=f"^{TICKER}$"), name="symbol_ticker_pattern"),
             models.CheckConstraint(condition=Q(ticker=Upper("ticker")), name="symbol_ticker_upper_case"),
             models.CheckConstraint(condition=Q(upstream_state__in=UpstreamState.values), name="symbol_upstream_state_known"),
         ]

@@ -1,7 +1,7 @@
 """Working state of the quality gate: bars as arrays, a mask of the kept bars, findings and breaks."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from forecasting.prices.bars import COLUMNS, PRICES
-from forecasting.prices.findings import MOST_LISTED, Finding, Rule, Verdict
+from forecasting.prices.findings import Finding, Rule, Verdict, listed
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -78,12 +78,12 @@ class Draft:
     ) -> None:
         """Adds a finding for each run of consecutive rows, `MOST_LISTED` at most. `values`: reported value, default the close."""
         shown = self.close if values is None else values
-        found = list(runs(rows))
-        for first, last in found[:MOST_LISTED]:
-            value = float(shown[first])
-            self.findings.append(Finding(rule, verdict, self.day(first), value if np.isfinite(value) else None, text(first, last)))
-        if (more := len(found) - MOST_LISTED) > 0:
-            self.findings[-1] = replace(self.findings[-1], text=f"{self.findings[-1].text}; {more:,} more follow")
+
+        def found(run: tuple[int, int]) -> Finding:
+            value = float(shown[run[0]])
+            return Finding(rule, verdict, self.day(run[0]), value if np.isfinite(value) else None, text(*run))
+
+        self.findings += listed(list(runs(rows)), found)
 
     def span(self, first: int, last: int) -> str:
         """The session of one row, or the first and last session and the number of several rows."""

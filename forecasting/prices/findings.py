@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
+T = TypeVar("T")
 
 MOST_LISTED = 20  # findings per rule; the last one gives the number of further ones
 MOST_NAMED = 3  # findings that a reason names after the first one
@@ -57,11 +57,11 @@ class Finding:
     text: str
 
 
-def listed(rows: Sequence[int] | npt.NDArray[np.intp], finding: Callable[[int], Finding]) -> list[Finding]:
-    """The findings at these rows, `MOST_LISTED` at most."""
-    found = [finding(int(row)) for row in rows[:MOST_LISTED]]
-    if more := len(rows) - len(found):
-        found[-1] = replace(found[-1], text=f"{found[-1].text}; {more:,} more like it follow")
+def listed(places: Sequence[T], finding: Callable[[T], Finding]) -> list[Finding]:
+    """One finding per place (a row, or a run of rows), `MOST_LISTED` at most."""
+    found = [finding(place) for place in places[:MOST_LISTED]]
+    if more := len(places) - len(found):
+        found[-1] = replace(found[-1], text=f"{found[-1].text}; {more:,} more follow")
     return found
 
 

@@ -144,7 +144,7 @@ def _session_findings(bars: pd.DataFrame, exchange: str, symbol: str) -> list[Fi
         text = f"{days[row].date()} is not a session in the calendar of {exchange}"
         return Finding(Rule.SESSION, Verdict.NOTED, days[row].date(), float(bars["close"].iloc[row]), text)
 
-    return listed(rows, noted)
+    return listed(rows.tolist(), noted)
 
 
 def _extent_findings(bars: pd.DataFrame, exchange: str, last_session: date | None, needed: int) -> list[Finding]:

@@ -24,8 +24,8 @@ def next_factor(factor: float, recent: Collection[bool], *, level: float) -> flo
     `recent`: for up to RECENT last forecasts, this one last, whether the close lay inside the interval of probability `level`.
 
     Adaptive conformal inference on the log of the factor: Gibbs & Candes, Adaptive Conformal Inference Under Distribution
-    Shift (2021). While the factor is within its bounds, coverage over n sessions misses `level` by at most r / (STEP * n), with
-    r the range of the log factor. If the z-score of the recent coverage exceeds CHANCE, the step is multiplied by its square.
+    Shift (2021). While the factor is within its bounds, coverage over n sessions misses `level` by at most r / (STEP * n); r
+    is the range of the log factor. If the z-score of the recent coverage exceeds CHANCE, the step is multiplied by its square.
     If `recent` is shorter than RECENT, the missing outcomes count as covered at exactly `level`.
     """
     outcomes = np.fromiter(recent, dtype=bool)[-RECENT:]
