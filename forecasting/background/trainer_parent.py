@@ -29,6 +29,7 @@ from forecasting.runtime.processes import stop_pipe, stop_requested
 from forecasting.training import queue as training_queue
 
 THREADS = ("TRAIN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # the libraries read them at import
+SYNC_SHARE = 2 / 3  # of the lease: the longest sync before a training, because a sync does not renew the lease
 CHECK_SECONDS = 1.0  # between two checks of the trainer's memory
 DATABASE_LOST = "The database was unreachable for longer than the lease."
 
@@ -124,7 +125,7 @@ def _sync_prices(training: Training) -> None:
         return
     _require(training_queue.report(training, stage="prices", fraction=0.0))
     try:
-        market.sync(training.symbol, now=timezone.now())
+        market.sync(training.symbol, now=timezone.now(), seconds=min(market.SYNC_SECONDS, SYNC_SHARE * settings.LEASE_SECONDS))
     except PriceSourceError as error:
         if not PriceBar.objects.of(training.symbol).exists():
             raise

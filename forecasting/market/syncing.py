@@ -31,7 +31,7 @@ from forecasting.prices.sources import (
 
 OVERLAP_BARS = 10  # stored bars fetched again by every sync, to detect restatements
 RECHECK_AFTER = timedelta(minutes=10)  # minimum time between two lookups of one symbol by requests
-SYNC_SECONDS = 40  # limit of one sync with all attempts: well below a training's lease, which is not renewed during a sync
+SYNC_SECONDS = 40.0  # default limit of one sync, with all attempts
 ATTEMPTS = 3
 LONGEST_RETRY_PAUSE = 15  # seconds
 
@@ -48,16 +48,16 @@ def may_ask(symbol: Symbol, *, now: datetime) -> bool:
     return symbol.upstream_checked_at is None or now - symbol.upstream_checked_at >= RECHECK_AFTER
 
 
-def sync(symbol: Symbol, *, now: datetime, ask_again: bool = False) -> int:
+def sync(symbol: Symbol, *, now: datetime, ask_again: bool = False, seconds: float = SYNC_SECONDS) -> int:
     """Brings one symbol's bars up to its last completed session; returns the number of rows written.
 
-    Transient errors are retried for at most SYNC_SECONDS. An unexpired "unknown symbol" answer prevents the request, unless
+    Transient errors are retried for at most `seconds`. An unexpired "unknown symbol" answer prevents the request, unless
     `ask_again` is set. Raises PriceSourceError after storing the reason with the symbol; the stored bars then stay unchanged.
     """
     if symbol.is_unknown(now=now) and not ask_again:
         raise UnknownSymbolError(symbol.ticker, symbol.upstream_reason)
-    ends = time.monotonic() + SYNC_SECONDS
-    with lock_symbols([symbol], seconds=SYNC_SECONDS) as mine:
+    ends = time.monotonic() + seconds
+    with lock_symbols([symbol], seconds=seconds) as mine:
         if not mine:
             raise UpstreamUnavailableError(
                 symbol.ticker, "another process has been fetching its prices for too long; try again later"

@@ -35,10 +35,10 @@ def positions_of(trainings: Iterable[Training | None]) -> dict[int, Position]:
 
 
 def _numbers(keys: list[int]) -> dict[int, int]:
-    """The positions of these queued trainings, in the order of TrainingQuerySet.in_claim_order."""
+    """The positions of these queued trainings: those that are due, in the order of TrainingQuerySet.in_claim_order, then the others."""
     query = """
         SELECT id, number FROM (
-            SELECT id, row_number() OVER (ORDER BY priority DESC, created_at, id) AS number
+            SELECT id, row_number() OVER (ORDER BY not_before > statement_timestamp(), priority DESC, created_at, id) AS number
             FROM forecasting_training WHERE state = 'queued'
         ) AS waiting
         WHERE id = ANY (%s)

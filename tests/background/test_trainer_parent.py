@@ -4,14 +4,17 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
 from forecasting.background import trainer_parent
 from forecasting.background.trainer_parent import TrainerEndedError, TrainerProcess, resident_mb
 from forecasting.models import Training
+from forecasting.models.locks import lock_symbols
 from forecasting.registry.files import models_root, scratch_prefix
 from forecasting.runtime.processes import wait_for
 from tests.factories import add_bars, make_claimed, make_symbol
@@ -42,6 +45,17 @@ def test_a_trainer_that_takes_too_long_is_stopped_with_that_reason(settings: Set
     settings.TRAIN_TIME_LIMIT = 0
     training = attempt()
     assert (training.state, training.error) == ("queued", "The training took longer than 0 s.")
+
+
+def test_waiting_for_prices_ends_before_the_lease_does(settings: Settings) -> None:
+    settings.LEASE_SECONDS = 2
+    training = make_claimed(symbol := make_symbol())
+    with lock_symbols([symbol]), ThreadPoolExecutor(1) as threads, TrainerProcess() as trainer:
+        begin(threads, partial(trainer_parent.train, training, trainer)).result()
+    assert training.lease_expires_at
+    assert timezone.now() < training.lease_expires_at
+    training.refresh_from_db()
+    assert training.error == "another process has been fetching its prices for too long; try again later"
 
 
 def test_the_lease_is_renewed_while_the_trainer_says_nothing(

@@ -36,6 +36,12 @@ def test_a_position_counts_all_trainings_before_it() -> None:
     assert positions(last) == {last.pk: 2}
 
 
+def test_a_training_that_is_not_due_yet_is_behind_those_that_are() -> None:
+    paused = make_training(make_symbol("SAMPLE1"), priority=50, not_before=timezone.now() + timedelta(minutes=15))
+    due = make_training(make_symbol("SAMPLE2"), priority=10)
+    assert positions(paused, due) == {due.pk: 1, paused.pk: 2}
+
+
 def test_a_running_training_has_no_position() -> None:
     training = make_claimed(make_symbol())
     assert positions(training) == {training.pk: 0}
