@@ -1,4 +1,4 @@
-# The front door: `make demo` shows the service at work, `make test` proves it, `make run` starts it.
+# Commands for users and developers: `make demo` shows the service at work, `make test` runs the tests, `make run` starts it.
 
 PYTHON ?= python3
 BIN := .venv/bin

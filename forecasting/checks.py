@@ -64,7 +64,7 @@ def price_source_usable(**_: Any) -> list[CheckMessage]:
         return [
             Error(
                 f"{name} {getattr(settings, name)} is not a folder.",
-                hint=f"Set {name} to a folder with one SYMBOL.csv per symbol.",
+                hint=f"Set {name} to a folder with one {source.files} per symbol.",
                 id="forecasting.E004",
             )
         ]

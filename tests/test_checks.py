@@ -26,7 +26,7 @@ def correct(settings: Settings, tmp_path: Path) -> None:
     settings.PRICE_SOURCE, settings.PRICE_DIR = "csv", tmp_path
 
 
-def test_a_correct_deployment_has_nothing_to_hear() -> None:
+def test_a_correct_deployment_gives_no_message() -> None:
     assert found() == []
 
 
@@ -61,7 +61,7 @@ def test_media_that_cannot_be_written_is_an_error(settings: Settings, tmp_path: 
     assert f"MEDIA_ROOT {settings.MEDIA_ROOT} cannot be written." in message("forecasting.E002")
 
 
-def test_a_disk_that_takes_no_writing_any_more_stops_no_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_disk_does_not_prevent_the_start(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.MEDIA_ROOT.mkdir()
     read_only = os.statvfs_result((*os.statvfs(settings.MEDIA_ROOT)[:8], os.ST_RDONLY, 255))
     monkeypatch.setattr(os, "access", lambda *_: False)
@@ -81,7 +81,7 @@ def test_an_unknown_price_source_is_an_error(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])
-def test_a_price_folder_that_is_none_is_an_error(settings: Settings, tmp_path: Path, name: str) -> None:
+def test_a_price_folder_that_is_not_a_folder_is_an_error(settings: Settings, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     settings.PRICE_DIR = tmp_path / name
     assert found() == ["forecasting.E004"]

@@ -112,7 +112,7 @@ def test_rows_can_be_chosen(forecasts: list[Forecast], options: dict[str, str], 
     assert len(exported(**options)) == rows
 
 
-def test_a_date_that_is_none_is_refused() -> None:
+def test_an_invalid_date_is_refused() -> None:
     with pytest.raises(CommandError, match="--target-date-after: Enter a valid date"):
         exported(target_date_after="2025-02-30")
 

@@ -52,7 +52,7 @@ class Interval(Shape):
     low = Price(of="interval_low", help_text=PRICE)
     high = Price(of="interval_high", help_text=PRICE)
     spread_factor = Rounded(
-        4, help_text="How much the online calibration widens the model's own interval, from the outcomes of earlier forecasts."
+        4, help_text="Factor by which the online calibration multiplies the interval's width; below 1 narrows it."
     )
 
 

@@ -11,7 +11,7 @@ from forecasting.training.positions import Position
 STARTED = "Model for this stock code has not been trained yet. Starting training, try again later."
 IN_PROGRESS = "Training already in progress. The model will be available soon."
 RETRAINING = "Re-training initiated for model: {ticker}"
-NOWHERE = Position()
+NOT_QUEUED = Position()
 
 
 class Located(NamedTuple):
@@ -35,7 +35,7 @@ class ActiveTraining(Shape):
     )
     stage = Text(of="training.stage", help_text="What the trainer is doing; empty while the training waits.")
     epoch = Count(of="training.epoch", allow_null=True, help_text="Within the stage; null if the stage has no epochs.")
-    epochs = Count(of="training.epochs", allow_null=True, help_text="At most, within the stage.")
+    epochs = Count(of="training.epochs", allow_null=True, help_text="Maximum number of epochs in the stage.")
     progress = Rounded(3, of="training.progress", min_value=0, max_value=1, help_text="Fraction done.")
     error = Text(of="training.error", help_text="Why the last attempt failed, or what the training waits for; else empty.")
     created_at = Moment(of="training.created_at")
@@ -50,7 +50,7 @@ class RetrainAnswer(Shape):
 
 def located(training: Training | None, positions: Mapping[int, Position]) -> Located | None:
     """The training with its position."""
-    return Located(training, positions.get(training.pk, NOWHERE)) if training else None
+    return Located(training, positions.get(training.pk, NOT_QUEUED)) if training else None
 
 
 def training_json(training: Training, positions: Mapping[int, Position]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from forecasting.prices.sources import PausedError, PriceSourceError, RateLimite
 from forecasting.training import requests as training_requests
 
 DAILY_JOB = "daily"
-SLICE_SECONDS = 240  # of syncing per task, well below the task's time limit; the next task continues
+SLICE_SECONDS = 240  # seconds of syncing per task, well below the task's time limit; the next task continues
 GIVE_UP_AFTER = 5  # symbols in a row for which the price source was unavailable
 FORECAST_BATCH = 100  # symbols
 SHOWN = 10  # symbols per reason that a dry run lists
@@ -102,9 +102,9 @@ def sync_one(symbol: Symbol, *, now: datetime) -> PriceSourceError | None:
 def _sync(report: Report, now: datetime) -> bool:
     """Syncs the symbols in the order of their keys, for at most SLICE_SECONDS; True if syncing is over for now.
 
-    It ends at once if the price source limits our rate or is paused, or is unavailable for GIVE_UP_AFTER symbols in a row: more
-    requests would make that worse. The job then continues with the next step. Once the source may be asked again, syncing resumes
-    at the symbol where it stopped.
+    It stops at once if the price source limits our rate, is paused, or is unavailable for GIVE_UP_AFTER symbols in a row. More
+    requests would make that worse. The job then continues with the next step. Once the source accepts requests again, syncing
+    resumes at the symbol where it stopped.
     """
     if market.is_paused():
         report.setdefault("sync_ended", "The price source is paused.")
@@ -218,8 +218,8 @@ def refresh_base() -> bool:
 def _base_is_due() -> bool:
     """Whether enough symbols have bars at least BASE_MAX_AGE_DAYS newer than the data of the active base.
 
-    The same prices would only give the same base. A base that was trained here recently stays in any case: it may have left newer
-    prices out, because there were too many or they did not pass the quality gate.
+    The same prices would only give the same base. A base that was trained here recently is kept: it may have excluded newer
+    prices, because of their number or the quality gate.
     """
     age = timedelta(days=settings.BASE_MAX_AGE_DAYS)
     bases, symbols = ModelVersion.objects.filter(symbol=None), Symbol.objects.with_history(ForecastConfig().minimum_bars)

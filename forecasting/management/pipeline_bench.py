@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.prices.csv_folder import CsvFolder
 from forecasting.prices.simulation import Simulation
-from forecasting.prices.sources import CsvFolder
 
 FORECASTS = 1000
 SIMULATED_SYMBOLS = 52

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from forecasting.prices.bars import BadBarsError
 from forecasting.prices.calendars import exchange_of
+from forecasting.prices.csv_folder import CsvFolder
 from forecasting.prices.quality import check_bars
-from forecasting.prices.sources import CsvFolder, PriceSourceError
+from forecasting.prices.sources import PriceSourceError
 
 
 class PriceFolder:

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from forecasting.models.symbols import Symbol
 
 MAX_ATTEMPTS = 3
-MEASURED = 20  # recent trainings whose median duration is the estimate for the next ones
+MEASURED = 20  # number of recent trainings for the estimate of a duration (their median)
 
 
 class TrainingState(models.TextChoices):

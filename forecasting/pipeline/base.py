@@ -16,7 +16,7 @@ from forecasting.pipeline.evaluation.out_of_sample import make_backtest, stands_
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
 from forecasting.pipeline.model.features import FeatureTable, compute_features
-from forecasting.pipeline.model.fitting import library_versions, require_finite, scaler_of, start_from_nothing
+from forecasting.pipeline.model.fitting import library_versions, require_finite, scaler_of, start_from_scratch
 from forecasting.pipeline.model.network import QuantileNetwork, network_for
 from forecasting.pipeline.model.windows import (
     Examples,
@@ -155,7 +155,7 @@ def _fit(
     examples: Examples = joined([make_examples(table, each, scaler, config) for table, each in used])
     if len(examples) < config.base_batch:
         raise UntrainableError(f"The base model has {len(examples)} windows to fit on; {config.base_batch} are needed.")
-    start_from_nothing(network, examples, config)
+    start_from_scratch(network, examples, config)
     epochs = network.epochs(examples, learning_rate=config.base_rate, decays_over=config.base_epochs)
     for epoch in islice(epochs, config.base_epochs):
         progress(epoch)

@@ -13,7 +13,7 @@ from forecasting.prices.weeks import Mask
 
 BAR_SETTLES = timedelta(minutes=30)  # after the close; until then sources may still change the session's bar
 MISFITS = 0.1  # tolerated share of bars on closed days; with a wrong trading week the share is at least 1/7
-LOOKED_AT = 16  # days per step of the search for a session; one step is nearly always enough
+SEARCH_STEP_DAYS = 16  # days per step of the search for a session; one step is nearly always enough
 
 
 def exchange_of(symbol: str) -> str:
@@ -75,7 +75,7 @@ def may_be_of(exchange: str, days: pd.DatetimeIndex) -> bool:
 def _sessions_from(exchange: str, day: date, *, step: int) -> Iterator[date]:
     """Endless iterator over the sessions from `day` on, forwards (step 1) or backwards (step -1)."""
     schedule = schedule_of(exchange)
-    days = np.datetime64(day, "D") + step * np.arange(LOOKED_AT)
+    days = np.datetime64(day, "D") + step * np.arange(SEARCH_STEP_DAYS)
     while True:
         yield from days[schedule.trades(days)].tolist()
-        days += step * LOOKED_AT
+        days += step * SEARCH_STEP_DAYS

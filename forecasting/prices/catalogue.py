@@ -19,6 +19,7 @@ class Entry:
     remote: bool = False  # another party's service: rate limit, circuit breaker and retries apply
     simulated: bool = False  # no real market: every output must say so
     folder: str = ""  # the setting that names its folder of prices
+    files: str = ""  # the name of each file in that folder
 
 
 SOURCES = {
@@ -31,7 +32,12 @@ SOURCES = {
         },
         remote=True,
     ),
-    "csv": Entry("forecasting.prices.sources.CsvFolder", lambda settings: {"folder": settings.PRICE_DIR}, folder="PRICE_DIR"),
+    "csv": Entry(
+        "forecasting.prices.csv_folder.CsvFolder",
+        lambda settings: {"folder": settings.PRICE_DIR},
+        folder="PRICE_DIR",
+        files="SYMBOL.csv",
+    ),
     "sample": Entry("forecasting.prices.simulation.Simulation", lambda settings: {"seed": settings.SEED}, simulated=True),
 }
 

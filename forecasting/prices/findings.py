@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-MOST_LISTED = 20  # findings per rule; the last one gives the number of further ones
+MOST_LISTED = 20  # findings per rule; the last one says how many more there are
 MOST_NAMED = 3  # findings that a reason names after the first one
 
 

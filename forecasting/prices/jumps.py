@@ -17,18 +17,18 @@ from forecasting.prices.price_digits import written
 
 IMPOSSIBLE = np.log(20)  # log return; no session moves a price this far, except downwards in a bankruptcy on high volume
 HUNDRED = (np.log(50), np.log(200))  # range of log returns that count as a factor of 100 or 1/100
-FAR, STEP_FAR = 14.0, 10.0  # minimum size of an excursion and of a step, in multiples of the usual move before and after
+MIN_SIZE, STEP_MIN_SIZE = 14.0, 10.0  # minimum size of an excursion and of a step, in multiples of the usual move before and after
 LEAST = 0.01  # log return; smaller moves are never suspicious
 STEP = np.log(1.24)  # smallest log return that counts as a wrong factor; 5:4 is the smallest common split
-OUTDOES, STEP_OUTDOES = 3.0, 1.5  # the same, in multiples of the largest other move nearby
+MIN_RATIO, STEP_MIN_RATIO = 3.0, 1.5  # minimum size of both, in multiples of the largest other move nearby
 # Lower limits for clear excursions: of at least LARGE (log return) and at most SHORT bars.
-LARGE, SHORT, LARGE_FAR, LARGE_OUTDOES = 0.25, 3, 7.0, 1.5
-EXCURSION_BARS = 20  # an excursion returns within so many bars, about a month
-ESTABLISHED = 3  # the level before an excursion must have lasted for so many times its bars
+LARGE, SHORT, LARGE_MIN_SIZE, LARGE_MIN_RATIO = 0.25, 3, 7.0, 1.5
+EXCURSION_BARS = 20  # an excursion returns within this many bars, about a month
+ESTABLISHED = 3  # the level before an excursion must have lasted this many times as long
 RETURNED = 0.2  # share of an excursion by which the price may miss the previous level after its return
 # A move is real if volume and turnover reach this multiple of the usual ones, times 1 + the log return. The lower limit applies
 # if the session was also volatile from open to close, as on 19 October 1987.
-LOUD, RESTLESS_LOUD = 2.5, 1.5
+HIGH_VOLUME, HIGH_VOLUME_IF_VOLATILE = 2.5, 1.5
 # Limits of a calm session: its move from open to close and its range, in multiples of the usual ones, or as a share of the step.
 CALM_MOVE, CALM_RANGE, CALM_SHARE = 4.0, 3.0, 1 / 6
 GAP_DAYS = 10  # calendar days between two bars; across longer gaps any move is plausible
@@ -67,7 +67,7 @@ def _series(draft: Draft) -> _Series:
     usual = usual_before(size)
     days = draft.days.to_numpy()[rows].astype("datetime64[D]")
     overnight = np.diff(days, prepend=days[:1]) <= np.timedelta64(GAP_DAYS, "D")
-    far = (overnight & (size >= np.fmax(LEAST, STEP_FAR * usual))) | (size >= IMPOSSIBLE)
+    far = (overnight & (size >= np.fmax(LEAST, STEP_MIN_SIZE * usual))) | (size >= IMPOSSIBLE)
     return _Series(rows, price, size, usual, np.flatnonzero(far))
 
 
@@ -76,7 +76,7 @@ def _excursions(draft: Draft, series: _Series) -> Mask:
     away = np.zeros(len(series.price), dtype=bool)
     for start in map(int, series.suspects):
         size = series.size[start]
-        far = (FAR if size < LARGE else STEP_FAR) * series.usual[start]
+        far = (MIN_SIZE if size < LARGE else STEP_MIN_SIZE) * series.usual[start]
         if away[start - 1] or size < min(far, IMPOSSIBLE):
             continue
         if end := _end_of_excursion(draft, series, start, away):
@@ -100,10 +100,10 @@ def _end_of_excursion(draft: Draft, series: _Series, start: int, away: Mask) -> 
     before = _moves_before(series, start, away)
     outdone = max(inside.max(initial=0.0), before.max(initial=0.0))
     is_clear = abs(leap) >= LARGE and end - start <= SHORT
-    far, outdoes = (LARGE_FAR, LARGE_OUTDOES) if is_clear else (FAR, OUTDOES)
-    if abs(leap) < max(outdoes * outdone, far * _median(series.size[end + 1 : end + 1 + AFTER])):
+    min_size, min_ratio = (LARGE_MIN_SIZE, LARGE_MIN_RATIO) if is_clear else (MIN_SIZE, MIN_RATIO)
+    if abs(leap) < max(min_ratio * outdone, min_size * _median(series.size[end + 1 : end + 1 + AFTER])):
         return 0
-    return 0 if _is_believed(draft, series, start) else end
+    return 0 if _is_confirmed(draft, series, start) else end
 
 
 def _judge_steps(draft: Draft, series: _Series) -> None:
@@ -122,15 +122,15 @@ def _is_step(draft: Draft, series: _Series, place: int, steps: list[int]) -> boo
     """Whether the price reached its level at `place` by a wrong factor, judged by the bars around it."""
     size, change = series.size[place], series.price[place] - series.price[place - 1]
     if size >= IMPOSSIBLE:
-        return not (change < 0 and _is_loud(draft, series, place))
-    if size < STEP or _is_loud(draft, series, place) or not _is_calm(draft, series, place):
+        return not (change < 0 and _has_high_volume(draft, series, place))
+    if size < STEP or _has_high_volume(draft, series, place) or not _is_calm(draft, series, place):
         return False
     others = np.zeros(len(series.size), dtype=bool)
     others[steps] = True
     before, after = _moves_before(series, place, others), series.size[place + 1 : place + 1 + AFTER]
-    if size < STEP_OUTDOES * before.max(initial=0.0):
+    if size < STEP_MIN_RATIO * before.max(initial=0.0):
         return False
-    return len(after) < FEWEST or size >= max(STEP_FAR * _median(after), STEP_OUTDOES * after.max())
+    return len(after) < FEWEST or size >= max(STEP_MIN_SIZE * _median(after), STEP_MIN_RATIO * after.max())
 
 
 def _break(draft: Draft, series: _Series, place: int) -> None:
@@ -155,7 +155,8 @@ def _hold_back(draft: Draft, series: _Series, place: int) -> None:
         return
     rule = _rule(size)
     why = "two units are mixed" if rule == Rule.UNIT else "a wrong price or a wrong factor"
-    text = f"{_from_to(draft, row)}, {_times(series, place)} on usual volume: {why}; bars from that date on wait until it is clear"
+    until = "bars from that date on are held back until later bars decide"
+    text = f"{_from_to(draft, row)}, {_times(series, place)} on usual volume: {why}; {until}"
     draft.held_from = row
     draft.findings.append(Finding(rule, Verdict.REFUSED, draft.day(row), float(draft.close[row]), text))
 
@@ -163,9 +164,9 @@ def _hold_back(draft: Draft, series: _Series, place: int) -> None:
 def _hold_back_newest(draft: Draft, series: _Series) -> None:
     """Holds back the newest bar until the next one if its move is unusually large and volume does not confirm it."""
     last = len(series.rows) - 1
-    if last not in series.suspects[-1:] or series.size[last] < FAR * series.usual[last] or _is_believed(draft, series, last):
+    if last not in series.suspects[-1:] or series.size[last] < MIN_SIZE * series.usual[last] or _is_confirmed(draft, series, last):
         return
-    if series.size[last] < OUTDOES * _moves_before(series, last, np.zeros(len(series.rows), dtype=bool)).max(initial=0.0):
+    if series.size[last] < MIN_RATIO * _moves_before(series, last, np.zeros(len(series.rows), dtype=bool)).max(initial=0.0):
         return
     row = int(series.rows[last])
     text = f"{_from_to(draft, row)}, {_times(series, last)} without more volume; it waits for the next session to confirm it"
@@ -197,14 +198,14 @@ def _median(sizes: Array) -> float:
     return float(np.median(moved)) if len(sizes) >= FEWEST and len(moved) else 0.0
 
 
-def _is_loud(draft: Draft, series: _Series, place: int) -> bool:
+def _has_high_volume(draft: Draft, series: _Series, place: int) -> bool:
     """Whether volume confirms a move; a larger move needs more volume."""
-    return bool(_activity(draft, series, place) >= LOUD * (1 + series.size[place]))
+    return bool(_activity(draft, series, place) >= HIGH_VOLUME * (1 + series.size[place]))
 
 
-def _is_believed(draft: Draft, series: _Series, place: int) -> bool:
+def _is_confirmed(draft: Draft, series: _Series, place: int) -> bool:
     """Whether volume confirms a move that may revert; less volume is enough if the session was not calm."""
-    enough = LOUD if _is_calm(draft, series, place) else RESTLESS_LOUD
+    enough = HIGH_VOLUME if _is_calm(draft, series, place) else HIGH_VOLUME_IF_VOLATILE
     return bool(_activity(draft, series, place) >= enough * (1 + series.size[place]))
 
 

@@ -1,7 +1,4 @@
-"""Price sources: their common interface, their typed errors, and the source of CSV files.
-
-The other sources are in yahoo.py and simulation.py.
-"""
+"""Price sources: their common interface and their typed errors. The sources are in yahoo.py, csv_folder.py and simulation.py."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,9 +8,7 @@ from typing import Protocol
 import pandas as pd
 
 from forecasting.prices.bars import BadBarsError, between, shaped
-from forecasting.prices.calendars import currency_of
 from forecasting.prices.findings import Finding
-from forecasting.prices.price_files import PriceFileError, read_prices
 
 
 class PriceSourceError(Exception):
@@ -91,28 +86,16 @@ def checked_history(
     return PriceHistory(bars=kept, currency=currency, exchange=exchange)
 
 
-@dataclass(frozen=True, slots=True)
-class CsvFolder:
-    """The csv source: one file per symbol, `<symbol>.csv`, in one of the formats of price_files.py."""
+def file_of(folder: Path, symbol: str, *, ending: str) -> Path:
+    """The symbol's file, chosen from the folder's listing: a symbol never becomes a path, and its case must match.
 
-    folder: Path
-
-    def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
-        """See PriceSource. The whole file is read; an error in any line refuses all of it."""
-        try:
-            bars = read_prices(self._file(symbol), name="its price file")
-        except PriceFileError as error:
-            raise BadDataError(symbol, str(error)) from error
-        if (own := bars.get(symbol, bars.get(""))) is None:
-            raise BadDataError(symbol, f"its price file has only {', '.join(bars)}; give each file the name of its symbol")
-        return checked_history(own, symbol=symbol, currency=currency_of(symbol), since=since, through=through)
-
-    def _file(self, symbol: str) -> Path:
-        """The symbol's file, chosen from the folder's listing: a symbol never becomes a path, and its case must match."""
-        try:
-            files = {path.name: path for path in self.folder.iterdir()}
-        except OSError as error:
-            raise UpstreamUnavailableError(symbol, "the price folder cannot be read; check PRICE_DIR") from error
-        if (file := files.get(f"{symbol}.csv")) is None:
-            raise UnknownSymbolError(symbol, f"no file for {symbol} in the price folder; add {symbol}.csv or check the symbol")
-        return file
+    Raises UnknownSymbolError if there is none, and UpstreamUnavailableError if the folder cannot be read.
+    """
+    name = f"{symbol}{ending}"
+    try:
+        files = {path.name: path for path in folder.iterdir()}
+    except OSError as error:
+        raise UpstreamUnavailableError(symbol, "the price folder cannot be read; check PRICE_DIR") from error
+    if name not in files:
+        raise UnknownSymbolError(symbol, f"no file for {symbol} in the price folder; add {name} or check the symbol")
+    return files[name]

@@ -1,4 +1,4 @@
-"""The base model, which serves symbols without a version and is the start of their trainings."""
+"""The base model, which serves symbols without a version and from which their trainings start."""
 
 import logging
 from pathlib import Path

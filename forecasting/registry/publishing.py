@@ -17,7 +17,7 @@ from forecasting.registry.files import models_root, write_files
 
 
 class FenceLostError(Exception):
-    """The training was given to another trainer, cancelled or ended, so this result must not be published."""
+    """Another trainer has the training, or it was cancelled or has ended, so this result must not be published."""
 
 
 def publish(

@@ -1,7 +1,7 @@
 """django-q2's queue in Postgres, on the database's clock, plus a queue of its own for each cluster.
 
-The library's ORM broker compares a task's lock with the local clock. A machine that is an hour slow ignores new tasks of others
-for an hour; one that is fast takes tasks that others still work on.
+The library's ORM broker compares a task's lock with the local clock. If a machine's clock is an hour slow, it sees
+new tasks an hour late. If it is fast, it takes tasks that are still in progress.
 """
 
 import logging

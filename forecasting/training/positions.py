@@ -35,7 +35,7 @@ def positions_of(trainings: Iterable[Training | None]) -> dict[int, Position]:
 
 
 def _numbers(keys: list[int]) -> dict[int, int]:
-    """The positions of these queued trainings: those that are due, in the order of TrainingQuerySet.in_claim_order, then the others."""
+    """The positions of these queued trainings: due ones in the order of TrainingQuerySet.in_claim_order, then the others."""
     query = """
         SELECT id, number FROM (
             SELECT id, row_number() OVER (ORDER BY not_before > statement_timestamp(), priority DESC, created_at, id) AS number

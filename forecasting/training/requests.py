@@ -150,7 +150,7 @@ def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
 def _request_within_limit(symbols: Sequence[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
     """Requests trainings for as many of these, in their order, as TRAIN_QUEUE_LIMIT allows; by the symbol's primary key.
 
-    Retrainings that nobody waits for do not count towards the limit. A lock serialises concurrent requests: together they could
+    Automatic retrainings do not count towards the limit. A lock serialises concurrent requests: together they could
     exceed it.
     """
     lock_until_commit(Lock.ROOM)
@@ -171,11 +171,11 @@ def _unknown(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, str]:
 
 
 def _suggestions(ticker: str, known: Iterable[str]) -> str:
-    """What may be meant instead: symbols with stored bars, else other spellings, unless prices are simulated."""
+    """Symbols with stored bars that may be meant, else other spellings, unless prices are simulated."""
     possible = spellings(ticker)
-    ours = [other for other in known if other in possible or other.startswith(f"{ticker}.")]
-    meant = ours or ([] if is_simulated(settings.PRICE_SOURCE) else possible)
-    return f" (perhaps {' or '.join(meant[:MOST_SUGGESTIONS])})" if meant else ""
+    stored = [other for other in known if other in possible or other.startswith(f"{ticker}.")]
+    suggestions = stored or ([] if is_simulated(settings.PRICE_SOURCE) else possible)
+    return f" (perhaps {' or '.join(suggestions[:MOST_SUGGESTIONS])})" if suggestions else ""
 
 
 def _why_not(newest: Training | None, *, now: datetime) -> str:

@@ -32,7 +32,7 @@ HOLIDAY = date(2024, 6, 19)  # Juneteenth
 MARCH = date(2024, 2, 29)
 THURSDAY_EVENING = datetime(2024, 6, 27, 22, tzinfo=UTC)
 PENCE = "close is {} on {} after {} on {}, about a hundred times on usual volume: two units are mixed"
-WAIT = "; bars from that date on wait until it is clear"
+WAIT = "; bars from that date on are held back until later bars decide"
 
 
 def with_phantom(bars: pd.DataFrame) -> pd.DataFrame:

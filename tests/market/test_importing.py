@@ -183,7 +183,7 @@ def test_newest_bars_that_wait_are_said(tmp_path: Path) -> None:
     assert output.startswith(
         "AAA: 248 bars, 2023-01-03 to 2023-12-27, 248 written; 2 left out, see the symbol's findings; close is "
     )
-    assert output.endswith("two units are mixed; bars from that date on wait until it is clear\n")
+    assert output.endswith("two units are mixed; bars from that date on are held back until later bars decide\n")
 
 
 def test_a_bar_that_is_there_twice_is_stored_once(tmp_path: Path) -> None:

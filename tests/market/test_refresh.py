@@ -52,14 +52,14 @@ def test_the_source_is_asked_about_a_symbol_every_ten_minutes_at_most(folder: Pa
     assert len(market.bars(symbol)) == rows
 
 
-def test_a_sync_is_not_held_back_by_an_earlier_check(folder: Path) -> None:
+def test_a_sync_is_not_prevented_by_an_earlier_check(folder: Path) -> None:
     write(folder)
     symbol = make_symbol("AAA", upstream_checked_at=NOW)
     assert market.sync(symbol, now=NOW) == len(HISTORY)
 
 
 @pytest.mark.parametrize("count", [1, 7])
-def test_a_refresh_of_what_is_up_to_date_is_one_query(django_assert_num_queries: DjangoAssertNumQueries, count: int) -> None:
+def test_a_refresh_of_up_to_date_symbols_is_one_query(django_assert_num_queries: DjangoAssertNumQueries, count: int) -> None:
     symbols = [make_symbol(f"SAMPLE{number}") for number in range(count)]
     for symbol in symbols:
         add_bars(symbol, count=3, end=FRIDAY)

@@ -57,7 +57,7 @@ def is_near_split(ticker: str, raw: pd.DataFrame, row: int) -> bool:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("ticker", SPLITS)
-def test_bars_that_came_bit_by_bit_are_those_of_one_full_fetch(yahoo: FakeYahoo, ticker: str) -> None:
+def test_bars_stored_in_several_syncs_are_those_of_one_full_fetch(yahoo: FakeYahoo, ticker: str) -> None:
     file = beside_the_checkout(RAW / f"{ticker}.csv")
     raw = pd.read_csv(file, index_col="date", parse_dates=["date"])[list(COLUMNS)].astype(float)
     symbol, adjusted = make_symbol(ticker), raw

@@ -5,16 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from django.utils.module_loading import import_string
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from forecasting import market
 from forecasting.models import Symbol
 from forecasting.prices.bars import empty
-from forecasting.prices.simulation import Simulation
-from forecasting.prices.sources import (
-    CsvFolder,
-)
-from forecasting.prices.yahoo import Yahoo
+from forecasting.prices.catalogue import SOURCES
 from tests.factories import add_bars, make_symbol
 from tests.market.histories import FRIDAY, NOW
 
@@ -57,7 +54,7 @@ def test_bars_are_stale_when_a_completed_session_is_missing(last_bar: date | Non
     assert market.is_stale(Symbol(ticker="AAA", exchange="XNYS"), last_bar, now=now) is stale
 
 
-@pytest.mark.parametrize(("name", "kind"), [("csv", CsvFolder), ("sample", Simulation), ("yahoo", Yahoo)])
-def test_the_source_is_the_configured_one(settings: Settings, tmp_path: Path, name: str, kind: type) -> None:
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_source_is_the_configured_one(settings: Settings, tmp_path: Path, name: str) -> None:
     settings.PRICE_SOURCE, settings.STATE_DIR = name, tmp_path
-    assert isinstance(market.price_source(), kind)
+    assert isinstance(market.price_source(), import_string(SOURCES[name].path))

@@ -64,7 +64,7 @@ def test_an_unfinished_session_is_not_stored(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("later", [timedelta(), timedelta(days=2)], ids=["same evening", "weekend"])
-def test_where_no_session_is_missing_the_source_is_not_asked(folder: Path, later: timedelta) -> None:
+def test_if_no_session_is_missing_the_source_is_not_asked(folder: Path, later: timedelta) -> None:
     symbol = synced(folder, through=FRIDAY)
     (folder / "AAA.csv").unlink()
     assert market.sync(symbol, now=NOW + later) == 0
@@ -196,7 +196,7 @@ def test_a_success_clears_the_reason_of_the_failure_before(folder: Path) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_syncs_at_once_one_does_the_work(yahoo: FakeYahoo) -> None:
+def test_of_two_concurrent_syncs_one_fetches(yahoo: FakeYahoo) -> None:
     key = make_symbol("AAA").pk
     other_waits = threading.Event()
 

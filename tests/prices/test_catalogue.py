@@ -7,20 +7,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from django.utils.module_loading import import_string
 
 from forecasting.prices.catalogue import SOURCES, is_simulated
-from forecasting.prices.simulation import Simulation
-from forecasting.prices.sources import CsvFolder, PriceSource
-from forecasting.prices.yahoo import Yahoo
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 def test_every_entry_makes_a_source_from_the_settings(tmp_path: Path) -> None:
     settings = SimpleNamespace(YAHOO_URL=None, STATE_DIR=tmp_path, PRICE_DIR=tmp_path, SEED=42)
-    classes: dict[str, type[PriceSource]] = {f"{each.__module__}.{each.__name__}": each for each in (Yahoo, CsvFolder, Simulation)}
-    made = [classes[entry.path](**entry.options(settings)) for entry in SOURCES.values()]
-    assert [type(source) for source in made] == list(classes.values())
+    for entry in SOURCES.values():
+        source = import_string(entry.path)(**entry.options(settings))
+        assert callable(source.fetch)
 
 
 def test_only_the_sample_is_simulated_and_only_yahoo_is_remote() -> None:

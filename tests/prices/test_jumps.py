@@ -169,7 +169,7 @@ def test_bars_from_a_step_among_the_newest_on_wait(bars: pd.DataFrame, factor: f
     (refused,) = dated(passed.findings, Verdict.REFUSED)
     assert refused[1] == bars.index[ROW].date()
     assert passed.held.endswith(
-        "on usual volume: a wrong price or a wrong factor; bars from that date on wait until it is clear"
+        "on usual volume: a wrong price or a wrong factor; bars from that date on are held back until later bars decide"
     ) or (factor == 100 and "two units are mixed" in passed.held)
 
 

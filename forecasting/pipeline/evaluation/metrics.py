@@ -82,7 +82,7 @@ def improvement_p(gain: Array) -> float:
 
     The variance assumes independent gains, because the errors of one-step forecasts do not overlap. Source: see `beats_naive_p`.
     """
-    if np.ptp(gain) == 0:  # no spread, no t
+    if np.ptp(gain) == 0:  # all gains are equal: t is undefined
         return float(0.5 - 0.5 * np.sign(gain.mean()))
     return float(ttest_1samp(gain, 0.0, alternative="greater").pvalue)
 

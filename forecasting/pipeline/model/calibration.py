@@ -28,7 +28,7 @@ class Calibration:
 
     median_weight: float  # in [0, 1]: 0 forecasts the last close, 1 the model's median
     spread: float  # factor on every quantile's distance from the median
-    factor: float = 1.0  # factor of the online calibration for the first live forecast, as it was after the test rows
+    factor: float = 1.0  # not used by `apply`: the online calibration of live forecasts starts from it
     median_test: MedianTest = MedianTest()
 
     @classmethod

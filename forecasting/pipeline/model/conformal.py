@@ -111,12 +111,12 @@ def _p_of(later: pd.DataFrame) -> float | None:
 
 def _least_error_weight(target: Array, median: Array, volatility: Array) -> float:
     """The weight with the least error, sum of volatility * |target - weight * median|: a weighted median of target / median."""
-    says_something = np.abs(median) > 0
-    if not says_something.any():
+    nonzero = np.abs(median) > 0
+    if not nonzero.any():
         return 0.0
-    ratio = target[says_something] / median[says_something]
+    ratio = target[nonzero] / median[nonzero]
     order = np.argsort(ratio, kind="stable")
-    mass = np.cumsum((volatility * np.abs(median))[says_something][order])
+    mass = np.cumsum((volatility * np.abs(median))[nonzero][order])
     best = ratio[order][np.searchsorted(mass, mass[-1] / 2)]
     return min(max(0.0, float(best)), 1.0)
 
@@ -124,8 +124,9 @@ def _least_error_weight(target: Array, median: Array, volatility: Array) -> floa
 def fit_spread(residual: Array, low: Array, high: Array, *, level: float) -> float:
     """The factor on [-low, high] that makes it contain a share `level` of the residuals, all (rows,).
 
-    Split conformal: Romano, Patterson & Candes, Conformalized Quantile Regression (2019). Here scores are divided by the width
-    on their side instead of shifted. Quantiles thus stay ordered, and the ratio of widths between rows does not change.
+    Split conformal: Romano, Patterson & Candes, Conformalized Quantile Regression (2019). Here each score is divided by
+    the width on its side of the median, instead of shifted. Quantiles thus stay ordered, and the ratio of widths between rows does
+    not change.
     """
     width = np.maximum(np.where(residual < 0, low, high), SMALLEST_DISTANCE)
     scores = np.abs(residual) / width

@@ -28,10 +28,10 @@ def scaler_of(features: Array) -> Scaler:
     return Scaler(tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
 
 
-def start_from_nothing(network: QuantileNetwork, examples: Examples, config: ForecastConfig) -> None:
+def start_from_scratch(network: QuantileNetwork, examples: Examples, config: ForecastConfig) -> None:
     """Resets the network to its seeded weights, with a volatility regression fitted on the examples."""
     regressors = examples.last_sessions[:, config.regressors].astype(np.float64)
-    network.start_from_nothing(examples, fit_volatility(regressors, examples.target.astype(np.float64), config.quantile_levels))
+    network.start_from_scratch(examples, fit_volatility(regressors, examples.target.astype(np.float64), config.quantile_levels))
 
 
 def begin(
@@ -43,7 +43,7 @@ def begin(
     if start:
         network.from_hdf5(start.weights)
     else:
-        start_from_nothing(network, examples, config)
+        start_from_scratch(network, examples, config)
     return scaler, examples
 
 

@@ -70,7 +70,7 @@ class QuantileNetwork:
         self._fit_batch = tf.function(self._descend, jit_compile=XLA)
         self._forward = tf.function(functools.partial(self._model, training=False))
 
-    def start_from_nothing(self, examples: Examples, regression: VolatilityRegression) -> None:
+    def start_from_scratch(self, examples: Examples, regression: VolatilityRegression) -> None:
         """Resets to the seeded weights; the LSTM's initial output is the unconditional quantiles of the examples."""
         quantiles = np.quantile(examples.target, self._config.quantile_levels)
         quantiles[len(quantiles) // 2] = 0.0

@@ -203,6 +203,7 @@ def _scaler(values: dict[str, Any]) -> Scaler:
 
 @contextmanager
 def _of_this_release() -> Iterator[None]:
+    """Turns errors of reading meta.json into ArtifactError."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:

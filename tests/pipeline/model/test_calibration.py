@@ -60,7 +60,7 @@ def test_the_quantiles_stay_in_order(rng: np.random.Generator, median_weight: fl
     assert (np.diff(calibrated, axis=1) >= 0).all()
 
 
-def test_applying_it_leaves_its_input_alone(rng: np.random.Generator) -> None:
+def test_applying_it_does_not_change_its_input(rng: np.random.Generator) -> None:
     quantiles = forecasts(rng)
     before = quantiles.copy()
 
@@ -78,7 +78,7 @@ def test_quantiles_further_up_make_a_rise_more_likely() -> None:
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(9.0, 0.95), (-9.0, 0.05)])
-def test_the_probability_never_leaves_the_outermost_levels(shift: float, expected: float) -> None:
+def test_the_probability_stays_within_the_outermost_levels(shift: float, expected: float) -> None:
     assert probability_up(NORMAL + shift, LEVELS) == pytest.approx(expected)
 
 

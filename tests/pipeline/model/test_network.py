@@ -9,7 +9,7 @@ import pytest
 
 from forecasting.pipeline.config import SEQUENCE, ForecastConfig
 from forecasting.pipeline.model.features import Array
-from forecasting.pipeline.model.fitting import start_from_nothing
+from forecasting.pipeline.model.fitting import start_from_scratch
 from forecasting.pipeline.model.network import QuantileNetwork, network_for
 from forecasting.pipeline.model.windows import Examples
 from tests.pipeline.market_data import TINY
@@ -33,7 +33,7 @@ def examples(seed: int) -> Examples:
 
 def fitted(network: QuantileNetwork, seed: int, *, epochs: int = 2) -> Array:
     """Forecasts for the examples of `seed` after a fit on them."""
-    start_from_nothing(network, examples(seed), TINY)
+    start_from_scratch(network, examples(seed), TINY)
     for _ in islice(network.epochs(examples(seed), learning_rate=TINY.learning_rate), epochs):
         pass
     return network.predict(examples(seed))
@@ -59,7 +59,7 @@ def test_the_seed_determines_the_initial_weights() -> None:
 
 def test_without_a_fit_the_lstm_returns_the_unconditional_quantiles(network: QuantileNetwork) -> None:
     whole = examples(1)
-    start_from_nothing(network, whole, TINY)
+    start_from_scratch(network, whole, TINY)
     unconditional = np.quantile(whole.target, TINY.quantile_levels)
     unconditional[3] = 0.0
 
@@ -90,7 +90,7 @@ def test_one_crash_among_the_examples_does_not_keep_the_fit_from_learning_the_ot
     calm = examples(1)
     target, crashed = calm.target.astype(np.float64), calm.values.copy()
     crashed[calm.ends[5], len(SEQUENCE) :] = 100.0
-    start_from_nothing(network, calm, TINY)
+    start_from_scratch(network, calm, TINY)
     before = loss(target, network.predict(calm))
 
     for _ in islice(network.epochs(replace(calm, values=crashed), learning_rate=TINY.learning_rate), 20):
@@ -101,7 +101,7 @@ def test_one_crash_among_the_examples_does_not_keep_the_fit_from_learning_the_ot
 
 
 def test_gradient_descent_does_not_touch_the_volatility_regression(network: QuantileNetwork) -> None:
-    start_from_nothing(network, examples(1), TINY)
+    start_from_scratch(network, examples(1), TINY)
     start = network.weights
     fitted(network, seed=1)
 
@@ -112,7 +112,7 @@ def test_gradient_descent_does_not_touch_the_volatility_regression(network: Quan
 
 def test_between_epochs_the_weights_are_means_and_do_not_affect_the_fit(network: QuantileNetwork) -> None:
     whole = examples(1)
-    start_from_nothing(network, whole, TINY)
+    start_from_scratch(network, whole, TINY)
     first = network.weights
     looked_at = [network.predict(whole) for _ in islice(network.epochs(whole, learning_rate=0.01), 3)]
     network.weights = first
@@ -124,7 +124,7 @@ def test_between_epochs_the_weights_are_means_and_do_not_affect_the_fit(network:
 
 def test_a_decaying_rate_gives_other_weights_than_a_constant_one(network: QuantileNetwork) -> None:
     constant = fitted(network, seed=1)
-    start_from_nothing(network, examples(1), TINY)
+    start_from_scratch(network, examples(1), TINY)
     for _ in islice(network.epochs(examples(1), learning_rate=TINY.learning_rate, decays_over=2), 2):
         pass
 
