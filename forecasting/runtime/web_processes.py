@@ -19,12 +19,22 @@ from forecasting.runtime.processes import ProcessGroup, StopSignal, wait_for
 START_SECONDS = 60
 STOP_SECONDS = 12  # a little more than a process gives its running requests
 CHECK_SECONDS = 0.5
+BACKLOG = 1024  # connections that may wait to be accepted
 
 logger = logging.getLogger(__name__)
 
 
 class WebProcessError(Exception):
-    """A web server process does not start."""
+    """The port is taken, or a web server process does not start."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections. Raises WebProcessError."""
+    try:
+        return socket.create_server((host, port), backlog=BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise WebProcessError(f"PORT {port} on {host} cannot be used: {reason}. Set PORT.") from error
 
 
 class WebProcess(ProcessGroup):
@@ -69,6 +79,7 @@ class WebProcesses:
             self._processes = [WebProcess(self._listener) for _ in range(self._count)]
             for process in self._processes:
                 process.until_ready(stop)
+            logger.info("%d web server processes accept connections on port %d", self._count, self._listener.getsockname()[1])
             while not stop.wait(CHECK_SECONDS):
                 self._replace_dead(stop)
                 if self._restart:

@@ -30,7 +30,7 @@ ANSWER_SECONDS = 60  # from a request's last byte until the client has taken the
 LINGER_SECONDS = 3  # after the last answer; meanwhile the server discards what the client still sends
 GRACE_SECONDS = 10  # for running requests, after the stop signal
 GRACE_IDLE_SECONDS = 1.0  # then, an idle connection is closed; a busy client's next request comes earlier
-TURN_SECONDS = 0.2  # longest wait for an event; bounds how late a stop signal is noticed
+PERIOD_SECONDS = 0.2  # between looks at deadlines and the stop signal
 
 MESSAGES = {
     HTTPStatus.BAD_REQUEST: "The request is not valid HTTP.",
@@ -191,7 +191,6 @@ class WebServer(TcpWSGIServer):
         )
         family = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(application, _sock=listener, adj=adjustments, sockinfo=family, bind_socket=False)
-        self._check_at = 0.0
 
     def handle_accept(self) -> None:
         """Accepts a connection. If there are too many now, closes the one that has waited longest for its client."""
@@ -203,19 +202,19 @@ class WebServer(TcpWSGIServer):
     def serve(self, stop: StopSignal) -> None:
         """Returns after the stop signal, once all answers are sent; at most GRACE_SECONDS later."""
         while not stop.wait(0):
-            self._turn()
+            self._handle_events()
         self.draining = True
         wasyncore.dispatcher.close(self)  # only this process's copy of the listening socket
         ends = time.monotonic() + GRACE_SECONDS
         while self.active_channels and time.monotonic() < ends:
             for channel in [*self.active_channels.values()]:
                 channel.close_if_idle()
-            self._turn()
+            self._handle_events()
 
-    def _turn(self) -> None:
-        """Handles the events of all connections once. Deadlines come between turns: the library polls a list of open sockets."""
-        if time.monotonic() >= self._check_at:
-            self._check_at = time.monotonic() + 1
-            for channel in [*self.active_channels.values()]:
-                channel.enforce_deadline()
-        wasyncore.loop(timeout=TURN_SECONDS, use_poll=True, map=self._map, count=1)
+    def _handle_events(self) -> None:
+        """Handles the events of all connections for a while. Deadlines come between: the library polls a list of open sockets."""
+        for channel in [*self.active_channels.values()]:
+            channel.enforce_deadline()
+        ends = time.monotonic() + PERIOD_SECONDS
+        while time.monotonic() < ends:
+            wasyncore.loop(timeout=PERIOD_SECONDS, use_poll=True, map=self._map, count=1)

@@ -1,16 +1,14 @@
 """`manage.py web`: runs the web server."""
 
-import socket
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from forecasting.runtime.processes import StopSignal
-from forecasting.runtime.web_processes import WebProcessError, WebProcesses
+from forecasting.runtime.web_processes import WebProcessError, WebProcesses, listen
 
 PROCESSES = 2
-BACKLOG = 1024  # connections that may wait to be accepted
 
 
 class Command(BaseCommand):
@@ -23,10 +21,6 @@ class Command(BaseCommand):
         """Returns after a clean stop. Raises CommandError if the port is taken or the processes cannot start."""
         stop = StopSignal()
         try:
-            listener = socket.create_server((settings.HOST, settings.PORT), backlog=BACKLOG)
-        except OSError as error:
-            raise CommandError(f"PORT {settings.PORT} on {settings.HOST} cannot be used: {error.strerror}. Set PORT.") from error
-        try:
-            WebProcesses(listener, count=PROCESSES).run(stop)
+            WebProcesses(listen(settings.HOST, settings.PORT), count=PROCESSES).run(stop)
         except WebProcessError as error:
             raise CommandError(str(error)) from error
