@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 try:
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 except ModuleNotFoundError:
     venv = Path(__file__).parent / ".venv"
@@ -17,4 +18,7 @@ except ModuleNotFoundError:
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stockpred.settings")
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))

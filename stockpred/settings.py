@@ -198,6 +198,7 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+        "waitress.queue": {"level": "ERROR"},  # it warns of each request that waits for a thread
         "yfinance": {"level": "CRITICAL"},  # its failures also raise exceptions
         "absl": {"level": "WARNING"},
     },

@@ -1,4 +1,4 @@
-"""WSGI entry point: `gunicorn stockpred.wsgi`."""
+"""WSGI entry point, for `manage.py web` and for any other WSGI server."""
 
 import os
 

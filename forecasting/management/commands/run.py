@@ -2,7 +2,6 @@
 
 import secrets
 import shlex
-import socket
 import sys
 import urllib.error
 import urllib.request
@@ -17,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from forecasting.prices.catalogue import is_simulated
 from forecasting.runtime.processes import ProcessGroup, StopSignal, wait_for
+from forecasting.runtime.web_processes import WebProcessError, listen
 
 START_SECONDS = 60
 GRACE_SECONDS = 30
@@ -53,9 +53,9 @@ class Command(BaseCommand):
 
     def _refuse_taken_port(self) -> None:
         try:
-            socket.create_server((settings.HOST, settings.PORT)).close()
-        except OSError as error:
-            raise CommandError(f"PORT {settings.PORT} on {settings.HOST} cannot be used: {error.strerror}. Set PORT.") from error
+            listen(settings.HOST, settings.PORT).close()
+        except WebProcessError as error:
+            raise CommandError(str(error)) from error
 
     def _greet(self) -> None:
         url = self._url()

@@ -1,30 +1,26 @@
 """`manage.py web`: runs the web server."""
 
-import os
-import signal
-import sys
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from forecasting.runtime.processes import die_with_parent, stop_pipe
+from forecasting.runtime.processes import StopSignal
+from forecasting.runtime.web_processes import WebProcessError, WebProcesses, listen
+
+PROCESSES = 2
 
 
 class Command(BaseCommand):
-    """Runs gunicorn with settings that were fast in measurements."""
+    """Holds the port; its child processes answer."""
 
-    help = "Serves the API and the admin until SIGTERM or Ctrl-C."
+    help = "Serves the API and the admin until SIGTERM or Ctrl-C. SIGHUP restarts its processes one after the other."
+    requires_system_checks = ()  # its processes check
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Becomes gunicorn; does not return."""
-        if stop_pipe() is not None:
-            die_with_parent(signal.SIGTERM)
-        command = [
-            *(sys.executable, "-m", "gunicorn", "stockpred.wsgi"),
-            *("--bind", f"{settings.HOST}:{settings.PORT}"),
-            *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
-            *("--timeout", "60", "--graceful-timeout", "10", "--log-level", "warning"),
-            "--no-control-socket",
-        ]
-        os.execv(sys.executable, command)  # noqa: S606 - a fixed command, no shell
+        """Returns after a clean stop. Raises CommandError if the port is taken or the processes cannot start."""
+        stop = StopSignal()
+        try:
+            WebProcesses(listen(settings.HOST, settings.PORT), count=PROCESSES).run(stop)
+        except WebProcessError as error:
+            raise CommandError(str(error)) from error
