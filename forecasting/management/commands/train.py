@@ -37,7 +37,7 @@ class Command(BaseCommand):
         """Prints the metrics. Raises CommandError if a training did not succeed."""
         console = terminal.console()
         tickers = valid_tickers(options["symbols"])
-        keys = [training_requests.request_one(ticker).pk for ticker in tickers]
+        keys = [training_requests.request_one(ticker, by="terminal").pk for ticker in tickers]
         try:
             with terminal.TrainingProgress(console) as bars:
                 self._work(keys, bars)
