@@ -15,7 +15,7 @@ from forecasting.prices.catalogue import is_simulated
 from forecasting.prices.suggestions import spellings
 from forecasting.training.queue import wake_worker
 
-FAILURE_COOL_DOWN = timedelta(hours=1)  # after a failed or cancelled training; only a person can start the next one sooner
+FAILURE_COOL_DOWN = timedelta(hours=1)  # after a failed or cancelled training; only a request to retrain starts the next one sooner
 
 MOST_SUGGESTIONS = 3  # symbols that the message about an unknown one suggests
 

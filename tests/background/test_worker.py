@@ -35,8 +35,8 @@ def leaders(folder: Path) -> list[int]:
 
 
 def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -> None:
-    training = training_requests.request_one("PETR4.SA")
-    mistyped = training_requests.request_one("PETR44.SA")
+    training = training_requests.request_one("PETR4.SA", by="ana")
+    mistyped = training_requests.request_one("PETR44.SA", by="ana")
     with FakeYahoo() as yahoo:
         yahoo.scenarios["PETR44.SA"] = unknown
         last = last_completed_session("BVMF", now=timezone.now())

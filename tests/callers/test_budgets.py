@@ -93,7 +93,7 @@ def test_a_refusal_says_how_long_to_wait(budget: Budget, seconds: int) -> None:
 
 def test_a_refusal_names_the_rule_and_the_wait() -> None:
     granted(ANA, times=3, budget=Budget.NEW_SYMBOLS)
-    with pytest.raises(OverBudgetError, match="^your address may ask for 3 new symbols a day; try again in 24 h$"):
+    with pytest.raises(OverBudgetError, match=r"^your address may ask for 3 new symbols a day; try again in 24 h$"):
         spend_one(ANA, Budget.NEW_SYMBOLS)
 
 
@@ -157,7 +157,8 @@ def test_a_request_that_asked_for_nothing_new_is_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.0, "1 s"), (41.2, "42 s"), (100, "100 s"), (101, "2 min"), (3600, "60 min"), (6001, "2 h"), (86_400, "24 h")]
+    ("seconds", "words"),
+    [(0.0, "1 s"), (41.2, "42 s"), (100, "100 s"), (101, "2 min"), (3600, "60 min"), (6001, "2 h"), (86_400, "24 h")],
 )
 def test_waits_are_rounded_up(seconds: float, words: str) -> None:
     assert in_words(seconds) == words

@@ -1,6 +1,5 @@
 """API keys: which are valid, how soon a change counts, and what a check costs."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,20 +12,9 @@ from forecasting.callers import keys
 from forecasting.callers.keys import valid_key
 from forecasting.models import Key
 from forecasting.runtime.processes import wait_for
+from tests.api.keys import make_key
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _no_memory() -> Iterator[None]:
-    keys._valid_key.cache_clear()
-    yield
-    keys._valid_key.cache_clear()
-
-
-def make_key(**values: Any) -> tuple[Key, str]:
-    key, text = Key.objects.create_key(**({"name": "robot"} | values))
-    return key, text
 
 
 def test_a_key_is_found_by_its_text() -> None:
