@@ -1,5 +1,6 @@
 """Who sends a request, and whether its budget allows it."""
 
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
@@ -10,11 +11,15 @@ from forecasting.callers.budgets import Budget, spend_one
 from forecasting.models import Key
 
 
+def client_address(request: HttpRequest | Request) -> str:
+    """The address that the request counts for."""
+    return address_of(request.META.get("REMOTE_ADDR", ""), forwarded=request.META.get("HTTP_X_FORWARDED_FOR", ""))
+
+
 def caller_of(request: Request) -> caller.Caller:
     """The caller of an authenticated request."""
-    address = address_of(request.META.get("REMOTE_ADDR", ""), forwarded=request.META.get("HTTP_X_FORWARDED_FOR", ""))
     key = request.auth if isinstance(request.auth, Key) else None  # other credentials may leave a token of their own
-    return caller.caller_of(request.user, key=key, address=address)
+    return caller.caller_of(request.user, key=key, address=client_address(request))
 
 
 class RequestBudget(BaseThrottle):

@@ -27,7 +27,7 @@ from forecasting.api.pages import Pages
 from forecasting.api.permissions import KeyIfRequired, MayChange
 from forecasting.api.predict import predict_json
 from forecasting.api.trainings import retrain_json
-from forecasting.callers.budgets import NewSymbols
+from forecasting.callers.budgets import Budget, NewSymbols, spend_one
 from forecasting.callers.retraining import retrain
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
 from forecasting.pipeline.serving.artifacts import ArtifactError
@@ -103,8 +103,12 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         serializer = serializers.SymbolRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         ticker = serializer.validated_data["symbol"]
+        caller = caller_of(request)
+        if not Symbol.objects.named([ticker]).exists():
+            spend_one(caller, Budget.NEW_SYMBOLS)
+        (symbol,) = Symbol.objects.all().ensure([ticker])
         try:
-            training = retrain(ticker, by=caller_of(request), now=timezone.now())
+            training = retrain(symbol, by=caller, now=timezone.now())
         except training_requests.QueueFullError as full:
             raise TemporarilyUnavailable(f"Training not started: {full}.") from full
         return Response(retrain_json(training, positions_of([training])), status=status.HTTP_202_ACCEPTED)

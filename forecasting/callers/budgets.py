@@ -18,12 +18,12 @@ from forecasting.models import Spending
 SPEND = """
     INSERT INTO forecasting_spending AS spent (caller, budget, used, granted, ends_at)
     VALUES (%(caller)s, %(budget)s, least(%(wanted)s, %(limit)s), least(%(wanted)s, %(limit)s), statement_timestamp() + %(period)s)
-    ON CONFLICT (caller, budget) DO UPDATE SET (used, granted, ends_at) = (
-        SELECT before + given, given, CASE WHEN over THEN excluded.ends_at ELSE spent.ends_at END
-        FROM (SELECT spent.ends_at <= statement_timestamp() AS over) AS period,
-            LATERAL (SELECT CASE WHEN over THEN 0 ELSE spent.used END AS before) AS usage,
-            LATERAL (SELECT greatest(0, least(%(wanted)s, %(limit)s - before)) AS given) AS share
-    )
+    ON CONFLICT (caller, budget) DO UPDATE SET
+        used = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.used
+            ELSE greatest(spent.used, least(spent.used + %(wanted)s, %(limit)s)) END,
+        granted = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.granted
+            ELSE greatest(0, least(%(wanted)s, %(limit)s - spent.used)) END,
+        ends_at = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.ends_at ELSE spent.ends_at END
     RETURNING granted, extract(epoch FROM ends_at - statement_timestamp())::float
 """
 

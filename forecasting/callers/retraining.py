@@ -13,23 +13,20 @@ from forecasting.training import requests as training_requests
 
 
 @transaction.atomic
-def retrain(ticker: str, *, by: Caller, now: datetime) -> Training:
+def retrain(symbol: Symbol, *, by: Caller, now: datetime) -> Training:
     """The symbol's active training, or a new one. Raises OverBudgetError or QueueFullError; nothing is spent then.
 
     Urgent callers go first and may always retrain. For the others, RETRAIN_COOLDOWN must have passed since the last training ended,
     unless that was the symbol's first one. Their retraining ranks below every first training.
     """
-    symbol = Symbol.objects.named([ticker]).first()
-    if symbol is None:
-        spend_one(by, Budget.NEW_SYMBOLS)
-    last = list(Training.objects.of([symbol] if symbol else []).newest_first()[:2])
-    is_first = symbol is None or not (last or ModelVersion.objects.of([symbol]).exists())
+    last = list(Training.objects.of([symbol]).newest_first()[:2])
+    is_first = not (last or ModelVersion.objects.of([symbol]).exists())
     if not is_first and not (last and last[0].is_active):
         if len(last) == 2 and not by.urgent:
             _require_cool(last[0], now=now)
         spend_one(by, Budget.RETRAININGS)
     reason = TrainingReason.NEVER_TRAINED if is_first else TrainingReason.ASKED_ANONYMOUSLY
-    return training_requests.request_one(ticker, reason=TrainingReason.REQUESTED if by.urgent else reason, by=str(by))
+    return training_requests.request_one(symbol, reason=TrainingReason.REQUESTED if by.urgent else reason, by=str(by))
 
 
 def _require_cool(last: Training, *, now: datetime) -> None:

@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'API keys',
                 'ordering': ('-created',),
                 'abstract': False,
+                'default_permissions': ('view', 'add', 'change'),
             },
         ),
         migrations.CreateModel(
@@ -49,6 +50,9 @@ class Migration(migrations.Migration):
                 ('granted', models.PositiveIntegerField(help_text='Units that the last statement got.')),
                 ('ends_at', models.DateTimeField(help_text='End of the period; then the budget is full again.')),
             ],
+            options={
+                'default_permissions': (),
+            },
         ),
         migrations.RemoveConstraint(
             model_name='training',
@@ -57,7 +61,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='training',
             name='requested_by',
-            field=models.CharField(blank=True, db_default='', help_text='Empty if the service itself asked.', max_length=200),
+            field=models.CharField(blank=True, db_default='', help_text='Who asked to train it; empty if nobody did.', max_length=200),
         ),
         migrations.AlterField(
             model_name='training',

@@ -35,6 +35,7 @@ class Key(AbstractAPIKey):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="To the minute.")
 
     class Meta(AbstractAPIKey.Meta):
+        default_permissions = ("view", "add", "change")  # a key is revoked, never deleted
         verbose_name = "API key"
         verbose_name_plural = "API keys"
         constraints = [models.CheckConstraint(condition=Q(scope__in=Scope.values), name="key_scope_known")]

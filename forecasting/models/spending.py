@@ -13,5 +13,8 @@ class Spending(models.Model):
     granted = models.PositiveIntegerField(help_text="Units that the last statement got.")
     ends_at = models.DateTimeField(help_text="End of the period; then the budget is full again.")
 
+    class Meta:
+        default_permissions = ()
+
     def __str__(self) -> str:
         return f"{self.caller}: {self.used} {self.budget}"

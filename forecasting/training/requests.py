@@ -133,9 +133,8 @@ def request_many(symbols: Iterable[Symbol], *, reason: TrainingReason = Training
     return Requested(started=len(started), active=len(active), refused=refused, trainings=trainings | started)
 
 
-def request_one(ticker: str, *, reason: TrainingReason = TrainingReason.REQUESTED, by: str) -> Training:
+def request_one(symbol: Symbol, *, reason: TrainingReason = TrainingReason.REQUESTED, by: str) -> Training:
     """Requests one training for a caller: the symbol's active one, or a new one. Raises QueueFullError."""
-    (symbol,) = Symbol.objects.all().ensure([ticker])
     requested = request_many([symbol], reason=reason, by=by)
     if requested.refused:
         raise QueueFullError(FULL.format(limit=settings.TRAIN_QUEUE_LIMIT))

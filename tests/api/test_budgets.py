@@ -6,7 +6,7 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from forecasting.models import Training
+from forecasting.models import Symbol, Training
 from forecasting.models.keys import Scope
 from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.training.positions import positions_of
@@ -111,6 +111,14 @@ def test_a_train_key_retrains_it_all_the_same(client: APIClient, post: Send) -> 
         make_training(symbol, state=TrainingState.SUCCEEDED)
     send_key(client, scope=Scope.TRAIN)
     assert post("retrain", {"symbol": "SAMPLE2"}, status=202)["training"]["reason"] == "requested"
+
+
+def test_a_new_symbol_costs_the_budget_of_new_symbols(post: Send, settings: Settings) -> None:
+    settings.ANONYMOUS_NEW_SYMBOLS_PER_DAY = 1
+    post("retrain", {"symbol": "SAMPLE2"}, status=202)
+    answer = post("retrain", {"symbol": "SAMPLE3"}, status=429)
+    assert answer["error"] == "Your address may ask for 1 new symbols a day; try again in 24 h."
+    assert not Symbol.objects.named(["SAMPLE3"]).exists()
 
 
 def test_no_loop_of_anonymous_requests_moves_a_never_trained_symbol_back(client: APIClient, settings: Settings) -> None:
