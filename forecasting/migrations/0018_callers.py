@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='training',
             name='requested_by',
-            field=models.CharField(blank=True, db_default='', help_text='Who asked to train it; empty if nobody did.', max_length=200),
+            field=models.CharField(blank=True, db_default='', help_text='Empty if nobody asked.', max_length=200),
         ),
         migrations.AlterField(
             model_name='training',

@@ -118,9 +118,7 @@ class Training(models.Model):
     state = models.CharField(max_length=12, choices=TrainingState, default=TrainingState.QUEUED)
     reason = models.CharField(max_length=20, choices=TrainingReason)
     priority = models.SmallIntegerField()
-    requested_by = models.CharField(
-        max_length=200, blank=True, db_default="", help_text="Who asked to train it; empty if nobody did."
-    )
+    requested_by = models.CharField(max_length=200, blank=True, db_default="", help_text="Empty if nobody asked.")
     attempts = models.PositiveSmallIntegerField(default=0)
     fence = models.PositiveIntegerField(default=0, help_text="Increased by every claim; a trainer with an older fence is refused.")
     lease_expires_at = models.DateTimeField(null=True, blank=True)
