@@ -5,7 +5,7 @@ Own code: pydantic-settings reports several lines with the value, which may hold
 
 import os
 import secrets
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -72,6 +72,14 @@ def address(name: str, default: str) -> str:
 def words(name: str) -> list[str]:
     """A list separated by commas."""
     return [word for part in text(name, "").split(",") if (word := part.strip())]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Addresses or networks, separated by commas."""
+    try:
+        return [ip_network(word) for word in words(name)]
+    except ValueError:
+        raise invalid(name, "addresses or networks such as 10.0.0.0/8, separated by commas") from None
 
 
 def time_zone(name: str, default: str) -> str:

@@ -28,6 +28,17 @@ UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE
 UPSTREAM_IN_FLIGHT = environment.integer("UPSTREAM_IN_FLIGHT", 2, minimum=1, maximum=8)
 YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or test server instead of Yahoo
 
+# Callers. A budget of 0 is unlimited. Staff accounts have the budgets of keys.
+API_KEY_REQUIRED = environment.boolean("API_KEY_REQUIRED", default=False)
+TRUSTED_PROXIES = environment.networks("TRUSTED_PROXIES")  # their X-Forwarded-For is believed
+RETRAIN_COOLDOWN = environment.integer("RETRAIN_COOLDOWN", 3600, minimum=0, maximum=86_400)  # seconds; not for urgent callers
+ANONYMOUS_REQUESTS_PER_MINUTE = environment.integer("ANONYMOUS_REQUESTS_PER_MINUTE", 300, minimum=0, maximum=10**6)
+ANONYMOUS_NEW_SYMBOLS_PER_DAY = environment.integer("ANONYMOUS_NEW_SYMBOLS_PER_DAY", 200, minimum=0, maximum=10**6)
+ANONYMOUS_RETRAININGS_PER_DAY = environment.integer("ANONYMOUS_RETRAININGS_PER_DAY", 30, minimum=0, maximum=10**6)
+KEY_REQUESTS_PER_MINUTE = environment.integer("KEY_REQUESTS_PER_MINUTE", 6000, minimum=0, maximum=10**6)
+KEY_NEW_SYMBOLS_PER_DAY = environment.integer("KEY_NEW_SYMBOLS_PER_DAY", 5000, minimum=0, maximum=10**6)
+KEY_RETRAININGS_PER_DAY = environment.integer("KEY_RETRAININGS_PER_DAY", 1000, minimum=0, maximum=10**6)
+
 # How soon a failure is noticed, in seconds
 LEASE_SECONDS = environment.integer("LEASE_SECONDS", 60, minimum=4, maximum=3600)  # of a training whose worker says nothing
 HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 15, minimum=1, maximum=60)  # between pings to each task cluster
@@ -67,6 +78,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_q",
+    "rest_framework_api_key",
     "forecasting",
 ]
 

@@ -72,7 +72,7 @@ def test_the_index_shows_what_people_look_for_first(admin_client: Client) -> Non
     apps = response.context["app_list"]
     assert [app["app_label"] for app in apps] == ["forecasting", "django_q", "auth"]
     names = [model["object_name"] for model in apps[0]["models"]]
-    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding"]
+    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", "Key"]
     assert "Django administration" not in response.content.decode()
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ VARIABLES = (
     "TRAIN_MEMORY_MB", "LEASE_SECONDS", "HEARTBEAT_SECONDS", "HANG_SECONDS", "PRICE_SOURCE", "KEEP_VERSIONS",
     "PRICE_DIR", "PREDICT_REFRESH_SECONDS", "YAHOO_URL", "STATE_DIR", "MEDIA_ROOT", "ENABLE_LOGS", "LOG_DIR", "DEBUG",
     "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "HOST", "PORT", "SECURE_COOKIES", "DATABASE_URL", "TIME_ZONE",
+    "API_KEY_REQUIRED", "TRUSTED_PROXIES", "RETRAIN_COOLDOWN", "ANONYMOUS_REQUESTS_PER_MINUTE", "KEY_NEW_SYMBOLS_PER_DAY",
 )  # fmt: skip
 PASSWORD = "hunter2"  # noqa: S105 - of no account
 
@@ -82,6 +84,8 @@ def test_an_empty_variable_means_its_default(load: Load) -> None:
         ("YAHOO_URL", "http://127.0.0.1:9", "http://127.0.0.1:9"),
         ("ALLOWED_HOSTS", "a.example, b.example,", ["a.example", "b.example", "localhost", "127.0.0.1", "[::1]"]),
         ("TIME_ZONE", "America/Sao_Paulo", "America/Sao_Paulo"),
+        ("ANONYMOUS_REQUESTS_PER_MINUTE", "0", 0),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, fd00::1", [ip_network("10.0.0.0/8"), ip_network("fd00::1")]),
     ],
 )
 def test_a_variable_sets_its_setting(load: Load, name: str, value: str, expected: object) -> None:
@@ -123,6 +127,11 @@ def test_a_database_url_replaces_the_embedded_postgres(load: Load) -> None:
         ("UPSTREAM_REQUESTS_PER_MINUTE", "0.5"),
         ("UPSTREAM_IN_FLIGHT", "0"),
         ("UPSTREAM_IN_FLIGHT", "9"),
+        ("API_KEY_REQUIRED", "sometimes"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "nginx"),
+        ("RETRAIN_COOLDOWN", "-1"),
+        ("KEY_NEW_SYMBOLS_PER_DAY", "many"),
         ("ENABLE_LOGS", "maybe"),
         ("LOG_DIR", "/dev/null/logs"),
         ("DEBUG", "2"),

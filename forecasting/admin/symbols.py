@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from forecasting.admin import display, upstream
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.callers.caller import caller_of
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Score, Symbol, Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.training import requests as training_requests
@@ -154,7 +155,7 @@ class SymbolAdmin(ReadOnlyAdmin):
     @admin.action(description="Retrain selected symbols", permissions=["act"])
     def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
         """Requests a training for each symbol, up to the limit of the queue; queued ones get a higher priority."""
-        requested = training_requests.request_many(symbols)
+        requested = training_requests.request_many(symbols, by=str(caller_of(request.user)))
         for symbol in symbols:
             if symbol.pk in requested.trainings:
                 self.log_change(request, symbol, "Training requested.")

@@ -29,7 +29,7 @@ class TrainingAdmin(ReadOnlyAdmin):
     list_select_related = ("symbol",)
     actions = ("cancel",)
     fieldsets = (
-        (None, {"fields": ("symbol_link", "state_badge", "reason", "priority", "published")}),
+        (None, {"fields": ("symbol_link", "state_badge", "reason", "priority", "requested_by", "published")}),
         (
             "Progress",
             {"fields": ("how_far", "position", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")},

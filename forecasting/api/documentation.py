@@ -17,13 +17,22 @@ REFUSED = "The body is not JSON, or a symbol is invalid; `details` names the fie
 OUT_OF_REACH = "The database cannot be reached. `Retry-After` says when to try again."
 OTHER_METHOD = "This route does not support the method; `Allow` lists those that it supports."
 QUEUE_FULL = "The training queue is full, or the database cannot be reached. `Retry-After` says when to try again."
-ANYWHERE = {405: OTHER_METHOD, 503: OUT_OF_REACH}
+NOT_VALID = "The API key is not valid, or one is required (`API_KEY_REQUIRED`)."
+OVER_BUDGET = "You have asked for too much. `error` says of what, and `Retry-After` when to try again."
+NO_BUDGET_LEFT = "Too many requests; or all symbols are new, and you may ask for no more today. See `error` and `Retry-After`."
+ANYWHERE = {401: NOT_VALID, 405: OTHER_METHOD, 429: OVER_BUDGET, 503: OUT_OF_REACH}
 ERRORS = ANYWHERE | {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`."}
 LIST_ERRORS = ANYWHERE | {400: "A filter has an invalid value; `details` names it.", 404: "The page does not exist."}
+RETRAIN_ERRORS = ERRORS | {
+    401: "The password or the API key is wrong, or one is required (`API_KEY_REQUIRED`).",
+    403: "A session of the admin without its CSRF token.",
+    429: "The symbol was trained again a short time ago, or you have asked for too much. See `error` and `Retry-After`.",
+    503: QUEUE_FULL,
+}
 DETAIL_ERRORS = ANYWHERE | {404: "It does not exist."}
 STAFF_ERRORS = ANYWHERE | {
     400: "Not possible; `details` says why.",
-    401: "Not logged in. Use HTTP Basic or log in to the admin.",
+    401: "Not logged in. Use an API key of an account, HTTP Basic, or log in to the admin.",
     403: "The account is not staff, or has no permission to change such rows.",
     404: "It does not exist.",
 }
@@ -67,10 +76,11 @@ check = extend_schema(
 | {AVAILABLE} | Ask for `metrics` and `predict`. |
 | {STARTED} | There was none; this request has started the training. |
 | {IN_PROGRESS} | There is none yet; `training` shows its progress. |
-| {NOT_STARTED.format(reason="*reason*")} | The last training failed within the last hour, or the queue is full. |
+| {NOT_STARTED.format(reason="*reason*")} | The last training failed within the last hour, the queue is full, or you may \
+ask for no more new symbols today. |
 """,
     request=serializers.SymbolsRequest,
-    responses={200: CheckAnswer(many=True), **errors(ERRORS)},
+    responses={200: CheckAnswer(many=True), **errors(ERRORS | {429: NO_BUDGET_LEFT})},
     examples=[
         TWO_SYMBOLS,
         answer("Available", examples.MODEL_AVAILABLE),
@@ -109,7 +119,7 @@ predict = extend_schema(
     "A forecast is made once for each version and session and then stored, so every request gets the same one. If newer prices "
     "do not arrive in time, the last known ones are used, see `as_of` and `stale`. A symbol that fails does not affect the others.",
     request=serializers.SymbolsRequest,
-    responses={200: PredictAnswer, **errors(ERRORS)},
+    responses={200: PredictAnswer, **errors(ERRORS | {429: NO_BUDGET_LEFT})},
     examples=[
         TWO_SYMBOLS,
         answer("One forecast, one in training", examples.FORECAST_AND_TRAINING),
@@ -123,13 +133,16 @@ retrain = extend_schema(
     operation_id="retrain",
     tags=[MODELS],
     summary="Train a model again",
-    description="Starts a training. If one already waits or runs, it is returned and its priority is raised.",
+    description="Starts a training. If one already waits or runs, it is returned and its priority is raised.\n\n"
+    "For staff and keys with the scope `train`, it goes first, at any time. For all others, it waits for first trainings, and a "
+    "symbol is retrained at most once an hour (`RETRAIN_COOLDOWN`); its first training does not count.",
     request=serializers.SymbolRequest,
-    responses={202: RetrainAnswer, **errors(ERRORS | {503: QUEUE_FULL})},
+    responses={202: RetrainAnswer, **errors(RETRAIN_ERRORS)},
     examples=[
         question("A symbol", examples.SYMBOL),
         answer("Started", examples.RETRAINING, status=202),
         answer("No symbol", examples.NO_SYMBOL, status=400),
+        answer("Trained a short time ago", examples.TRAINED_JUST_NOW, status=429),
         answer("The queue is full", examples.QUEUE_FULL, status=503),
         AWAY,
     ],

@@ -9,10 +9,13 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.utils.text import capfirst
 from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
+
+from forecasting.callers.budgets import OverBudgetError
 
 RETRY_AFTER = "10"  # seconds
 UNAVAILABLE = "The database cannot be reached; try again shortly."
@@ -44,6 +47,17 @@ class TemporarilyUnavailable(APIException):
     wait = int(RETRY_AFTER)
 
 
+class TooManyRequests(APIException):
+    """The caller has asked for too much; the same request may succeed after `wait` seconds."""
+
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "over_budget"
+
+    def __init__(self, error: OverBudgetError) -> None:
+        super().__init__(f"{capfirst(str(error))}.")
+        self.wait = error.wait_s
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Django REST framework's handler with this API's error body. If the database cannot be reached, the status is 503."""
     if isinstance(error, OperationalError | InterfaceError):
@@ -51,6 +65,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return Response(body(UNAVAILABLE), status=status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": RETRY_AFTER})
     if isinstance(error, RequestDataTooBig):
         error = PayloadTooLarge()
+    if isinstance(error, OverBudgetError):
+        error = TooManyRequests(error)
     response = drf_exception_handler(error, context)
     if response is not None:
         response.data = _described(error, response.data)

@@ -255,5 +255,6 @@ INVALID_SYMBOL = body(
     "The request is invalid.", {"symbols": {"1": ["This is an ISIN; give the exchange's symbol, such as PETR4.SA."]}}
 )
 NO_SYMBOL = body("The request is invalid.", {"symbol": ["This field is required."]})
+TRAINED_JUST_NOW = body("The last training of BBAS3.SA ended less than 60 min ago; try again in 40 min.")
 QUEUE_FULL = body("Training not started: the queue is full (500 waiting); try again later.")
 OUT_OF_REACH = body(UNAVAILABLE)

@@ -1,6 +1,17 @@
-"""Permissions of staff routes: the same as in the admin."""
+"""Permissions: a key for open routes, if the settings require it; on staff routes, the same as in the admin."""
 
-from rest_framework.permissions import DjangoModelPermissions
+from django.conf import settings
+from rest_framework.permissions import BasePermission, DjangoModelPermissions
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+
+class KeyIfRequired(BasePermission):
+    """With API_KEY_REQUIRED, requires a key, or another credential that the route accepts."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Whether the client may use the route at all."""
+        return not settings.API_KEY_REQUIRED or request.successful_authenticator is not None
 
 
 class MayChange(DjangoModelPermissions):

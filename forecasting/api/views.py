@@ -10,21 +10,25 @@ from django.utils import timezone
 from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
-from rest_framework.permissions import IsAdminUser
+from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from forecasting import ledger, registry, serving
 from forecasting.api import documentation, filters, records, serializers
+from forecasting.api.callers import RequestBudget, caller_of
 from forecasting.api.check import check_json
-from forecasting.api.credentials import STAFF_CREDENTIALS
+from forecasting.api.credentials import STAFF_CREDENTIALS, ApiKey
 from forecasting.api.errors import TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
-from forecasting.api.permissions import MayChange
+from forecasting.api.permissions import KeyIfRequired, MayChange
 from forecasting.api.predict import predict_json
 from forecasting.api.trainings import retrain_json
+from forecasting.callers.budgets import Budget, NewSymbols, spend_one
+from forecasting.callers.retraining import retrain
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
 from forecasting.pipeline.serving.artifacts import ArtifactError
@@ -49,18 +53,26 @@ def requested_tickers(request: Request) -> list[str]:
     return list(serializer.validated_data["symbols"])
 
 
-class ModelViewSet(viewsets.ViewSet):
-    """The four main routes. They are open to everyone and ignore credentials."""
+class OpenRoute(APIView):
+    """Open to everyone within the budget of requests; API_KEY_REQUIRED closes it."""
 
-    authentication_classes = ()
+    authentication_classes = (ApiKey,)
+    permission_classes = (AllowAny, KeyIfRequired)  # AllowAny documents that the key is optional
+    throttle_classes = (RequestBudget,)
     content_negotiation_class = AlwaysJson
+
+
+class ModelViewSet(OpenRoute, viewsets.ViewSet):
+    """The four main routes."""
 
     @documentation.check
     @action(detail=False, methods=["post"])
     def check(self, request: Request) -> Response:
         """Is there a model?"""
         tickers = requested_tickers(request)
+        new = NewSymbols(caller_of(request))
         statuses = serving.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        new.require_any(tickers)
         positions = positions_of(status.training for status in statuses)
         return Response([check_json(status, positions) for status in statuses])
 
@@ -77,29 +89,33 @@ class ModelViewSet(viewsets.ViewSet):
     def predict(self, request: Request) -> Response:
         """What will the next close be?"""
         tickers = requested_tickers(request)
+        new = NewSymbols(caller_of(request))
         predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        new.require_any(tickers)
         positions = positions_of(prediction.training for prediction in predictions)
         return Response(predict_json(predictions, positions))
 
     @documentation.retrain
-    @action(detail=False, methods=["post"])
+    @action(detail=False, methods=["post"], authentication_classes=STAFF_CREDENTIALS)
     def retrain(self, request: Request) -> Response:
         """Train it again."""
         serializer = serializers.SymbolRequest(data=request.data)
         serializer.is_valid(raise_exception=True)
         ticker = serializer.validated_data["symbol"]
+        caller = caller_of(request)
+        if not Symbol.objects.named([ticker]).exists():
+            spend_one(caller, Budget.NEW_SYMBOLS)
+        (symbol,) = Symbol.objects.all().ensure([ticker])
         try:
-            training = training_requests.request_one(ticker)
+            training = retrain(symbol, by=caller, now=timezone.now())
         except training_requests.QueueFullError as full:
             raise TemporarilyUnavailable(f"Training not started: {full}.") from full
         return Response(retrain_json(training, positions_of([training])), status=status.HTTP_202_ACCEPTED)
 
 
-class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
-    """A list and its rows, open to everyone."""
+class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
+    """A list and its rows."""
 
-    authentication_classes = ()
-    content_negotiation_class = AlwaysJson
     pagination_class = Pages
 
 

@@ -1,4 +1,4 @@
-"""The tasks that django-q2 runs by name, and their schedules: drain of the training queue, daily job, late price refreshes."""
+"""The tasks that django-q2 runs by name, and their schedules."""
 
 from datetime import date
 
@@ -8,6 +8,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from forecasting.background import daily, trainer_parent
+from forecasting.callers import budgets
 from forecasting.models import Symbol
 from forecasting.models.locks import Lock, lock_until_commit
 
@@ -33,6 +34,11 @@ def resume_daily_job() -> str:
     return daily.resume()
 
 
+def forget_ended_budgets() -> int:
+    """See budgets.forget_ended."""
+    return budgets.forget_ended()
+
+
 def ensure_schedules() -> None:
     """Creates the schedules of this release and its settings, each exactly once, even if several workers start together."""
     wanted = {
@@ -43,6 +49,11 @@ def ensure_schedules() -> None:
         },
         "daily job again, if it failed": {
             "func": "forecasting.background.tasks.resume_daily_job",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 15,
+        },
+        "forget ended budgets": {
+            "func": "forecasting.background.tasks.forget_ended_budgets",
             "schedule_type": Schedule.MINUTES,
             "minutes": 15,
         },

@@ -3,11 +3,16 @@
 from forecasting.models.findings import Finding
 from forecasting.models.forecasts import Forecast
 from forecasting.models.jobs import JobRun
+from forecasting.models.keys import Key
 from forecasting.models.restatements import Restatement
 from forecasting.models.scores import Score
+from forecasting.models.spending import Spending
 from forecasting.models.symbols import PriceBar, Symbol
 from forecasting.models.trainings import Training
 from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion
 
-__all__ = ["Finding", "Forecast", "JobRun", "ModelVersion", "PriceBar", "Restatement", "Score", "Symbol", "Training", "Upstream"]
+__all__ = [
+    "Finding", "Forecast", "JobRun", "Key", "ModelVersion", "PriceBar", "Restatement", "Score", "Spending", "Symbol", "Training",
+    "Upstream",
+]  # fmt: skip

@@ -30,9 +30,10 @@ ACTIVE_STATES = (TrainingState.QUEUED, TrainingState.RUNNING)
 class TrainingReason(models.TextChoices):
     """Why a symbol is trained."""
 
-    REQUESTED = "requested", "requested by a person"
+    REQUESTED = "requested", "requested by staff or a key"
     NEVER_TRAINED = "never_trained", "never trained"
     FILES_DAMAGED = "files_damaged", "model files missing or damaged"
+    ASKED_ANONYMOUSLY = "asked_anonymously", "asked anonymously"
     PERFORMANCE_LOST = "performance_lost", "performance lost"
     DATA_REVISED = "data_revised", "data revised"
     TOO_OLD = "too_old", "too old"
@@ -47,11 +48,12 @@ class Outcome(models.TextChoices):
     REFUSED = "refused"
 
 
-# Higher is more urgent.
+# Higher is more urgent. What strangers ask ranks below every first training.
 PRIORITIES = {
     TrainingReason.REQUESTED: 50,
     TrainingReason.NEVER_TRAINED: 40,
     TrainingReason.FILES_DAMAGED: 35,
+    TrainingReason.ASKED_ANONYMOUSLY: 33,
     TrainingReason.PERFORMANCE_LOST: 30,
     TrainingReason.DATA_REVISED: 20,
     TrainingReason.TOO_OLD: 10,
@@ -100,6 +102,10 @@ class TrainingQuerySet(models.QuerySet["Training"]):
         durations = [(finished - started).total_seconds() for started, finished in ends if started and finished]
         return statistics.median(durations) if durations else None
 
+    def newest_first(self) -> "TrainingQuerySet":
+        """By the time of the request."""
+        return self.order_by("-created_at", "-pk")
+
     def newest_per_symbol(self) -> "TrainingQuerySet":
         """The latest training of each symbol."""
         return self.order_by("symbol_id", "-created_at", "-pk").distinct("symbol_id")
@@ -112,6 +118,7 @@ class Training(models.Model):
     state = models.CharField(max_length=12, choices=TrainingState, default=TrainingState.QUEUED)
     reason = models.CharField(max_length=20, choices=TrainingReason)
     priority = models.SmallIntegerField()
+    requested_by = models.CharField(max_length=200, blank=True, db_default="", help_text="Empty if nobody asked.")
     attempts = models.PositiveSmallIntegerField(default=0)
     fence = models.PositiveIntegerField(default=0, help_text="Increased by every claim; a trainer with an older fence is refused.")
     lease_expires_at = models.DateTimeField(null=True, blank=True)

@@ -53,6 +53,7 @@ class PrivateService:
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
             "ENABLE_LOGS": "True",
             "HOST": "127.0.0.1",
+            "ANONYMOUS_REQUESTS_PER_MINUTE": "0",  # the benchmark sends more
             "PORT": str(self.port),
             "STATE_DIR": str(self._folder),
             "LOG_DIR": str(self._folder / "logs"),

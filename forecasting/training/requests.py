@@ -15,7 +15,7 @@ from forecasting.prices.catalogue import is_simulated
 from forecasting.prices.suggestions import spellings
 from forecasting.training.queue import wake_worker
 
-FAILURE_COOL_DOWN = timedelta(hours=1)  # after a failed or cancelled training; only a person can start the next one sooner
+FAILURE_COOL_DOWN = timedelta(hours=1)  # after a failed or cancelled training; only a request to retrain starts the next one sooner
 
 MOST_SUGGESTIONS = 3  # symbols that the message about an unknown one suggests
 
@@ -80,22 +80,24 @@ def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus
     ]
 
 
-def request(symbols: Iterable[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
+def request(symbols: Iterable[Symbol], *, reason: TrainingReason, by: str = "") -> dict[int, Training]:
     """Ensures one active training per symbol; returns them by the symbol's primary key.
 
-    An active training stays; a higher priority replaces its own. Rows and the task that wakes a worker commit together.
+    An active training stays; a higher priority replaces its own, with its reason and who asked (`by`). Rows and the task that wakes
+    a worker commit together.
     """
     wanted = sorted(symbols, key=lambda symbol: symbol.pk)  # always in the same order, to avoid deadlocks
     if not wanted:
         return {}
+    why = {"reason": reason, "priority": PRIORITIES[reason], "requested_by": by}
     with transaction.atomic():
         active = _locked_active(wanted)
         while missing := [symbol for symbol in wanted if symbol.pk not in active]:  # repeats only if one has ended meanwhile
-            rows = [Training(symbol=symbol, reason=reason, priority=PRIORITIES[reason]) for symbol in missing]
+            rows = [Training(symbol=symbol, **why) for symbol in missing]
             Training.objects.bulk_create(rows, ignore_conflicts=True)
             active |= _locked_active(missing)
         urgent = Training.objects.filter(pk__in=[each.pk for each in active.values()]).queued()
-        urgent.filter(priority__lt=PRIORITIES[reason]).update(priority=PRIORITIES[reason], reason=reason)
+        urgent.filter(priority__lt=PRIORITIES[reason]).update(**why)
         wake_worker()
         trainings = {each.symbol_id: each for each in Training.objects.of(wanted).active().select_related("symbol")}
     for training in trainings.values():
@@ -120,21 +122,20 @@ def request_unless_cooling_down(symbols: Iterable[Symbol], *, reason: TrainingRe
     return request([each for each in wanted if not _why_not(newest.get(each.pk), now=now)], reason=reason)
 
 
-def request_many(symbols: Iterable[Symbol]) -> Requested:
-    """Requests trainings for a person: active ones become urgent, new ones start as long as the queue has room."""
+def request_many(symbols: Iterable[Symbol], *, reason: TrainingReason = TrainingReason.REQUESTED, by: str) -> Requested:
+    """Requests trainings for a caller: active ones become more urgent, new ones start as long as the queue has room."""
     wanted = list(symbols)
     active = set(Training.objects.active().of(wanted).values_list("symbol_id", flat=True))
     new = [symbol for symbol in wanted if symbol.pk not in active]
-    trainings = request([symbol for symbol in wanted if symbol.pk in active], reason=TrainingReason.REQUESTED)
-    started = _request_within_limit(new, reason=TrainingReason.REQUESTED) if new else {}
+    trainings = request([symbol for symbol in wanted if symbol.pk in active], reason=reason, by=by)
+    started = _request_within_limit(new, reason=reason, by=by) if new else {}
     refused = len(new) - len(started)
     return Requested(started=len(started), active=len(active), refused=refused, trainings=trainings | started)
 
 
-def request_one(ticker: str) -> Training:
-    """Requests one training for a person: the symbol's active one, now urgent, or a new one. Raises QueueFullError."""
-    (symbol,) = Symbol.objects.all().ensure([ticker])
-    requested = request_many([symbol])
+def request_one(symbol: Symbol, *, reason: TrainingReason = TrainingReason.REQUESTED, by: str) -> Training:
+    """Requests one training for a caller: the symbol's active one, or a new one. Raises QueueFullError."""
+    requested = request_many([symbol], reason=reason, by=by)
     if requested.refused:
         raise QueueFullError(FULL.format(limit=settings.TRAIN_QUEUE_LIMIT))
     return requested.trainings[symbol.pk]
@@ -147,16 +148,17 @@ def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
 
 
 @transaction.atomic
-def _request_within_limit(symbols: Sequence[Symbol], *, reason: TrainingReason) -> dict[int, Training]:
+def _request_within_limit(symbols: Sequence[Symbol], *, reason: TrainingReason, by: str = "") -> dict[int, Training]:
     """Requests trainings for as many of these, in their order, as TRAIN_QUEUE_LIMIT allows; by the symbol's primary key.
 
-    Automatic retrainings do not count towards the limit. A lock serialises concurrent requests: together they could
-    exceed it.
+    For a first training, only first trainings and those of staff and keys count towards the limit. What is asked anonymously must
+    fit beside them. A lock serialises concurrent requests: together they could exceed the limit.
     """
     lock_until_commit(Lock.ROOM)
-    awaited = Training.objects.queued().filter(priority__gte=PRIORITIES[TrainingReason.NEVER_TRAINED])
+    counted = min(PRIORITIES[reason], PRIORITIES[TrainingReason.NEVER_TRAINED])
+    awaited = Training.objects.queued().filter(priority__gte=counted)
     room = max(0, settings.TRAIN_QUEUE_LIMIT - awaited.count())
-    return request(symbols[:room], reason=reason)
+    return request(symbols[:room], reason=reason, by=by)
 
 
 def _unknown(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, str]:

@@ -12,7 +12,7 @@ from tests.factories import make_symbol, make_training, make_version
 
 pytestmark = pytest.mark.django_db
 
-REQUESTED = PRIORITIES[TrainingReason.REQUESTED]
+ASKED = PRIORITIES[TrainingReason.ASKED_ANONYMOUSLY]
 
 
 def test_a_retraining_is_initiated(post: Send) -> None:
@@ -24,7 +24,7 @@ def test_a_retraining_is_initiated(post: Send) -> None:
         "training": {
             "id": training.pk,
             "state": "queued",
-            "reason": "requested",
+            "reason": "asked_anonymously",
             "position": 1,
             "expected_wait": None,
             "stage": "",
@@ -49,12 +49,12 @@ def test_a_new_symbol_can_be_trained(post: Send) -> None:
 
 def test_a_waiting_training_is_returned_with_raised_priority(post: Send) -> None:
     waiting = make_training(make_symbol(), reason=TrainingReason.TOO_OLD)
-    make_training(make_symbol("SAMPLE2"), reason=TrainingReason.NEVER_TRAINED)
+    make_training(make_symbol("SAMPLE2"), reason=TrainingReason.PERFORMANCE_LOST)
     answer = post("retrain", {"symbol": "SAMPLE1"}, status=202)
     assert answer["message"] == "Re-training initiated for model: SAMPLE1"
-    assert {"id": waiting.pk, "reason": "requested", "position": 1}.items() <= answer["training"].items()
+    assert {"id": waiting.pk, "reason": "asked_anonymously", "position": 1}.items() <= answer["training"].items()
     waiting.refresh_from_db()
-    assert (waiting.priority, waiting.reason) == (REQUESTED, TrainingReason.REQUESTED)
+    assert (waiting.priority, waiting.reason) == (ASKED, TrainingReason.ASKED_ANONYMOUSLY)
     assert Training.objects.filter(symbol__ticker="SAMPLE1").count() == 1
 
 
@@ -65,7 +65,7 @@ def test_a_running_training_is_returned(post: Send) -> None:
     assert Training.objects.count() == 1
 
 
-def test_a_person_may_retry_what_failed_just_now(post: Send) -> None:
+def test_a_first_training_that_failed_just_now_may_be_asked_for_again(post: Send) -> None:
     failed = make_training(make_symbol(), state=TrainingState.FAILED)
     assert post("retrain", {"symbol": "SAMPLE1"}, status=202)["training"]["id"] != failed.pk
 

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule
 
-from forecasting.models import JobRun, ModelVersion, Training
+from forecasting.models import JobRun, ModelVersion, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
 from forecasting.pipeline.serving import artifacts
@@ -35,8 +35,8 @@ def leaders(folder: Path) -> list[int]:
 
 
 def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -> None:
-    training = training_requests.request_one("PETR4.SA")
-    mistyped = training_requests.request_one("PETR44.SA")
+    symbols = Symbol.objects.all().ensure(["PETR4.SA", "PETR44.SA"])
+    training, mistyped = (training_requests.request_one(symbol, by="ana") for symbol in symbols)
     with FakeYahoo() as yahoo:
         yahoo.scenarios["PETR44.SA"] = unknown
         last = last_completed_session("BVMF", now=timezone.now())
@@ -50,7 +50,9 @@ def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -
     assert artifacts.read(models_root() / version.folder, version.artifact_files)
     assert (training.attempts, training.progress, version.data_end) == (1, 1.0, last)
     assert JobRun.objects.get().date == timezone.localdate()
-    assert {"daily job", "daily job again, if it failed"} == set(Schedule.objects.values_list("name", flat=True))
+    assert {"daily job", "daily job again, if it failed", "forget ended budgets"} == set(
+        Schedule.objects.values_list("name", flat=True)
+    )
     assert process_ids(tmp_path) == []
 
 

@@ -28,6 +28,12 @@ def request(*symbols: Symbol, reason: TrainingReason = TrainingReason.NEVER_TRAI
     return training_requests.request(symbols, reason=reason)
 
 
+def asked(ticker: str) -> Training:
+    """A training that an account has asked for."""
+    (symbol,) = Symbol.objects.all().ensure([ticker])
+    return training_requests.request_one(symbol, by="account ana")
+
+
 def test_a_request_queues_one_training_and_wakes_a_worker() -> None:
     symbol = make_symbol()
     training = request(symbol)[symbol.pk]
@@ -141,20 +147,20 @@ def test_of_concurrent_requests_the_most_urgent_reason_remains() -> None:
 
 def test_a_person_gets_the_active_training_even_if_the_queue_is_full(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
-    training = training_requests.request_one("SAMPLE1")
-    assert training_requests.request_one("SAMPLE1") == training
+    training = asked("SAMPLE1")
+    assert asked("SAMPLE1") == training
 
 
 def test_a_full_queue_refuses_a_person_with_the_limit(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 1
-    training_requests.request_one("SAMPLE1")
+    asked("SAMPLE1")
     with pytest.raises(QueueFullError, match=r"the queue is full \(1 waiting\); try again later"):
-        training_requests.request_one("SAMPLE2")
+        asked("SAMPLE2")
 
 
 def test_a_person_may_ask_again_right_after_a_failure() -> None:
     failed = make_training(make_symbol(), state=TrainingState.FAILED)
-    assert training_requests.request_one("SAMPLE1") != failed
+    assert asked("SAMPLE1") != failed
 
 
 # Status of a symbol's model
@@ -180,7 +186,7 @@ def test_a_symbol_with_a_model_needs_no_training() -> None:
 
 def test_a_model_that_is_trained_again_shows_its_training() -> None:
     version = make_version(make_symbol())
-    training = training_requests.request_one("SAMPLE1")
+    training = asked("SAMPLE1")
     (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
     assert (status.version, status.training, status.started) == (version, training, False)
 
@@ -241,3 +247,20 @@ def test_a_training_that_publishes_meanwhile_is_not_started_again(table: str) ->
             Training.objects.update(state=TrainingState.SUCCEEDED, finished_at=timezone.now())
         check.result()
     assert Training.objects.count() == 1
+
+
+def test_a_training_says_who_asked_for_it() -> None:
+    assert asked("SAMPLE1").requested_by == "account ana"
+
+
+def test_who_raises_the_priority_has_asked_for_it() -> None:
+    training = make_training(make_symbol(), reason=TrainingReason.TOO_OLD)
+    asked("SAMPLE1")
+    training.refresh_from_db()
+    assert training.requested_by == "account ana"
+
+
+def test_who_raises_nothing_has_not_asked_for_it() -> None:
+    asked("SAMPLE1")
+    request(Symbol.objects.get(), reason=TrainingReason.TOO_OLD)
+    assert Training.objects.get().requested_by == "account ana"

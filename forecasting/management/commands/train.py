@@ -13,7 +13,7 @@ from forecasting.api.metrics import metrics_json
 from forecasting.api.trainings import training_json
 from forecasting.background import trainer_parent
 from forecasting.management.commands.predict import valid_tickers
-from forecasting.models import Training
+from forecasting.models import Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.prices.catalogue import is_simulated
 from forecasting.training import queue as training_queue
@@ -37,7 +37,8 @@ class Command(BaseCommand):
         """Prints the metrics. Raises CommandError if a training did not succeed."""
         console = terminal.console()
         tickers = valid_tickers(options["symbols"])
-        keys = [training_requests.request_one(ticker).pk for ticker in tickers]
+        symbols = Symbol.objects.all().ensure(tickers)
+        keys = [training_requests.request_one(symbol, by="terminal").pk for symbol in symbols]
         try:
             with terminal.TrainingProgress(console) as bars:
                 self._work(keys, bars)

@@ -1,0 +1,31 @@
+"""Who sends a request, and whether its budget allows it."""
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from forecasting.callers import caller
+from forecasting.callers.addresses import address_of
+from forecasting.callers.budgets import Budget, spend_one
+from forecasting.models import Key
+
+
+def client_address(request: HttpRequest | Request) -> str:
+    """The address that the request counts for."""
+    return address_of(request.META.get("REMOTE_ADDR", ""), forwarded=request.META.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def caller_of(request: Request) -> caller.Caller:
+    """The caller of an authenticated request."""
+    key = request.auth if isinstance(request.auth, Key) else None  # other credentials may leave a token of their own
+    return caller.caller_of(request.user, key=key, address=client_address(request))
+
+
+class RequestBudget(BaseThrottle):
+    """Counts each request, whatever becomes of it."""
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        """Always true; raises OverBudgetError instead, which says why."""
+        spend_one(caller_of(request), Budget.REQUESTS)
+        return True

@@ -1,0 +1,1 @@
+"""Who asks, and how much each caller may ask for."""
