@@ -38,6 +38,7 @@ def test_a_symbol_with_a_model_gets_its_forecast() -> None:
 
 @pytest.mark.usefixtures("broken_source")
 def test_a_symbol_without_a_model_gets_a_training() -> None:
+    make_symbol()
     (prediction,) = predict("SAMPLE1")
     assert prediction == Prediction(Symbol.objects.get(), training=Training.objects.get(), started=True)
 

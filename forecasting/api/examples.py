@@ -135,6 +135,7 @@ SYMBOL_ROW = {
     "upstream_state": "ok",
     "upstream_reason": "",
     "unknown_until": None,
+    "removed_at": None,
     "restatements": [],
 }
 ERRORS = {

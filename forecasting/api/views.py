@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from forecasting import ledger, registry, serving
 from forecasting.api import documentation, filters, records, serializers
-from forecasting.api.check import check_json
+from forecasting.api.check import NOT_STARTED, check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS
 from forecasting.api.errors import TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
@@ -90,9 +90,12 @@ class ModelViewSet(viewsets.ViewSet):
         serializer.is_valid(raise_exception=True)
         ticker = serializer.validated_data["symbol"]
         try:
-            training = training_requests.request_one(ticker)
-        except training_requests.QueueFullError as full:
-            raise TemporarilyUnavailable(f"Training not started: {full}.") from full
+            symbol = serving.trainable(ticker, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+            training = training_requests.request_one(symbol)
+        except serving.NotTrainableError as error:
+            raise ValidationError({"symbol": [NOT_STARTED.format(reason=error)]}) from error
+        except (serving.NoAnswerYetError, training_requests.QueueFullError) as error:
+            raise TemporarilyUnavailable(NOT_STARTED.format(reason=error)) from error
         return Response(retrain_json(training, positions_of([training])), status=status.HTTP_202_ACCEPTED)
 
 
@@ -106,7 +109,7 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
 
 @documentation.symbols
 class SymbolViewSet(RecordViewSet[Symbol]):
-    """All symbols ever requested, with their newest bar."""
+    """All symbols that the price source has ever known, with their newest bar."""
 
     queryset = Symbol.objects.all().with_last_bar().with_restatements(records.RESTATEMENTS_SHOWN)
     serializer_class = records.SymbolSerializer

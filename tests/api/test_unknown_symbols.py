@@ -48,10 +48,14 @@ def unknown(ticker: str) -> Symbol:
     )
 
 
-def test_the_first_prediction_already_says_so(post: Send, predict: Predict, yahoo: FakeYahoo) -> None:
+@pytest.mark.usefixtures("yahoo")
+@pytest.mark.parametrize("first", ["check", "predict"])
+def test_the_first_answer_already_says_so_and_leaves_no_symbol(post: Send, predict: Predict, first: str) -> None:
     refusal = f"Training not started: {REASON} (perhaps PETR4.SA)."
-    assert predict("PETR4") == {"status": "failed", "error": refusal}
-    assert message(post, "PETR4") == refusal
+    for route in (first, "check", "predict"):
+        answer = message(post, "PETR4") if route == "check" else predict("PETR4")
+        assert answer == (refusal if route == "check" else {"status": "failed", "error": refusal})
+    assert not Symbol.objects.exists()
     assert not Training.objects.exists()
 
 
@@ -64,10 +68,10 @@ def test_a_waiting_training_does_not_hide_the_reason(post: Send, predict: Predic
 
 
 @pytest.mark.usefixtures("yahoo")
-def test_a_waiting_training_fails_once_the_symbol_is_unknown(post: Send) -> None:
-    post("check", {"symbols": ["NOPE"]})
+def test_a_waiting_training_fails_once_the_symbol_is_unknown() -> None:
+    make_training(symbol := make_symbol("NOPE"))
     with pytest.raises(UnknownSymbolError):
-        market.sync(Symbol.objects.get(), now=NOW)
+        market.sync(symbol, now=NOW)
     training = Training.objects.get()
     assert (training.state, training.error) == (TrainingState.FAILED, REASON)
     assert training.finished_at

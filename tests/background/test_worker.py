@@ -18,6 +18,7 @@ from forecasting.prices.calendars import last_completed_session
 from forecasting.registry import models_root
 from forecasting.runtime.processes import wait_for
 from forecasting.training import requests as training_requests
+from tests.factories import make_symbol
 from tests.fake_yahoo import FakeYahoo, generated_bars, unknown
 from tests.running import process_ids, started
 
@@ -35,8 +36,8 @@ def leaders(folder: Path) -> list[int]:
 
 
 def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -> None:
-    training = training_requests.request_one("PETR4.SA")
-    mistyped = training_requests.request_one("PETR44.SA")
+    training = training_requests.request_one(make_symbol("PETR4.SA"))
+    mistyped = training_requests.request_one(make_symbol("PETR44.SA"))
     with FakeYahoo() as yahoo:
         yahoo.scenarios["PETR44.SA"] = unknown
         last = last_completed_session("BVMF", now=timezone.now())

@@ -8,12 +8,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from forecasting import ledger, terminal
+from forecasting import ledger, market, serving, terminal
 from forecasting.api.metrics import metrics_json
 from forecasting.api.trainings import training_json
 from forecasting.background import trainer_parent
 from forecasting.management.commands.predict import valid_tickers
-from forecasting.models import Training
+from forecasting.models import Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.prices.catalogue import is_simulated
 from forecasting.training import queue as training_queue
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         """Prints the metrics. Raises CommandError if a training did not succeed."""
         console = terminal.console()
         tickers = valid_tickers(options["symbols"])
-        keys = [training_requests.request_one(ticker).pk for ticker in tickers]
+        keys = [training_requests.request_one(symbol).pk for symbol in [_trainable(ticker) for ticker in tickers]]
         try:
             with terminal.TrainingProgress(console) as bars:
                 self._work(keys, bars)
@@ -72,6 +72,14 @@ class Command(BaseCommand):
         for training in trainings:
             text = terminal.where_it_stands(training_json(training, positions)) if training.is_active else training.state
             bars.update(training.subject, stage=text, fraction=training.progress)
+
+
+def _trainable(ticker: str) -> Symbol:
+    """The symbol of this ticker, new or not. Raises CommandError."""
+    try:
+        return serving.trainable(ticker, now=timezone.now(), budget_s=market.SYNC_SECONDS)
+    except (serving.NotTrainableError, serving.NoAnswerYetError) as error:
+        raise CommandError(f"Not trained:\n{ticker}: {error}") from error
 
 
 def _waits_long(training: Training) -> bool:
