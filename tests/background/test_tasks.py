@@ -34,6 +34,7 @@ def schedules() -> list[tuple[str, str, str | None]]:
 WANTED = [
     ("daily job", "forecasting.background.tasks.daily_job", "0 3 * * *"),
     ("daily job again, if it failed", "forecasting.background.tasks.resume_daily_job", None),
+    ("names without an answer", "forecasting.background.tasks.look_up_names", None),
 ]
 
 
@@ -54,7 +55,7 @@ def test_the_daily_job_follows_its_hour(settings: Settings) -> None:
     tasks.ensure_schedules()
     settings.DAILY_TASK_HOUR = 21
     tasks.ensure_schedules()
-    assert [cron for _, _, cron in schedules()] == ["0 21 * * *", None]
+    assert [cron for _, _, cron in schedules()] == ["0 21 * * *", None, None]
 
 
 def test_a_duplicate_schedule_is_removed() -> None:

@@ -8,6 +8,7 @@ from django.utils import timezone
 from forecasting import market
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Symbol
+from forecasting.models.symbols import TAKEN_OUT
 from forecasting.prices.sources import PausedError, PriceSourceError, RateLimitedError
 
 
@@ -38,6 +39,8 @@ class Command(BaseCommand):
 
     def _sync(self, ticker: str) -> None:
         symbol, now = Symbol.objects.named([ticker]).first(), timezone.now()
+        if symbol and not symbol.is_in_service:
+            raise PriceSourceError(ticker, f"{TAKEN_OUT}; use `symbols restore` first")
         rows = market.sync(symbol, now=now, ask_again=True) if symbol else market.enlist(ticker, now=now)
         symbol = symbol or Symbol.objects.get(ticker=ticker)
         bars = market.recent_bars([symbol], count=1)[symbol.pk]
