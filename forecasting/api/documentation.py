@@ -16,7 +16,14 @@ MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
 REFUSED = "The body is not JSON, or a symbol is invalid; `details` names the field and the reason. Nothing was started."
 OUT_OF_REACH = "The database cannot be reached. `Retry-After` says when to try again."
 OTHER_METHOD = "This route does not support the method; `Allow` lists those that it supports."
-QUEUE_FULL = "The training queue is full, or the database cannot be reached. `Retry-After` says when to try again."
+NOT_TRAINABLE = (
+    "The body is not JSON, the symbol is invalid, the price source does not know it, or the operator took it out of service; "
+    "`details` says which. Nothing was started."
+)
+NOT_NOW = (
+    "The training queue is full, the price source has not answered in time whether it knows the symbol, or the database cannot be "
+    "reached. `Retry-After` says when to try again."
+)
 ANYWHERE = {405: OTHER_METHOD, 503: OUT_OF_REACH}
 ERRORS = ANYWHERE | {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`."}
 LIST_ERRORS = ANYWHERE | {400: "A filter has an invalid value; `details` names it.", 404: "The page does not exist."}
@@ -65,9 +72,11 @@ check = extend_schema(
 | `message` | meaning |
 |---|---|
 | {AVAILABLE} | Ask for `metrics` and `predict`. |
-| {STARTED} | There was none; this request has started the training. |
+| {STARTED} | There was none; this request has started the training. If `training` is null, the price source has not said yet \
+whether it knows the symbol. |
 | {IN_PROGRESS} | There is none yet; `training` shows its progress. |
-| {NOT_STARTED.format(reason="*reason*")} | The last training failed within the last hour, or the queue is full. |
+| {NOT_STARTED.format(reason="*reason*")} | The price source does not know the symbol, its last training failed within the last \
+hour, the queue is full, or the operator took the symbol out of service. |
 """,
     request=serializers.SymbolsRequest,
     responses={200: CheckAnswer(many=True), **errors(ERRORS)},
@@ -107,7 +116,8 @@ predict = extend_schema(
     description="Median, interval and quantiles of the next session's close. A missing model's training is started. Until it "
     "ends, the base model of all symbols forecasts (`model.kind` is `base`) if there are enough prices.\n\n"
     "A forecast is made once for each version and session and then stored, so every request gets the same one. If newer prices "
-    "do not arrive in time, the last known ones are used, see `as_of` and `stale`. A symbol that fails does not affect the others.",
+    "do not arrive in time, the last known ones are used, see `as_of` and `stale`. A symbol that fails does not affect the others."
+    "\n\nA symbol that nobody has named before is looked up first. If the price source does not answer in time, `training` is null.",
     request=serializers.SymbolsRequest,
     responses={200: PredictAnswer, **errors(ERRORS)},
     examples=[
@@ -123,13 +133,15 @@ retrain = extend_schema(
     operation_id="retrain",
     tags=[MODELS],
     summary="Train a model again",
-    description="Starts a training. If one already waits or runs, it is returned and its priority is raised.",
+    description="Starts a training. If one already waits or runs, it is returned and its priority is raised. A symbol that nobody "
+    "has named before is looked up at the price source first.",
     request=serializers.SymbolRequest,
-    responses={202: RetrainAnswer, **errors(ERRORS | {503: QUEUE_FULL})},
+    responses={202: RetrainAnswer, **errors(ERRORS | {400: NOT_TRAINABLE, 503: NOT_NOW})},
     examples=[
         question("A symbol", examples.SYMBOL),
         answer("Started", examples.RETRAINING, status=202),
         answer("No symbol", examples.NO_SYMBOL, status=400),
+        answer("Not known to the price source", examples.UNKNOWN_SYMBOL, status=400),
         answer("The queue is full", examples.QUEUE_FULL, status=503),
         AWAY,
     ],
@@ -169,7 +181,8 @@ symbols = list_and_detail(
     "symbols",
     serializer=records.SymbolSerializer,
     example=examples.SYMBOL_ROW,
-    description="All symbols ever requested, by name: newest bar and state at the price source.",
+    description="All symbols that the price source has ever known, by name: newest bar, state at the price source, and since when "
+    "an operator has taken it out of service.",
 )
 versions = list_and_detail(
     "version",

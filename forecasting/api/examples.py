@@ -256,5 +256,15 @@ INVALID_SYMBOL = body(
     "The request is invalid.", {"symbols": {"1": ["This is an ISIN; give the exchange's symbol, such as PETR4.SA."]}}
 )
 NO_SYMBOL = body("The request is invalid.", {"symbol": ["This field is required."]})
+UNKNOWN_SYMBOL = body(
+    "The request is invalid.",
+    {
+        "symbol": [
+            NOT_STARTED.format(
+                reason="Yahoo Finance has no such symbol; check its spelling and exchange suffix (perhaps PETR4.SA)",
+            )
+        ]
+    },
+)
 QUEUE_FULL = body("Training not started: the queue is full (500 waiting); try again later.")
 OUT_OF_REACH = body(UNAVAILABLE)

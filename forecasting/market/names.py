@@ -57,7 +57,7 @@ def look_up(names: Sequence[str], *, now: datetime, budget_s: float, admit: Admi
     """Looks up names that are no symbols, for at most `budget_s` seconds. Returns, by name, why each one still is none.
 
     Only names never seen before are asked for, if `admit` does not refuse them. A source on this machine is always asked, because
-    a file may be new. Waits for names that another process is looking up.
+    a file may be new. Waits for names that another request is looking up.
     """
     if not names:
         return {}
@@ -66,7 +66,7 @@ def look_up(names: Sequence[str], *, now: datetime, budget_s: float, admit: Admi
     new = [name for name in names if name not in met]
     refusals = admit(new) if new else {}
     wanted = [name for name in names if name not in refusals]
-    answers = _asked_once([name for name in wanted if name in new or not upstream.is_remote()], now=now, ends=ends)
+    answers = _asked_first([name for name in wanted if name in new or not upstream.is_remote()], now=now, ends=ends)
     wait_for_names([name for name in wanted if name not in answers], ends=ends)
     reasons = _reasons(wanted, answers, now=now)
     return {name: NoSymbol(refusals[name], refused=True) if name in refusals else NoSymbol(reasons[name]) for name in names}
@@ -94,7 +94,8 @@ def look_up_awaited(*, now: datetime, seconds: float) -> int:
             if time.monotonic() > ends:
                 break
             with lock_names([name]) as free:
-                outcome = _asked(free, now=now, seconds=SYNC_SECONDS).get(name)
+                pass  # released at once, so that no request waits for the background
+            outcome = _asked(free, now=now, seconds=SYNC_SECONDS).get(name)
             if isinstance(outcome, RateLimitedError | PausedError):
                 break
             answered += not isinstance(outcome, NO_ANSWERS)
@@ -102,12 +103,12 @@ def look_up_awaited(*, now: datetime, seconds: float) -> int:
     return answered
 
 
-def _asked_once(names: Sequence[str], *, now: datetime, ends: float) -> dict[str, int | PriceSourceError]:
-    """Asks about those names that no other process is asking about. If answers are missing, a background task will ask again."""
+def _asked_first(names: Sequence[str], *, now: datetime, ends: float) -> dict[str, int | PriceSourceError]:
+    """Asks about those names that no other request is asking about. If answers are missing, a background task will ask again."""
     if not names:
         return {}
     with lock_names(names) as mine:
-        listed = Symbol.objects.all().by_ticker(mine)  # another process may have stored them before we got the locks
+        listed = Symbol.objects.all().by_ticker(mine)  # another request may have stored them before we got the locks
         new = RequestedName.objects.remember([name for name in mine if name not in listed], now=now)
         to_ask = new if upstream.is_remote() else [name for name in mine if name not in listed]
         answers = _asked(to_ask, now=now, seconds=ends - time.monotonic())
@@ -134,9 +135,10 @@ def _stored(question: Question, answer: Answer, *, now: datetime) -> int | Price
         with transaction.atomic():
             (symbol,) = Symbol.objects.all().ensure([name])
             return kept(replace(question, symbol=symbol), answer, now=now)
-    logger.info("not known as a symbol: %s", answer, extra={"symbol": name})
     if isinstance(answer, UnknownSymbolError):
         RequestedName.objects.named([name]).update(reason=answer.reason, expires_at=now + REMEMBERED_FOR)
+    elif not isinstance(answer, PausedError):
+        logger.warning("name not looked up: %s", answer, extra={"symbol": name})
     return answer
 
 
