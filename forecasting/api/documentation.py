@@ -117,7 +117,7 @@ predict = extend_schema(
     "ends, the base model of all symbols forecasts (`model.kind` is `base`) if there are enough prices.\n\n"
     "A forecast is made once for each version and session and then stored, so every request gets the same one. If newer prices "
     "do not arrive in time, the last known ones are used, see `as_of` and `stale`. A symbol that fails does not affect the others."
-    "\n\nA symbol that nobody has named before is looked up first. If the price source does not answer in time, `training` is null.",
+    "\n\nA symbol that nobody has named before is looked up first. Until the price source answers, `training` is null.",
     request=serializers.SymbolsRequest,
     responses={200: PredictAnswer, **errors(ERRORS)},
     examples=[

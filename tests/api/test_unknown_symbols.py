@@ -15,7 +15,7 @@ from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
 from forecasting.prices.sources import UnknownSymbolError
 from tests.api.conftest import Count, Predict, Send
-from tests.api.serving import add_steady_bars
+from tests.api.serving import add_steady_bars, serve
 from tests.factories import make_claimed, make_symbol, make_training
 from tests.fake_yahoo import FakeYahoo, generated_bars
 
@@ -198,6 +198,23 @@ def test_known_symbols_are_answered_beside_new_names(post: Send) -> None:
     add_steady_bars(make_symbol("KEPT"), end=LAST_SESSION)
     answers = post("predict", {"symbols": ["NEW", "KEPT"]})["predictions"]
     assert [(ticker, answer["status"]) for ticker, answer in answers.items()] == [("NEW", "training"), ("KEPT", "success")]
+
+
+def test_a_flood_of_made_up_names_leaves_nothing_but_a_bounded_table(
+    post: Send, silence: FakeYahoo, settings: Settings, count_queries: Count
+) -> None:
+    settings.REQUESTED_NAMES_LIMIT = 120
+    add_steady_bars(symbol := make_symbol("KEPT"), end=LAST_SESSION)
+    serve(symbol)
+    post("predict", {"symbols": ["KEPT"]})
+    plan = daily.describe(LAST_SESSION)
+    for number in range(6):
+        post("predict", {"symbols": [f"MADEUP{50 * number + each}" for each in range(50)]})
+    assert RequestedName.objects.count() == 120
+    assert (Symbol.objects.get(), OrmQ.objects.count()) == (symbol, 1)
+    assert not Training.objects.exists()
+    assert daily.describe(LAST_SESSION) == plan
+    assert count_queries(lambda: post("predict", {"symbols": ["KEPT"]})) == 1
 
 
 # Retraining
