@@ -10,6 +10,8 @@ from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Symbol
 from forecasting.models.symbols import UpstreamState
 
+SHOWN = 20  # forgotten symbols that are named
+
 
 class Command(BaseCommand):
     """No action touches the ledger or the versions."""
@@ -48,7 +50,8 @@ class Command(BaseCommand):
 
     def _forget(self) -> None:
         forgotten = market.forget(Symbol.objects.all())
-        self.stdout.write(f"Forgotten: {', '.join(forgotten) or 'none'}.")
+        more = f" and {len(forgotten) - SHOWN} more" if len(forgotten) > SHOWN else ""
+        self.stdout.write(f"Forgotten: {', '.join(forgotten[:SHOWN]) or 'none'}{more}.")
 
 
 def _symbols(words: list[str]) -> list[Symbol]:
