@@ -1,5 +1,6 @@
 """Answers a request: refreshes prices, chooses the version that serves, and falls back if its files are damaged."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,8 +8,9 @@ from datetime import datetime
 from django_q.tasks import async_task
 
 from forecasting import ledger, market, registry
+from forecasting.market import Admit, NoSymbol, admit_all
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
-from forecasting.models.symbols import UpstreamState
+from forecasting.models.symbols import TAKEN_OUT, UpstreamState
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.training import requests as training_requests
@@ -17,7 +19,11 @@ from forecasting.training.requests import ModelStatus
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one symbol: a forecast, or the reason for its absence (an active training, or an error)."""
+    """The answer for one symbol: a forecast, or the reason for its absence (an active training, or an error).
+
+    `symbol` is not stored if it is only a name. Without forecast, training and error, the price source has not said yet whether it
+    knows the name.
+    """
 
     symbol: Symbol
     forecast: Forecast | None = None
@@ -25,6 +31,7 @@ class Prediction:
     training: Training | None = None
     started: bool = False  # whether this request started the training
     error: str = ""
+    refused: bool = False  # whether the error comes from the caller's budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +42,49 @@ class Damaged:
     problem: str
 
 
-def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
+class NotTrainableError(Exception):
+    """No training of this name can be requested; the text says why. `refused`: because of the caller's budget."""
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
+
+
+class NoAnswerYetError(Exception):
+    """The price source has not said yet whether it knows the name."""
+
+
+def predict(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all) -> list[Prediction]:
     """Forecasts the next session for each symbol, by its own version or else by the base. Symbols without a version are trained.
 
-    Stale bars are refreshed first, for at most `budget_s` seconds; late answers are fetched in the background. The number of
-    queries does not depend on the number of symbols.
+    Stale bars are refreshed and new names looked up first, for at most `budget_s` seconds; late answers are fetched in the
+    background. `admit` says which names never seen before are refused, and why. The number of queries does not depend on the
+    number of symbols.
     """
     answers = _up_to_date(tickers, now=now)
     if others := [ticker for ticker in tickers if ticker not in answers]:
-        answers |= _brought_up_to_date(others, now=now, budget_s=budget_s)
+        answers |= _brought_up_to_date(others, now=now, budget_s=budget_s, admit=admit)
     return [answers[ticker] for ticker in tickers]
 
 
-def standing(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[ModelStatus]:
-    """The model status of each symbol; see `ensure_trained`. Symbols that a local source did not have are looked up again first,
-    for at most `budget_s` seconds."""
-    missing = Symbol.objects.named(tickers).filter(upstream_state=UpstreamState.UNKNOWN, unknown_until=None)
-    market.refresh(list(missing), now=now, budget_s=budget_s)
-    return training_requests.ensure_trained(tickers, now=now)
+def standing(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all) -> list[ModelStatus]:
+    """The model status of each symbol; see `ensure_trained`. New names, and symbols that a local source did not have, are looked
+    up first, for at most `budget_s` seconds. `admit`: see `predict`."""
+    known = Symbol.objects.all().by_ticker(tickers)
+    missing = [symbol for symbol in known.values() if symbol.upstream_state == UpstreamState.UNKNOWN and not symbol.unknown_until]
+    return _statuses(tickers, known, refresh=missing, now=now, budget_s=budget_s, admit=admit)
+
+
+def trainable(ticker: str, *, now: datetime, budget_s: float, admit: Admit = admit_all) -> Symbol:
+    """The symbol of this ticker for a training; a new name is looked up first. Raises NotTrainableError or NoAnswerYetError."""
+    known = Symbol.objects.all().by_ticker([ticker])
+    missing = market.look_up([] if known else [ticker], now=now, budget_s=budget_s, admit=admit).get(ticker, NoSymbol())
+    symbol = Symbol.objects.named([ticker]).first()
+    if symbol and symbol.is_in_service:
+        return symbol
+    if reason := TAKEN_OUT if symbol else missing.reason:
+        raise NotTrainableError(reason, refused=missing.refused)
+    raise NoAnswerYetError(market.NO_ANSWER)
 
 
 def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
@@ -87,17 +119,41 @@ def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Predictio
     return answers
 
 
-def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float) -> dict[str, Prediction]:
-    """By ticker, the answers after refreshing bars, requesting missing trainings and issuing missing forecasts.
-
-    Bars come first, because a new symbol is trained only if the price source knows it.
-    """
-    if late := market.refresh(Symbol.objects.all().ensure(tickers), now=now, budget_s=budget_s):
-        async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
-    statuses = training_requests.ensure_trained(tickers, now=now)
-    serving = serving_versions({status.symbol: status.version for status in statuses})
-    forecasts, errors = serve(serving)
+def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit) -> dict[str, Prediction]:
+    """By ticker, the answers after refreshing bars, requesting missing trainings and issuing missing forecasts."""
+    known = Symbol.objects.all().by_ticker(tickers)
+    statuses = _statuses(tickers, known, refresh=list(known.values()), now=now, budget_s=budget_s, admit=admit)
+    in_service = {status.symbol: status.version for status in statuses if status.symbol.is_in_service}
+    forecasts, errors = serve(serving_versions(in_service))
     return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
+
+
+def _statuses(
+    tickers: Sequence[str], known: Mapping[str, Symbol], *, refresh: Sequence[Symbol], now: datetime, budget_s: float, admit: Admit
+) -> list[ModelStatus]:
+    """The model status of each symbol, after refreshing bars of some and looking up names that are not known.
+
+    Bars come first, because a symbol is trained only if the price source knows it.
+    """
+    ends = time.monotonic() + budget_s
+    if late := market.refresh([symbol for symbol in refresh if symbol.is_in_service], now=now, budget_s=budget_s):
+        async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
+    names = [ticker for ticker in tickers if ticker not in known]
+    missing = market.look_up(names, now=now, budget_s=ends - time.monotonic(), admit=admit)
+    symbols = Symbol.objects.all().by_ticker(tickers)  # with new symbols, and with what was stored about the others
+    in_service = [symbols[ticker] for ticker in tickers if ticker in symbols and symbols[ticker].is_in_service]
+    statuses = {status.symbol.ticker: status for status in training_requests.ensure_trained(in_service, now=now)}
+    return [
+        statuses.get(ticker) or _without_training(ticker, symbols.get(ticker), missing.get(ticker, NoSymbol()))
+        for ticker in tickers
+    ]
+
+
+def _without_training(ticker: str, symbol: Symbol | None, missing: NoSymbol) -> ModelStatus:
+    """The status of a symbol that was taken out of service, or of a name that is no symbol."""
+    if symbol:
+        return ModelStatus(symbol, refusal=TAKEN_OUT)
+    return ModelStatus(Symbol(ticker=ticker), refusal=missing.reason, refused=missing.refused)
 
 
 def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, Damaged]]:
@@ -130,10 +186,11 @@ def _prediction(
 ) -> Prediction:
     """The answer for one symbol."""
     symbol = status.symbol
-    if forecast := forecasts.get(symbol):
+    if symbol.is_in_service and (forecast := forecasts.get(symbol)):
         return Prediction(symbol, forecast=forecast, stale=market.is_stale(symbol, forecast.as_of, now=now))
     if status.version:
         return Prediction(symbol, error=errors[symbol])
     if status.training:
         return Prediction(symbol, training=status.training, started=status.started)
-    return Prediction(symbol, error=f"Training not started: {status.refusal}.")
+    error = f"Training not started: {status.refusal}." if status.refusal else ""
+    return Prediction(symbol, error=error, refused=status.refused)

@@ -24,6 +24,7 @@ TRAIN_MEMORY_MB = environment.integer("TRAIN_MEMORY_MB", 3000, minimum=200, maxi
 PRICE_SOURCE = environment.choice("PRICE_SOURCE", "yahoo", among=tuple(SOURCES))
 PRICE_DIR = environment.folder("PRICE_DIR", BASE_DIR / "prices", base=BASE_DIR)
 PREDICT_REFRESH_SECONDS = environment.integer("PREDICT_REFRESH_SECONDS", 3, minimum=0, maximum=60)
+REQUESTED_NAMES_LIMIT = environment.integer("REQUESTED_NAMES_LIMIT", 10_000, minimum=1, maximum=1_000_000)
 UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE", 60, minimum=1, maximum=60_000)
 UPSTREAM_IN_FLIGHT = environment.integer("UPSTREAM_IN_FLIGHT", 2, minimum=1, maximum=8)
 YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or test server instead of Yahoo

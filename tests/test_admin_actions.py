@@ -8,6 +8,7 @@ from django.contrib.auth.models import Permission, User
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success
 from pytest_django import Settings
 
@@ -60,6 +61,23 @@ def test_retraining_starts_a_training_for_each_selected_symbol(admin_client: Cli
     assert Training.objects.active().of(symbols).count() == 2
     assert OrmQ.objects.count() >= 1
     assert LogEntry.objects.filter(object_repr="SAMPLE1").get().change_message == "Training requested."
+
+
+def test_a_symbol_out_of_service_is_not_retrained(admin_client: Client) -> None:
+    symbols = [make_symbol("SAMPLE1", removed_at=timezone.now()), make_symbol("SAMPLE2")]
+
+    answer = act(admin_client, Symbol, "retrain", *symbols)
+
+    assert answer == ["Not trained, because out of service: SAMPLE1.", "1 training started."]
+    assert Training.objects.get().symbol == symbols[1]
+
+
+def test_symbols_out_of_service_can_be_listed(admin_client: Client) -> None:
+    make_symbol("SAMPLE1", removed_at=timezone.now())
+    make_symbol("SAMPLE2")
+    text = text_of(admin_client, page(Symbol, "changelist"), removed_at__isempty="0")
+    assert "SAMPLE1" in text
+    assert "SAMPLE2" not in text
 
 
 def test_retraining_makes_a_waiting_training_urgent(admin_client: Client) -> None:

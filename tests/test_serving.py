@@ -1,5 +1,6 @@
 """Answers to requests: a forecast, a training, or the reason for neither."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from django_q.models import OrmQ
 from forecasting import market, serving
 from forecasting.models import Forecast, Symbol, Training
 from forecasting.models.trainings import TrainingState
-from forecasting.serving import Prediction
+from forecasting.serving import NotTrainableError, Prediction
 from tests import fake_yahoo
 from tests.factories import make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo
@@ -38,6 +39,7 @@ def test_a_symbol_with_a_model_gets_its_forecast() -> None:
 
 @pytest.mark.usefixtures("broken_source")
 def test_a_symbol_without_a_model_gets_a_training() -> None:
+    make_symbol()
     (prediction,) = predict("SAMPLE1")
     assert prediction == Prediction(Symbol.objects.get(), training=Training.objects.get(), started=True)
 
@@ -105,3 +107,19 @@ def test_prices_that_come_too_late_are_fetched_in_the_background(yahoo: FakeYaho
     assert second.stale
     assert queued_tasks("short") == ["forecasting.background.tasks.sync_symbols"]
     assert OrmQ.objects.get(key="short").args() == ([version.symbol_id],)
+
+
+def test_names_over_the_callers_budget_are_refused_and_the_rest_is_answered() -> None:
+    served()
+
+    def admit(names: Sequence[str]) -> dict[str, str]:
+        return dict.fromkeys(names, "one new symbol a day is allowed")
+
+    new, known = serving.predict(["NEW", "SAMPLE1"], now=NOW, budget_s=5, admit=admit)
+    assert (new.error, new.refused) == ("Training not started: one new symbol a day is allowed.", True)
+    assert known.forecast
+    (status,) = serving.standing(["NEW"], now=NOW, budget_s=5, admit=admit)
+    assert (status.refusal, status.refused) == ("one new symbol a day is allowed", True)
+    with pytest.raises(NotTrainableError) as error:
+        serving.trainable("NEW", now=NOW, budget_s=5, admit=admit)
+    assert error.value.refused

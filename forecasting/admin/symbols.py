@@ -45,11 +45,11 @@ class SymbolAdmin(ReadOnlyAdmin):
     """The requested symbols."""
 
     list_display = ("ticker", "market", "last_bar", "active_version", "newest_forecast", "upstream")
-    list_filter = ("upstream_state", "exchange")
+    list_filter = ("upstream_state", "exchange", ("removed_at", admin.EmptyFieldListFilter))
     search_fields = ("ticker",)
     actions = ("retrain",)
     fieldsets = (
-        (None, {"fields": ("ticker", "market", "currency", "created_at", "related_rows")}),
+        (None, {"fields": ("ticker", "market", "currency", "created_at", "removed_at", "related_rows")}),
         ("Model", {"fields": ("active_version", "newest_forecast", "live")}),
         ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "recent_bars")}),
         ("Quality of the prices", {"fields": ("quality",)}),
@@ -154,8 +154,11 @@ class SymbolAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Retrain selected symbols", permissions=["act"])
     def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
-        """Requests a training for each symbol, up to the limit of the queue; queued ones get a higher priority."""
-        requested = training_requests.request_many(symbols, by=str(caller_of(request.user)))
+        """Requests a training for each symbol in service, up to the limit of the queue; queued ones get a higher priority."""
+        if removed := list(symbols.exclude(removed_at=None)):
+            names = ", ".join(symbol.ticker for symbol in removed)
+            self.message_user(request, f"Not trained, because out of service: {names}.", messages.ERROR)
+        requested = training_requests.request_many(symbols.filter(removed_at=None), by=str(caller_of(request.user)))
         for symbol in symbols:
             if symbol.pk in requested.trainings:
                 self.log_change(request, symbol, "Training requested.")

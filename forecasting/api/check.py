@@ -30,7 +30,9 @@ class Standing(NamedTuple):
             return AVAILABLE
         if self.status.training:
             return STARTED if self.status.started else IN_PROGRESS
-        return NOT_STARTED.format(reason=self.status.refusal)
+        if self.status.refusal:
+            return NOT_STARTED.format(reason=self.status.refusal)
+        return STARTED  # once the price source has said that it knows the symbol
 
 
 class CheckAnswer(Shape):

@@ -16,7 +16,14 @@ MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
 REFUSED = "The body is not JSON, or a symbol is invalid; `details` names the field and the reason. Nothing was started."
 OUT_OF_REACH = "The database cannot be reached. `Retry-After` says when to try again."
 OTHER_METHOD = "This route does not support the method; `Allow` lists those that it supports."
-QUEUE_FULL = "The training queue is full, or the database cannot be reached. `Retry-After` says when to try again."
+NOT_TRAINABLE = (
+    "The body is not JSON, the symbol is invalid, the price source does not know it, or the operator took it out of service; "
+    "`details` says which. Nothing was started."
+)
+NOT_NOW = (
+    "The training queue is full, the price source has not answered in time whether it knows the symbol, or the database cannot be "
+    "reached. `Retry-After` says when to try again."
+)
 NOT_VALID = "The API key is not valid, or one is required (`API_KEY_REQUIRED`)."
 OVER_BUDGET = "You have asked for too much. `error` says of what, and `Retry-After` when to try again."
 NO_BUDGET_LEFT = "Too many requests; or all symbols are new, and you may ask for no more today. See `error` and `Retry-After`."
@@ -24,10 +31,11 @@ ANYWHERE = {401: NOT_VALID, 405: OTHER_METHOD, 429: OVER_BUDGET, 503: OUT_OF_REA
 ERRORS = ANYWHERE | {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`."}
 LIST_ERRORS = ANYWHERE | {400: "A filter has an invalid value; `details` names it.", 404: "The page does not exist."}
 RETRAIN_ERRORS = ERRORS | {
+    400: NOT_TRAINABLE,
     401: "The password or the API key is wrong, or one is required (`API_KEY_REQUIRED`).",
     403: "A session of the admin without its CSRF token.",
     429: "The symbol was trained again a short time ago, or you have asked for too much. See `error` and `Retry-After`.",
-    503: QUEUE_FULL,
+    503: NOT_NOW,
 }
 DETAIL_ERRORS = ANYWHERE | {404: "It does not exist."}
 STAFF_ERRORS = ANYWHERE | {
@@ -74,10 +82,11 @@ check = extend_schema(
 | `message` | meaning |
 |---|---|
 | {AVAILABLE} | Ask for `metrics` and `predict`. |
-| {STARTED} | There was none; this request has started the training. |
+| {STARTED} | There was none; this request has started the training. If `training` is null, the price source has not said yet \
+whether it knows the symbol. |
 | {IN_PROGRESS} | There is none yet; `training` shows its progress. |
-| {NOT_STARTED.format(reason="*reason*")} | The last training failed within the last hour, the queue is full, or you may \
-ask for no more new symbols today. |
+| {NOT_STARTED.format(reason="*reason*")} | The price source does not know the symbol, its last training failed within the last \
+hour, the queue is full, the operator took the symbol out of service, or you may ask for no more new symbols today. |
 """,
     request=serializers.SymbolsRequest,
     responses={200: CheckAnswer(many=True), **errors(ERRORS | {429: NO_BUDGET_LEFT})},
@@ -117,7 +126,8 @@ predict = extend_schema(
     description="Median, interval and quantiles of the next session's close. A missing model's training is started. Until it "
     "ends, the base model of all symbols forecasts (`model.kind` is `base`) if there are enough prices.\n\n"
     "A forecast is made once for each version and session and then stored, so every request gets the same one. If newer prices "
-    "do not arrive in time, the last known ones are used, see `as_of` and `stale`. A symbol that fails does not affect the others.",
+    "do not arrive in time, the last known ones are used, see `as_of` and `stale`. A symbol that fails does not affect the others."
+    "\n\nA symbol that nobody has named before is looked up first. Until the price source answers, `training` is null.",
     request=serializers.SymbolsRequest,
     responses={200: PredictAnswer, **errors(ERRORS | {429: NO_BUDGET_LEFT})},
     examples=[
@@ -133,7 +143,8 @@ retrain = extend_schema(
     operation_id="retrain",
     tags=[MODELS],
     summary="Train a model again",
-    description="Starts a training. If one already waits or runs, it is returned and its priority is raised.\n\n"
+    description="Starts a training. If one already waits or runs, it is returned and its priority is raised. A symbol that nobody "
+    "has named before is looked up at the price source first.\n\n"
     "For staff and keys with the scope `train`, it goes first, at any time. For all others, it waits for first trainings, and a "
     "symbol is retrained at most once an hour (`RETRAIN_COOLDOWN`); its first training does not count.",
     request=serializers.SymbolRequest,
@@ -143,6 +154,7 @@ retrain = extend_schema(
         answer("Started", examples.RETRAINING, status=202),
         answer("No symbol", examples.NO_SYMBOL, status=400),
         answer("Trained a short time ago", examples.TRAINED_JUST_NOW, status=429),
+        answer("Not known to the price source", examples.UNKNOWN_SYMBOL, status=400),
         answer("The queue is full", examples.QUEUE_FULL, status=503),
         AWAY,
     ],
@@ -182,7 +194,8 @@ symbols = list_and_detail(
     "symbols",
     serializer=records.SymbolSerializer,
     example=examples.SYMBOL_ROW,
-    description="All symbols ever requested, by name: newest bar and state at the price source.",
+    description="All symbols that the price source has ever known, by name: newest bar, state at the price source, and since when "
+    "an operator has taken it out of service.",
 )
 versions = list_and_detail(
     "version",

@@ -135,6 +135,7 @@ SYMBOL_ROW = {
     "upstream_state": "ok",
     "upstream_reason": "",
     "unknown_until": None,
+    "removed_at": None,
     "restatements": [],
 }
 ERRORS = {
@@ -256,5 +257,15 @@ INVALID_SYMBOL = body(
 )
 NO_SYMBOL = body("The request is invalid.", {"symbol": ["This field is required."]})
 TRAINED_JUST_NOW = body("The last training of BBAS3.SA ended less than 60 min ago; try again in 40 min.")
+UNKNOWN_SYMBOL = body(
+    "The request is invalid.",
+    {
+        "symbol": [
+            NOT_STARTED.format(
+                reason="Yahoo Finance has no such symbol; check its spelling and exchange suffix (perhaps PETR4.SA)",
+            )
+        ]
+    },
+)
 QUEUE_FULL = body("Training not started: the queue is full (500 waiting); try again later.")
 OUT_OF_REACH = body(UNAVAILABLE)

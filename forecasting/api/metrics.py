@@ -7,8 +7,10 @@ from drf_spectacular.utils import PolymorphicProxySerializer
 
 from forecasting.api.fields import PRICE, Count, DayText, PriceError, Rounded, Shape, Simulated, Text
 from forecasting.ledger import Scorecard
+from forecasting.models.symbols import TAKEN_OUT
 
 NO_METRICS = "Metrics for this model are not available."
+OUT_OF_SERVICE = f"Metrics for this model are not available: {TAKEN_OUT}."
 CLASSICAL_METRICS = {
     "MAE": f"Mean absolute error. {PRICE}",
     "RMSE": f"Root mean squared error. {PRICE}",
@@ -95,6 +97,7 @@ class Asked(NamedTuple):
 
     ticker: str
     card: Scorecard | None
+    error: str = ""
 
 
 class MetricsOfModel(Shape):
@@ -105,10 +108,10 @@ class MetricsOfModel(Shape):
 
 
 class NoMetrics(Shape):
-    """The answer of `metrics` for a symbol without a model."""
+    """The answer of `metrics` for a symbol without a model, or out of service."""
 
     symbol = Text(of="ticker", help_text="Trimmed and in upper case.")
-    error = Text(of=lambda _: NO_METRICS)
+    error = Text()
 
 
 METRICS_ANSWERS = PolymorphicProxySerializer(
@@ -118,5 +121,8 @@ METRICS_ANSWERS = PolymorphicProxySerializer(
 
 def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
     """The answer of `metrics` for one symbol."""
-    form = MetricsOfModel if card else NoMetrics
-    return form.json(Asked(ticker, card))
+    if card is None:
+        return NoMetrics.json(Asked(ticker, card, NO_METRICS))
+    if card.version.symbol and not card.version.symbol.is_in_service:
+        return NoMetrics.json(Asked(ticker, card, OUT_OF_SERVICE))
+    return MetricsOfModel.json(Asked(ticker, card))

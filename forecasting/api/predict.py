@@ -119,11 +119,11 @@ class Waiting(NamedTuple):
 
 
 class TrainingAnswer(Shape):
-    """No model can forecast the symbol yet: its training waits or runs. Try again later."""
+    """No model can forecast the symbol yet: its training waits or runs, or the symbol is being looked up. Try again later."""
 
     status = Constant("training")
-    message = Text(of=lambda waiting: STARTED if waiting.prediction.started else IN_PROGRESS)
-    training = ActiveTraining()
+    message = Text(of=lambda waiting: STARTED if waiting.prediction.started or not waiting.training else IN_PROGRESS)
+    training = ActiveTraining(allow_null=True, help_text="Null until the price source has said that it knows the symbol.")
 
 
 class FailureAnswer(Shape):
@@ -155,6 +155,6 @@ def prediction_json(prediction: serving.Prediction, positions: Mapping[int, Posi
     """The answer of `predict` for one symbol."""
     if prediction.forecast:
         return ForecastAnswer.json(prediction)
-    if prediction.training:
-        return TrainingAnswer.json(Waiting(prediction, located(prediction.training, positions)))
-    return FailureAnswer.json(prediction)
+    if prediction.error:
+        return FailureAnswer.json(prediction)
+    return TrainingAnswer.json(Waiting(prediction, located(prediction.training, positions)))

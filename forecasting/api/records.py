@@ -83,6 +83,7 @@ class SymbolSerializer(serializers.ModelSerializer[Symbol]):
             "upstream_state",
             "upstream_reason",
             "unknown_until",
+            "removed_at",
             "restatements",
         )
         read_only_fields = fields

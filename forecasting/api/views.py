@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from forecasting import ledger, registry, serving
 from forecasting.api import documentation, filters, records, serializers
 from forecasting.api.callers import RequestBudget, caller_of
-from forecasting.api.check import check_json
+from forecasting.api.check import NOT_STARTED, check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS, ApiKey
 from forecasting.api.errors import TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
@@ -27,7 +27,7 @@ from forecasting.api.pages import Pages
 from forecasting.api.permissions import KeyIfRequired, MayChange
 from forecasting.api.predict import predict_json
 from forecasting.api.trainings import retrain_json
-from forecasting.callers.budgets import Budget, NewSymbols, spend_one
+from forecasting.callers.budgets import NewSymbols
 from forecasting.callers.retraining import retrain
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
@@ -71,7 +71,7 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         """Is there a model?"""
         tickers = requested_tickers(request)
         new = NewSymbols(caller_of(request))
-        statuses = serving.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        statuses = serving.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
         new.require_any(tickers)
         positions = positions_of(status.training for status in statuses)
         return Response([check_json(status, positions) for status in statuses])
@@ -90,7 +90,7 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         """What will the next close be?"""
         tickers = requested_tickers(request)
         new = NewSymbols(caller_of(request))
-        predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
+        predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
         new.require_any(tickers)
         positions = positions_of(prediction.training for prediction in predictions)
         return Response(predict_json(predictions, positions))
@@ -103,13 +103,15 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         serializer.is_valid(raise_exception=True)
         ticker = serializer.validated_data["symbol"]
         caller = caller_of(request)
-        if not Symbol.objects.named([ticker]).exists():
-            spend_one(caller, Budget.NEW_SYMBOLS)
-        (symbol,) = Symbol.objects.all().ensure([ticker])
+        new = NewSymbols(caller)
         try:
+            symbol = serving.trainable(ticker, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
             training = retrain(symbol, by=caller, now=timezone.now())
-        except training_requests.QueueFullError as full:
-            raise TemporarilyUnavailable(f"Training not started: {full}.") from full
+        except serving.NotTrainableError as error:
+            new.require_any([ticker])
+            raise ValidationError({"symbol": [NOT_STARTED.format(reason=error)]}) from error
+        except (serving.NoAnswerYetError, training_requests.QueueFullError) as error:
+            raise TemporarilyUnavailable(NOT_STARTED.format(reason=error)) from error
         return Response(retrain_json(training, positions_of([training])), status=status.HTTP_202_ACCEPTED)
 
 
@@ -121,7 +123,7 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
 
 @documentation.symbols
 class SymbolViewSet(RecordViewSet[Symbol]):
-    """All symbols ever requested, with their newest bar."""
+    """All symbols that the price source has ever known, with their newest bar."""
 
     queryset = Symbol.objects.all().with_last_bar().with_restatements(records.RESTATEMENTS_SHOWN)
     serializer_class = records.SymbolSerializer

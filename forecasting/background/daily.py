@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from forecasting import ledger, market, monitoring, registry, serving
-from forecasting.models import Forecast, JobRun, ModelVersion, Symbol, Training
+from forecasting.models import Forecast, JobRun, ModelVersion, RequestedName, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.symbols import SymbolQuerySet
@@ -163,7 +163,8 @@ def _forecast(report: Report, now: datetime) -> bool:
 
 
 def _describe_forecasts(report: Report, now: datetime) -> list[str]:
-    with_bars, current = Symbol.objects.with_bars(), Forecast.objects.from_newest_bar().values("symbol").distinct()
+    with_bars = Symbol.objects.in_service().with_bars()
+    current = Forecast.objects.filter(symbol__removed_at=None).from_newest_bar().values("symbol").distinct()
     return [f"{with_bars.count()} symbols would be forecast; {current.count()} of them have a forecast from their newest bar."]
 
 
@@ -222,7 +223,10 @@ def _base_is_due() -> bool:
     prices, because of their number or the quality gate.
     """
     age = timedelta(days=settings.BASE_MAX_AGE_DAYS)
-    bases, symbols = ModelVersion.objects.filter(symbol=None), Symbol.objects.with_history(ForecastConfig().minimum_bars)
+    bases, symbols = (
+        ModelVersion.objects.filter(symbol=None),
+        Symbol.objects.in_service().with_history(ForecastConfig().minimum_bars),
+    )
     if active := bases.active().first():
         symbols = symbols.with_bar_since(active.data_end + age)
     enough = symbols[: settings.BASE_MIN_SYMBOLS].count() == settings.BASE_MIN_SYMBOLS
@@ -231,18 +235,23 @@ def _base_is_due() -> bool:
 
 def _tidy(report: Report, now: datetime) -> bool:
     report["files_expired"], report["folders_removed"] = registry.expire_files(), registry.sweep()
+    report["symbols_forgotten"] = len(market.forget(market.forgettable(now=now)))
+    report["names_expired"], _ = RequestedName.objects.expired(now=now).delete()
     return True
 
 
 def _describe_tidying(report: Report, now: datetime) -> list[str]:
     expired = ModelVersion.objects.all().beyond_newest(settings.KEEP_VERSIONS).count()
-    return [f"Files of {expired} old versions and {len(registry.orphans())} orphaned folders would be removed."]
+    return [
+        f"Files of {expired} old versions and {len(registry.orphans())} orphaned folders would be removed.",
+        f"{market.forgettable(now=now).count()} symbols that never had prices would be forgotten.",
+    ]
 
 
 def _batches() -> Iterator[list[Symbol]]:
-    """The symbols with bars in batches of FORECAST_BATCH, in the order of their keys."""
+    """The symbols in service with bars, in batches of FORECAST_BATCH, in the order of their keys."""
     last = 0
-    with_bars = Symbol.objects.with_bars().order_by("pk")
+    with_bars = Symbol.objects.in_service().with_bars().order_by("pk")
     while batch := list(with_bars.filter(pk__gt=last)[:FORECAST_BATCH]):
         yield batch
         last = batch[-1].pk

@@ -7,10 +7,13 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
+from forecasting import market
 from forecasting.background import daily, trainer_parent
 from forecasting.callers import budgets
 from forecasting.models import Symbol
 from forecasting.models.locks import Lock, lock_until_commit
+
+LOOK_UP_SECONDS = 40.0  # less than the minute after which the next task continues
 
 
 def drain_training_queue() -> int:
@@ -20,8 +23,14 @@ def drain_training_queue() -> int:
 
 def sync_symbols(symbol_ids: list[int]) -> int:
     """Syncs the bars of these symbols; returns how many succeeded. Failures are logged with their symbol."""
-    synced = [daily.sync_one(symbol, now=timezone.now()) for symbol in Symbol.objects.filter(pk__in=symbol_ids)]
+    wanted = Symbol.objects.in_service().filter(pk__in=symbol_ids)
+    synced = [daily.sync_one(symbol, now=timezone.now()) for symbol in wanted]
     return len(synced) - sum(error is not None for error in synced)
+
+
+def look_up_names() -> int:
+    """Looks up names that a request could not wait for; returns how many answers came. Returns at once if there are none."""
+    return market.look_up_awaited(now=timezone.now(), seconds=LOOK_UP_SECONDS)
 
 
 def daily_job(day: date | None = None) -> str:
@@ -56,6 +65,11 @@ def ensure_schedules() -> None:
             "func": "forecasting.background.tasks.forget_ended_budgets",
             "schedule_type": Schedule.MINUTES,
             "minutes": 15,
+        },
+        "names without an answer": {
+            "func": "forecasting.background.tasks.look_up_names",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 1,
         },
     }
     with transaction.atomic():

@@ -1,20 +1,33 @@
 """Bars in the database: synced with the price source, and read as frames of the bars contract."""
 
 from forecasting.market.gate import training_bars
+from forecasting.market.names import NO_ANSWER, Admit, NoSymbol, admit_all, enlist, look_up, look_up_awaited
+from forecasting.market.service import forget, forgettable, remove, restore
 from forecasting.market.stored import bars, is_stale, recent_bars
 from forecasting.market.syncing import OVERLAP_BARS, SYNC_SECONDS, may_ask, refresh, sync
 from forecasting.market.upstream import is_paused, price_source
 
 __all__ = [
+    "NO_ANSWER",
     "OVERLAP_BARS",
     "SYNC_SECONDS",
+    "Admit",
+    "NoSymbol",
+    "admit_all",
     "bars",
+    "enlist",
+    "forget",
+    "forgettable",
     "is_paused",
     "is_stale",
+    "look_up",
+    "look_up_awaited",
     "may_ask",
     "price_source",
     "recent_bars",
     "refresh",
+    "remove",
+    "restore",
     "sync",
     "training_bars",
 ]

@@ -62,7 +62,7 @@ def sync(symbol: Symbol, *, now: datetime, ask_again: bool = False, seconds: flo
             raise UpstreamUnavailableError(
                 symbol.ticker, "another process has been fetching its prices for too long; try again later"
             )
-        return _retrying(ends)(_sync_once, symbol, now=now, ends=ends)
+        return retrying(ends)(_sync_once, symbol, now=now, ends=ends)
 
 
 def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> list[Symbol]:
@@ -88,7 +88,7 @@ def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> lis
     return list(unanswered.values())
 
 
-def _retrying(ends: float) -> Retrying:
+def retrying(ends: float) -> Retrying:
     """Retries transient errors until `ends`, with exponential backoff and jitter."""
     pause = pause_between_requests().total_seconds()
     return Retrying(
@@ -131,16 +131,17 @@ def _brought(
     The first request covers newer bars with an overlap. If the overlap differs from the stored bars, the past was restated, and
     the whole history is requested.
     """
-    questions = deque(_first_question(symbol, bars, now=now) for symbol, bars in stored.items())
+    questions = deque(first_question(symbol, bars, now=now) for symbol, bars in stored.items())
     for question, outcome in upstream.answers(questions, seconds=seconds):
         symbol, bars = question.symbol, stored[question.symbol]
         if question.since is not None and _is_restated(symbol, bars, outcome):
             questions.appendleft(replace(question, since=None))
             continue
-        yield symbol, _kept(question, outcome, now=now)
+        yield symbol, kept(question, outcome, now=now)
 
 
-def _first_question(symbol: Symbol, stored: pd.DataFrame, *, now: datetime) -> Question:
+def first_question(symbol: Symbol, stored: pd.DataFrame, *, now: datetime) -> Question:
+    """Asks for newer bars with an overlap; for the whole history if none are stored."""
     since = stored.index[0].date() if len(stored) else None
     return Question(symbol, since=since, through=last_completed_session(symbol.calendar, now=now))
 
@@ -153,7 +154,7 @@ def _is_restated(symbol: Symbol, stored: pd.DataFrame, outcome: Answer) -> bool:
     return other_unit or not continues(stored, outcome.bars)
 
 
-def _kept(question: Question, outcome: Answer, *, now: datetime) -> int | PriceSourceError:
+def kept(question: Question, outcome: Answer, *, now: datetime) -> int | PriceSourceError:
     """Stores an answer, or notes its error."""
     if isinstance(outcome, PriceHistory):
         try:

@@ -4,6 +4,7 @@ from forecasting.models.findings import Finding
 from forecasting.models.forecasts import Forecast
 from forecasting.models.jobs import JobRun
 from forecasting.models.keys import Key
+from forecasting.models.names import RequestedName
 from forecasting.models.restatements import Restatement
 from forecasting.models.scores import Score
 from forecasting.models.spending import Spending
@@ -13,6 +14,6 @@ from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion
 
 __all__ = [
-    "Finding", "Forecast", "JobRun", "Key", "ModelVersion", "PriceBar", "Restatement", "Score", "Spending", "Symbol", "Training",
-    "Upstream",
+    "Finding", "Forecast", "JobRun", "Key", "ModelVersion", "PriceBar", "RequestedName", "Restatement", "Score", "Spending",
+    "Symbol", "Training", "Upstream",
 ]  # fmt: skip

@@ -73,8 +73,9 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         return self.filter(as_of=models.Subquery(newest, output_field=models.DateField()))
 
     def current(self) -> "ForecastQuerySet":
-        """Each symbol's forecast by its active version from its newest bar, if it exists already."""
-        return self.filter(version__state=VersionState.ACTIVE, version__symbol=F("symbol")).from_newest_bar()
+        """The forecast of each symbol in service by its active version from its newest bar, if it exists already."""
+        active = self.filter(version__state=VersionState.ACTIVE, version__symbol=F("symbol"))
+        return active.filter(symbol__removed_at=None).from_newest_bar()
 
     def with_what_is_shown(self) -> "ForecastQuerySet":
         """Adds symbol and version, and loads only the columns that an answer needs: a third faster than all columns."""

@@ -1,7 +1,8 @@
 """All advisory locks, with their numbers. If a process dies, Postgres releases its locks with the connection."""
 
 import time
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -16,6 +17,8 @@ class Lock(IntEnum):
     """What each lock serialises. The numbers are ASCII codes; running processes of an earlier release use the same."""
 
     SYMBOL = 0x53594D42  # "SYMB": syncs of one symbol; the second key is the symbol's primary key
+    NAME = 0x4E414D45  # "NAME": lookups of one name; the second key is the name's CRC
+    NAMES = 0x4E414D53  # "NAMS": background runs that look up names
     ROOM = 0x524F4F4D  # "ROOM": requests that count the waiting trainings against the limit
     BASE = 0x42415345  # "BASE": installations of the shipped base
     SCORING = 0x53434F52  # "SCOR": runs of the scoring
@@ -52,17 +55,16 @@ def lock_if_free(lock: Lock) -> Iterator[bool]:
 @contextmanager
 def lock_symbols(symbols: Sequence[Symbol], *, seconds: float = 0) -> Iterator[list[Symbol]]:
     """Locks the symbols for the block, waiting at most `seconds`. Yields those that were locked."""
-    ends = time.monotonic() + seconds
-    mine = _taken(symbols)
-    try:
-        while len(mine) < len(symbols) and time.monotonic() < ends:
-            time.sleep(POLL_SECONDS)
-            mine += _taken([symbol for symbol in symbols if symbol not in mine])
-        yield mine
-    finally:
-        with connection.cursor() as cursor:
-            keys = [symbol.pk for symbol in mine]
-            cursor.execute("SELECT pg_advisory_unlock(%s, key) FROM unnest(%s::int[]) AS key", [Lock.SYMBOL, keys])
+    with _locked(Lock.SYMBOL, [symbol.pk for symbol in symbols], seconds=seconds) as mine:
+        yield [symbol for symbol in symbols if symbol.pk in mine]
+
+
+@contextmanager
+def lock_names(names: Sequence[str], *, seconds: float = 0) -> Iterator[list[str]]:
+    """Locks the names for the block, waiting at most `seconds`. Yields those that were locked."""
+    keys = {name: zlib.crc32(name.encode()) - 2**31 for name in names}  # within Postgres's integers
+    with _locked(Lock.NAME, [*keys.values()], seconds=seconds) as mine:
+        yield [name for name in names if keys[name] in mine]
 
 
 def wait_for_symbols(symbols: Sequence[Symbol], *, ends: float) -> None:
@@ -72,9 +74,31 @@ def wait_for_symbols(symbols: Sequence[Symbol], *, ends: float) -> None:
             pass
 
 
-def _taken(symbols: Sequence[Symbol]) -> list[Symbol]:
+def wait_for_names(names: Sequence[str], *, ends: float) -> None:
+    """Waits until no other process locks any of the names, or until `ends` (time.monotonic)."""
+    if names:
+        with lock_names(names, seconds=max(0.0, ends - time.monotonic())):
+            pass
+
+
+@contextmanager
+def _locked(lock: Lock, keys: Collection[int], *, seconds: float) -> Iterator[set[int]]:
+    """Locks the keys for the block, waiting at most `seconds`. Yields those that were locked."""
+    ends = time.monotonic() + seconds
+    missing = set(keys)
+    mine = _taken(lock, missing)
+    try:
+        while (missing := missing - mine) and time.monotonic() < ends:
+            time.sleep(POLL_SECONDS)
+            mine |= _taken(lock, missing)
+        yield mine
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, key) FROM unnest(%s::int[]) AS key", [lock, [*mine]])
+
+
+def _taken(lock: Lock, keys: Collection[int]) -> set[int]:
     query = "SELECT key FROM unnest(%s::int[]) AS key WHERE pg_try_advisory_lock(%s, key)"
     with connection.cursor() as cursor:
-        cursor.execute(query, [[symbol.pk for symbol in symbols], Lock.SYMBOL])
-        keys = {key for (key,) in cursor}
-    return [symbol for symbol in symbols if symbol.pk in keys]
+        cursor.execute(query, [[*keys], lock])
+        return {key for (key,) in cursor}

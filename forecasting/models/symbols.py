@@ -1,4 +1,4 @@
-"""Requested symbols and their daily bars."""
+"""Symbols and their daily bars."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,11 +9,13 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Upper
 
+from forecasting.models.names import RequestedName
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.suggestions import spellings
 
 TICKER = r"[A-Z0-9^][A-Z0-9.^=&_-]{0,23}"
 TICKER_IN_ANY_CASE = TICKER.replace("A-Z", "A-Za-z")
+TAKEN_OUT = "the symbol was taken out of service by the operator"
 _ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
 
 
@@ -44,25 +46,44 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         """The symbols of these tickers."""
         return self.filter(ticker__in=list(tickers))
 
+    def by_ticker(self, tickers: Iterable[str]) -> "dict[str, Symbol]":
+        """The symbols of these tickers, by ticker; names that are no symbols are missing."""
+        return {symbol.ticker: symbol for symbol in self.named(tickers)}
+
+    def in_service(self) -> "SymbolQuerySet":
+        """All symbols except those that an operator took out of service."""
+        return self.filter(removed_at=None)
+
     def followed(self) -> "SymbolQuerySet":
-        """All symbols except those that the price source does not know."""
-        return self.exclude(upstream_state=UpstreamState.UNKNOWN)
+        """All symbols in service except those that the price source does not know."""
+        return self.in_service().exclude(upstream_state=UpstreamState.UNKNOWN)
 
     def worth_asking(self, *, now: datetime) -> "SymbolQuerySet":
-        """All symbols except those with an unexpired "unknown symbol" answer."""
-        return self.exclude(unknown_until__gt=now)
+        """All symbols in service except those with an unexpired "unknown symbol" answer."""
+        return self.in_service().exclude(unknown_until__gt=now)
+
+    def that_never_had_bars(self) -> "SymbolQuerySet":
+        """Symbols in service of which nothing exists but findings and ended trainings."""
+        children = ("PriceBar", "ModelVersion", "Forecast", "Restatement")
+        traces = [apps.get_model("forecasting", name).objects.filter(symbol=models.OuterRef("pk")) for name in children]
+        active = apps.get_model("forecasting.Training").objects.active().filter(symbol=models.OuterRef("pk"))
+        return self.in_service().filter(*(~models.Exists(rows) for rows in [*traces, active]))
+
+    def without_trainings(self) -> "SymbolQuerySet":
+        """Symbols that were never trained, not even in vain."""
+        return self.filter(trainings=None)
 
     def with_bars(self) -> "SymbolQuerySet":
         """Symbols with at least one bar."""
         return self.filter(models.Exists(PriceBar.objects.filter(symbol=models.OuterRef("pk"))))
 
     def like(self, tickers: Iterable[str]) -> "SymbolQuerySet":
-        """Symbols with bars that these tickers may mean: another spelling, or the ticker plus an exchange suffix."""
+        """Symbols in service with bars that these tickers may mean: another spelling, or the ticker plus an exchange suffix."""
         asked = list(tickers)
         same = Q(ticker__in=[spelling for ticker in asked for spelling in spellings(ticker)])
         for ticker in asked:
             same |= Q(ticker__startswith=f"{ticker}.")
-        return self.with_bars().filter(same)
+        return self.in_service().with_bars().filter(same)
 
     def with_history(self, bars: int) -> "SymbolQuerySet":
         """Symbols with at least this many bars."""
@@ -107,16 +128,20 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         return self.prefetch_related(models.Prefetch("restatements", restatements, to_attr="newest_restatements"))
 
     def ensure(self, tickers: Sequence[str]) -> "list[Symbol]":
-        """The symbols of these tickers in the given order; missing ones are created. One query, or three if any is missing."""
-        known = {symbol.ticker: symbol for symbol in self.named(tickers)}
+        """The symbols of these tickers in the given order; missing ones are created. Only for tickers that have prices.
+
+        One query, or four if any is missing.
+        """
+        known = self.by_ticker(tickers)
         if missing := sorted({*tickers} - {*known}):  # sorted, so that two callers cannot deadlock
             self.bulk_create([Symbol(ticker=each) for each in missing], ignore_conflicts=True)
-            known |= {symbol.ticker: symbol for symbol in self.named(missing)}
+            RequestedName.objects.named(missing).delete()
+            known |= self.by_ticker(missing)
         return [known[ticker] for ticker in tickers]
 
 
 class Symbol(models.Model):
-    """A requested ticker, its exchange, and the price source's last answer for it."""
+    """A ticker of which a price source had prices, its exchange, and the source's last answer for it."""
 
     ticker = models.CharField("symbol", max_length=24, unique=True)
     exchange = models.CharField(  # noqa: DJ001  # an empty string would be an exchange code
@@ -133,6 +158,7 @@ class Symbol(models.Model):
     upstream_checked_at = models.DateTimeField(null=True, blank=True)
     unknown_answers = models.PositiveSmallIntegerField(default=0, help_text="Consecutive unknown-symbol answers of the source.")
     unknown_until = models.DateTimeField(null=True, blank=True, help_text="The source is not asked again before this time.")
+    removed_at = models.DateTimeField(null=True, blank=True, help_text="When an operator took it out of service.")
 
     objects = SymbolQuerySet.as_manager()
 
@@ -151,6 +177,11 @@ class Symbol(models.Model):
     def calendar(self) -> str:
         """The exchange whose sessions the symbol has. Before the first bars, it is derived from the ticker."""
         return self.exchange or exchange_of(self.ticker)
+
+    @property
+    def is_in_service(self) -> bool:
+        """Whether it is stored, and no operator took it out of service."""
+        return self.pk is not None and self.removed_at is None
 
     def is_unknown(self, *, now: datetime) -> bool:
         """Whether the price source has reported the symbol as unknown, and that answer has not expired."""

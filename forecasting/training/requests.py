@@ -1,7 +1,7 @@
 """Requests for trainings: at most one active training per symbol, and the reasons why none is started."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,13 +30,18 @@ class QueueFullError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """A symbol's active version and active training, if any, and the reason why no training was started."""
+    """A symbol's active version and active training, if any, and the reason why no training was started.
+
+    `symbol` is not stored if it is only a name. Without version, training and refusal, the price source has not said yet whether
+    it knows the name. `refused`: the refusal comes from the caller's budget.
+    """
 
     symbol: Symbol
-    version: ModelVersion | None
-    training: Training | None
+    version: ModelVersion | None = None
+    training: Training | None = None
     started: bool = False
     refusal: str = ""
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,8 @@ class Requested:
     trainings: dict[int, Training]
 
 
-def ensure_trained(tickers: Sequence[str], *, now: datetime) -> list[ModelStatus]:
+def ensure_trained(symbols: Sequence[Symbol], *, now: datetime) -> list[ModelStatus]:
     """Each symbol's status. A symbol with neither a model nor a training gets a training. Constant number of queries."""
-    symbols = Symbol.objects.all().ensure(tickers)
     # Trainings first: one that publishes between the two queries is then seen as active, or as a version, never as neither.
     newest = {each.symbol_id: each for each in Training.objects.of(symbols).select_related("symbol").newest_per_symbol()}
     versions = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
@@ -141,6 +145,14 @@ def request_one(symbol: Symbol, *, reason: TrainingReason = TrainingReason.REQUE
     return requested.trainings[symbol.pk]
 
 
+def with_suggestions(reasons: Mapping[str, str]) -> dict[str, str]:
+    """By ticker, the price source's message about an unknown symbol, followed by what may be meant. One query if there are any."""
+    if not reasons:
+        return {}
+    known = list(Symbol.objects.like(reasons).values_list("ticker", flat=True))
+    return {ticker: reason + _suggestions(ticker, known) for ticker, reason in reasons.items()}
+
+
 def _locked_active(symbols: Iterable[Symbol]) -> dict[int | None, Training]:
     """The symbols' active trainings, by symbol; locked, so that they cannot end before our transaction does."""
     rows = Training.objects.active().of(symbols).order_by("symbol_id").select_for_update(of=("self",))
@@ -167,9 +179,9 @@ def _unknown(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, str]:
     if not unknown:
         return {}
     with_bars = set(Symbol.objects.filter(pk__in=[symbol.pk for symbol in unknown]).with_bars().values_list("pk", flat=True))
-    without = [symbol for symbol in unknown if symbol.pk not in with_bars]
-    known = list(Symbol.objects.like(symbol.ticker for symbol in without).values_list("ticker", flat=True))
-    return {symbol: symbol.upstream_reason + _suggestions(symbol.ticker, known) for symbol in without}
+    without = {symbol.ticker: symbol for symbol in unknown if symbol.pk not in with_bars}
+    reasons = with_suggestions({ticker: symbol.upstream_reason for ticker, symbol in without.items()})
+    return {without[ticker]: reason for ticker, reason in reasons.items()}
 
 
 def _suggestions(ticker: str, known: Iterable[str]) -> str:

@@ -68,6 +68,7 @@ def test_symbols_show_their_newest_bar(get: Send) -> None:
             "upstream_state": "unavailable",
             "upstream_reason": "It did not answer.",
             "unknown_until": None,
+            "removed_at": None,
             "restatements": [],
         }
     ]

@@ -183,6 +183,7 @@ def test_a_symbol_with_too_few_bars_does_not_affect_the_others(post: Send, folde
 
 
 def test_a_symbol_without_a_model_is_trained(predict: Predict, folder: Path) -> None:
+    make_symbol()
     folder.rmdir()  # the base has no prices to forecast from
     answer = predict()
     assert (answer["status"], answer["message"]) == ("training", STARTED)

@@ -1,18 +1,21 @@
-"""Symbols that the price source does not know: check and predict say so at once and suggest others."""
+"""Names that the price source does not know: the routes say so at once and suggest others. Names without an answer yet wait."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django_q.models import OrmQ
 from pytest_django import Settings
+from rest_framework.test import APIClient
 
 from forecasting import market
-from forecasting.models import Symbol, Training
+from forecasting.background import daily, tasks
+from forecasting.models import RequestedName, Symbol, Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
 from forecasting.prices.sources import UnknownSymbolError
 from tests.api.conftest import Count, Predict, Send
-from tests.api.serving import add_steady_bars
+from tests.api.serving import add_steady_bars, serve
 from tests.factories import make_claimed, make_symbol, make_training
 from tests.fake_yahoo import FakeYahoo, generated_bars
 
@@ -48,10 +51,14 @@ def unknown(ticker: str) -> Symbol:
     )
 
 
-def test_the_first_prediction_already_says_so(post: Send, predict: Predict, yahoo: FakeYahoo) -> None:
+@pytest.mark.usefixtures("yahoo")
+@pytest.mark.parametrize("first", ["check", "predict"])
+def test_the_first_answer_already_says_so_and_leaves_no_symbol(post: Send, predict: Predict, first: str) -> None:
     refusal = f"Training not started: {REASON} (perhaps PETR4.SA)."
-    assert predict("PETR4") == {"status": "failed", "error": refusal}
-    assert message(post, "PETR4") == refusal
+    for route in (first, "check", "predict"):
+        answer = message(post, "PETR4") if route == "check" else predict("PETR4")
+        assert answer == (refusal if route == "check" else {"status": "failed", "error": refusal})
+    assert not Symbol.objects.exists()
     assert not Training.objects.exists()
 
 
@@ -64,10 +71,10 @@ def test_a_waiting_training_does_not_hide_the_reason(post: Send, predict: Predic
 
 
 @pytest.mark.usefixtures("yahoo")
-def test_a_waiting_training_fails_once_the_symbol_is_unknown(post: Send) -> None:
-    post("check", {"symbols": ["NOPE"]})
+def test_a_waiting_training_fails_once_the_symbol_is_unknown() -> None:
+    make_training(symbol := make_symbol("NOPE"))
     with pytest.raises(UnknownSymbolError):
-        market.sync(Symbol.objects.get(), now=NOW)
+        market.sync(symbol, now=NOW)
     training = Training.objects.get()
     assert (training.state, training.error) == (TrainingState.FAILED, REASON)
     assert training.finished_at
@@ -142,3 +149,112 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_unknown_symbols(
     tickers = [unknown(f"NOPE{number}").ticker for number in range(20)]
     one = count_queries(lambda: post("check", {"symbols": tickers[:1]}))
     assert count_queries(lambda: post("check", {"symbols": tickers})) == one
+
+
+# Names without an answer in time
+
+
+@pytest.fixture
+def silence(yahoo: FakeYahoo, settings: Settings) -> FakeYahoo:
+    """A Yahoo that is not waited for."""
+    settings.PREDICT_REFRESH_SECONDS = 0
+    return yahoo
+
+
+@pytest.mark.usefixtures("silence")
+def test_a_name_without_an_answer_in_time_is_told_to_try_again(post: Send, predict: Predict) -> None:
+    for _ in range(2):
+        assert post("check", {"symbols": ["AAA"]}) == [
+            {"symbol": "AAA", "model_exists": False, "message": STARTED, "version": None, "training": None}
+        ]
+        assert predict("AAA") == {"status": "training", "message": STARTED, "training": None}
+
+
+@pytest.mark.usefixtures("silence")
+def test_it_is_in_no_list_and_no_daily_job(post: Send, get: Send) -> None:
+    post("predict", {"symbols": ["AAA"]})
+    for name in ("symbols", "versions", "trainings", "forecasts", "findings"):
+        assert get(f"/models/{name}")["count"] == 0
+    assert daily.describe(LAST_SESSION)[1] == "Prices of 0 symbols would be synced."
+
+
+def test_a_later_request_finds_what_the_background_has_looked_up(post: Send, predict: Predict, silence: FakeYahoo) -> None:
+    post("check", {"symbols": ["PETR4.SA", "NOPE"]})
+    silence.bars["PETR4.SA"] = generated_bars("PETR4.SA", first=date(2023, 1, 2), last=LAST_SESSION)
+    tasks.look_up_names()
+    assert predict("PETR4.SA")["model"]["kind"] == "base"
+    assert Training.objects.get().subject == "PETR4.SA"
+    assert message(post, "NOPE") == f"Training not started: {REASON}."
+
+
+def test_the_first_prediction_of_a_known_name_forecasts_it_and_starts_its_training(predict: Predict, yahoo: FakeYahoo) -> None:
+    yahoo.bars["PETR4.SA"] = generated_bars("PETR4.SA", first=date(2023, 1, 2), last=LAST_SESSION)
+    assert predict("PETR4.SA")["as_of"] == "2025-06-02"
+    assert Training.objects.get().subject == "PETR4.SA"
+
+
+@pytest.mark.usefixtures("silence")
+def test_known_symbols_are_answered_beside_new_names(post: Send) -> None:
+    add_steady_bars(make_symbol("KEPT"), end=LAST_SESSION)
+    answers = post("predict", {"symbols": ["NEW", "KEPT"]})["predictions"]
+    assert [(ticker, answer["status"]) for ticker, answer in answers.items()] == [("NEW", "training"), ("KEPT", "success")]
+
+
+def test_a_flood_of_made_up_names_leaves_nothing_but_a_bounded_table(
+    post: Send, silence: FakeYahoo, settings: Settings, count_queries: Count
+) -> None:
+    settings.REQUESTED_NAMES_LIMIT = 120
+    add_steady_bars(symbol := make_symbol("KEPT"), end=LAST_SESSION)
+    serve(symbol)
+    post("predict", {"symbols": ["KEPT"]})
+    plan = daily.describe(LAST_SESSION)
+    for number in range(6):
+        post("predict", {"symbols": [f"MADEUP{50 * number + each}" for each in range(50)]})
+    assert RequestedName.objects.count() == 120
+    assert (Symbol.objects.get(), OrmQ.objects.count()) == (symbol, 1)
+    assert not Training.objects.active().exists()
+    assert daily.describe(LAST_SESSION) == plan
+    assert count_queries(lambda: post("predict", {"symbols": ["KEPT"]})) == 1
+
+
+# Retraining
+
+
+@pytest.mark.usefixtures("yahoo")
+def test_retraining_an_unknown_name_is_refused_with_the_reason(post: Send) -> None:
+    answer = post("retrain", {"symbol": "PETR4"}, status=400)
+    assert answer["details"] == {"symbol": [f"Training not started: {REASON} (perhaps PETR4.SA)."]}
+    assert not Symbol.objects.exists()
+    assert not Training.objects.exists()
+
+
+@pytest.mark.usefixtures("silence")
+def test_retraining_a_name_without_an_answer_in_time_is_refused_for_now(post: Send, client: APIClient) -> None:
+    answer = post("retrain", {"symbol": "AAA"}, status=503)
+    assert answer["error"] == "Training not started: the price source has not answered in time; try again later."
+    assert client.post("/models/retrain", {"symbol": "AAA"}, format="json").headers["Retry-After"] == "10"
+    assert not Training.objects.exists()
+
+
+def test_retraining_a_new_name_that_the_source_knows_trains_it(post: Send, yahoo: FakeYahoo) -> None:
+    yahoo.bars["PETR4.SA"] = generated_bars("PETR4.SA", first=date(2023, 1, 2), last=LAST_SESSION)
+    post("retrain", {"symbol": "PETR4.SA"}, status=202)
+    assert Training.objects.get().subject == "PETR4.SA"
+
+
+# What starts nothing
+
+
+@pytest.mark.parametrize("route", ["symbols", "versions", "trainings", "forecasts", "findings"])
+def test_reading_starts_nothing(client: APIClient, yahoo: FakeYahoo, route: str) -> None:
+    for path in (f"/models/{route}", f"/models/{route}?symbol=NEW", f"/models/{route}/NEW", f"/models/{route}/1", "/health"):
+        client.get(path)
+    assert yahoo.requests == []
+    for table in (Symbol, RequestedName, Training, OrmQ):
+        assert not table._default_manager.exists()
+
+
+def test_metrics_start_nothing(post: Send, yahoo: FakeYahoo) -> None:
+    post("metrics", {"symbols": ["NEW"]})
+    assert yahoo.requests == []
+    assert not RequestedName.objects.exists()

@@ -150,6 +150,24 @@ def test_a_model_whose_retraining_was_rejected_is_not_retrained_every_day(folder
     assert report_of_a_run()["retrainings"] == 0
 
 
+def test_it_leaves_out_a_symbol_that_is_out_of_service(folder: Path) -> None:
+    modelled(symbol := listed(folder, "AAA"), trained_days_ago=16)
+    market.sync(symbol, now=NOW)
+    Symbol.objects.update(removed_at=NOW)
+    report = report_of_a_run()
+    assert (report["symbols"], report["forecasts"], report["retrainings"]) == (0, 0, 0)
+
+
+def test_it_forgets_symbols_of_which_there_is_nothing_and_names_that_have_expired(folder: Path) -> None:
+    market.look_up(["NEW"], now=NOW - timedelta(days=1), budget_s=0)
+    listed(folder, "AAA")
+    make_symbol("NOPE", upstream_state=UpstreamState.UNKNOWN, unknown_until=NOW + timedelta(days=1))
+    Symbol.objects.update(created_at=NOW - timedelta(days=2))
+    report = report_of_a_run()
+    assert (report["symbols_forgotten"], report["names_expired"]) == (1, 1)
+    assert Symbol.objects.get().ticker == "AAA"
+
+
 # Once a date
 
 

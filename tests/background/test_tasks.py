@@ -35,6 +35,7 @@ WANTED = [
     ("daily job", "forecasting.background.tasks.daily_job", "0 3 * * *"),
     ("daily job again, if it failed", "forecasting.background.tasks.resume_daily_job", None),
     ("forget ended budgets", "forecasting.background.tasks.forget_ended_budgets", None),
+    ("names without an answer", "forecasting.background.tasks.look_up_names", None),
 ]
 
 

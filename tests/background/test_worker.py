@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule
 
-from forecasting.models import JobRun, ModelVersion, Symbol, Training
+from forecasting.models import JobRun, ModelVersion, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
 from forecasting.pipeline.serving import artifacts
@@ -18,6 +18,7 @@ from forecasting.prices.calendars import last_completed_session
 from forecasting.registry import models_root
 from forecasting.runtime.processes import wait_for
 from forecasting.training import requests as training_requests
+from tests.factories import make_symbol
 from tests.fake_yahoo import FakeYahoo, generated_bars, unknown
 from tests.running import process_ids, started
 
@@ -35,7 +36,7 @@ def leaders(folder: Path) -> list[int]:
 
 
 def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -> None:
-    symbols = Symbol.objects.all().ensure(["PETR4.SA", "PETR44.SA"])
+    symbols = (make_symbol("PETR4.SA"), make_symbol("PETR44.SA"))
     training, mistyped = (training_requests.request_one(symbol, by="ana") for symbol in symbols)
     with FakeYahoo() as yahoo:
         yahoo.scenarios["PETR44.SA"] = unknown

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection
 
-from forecasting.models import Training
+from forecasting.models import Symbol, Training
 from forecasting.models.trainings import TrainingState
 from tests.chaos.site import POLL_SECONDS, TICKERS, Site
 
@@ -23,6 +23,7 @@ def same_symbols(site: Site, count: int) -> None:
     with site.web() as web:
         for number in range(count):
             tickers = list(TICKERS[SYMBOLS * number % 100 :][:SYMBOLS])
+            Symbol.objects.all().ensure(tickers)  # they are known, so nobody waits for the price source
             Training.objects.filter(symbol__ticker__in=tickers).delete()
 
             together = threading.Barrier(CLIENTS)

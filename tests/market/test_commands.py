@@ -1,4 +1,4 @@
-"""`manage.py sync` and `manage.py upstream`."""
+"""`manage.py sync`, `manage.py upstream` and `manage.py symbols`."""
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -12,9 +12,9 @@ from forecasting.models import PriceBar, Symbol, Upstream
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.upstream import BreakerState
 from tests import fake_yahoo
-from tests.factories import make_symbol, make_upstream
+from tests.factories import add_bars, make_symbol, make_upstream
 from tests.fake_yahoo import FakeYahoo
-from tests.market.histories import HISTORY, NOW
+from tests.market.histories import FRIDAY, HISTORY, NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -90,3 +90,40 @@ def test_upstream_shows_a_source_that_answers(yahoo: FakeYahoo) -> None:
 
 def test_files_have_no_upstream(folder: object) -> None:
     assert said("upstream") == "Prices come from PRICE_SOURCE=csv, a local source that is never paused.\n"
+
+
+def test_a_symbol_out_of_service_is_not_synced(yahoo: FakeYahoo) -> None:
+    make_symbol("AAA", removed_at=NOW)
+    with pytest.raises(CommandError, match=r"^Not synced: AAA\.$"):
+        said("sync", "AAA")
+    assert yahoo.requests == []
+
+
+def test_symbols_lists_them() -> None:
+    add_bars(make_symbol("AAA", upstream_state=UpstreamState.OK), end=FRIDAY)
+    make_symbol("BBB", removed_at=NOW)
+    assert said("symbols", "list").splitlines() == [
+        "AAA: newest bar 2024-06-28, ok",
+        "BBB: no bars, never asked, out of service since 2024-06-28",
+    ]
+
+
+def test_symbols_removes_and_restores() -> None:
+    make_symbol("AAA")
+    assert said("symbols", "remove", "aaa") == "Out of service: AAA.\n"
+    assert Symbol.objects.get().removed_at
+    assert said("symbols", "restore", "AAA") == "In service: AAA.\n"
+    assert Symbol.objects.get().removed_at is None
+
+
+def test_symbols_removes_none_if_one_does_not_exist() -> None:
+    make_symbol("AAA")
+    with pytest.raises(CommandError, match=r"^No such symbol here: BBB\.$"):
+        said("symbols", "remove", "AAA", "BBB")
+    assert Symbol.objects.in_service().exists()
+
+
+def test_symbols_forgets_those_that_never_had_bars() -> None:
+    make_symbol("AAA")
+    assert said("symbols", "forget") == "Forgotten: AAA.\n"
+    assert said("symbols", "forget") == "Forgotten: none.\n"

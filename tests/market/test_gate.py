@@ -237,12 +237,12 @@ def test_phantoms_that_were_stored_once_are_not_learnt_from() -> None:
 
 def test_the_reason_reaches_the_clients(folder: Path) -> None:
     write(folder, in_pence(HISTORY, MARCH))
-    training = make_claimed(make_symbol("AAA"))
+    training = make_claimed(symbol := make_symbol("AAA"))
     with trainer_parent.TrainerProcess() as process:
         trainer_parent.train(training, process)
     training.refresh_from_db()
     assert training.state == TrainingState.FAILED
-    (status,) = training_requests.ensure_trained(["AAA"], now=NOW)
+    (status,) = training_requests.ensure_trained([symbol], now=NOW)
     message = check_json(status, {})["message"]
     assert message.startswith("Training not started: close is ")
     assert "about a hundred times: two units are mixed; only 84 good bars follow and a training needs 496" in message

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from forecasting.background import trainer_parent
 from forecasting.background.trainer_parent import TrainerProcess
-from forecasting.models import Training, Upstream
+from forecasting.models import Symbol, Training, Upstream
 from forecasting.models.trainings import TrainingState
 from forecasting.models.upstream import BreakerState
 from forecasting.prices.calendars import last_completed_session
@@ -43,10 +43,19 @@ def test_a_training_without_any_bars_waits_until_the_source_may_be_asked(paused:
 
 @pytest.mark.usefixtures("paused")
 def test_at_the_terminal_it_is_told_at_once_and_stays_in_the_queue() -> None:
+    make_symbol("AAA")
     with pytest.raises(CommandError, match=r"Not trained:\nAAA: no prices are requested until .* refuses more requests"):
         call_command("train", "AAA")
     training = Training.objects.get()
     assert (training.state, training.attempts) == (TrainingState.QUEUED, 0)
+
+
+@pytest.mark.usefixtures("paused")
+def test_at_the_terminal_a_new_name_is_not_queued_while_the_source_is_not_asked() -> None:
+    with pytest.raises(CommandError, match=r"Not trained:\nAAA: no prices are requested until .* refuses more requests"):
+        call_command("train", "AAA")
+    assert not Training.objects.exists()
+    assert not Symbol.objects.exists()
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe no text"], ids=["no file", "not a text"])

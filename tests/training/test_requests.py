@@ -167,49 +167,49 @@ def test_a_person_may_ask_again_right_after_a_failure() -> None:
 
 
 def test_a_symbol_without_a_model_gets_a_training_that_this_call_started() -> None:
-    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
+    (status,) = training_requests.ensure_trained([make_symbol()], now=timezone.now())
     assert status == ModelStatus(Symbol.objects.get(), version=None, training=Training.objects.get(), started=True)
 
 
 def test_a_second_call_starts_nothing() -> None:
-    training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
-    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
+    training_requests.ensure_trained([symbol := make_symbol()], now=timezone.now())
+    (status,) = training_requests.ensure_trained([symbol], now=timezone.now())
     assert (status.training, status.started) == (Training.objects.get(), False)
     assert len(queued_tasks(training_queue.CLUSTER)) == 1
 
 
 def test_a_symbol_with_a_model_needs_no_training() -> None:
-    version = make_version(make_symbol())
-    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
+    version = make_version(symbol := make_symbol())
+    (status,) = training_requests.ensure_trained([symbol], now=timezone.now())
     assert (status.version, status.training) == (version, None)
 
 
 def test_a_model_that_is_trained_again_shows_its_training() -> None:
-    version = make_version(make_symbol())
+    version = make_version(symbol := make_symbol())
     training = asked("SAMPLE1")
-    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
+    (status,) = training_requests.ensure_trained([symbol], now=timezone.now())
     assert (status.version, status.training, status.started) == (version, training, False)
 
 
 def test_statuses_come_in_the_order_of_the_request() -> None:
-    tickers = ["SAMPLE3", "SAMPLE1", "SAMPLE2"]
-    make_version(make_symbol("SAMPLE1"))
-    make_training(make_symbol("SAMPLE2"))
-    assert [status.symbol.ticker for status in training_requests.ensure_trained(tickers, now=timezone.now())] == tickers
+    symbols = [make_symbol(ticker) for ticker in ("SAMPLE3", "SAMPLE1", "SAMPLE2")]
+    make_version(symbols[1])
+    make_training(symbols[2])
+    assert [status.symbol for status in training_requests.ensure_trained(symbols, now=timezone.now())] == symbols
 
 
 @pytest.mark.parametrize(("minutes", "started"), [(59, False), (61, True)])
 def test_a_failed_training_is_not_restarted_automatically_for_an_hour(minutes: int, started: bool) -> None:
     now = timezone.now()
     failed_at = now - timedelta(minutes=minutes)
-    make_training(make_symbol(), state=TrainingState.FAILED, error="It has 3 bars.", finished_at=failed_at)
-    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=now)
+    make_training(symbol := make_symbol(), state=TrainingState.FAILED, error="It has 3 bars.", finished_at=failed_at)
+    (status,) = training_requests.ensure_trained([symbol], now=now)
     assert (status.started, status.refusal) == (started, "" if started else "It has 3 bars")
 
 
 def test_a_nearly_full_queue_starts_as_many_as_fit_and_refuses_the_others_with_the_reason(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 2
-    statuses = training_requests.ensure_trained(["SAMPLE1", "SAMPLE2", "SAMPLE3"], now=timezone.now())
+    statuses = training_requests.ensure_trained([make_symbol(f"SAMPLE{number}") for number in range(3)], now=timezone.now())
     assert [status.started for status in statuses] == [True, True, False]
     assert statuses[2].refusal == "the queue is full (2 waiting); try again later"
 
@@ -217,20 +217,21 @@ def test_a_nearly_full_queue_starts_as_many_as_fit_and_refuses_the_others_with_t
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_requests_do_not_exceed_the_limit_together(settings: Settings) -> None:
     settings.TRAIN_QUEUE_LIMIT = 3
-    tickers = [[f"SAMPLE{caller}", f"SAMPLE{caller + 10}"] for caller in range(10, 18)]
+    pairs = [[make_symbol(f"SAMPLE{caller}"), make_symbol(f"SAMPLE{caller + 10}")] for caller in range(10, 18)]
     with slow("INSERT", Training):
-        answers = at_once([partial(training_requests.ensure_trained, each, now=timezone.now()) for each in tickers])
+        answers = at_once([partial(training_requests.ensure_trained, each, now=timezone.now()) for each in pairs])
     assert sum(status.started for answer in answers for status in answer) == Training.objects.count() == 3
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
-def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(known: bool) -> None:
+@pytest.mark.parametrize("trained", [True, False], ids=["trained", "new"])
+def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(trained: bool) -> None:
     counts = []
     for tickers in (["SAMPLE1"], [f"SAMPLE{number}" for number in range(2, 12)]):
-        for ticker in tickers if known else []:
-            make_version(make_symbol(ticker))
+        symbols = [make_symbol(ticker) for ticker in tickers]
+        for symbol in symbols if trained else []:
+            make_version(symbol)
         with CaptureQueriesContext(connection) as queries:
-            training_requests.ensure_trained(tickers, now=timezone.now())
+            training_requests.ensure_trained(symbols, now=timezone.now())
         counts.append(len(queries))
     assert counts[0] == counts[1]
 
@@ -238,11 +239,11 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(known: b
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("table", ["forecasting_training", "forecasting_modelversion"])
 def test_a_training_that_publishes_meanwhile_is_not_started_again(table: str) -> None:
-    training = make_claimed(make_symbol())
+    training = make_claimed(symbol := make_symbol())
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-            check = begin_behind_us(threads, lambda: training_requests.ensure_trained(["SAMPLE1"], now=timezone.now()))
+            check = begin_behind_us(threads, lambda: training_requests.ensure_trained([symbol], now=timezone.now()))
             make_version(training.symbol)
             Training.objects.update(state=TrainingState.SUCCEEDED, finished_at=timezone.now())
         check.result()

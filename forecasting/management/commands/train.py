@@ -8,14 +8,16 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from forecasting import ledger, terminal
+from forecasting import ledger, market, terminal
 from forecasting.api.metrics import metrics_json
 from forecasting.api.trainings import training_json
 from forecasting.background import trainer_parent
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import Symbol, Training
+from forecasting.models.symbols import TAKEN_OUT
 from forecasting.models.trainings import TrainingState
 from forecasting.prices.catalogue import is_simulated
+from forecasting.prices.sources import PriceSourceError
 from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
@@ -37,8 +39,7 @@ class Command(BaseCommand):
         """Prints the metrics. Raises CommandError if a training did not succeed."""
         console = terminal.console()
         tickers = valid_tickers(options["symbols"])
-        symbols = Symbol.objects.all().ensure(tickers)
-        keys = [training_requests.request_one(symbol, by="terminal").pk for symbol in symbols]
+        keys = [training_requests.request_one(_trainable(ticker), by="terminal").pk for ticker in tickers]
         try:
             with terminal.TrainingProgress(console) as bars:
                 self._work(keys, bars)
@@ -73,6 +74,19 @@ class Command(BaseCommand):
         for training in trainings:
             text = terminal.where_it_stands(training_json(training, positions)) if training.is_active else training.state
             bars.update(training.subject, stage=text, fraction=training.progress)
+
+
+def _trainable(ticker: str) -> Symbol:
+    """The symbol of this ticker, new or not. Raises CommandError."""
+    try:
+        if not Symbol.objects.named([ticker]).exists():
+            market.enlist(ticker, now=timezone.now())
+    except PriceSourceError as error:
+        raise CommandError(f"Not trained:\n{error}") from error
+    symbol = Symbol.objects.get(ticker=ticker)
+    if not symbol.is_in_service:
+        raise CommandError(f"Not trained:\n{ticker}: {TAKEN_OUT}")
+    return symbol
 
 
 def _waits_long(training: Training) -> bool:
