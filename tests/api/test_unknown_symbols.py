@@ -203,7 +203,7 @@ def test_known_symbols_are_answered_beside_new_names(post: Send) -> None:
 def test_a_flood_of_made_up_names_leaves_nothing_but_a_bounded_table(
     post: Send, silence: FakeYahoo, settings: Settings, count_queries: Count
 ) -> None:
-    settings.REQUESTED_NAMES_LIMIT = 120
+    settings.REQUESTED_NAMES_LIMIT, settings.ANONYMOUS_NEW_SYMBOLS_PER_DAY = 120, 0
     add_steady_bars(symbol := make_symbol("KEPT"), end=LAST_SESSION)
     serve(symbol)
     post("predict", {"symbols": ["KEPT"]})
