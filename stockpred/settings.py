@@ -1,5 +1,6 @@
 """Django settings. Each one is a constant or comes from an environment variable."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from forecasting.prices.catalogue import SOURCES
@@ -54,6 +55,29 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; 50 symbols need less than 2,00
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = environment.boolean("SECURE_COOKIES", default=False)
 
+# Accounts
+LOGIN_FAILURES = environment.integer("LOGIN_FAILURES", 5, minimum=1, maximum=1000)  # of one account from one address
+LOGIN_LOCK_MINUTES = environment.integer("LOGIN_LOCK_MINUTES", 15, minimum=1, maximum=1440)
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+AXES_HANDLER = "forecasting.logins.LoginLimits"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]  # in the order that the handler expects
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(minutes=LOGIN_LOCK_MINUTES)  # failures that are older are deleted at the next login
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a lock ends, whatever is tried meanwhile
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "forecasting.api.addresses.client_address"
+AXES_LOCKOUT_CALLABLE = "forecasting.logins.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]  # some people type their password as the user name
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
 INSTALLED_APPS = [
     "stockpred.admin.StockpredAdminConfig",
     "django.contrib.auth",
@@ -67,6 +91,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_q",
+    "axes",
     "forecasting",
 ]
 
@@ -80,6 +105,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -200,6 +226,7 @@ LOGGING = {
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
         "yfinance": {"level": "CRITICAL"},  # its failures also raise exceptions
         "absl": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
     },
 }
 if ENABLE_LOGS:
