@@ -4,6 +4,7 @@ Own code: pydantic-settings reports several lines with the value, which may hold
 """
 
 import os
+import re
 import secrets
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -72,6 +73,16 @@ def address(name: str, default: str) -> str:
 def words(name: str) -> list[str]:
     """A list separated by commas."""
     return [word for part in text(name, "").split(",") if (word := part.strip())]
+
+
+def https_header(name: str) -> tuple[str, str] | None:
+    """Django's setting of the header by which a proxy says that a client used HTTPS; None if the variable is unset."""
+    value = text(name, "")
+    if not value:
+        return None
+    if not re.fullmatch("[A-Za-z0-9-]+", value):
+        raise invalid(name, "a header such as X-Forwarded-Proto")
+    return f"HTTP_{value.upper().replace('-', '_')}", "https"
 
 
 def time_zone(name: str, default: str) -> str:

@@ -1,9 +1,20 @@
 """Permissions of staff routes: the same as in the admin."""
 
-from rest_framework.permissions import DjangoModelPermissions
+from django.conf import settings
+from rest_framework.permissions import DjangoModelPermissions, IsAdminUser
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 
 class MayChange(DjangoModelPermissions):
     """Requires Django's change permission for the view's model; no POST route here adds a row."""
 
     perms_map = DjangoModelPermissions.perms_map | {"POST": ["%(app_label)s.change_%(model_name)s"]}
+
+
+class MayReadDocumentation(IsAdminUser):
+    """Swagger UI and the OpenAPI document are open, unless DOCS_FOR_STAFF_ONLY is set."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Whether this caller may read them."""
+        return not settings.DOCS_FOR_STAFF_ONLY or super().has_permission(request, view)
