@@ -136,6 +136,7 @@ class Symbol(models.Model):
     objects = SymbolQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view", "change")  # change: to run its actions
         ordering = ["ticker"]
         constraints = [
             models.CheckConstraint(condition=Q(ticker__regex=r"^[A-Z0-9^][A-Z0-9.^=&_-]{0,23}$"), name="symbol_ticker_pattern"),
@@ -184,6 +185,7 @@ class PriceBar(models.Model):
     objects = PriceBarQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ["symbol", "date"]
         constraints = [
             models.UniqueConstraint(fields=["symbol", "date"], name="bar_one_per_session"),
