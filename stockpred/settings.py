@@ -265,4 +265,5 @@ if ENABLE_LOGS:
         "backupCount": 5,
         "formatter": "line",
         "delay": True,
+        "chmod": 0o640,
     }

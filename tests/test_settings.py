@@ -280,6 +280,11 @@ def test_every_event_is_a_line_with_its_symbol_and_training_on_the_console_and_i
         assert [line.split(" ", 2)[2] for line in lines] == LINES
 
 
+def test_only_owner_and_group_read_the_log(tmp_path: Path) -> None:
+    start(LOG, tmp_path).communicate(timeout=60)
+    assert stat.S_IMODE((tmp_path / "logs" / "app.log").stat().st_mode) == 0o640
+
+
 def test_without_logs_nothing_is_written(tmp_path: Path) -> None:
     child = start(LOG, tmp_path, ENABLE_LOGS="False")
     assert child.communicate(timeout=60) == ("", "")
