@@ -1,12 +1,14 @@
+# `make images` writes the digests of this image and of the one in compose.yaml.
 FROM python:3.12-slim
 RUN useradd --create-home stockpred && mkdir -p /srv/stockpred/media /srv/stockpred/logs && chown -R stockpred /srv/stockpred
 WORKDIR /srv/stockpred
-COPY requirements.txt constraints.txt ./
-RUN pip install --no-cache-dir -r requirements.txt
-COPY --chown=stockpred manage.py ./
-COPY --chown=stockpred stockpred stockpred
-COPY --chown=stockpred forecasting forecasting
+COPY requirements.lock ./
+RUN pip install --no-cache-dir --require-hashes -r requirements.lock
+COPY manage.py ./
+COPY stockpred stockpred
+COPY forecasting forecasting
 USER stockpred
-ENV HOST=0.0.0.0 DEBUG=False PYTHONUNBUFFERED=1
+# All that is written goes to the volumes and to /tmp: the rest may be read-only.
+ENV HOST=0.0.0.0 DEBUG=False STATE_DIR=/tmp/state HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 EXPOSE 8000
 CMD ["python", "manage.py", "web"]

@@ -5,19 +5,19 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test chaos check bench stop clean lock openapi screenshots notebooks
+.PHONY: help demo run test chaos check bench stop clean lock images openapi screenshots notebooks
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
 
 # Installs once, and again when a requirement changes; uv, if it is there, is several times faster than pip.
-.venv/%.installed: requirements.txt constraints.txt requirements-dev.txt
+.venv/%.installed: requirements.lock requirements-dev.lock
 	@PYTHON="$(PYTHON)" bin/make-venv
-	@echo "Installing $*.txt into .venv: a minute or more, up to 600 MB to download ..."
+	@echo "Installing $*.lock into .venv: a minute or more, up to 600 MB to download ..."
 	@if command -v uv > /dev/null; then \
-		uv pip install --quiet --compile-bytecode --python $(BIN)/python -r $*.txt; \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r $*.lock; \
 	else \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $*.txt; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $*.lock; \
 	fi
 	@touch $@
 
@@ -67,8 +67,13 @@ clean:  ## remove the database, logs, trained models and .venv
 		$(MANAGE) stop_postgres --destroy; DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres --destroy; fi
 	rm -rf .venv .state logs media/models .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-lock: .venv/requirements-dev.installed  ## pin every package below the direct requirements anew (needs uv)
-	@(echo "# Every package, direct or not, at the version that was tested. Made by: make lock"; \
-	cat requirements.txt requirements-dev.txt | grep -v '^-' | uv pip compile --quiet --universal --python-version 3.11 \
-		--no-annotate --no-header --no-emit-index-url -) > constraints.new
-	@mv constraints.new constraints.txt
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-emit-index-url \
+	--custom-compile-command "make lock"
+
+lock:  ## pin every package that is not pinned yet, with the hashes of its files (needs uv)
+	cat requirements.txt requirements-dev.txt | grep -v '^-' | $(UV_COMPILE) --output-file constraints.txt -
+	$(UV_COMPILE) --generate-hashes --output-file requirements.lock requirements.txt
+	$(UV_COMPILE) --generate-hashes --output-file requirements-dev.lock requirements-dev.txt
+
+images:  ## write the digests of the base images into Dockerfile and compose.yaml (needs docker)
+	@bin/pin-images

@@ -1,6 +1,7 @@
-"""The app's configuration: registers its system checks."""
+"""The app's configuration: registers its system checks and the receivers of signals."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, post_save
 
 
 class ForecastingConfig(AppConfig):
@@ -9,5 +10,10 @@ class ForecastingConfig(AppConfig):
     name = "forecasting"
 
     def ready(self) -> None:
-        """Registers the checks by importing their module."""
+        """Registers the checks by importing their module, and the receivers."""
         from forecasting import checks  # noqa: F401, PLC0415 - apps must be loaded first
+        from forecasting.groups import ensure_groups  # noqa: PLC0415
+        from forecasting.models.outcomes import keep_outcome  # noqa: PLC0415
+
+        post_migrate.connect(ensure_groups, sender=self)
+        post_save.connect(keep_outcome, sender="django_q.Task")

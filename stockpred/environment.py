@@ -4,6 +4,7 @@ Own code: pydantic-settings reports several lines with the value, which may hold
 """
 
 import os
+import re
 import secrets
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -80,6 +81,16 @@ def networks(name: str) -> list[IPv4Network | IPv6Network]:
         return [ip_network(word) for word in words(name)]
     except ValueError:
         raise invalid(name, "addresses or networks such as 10.0.0.0/8, separated by commas") from None
+
+
+def https_header(name: str) -> tuple[str, str] | None:
+    """Django's setting of the header by which a proxy says that a client used HTTPS; None if the variable is unset."""
+    value = text(name, "")
+    if not value:
+        return None
+    if not re.fullmatch("[A-Za-z0-9-]+", value):
+        raise invalid(name, "a header such as X-Forwarded-Proto")
+    return f"HTTP_{value.upper().replace('-', '_')}", "https"
 
 
 def time_zone(name: str, default: str) -> str:

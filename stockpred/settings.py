@@ -1,6 +1,9 @@
 """Django settings. Each one is a constant or comes from an environment variable."""
 
+from datetime import timedelta
 from pathlib import Path
+
+from csp.constants import NONE, SELF
 
 from forecasting.prices.catalogue import SOURCES
 from stockpred import environment
@@ -64,7 +67,53 @@ WSGI_APPLICATION = "stockpred.wsgi.application"
 APPEND_SLASH = False  # API routes accept an optional trailing slash; the admin redirects on its own
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; 50 symbols need less than 2,000
 X_FRAME_OPTIONS = "DENY"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = environment.boolean("SECURE_COOKIES", default=False)
+DOCS_FOR_STAFF_ONLY = environment.boolean("DOCS_FOR_STAFF_ONLY", default=False)
+
+# HTTPS. A service for others is reached by HTTPS only, unless HTTPS_ONLY says otherwise.
+HTTPS_ONLY = environment.boolean("HTTPS_ONLY", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = environment.boolean("SECURE_COOKIES", default=HTTPS_ONLY)
+SECURE_SSL_REDIRECT = environment.boolean("SSL_REDIRECT", default=HTTPS_ONLY)
+SECURE_REDIRECT_EXEMPT = [r"^health/?$"]  # health checks speak plain HTTP to this machine
+SECURE_HSTS_SECONDS = environment.integer("HSTS_SECONDS", 31_536_000 if HTTPS_ONLY else 0, minimum=0, maximum=63_072_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.boolean("HSTS_SUBDOMAINS", default=False)
+# Other hosts of the domain may need plain HTTP, and a preload list is for the whole domain: only its owner can decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SECURE_PROXY_SSL_HEADER = environment.https_header("PROXY_SSL_HEADER")
+
+# Pages load everything from this server, and run no scripts or styles inside the HTML.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# Accounts
+LOGIN_FAILURES = environment.integer("LOGIN_FAILURES", 5, minimum=1, maximum=1000)  # of one account from one address
+LOGIN_LOCK_MINUTES = environment.integer("LOGIN_LOCK_MINUTES", 15, minimum=1, maximum=1440)
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+AXES_HANDLER = "forecasting.logins.LoginLimits"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]  # in the order that the handler expects
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(minutes=LOGIN_LOCK_MINUTES)  # failures that are older are deleted at the next login
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # a lock ends, whatever is tried meanwhile
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "forecasting.logins.login_address"
+AXES_LOCKOUT_CALLABLE = "forecasting.logins.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]  # some people type their password as the user name
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 
 INSTALLED_APPS = [
     "stockpred.admin.StockpredAdminConfig",
@@ -80,10 +129,13 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_q",
     "rest_framework_api_key",
+    "axes",
+    "csp",
     "forecasting",
 ]
 
 MIDDLEWARE = [
+    "csp.middleware.CSPMiddleware",  # first, so that every answer has the header
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "forecasting.api.errors.JsonErrorsMiddleware",
@@ -93,6 +145,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -168,7 +221,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Forecasts of the next session's closing price, with a naive benchmark and a track record.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
+    "SERVE_AUTHENTICATION": ["forecasting.api.credentials.Basic", "rest_framework.authentication.SessionAuthentication"],
+    "SERVE_PERMISSIONS": ["forecasting.api.permissions.MayReadDocumentation"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/models",
@@ -214,6 +268,7 @@ LOGGING = {
         "waitress.queue": {"level": "ERROR"},  # it warns of each request that waits for a thread
         "yfinance": {"level": "CRITICAL"},  # its failures also raise exceptions
         "absl": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
     },
 }
 if ENABLE_LOGS:
@@ -224,4 +279,5 @@ if ENABLE_LOGS:
         "backupCount": 5,
         "formatter": "line",
         "delay": True,
+        "chmod": 0o640,
     }

@@ -8,6 +8,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularJSONAPIView, Sp
 
 from forecasting.api.views import health
 
+swagger = SpectacularSwaggerSplitView.as_view(url_name="swagger-json", template_name="swagger.html")
+
 urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"))),
     path("", RedirectView.as_view(url="/swagger")),
@@ -15,7 +17,7 @@ urlpatterns = [
     path("models/", include("forecasting.api.urls")),
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^swagger\.json/?$", SpectacularJSONAPIView.as_view(), name="swagger-json"),
-    re_path(r"^swagger/?$", SpectacularSwaggerSplitView.as_view(url_name="swagger-json"), name="swagger"),
+    re_path(r"^swagger/?$", swagger, name="swagger"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
 ]

@@ -13,6 +13,7 @@ os.environ["PRICE_SOURCE"] = "sample"
 os.environ["UPSTREAM_REQUESTS_PER_MINUTE"] = "60000"  # the fake Yahoo needs no rate limit
 os.environ["UPSTREAM_IN_FLIGHT"] = "8"
 os.environ["DEBUG"] = "False"
+os.environ["HTTPS_ONLY"] = "False"
 os.environ["SECRET_KEY"] = "for the tests alone"  # noqa: S105
 
 from stockpred.settings import *  # noqa: E402, F403

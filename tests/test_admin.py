@@ -1,6 +1,5 @@
 """The admin's pages: lists and details show their rows, with a fixed number of queries."""
 
-from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -12,13 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django_q.models import Failure, OrmQ, Success
 from pytest_django import Settings
 
 from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import TrainingState
-from tests.admin_pages import AS_OF, MODELS, Rows, add_task, one_of_each, page, text_of
+from tests.admin_pages import AS_OF, MODELS, Rows, one_of_each, page, text_of
 from tests.factories import (
     AT_LAST_CLOSE,
     add_bars,
@@ -31,21 +29,6 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-
-sprung: list[str] = []
-
-
-class Trap:
-    """An object that leaves a trace if it is unpickled."""
-
-    def __reduce__(self) -> tuple[Callable[[], "Trap"], tuple[()]]:
-        return spring, ()
-
-
-def spring() -> Trap:
-    """The function that unpickling calls."""
-    sprung.append("unpickled")
-    return Trap()
 
 
 @pytest.fixture
@@ -269,26 +252,6 @@ def test_a_running_trainings_progress_is_listed(admin_client: Client) -> None:
 
 def test_a_job_runs_report_is_readable(admin_client: Client, rows: Rows) -> None:
     assert "&quot;scored&quot;: 4711" in text_of(admin_client, page(JobRun, "change", rows[JobRun].pk))
-
-
-def test_a_failed_tasks_message_is_shown(admin_client: Client, rows: Rows) -> None:
-    assert "Traceback of the failure" in text_of(admin_client, page(Failure, "change", rows[Failure].pk))
-
-
-def test_arguments_of_finished_tasks_are_never_unpickled(admin_client: Client) -> None:
-    task = add_task(success=True, args=Trap(), kwargs=Trap(), result=Trap())
-    sprung.clear()
-
-    text_of(admin_client, page(Success, "changelist"))
-    text_of(admin_client, page(Success, "change", task.pk))
-
-    assert not sprung
-
-
-def test_a_queued_task_that_somebody_forged_is_not_opened(admin_client: Client) -> None:
-    forged = OrmQ.objects.create(key="short", payload="gASVforged:signature", lock=timezone.now())
-
-    assert "*BadSignature" in text_of(admin_client, page(OrmQ, "change", forged.pk))
 
 
 def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client: Client, rows: Rows) -> None:

@@ -139,3 +139,24 @@ def test_pages_fit_a_phone(staff_page: Watched, symbol: Symbol) -> None:
     staff_page.open(page(ModelVersion, "change", ModelVersion.objects.get().pk))
 
     assert staff_page.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_swagger_lists_the_routes_and_asks_one(staff_page: Watched, symbol: Symbol) -> None:
+    staff_page.open("/swagger")
+    route = staff_page.page.locator("#operations-Records-list_symbols")
+    route.click()
+    route.get_by_role("button", name="Try it out").click()
+    route.get_by_role("button", name="Execute").click()
+
+    expect(route.locator(".live-responses-table td.response-col_status").last).to_contain_text("200")
+    expect(route.locator(".live-responses-table")).to_contain_text("BBAS3.SA")
+
+
+def test_a_script_inside_a_page_does_not_run(browser: Browser, live_server: LiveServer) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{live_server.url}/admin/login/")
+        page.evaluate(
+            "() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s); }"
+        )
+        assert page.evaluate("window.ran") is None

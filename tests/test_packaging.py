@@ -1,6 +1,9 @@
 """Files around the code match it: variables, commands, compose file, requirements."""
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,57 @@ def test_every_requirement_is_pinned() -> None:
         lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-"))]
         assert lines
         assert [line for line in lines if "==" not in line] == []
+
+
+def pins(name: str) -> set[str]:
+    """The packages of a file, each with its version and its condition."""
+    return {
+        line.removesuffix(" \\")
+        for line in (ROOT / name).read_text().splitlines()
+        if "==" in line and not line.startswith(("#", " "))
+    }
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_every_package_of_a_lock_has_hashes(name: str) -> None:
+    packages = re.split(r"\n(?=\S)", re.sub("^#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE).strip())
+    assert len(packages) > 50
+    assert [package for package in packages if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", package)] == []
+
+
+def test_the_locks_are_in_step_with_the_requirements() -> None:
+    assert pins("requirements-dev.lock") == pins("constraints.txt"), "run `make lock`"
+    assert pins("requirements.lock") <= pins("constraints.txt"), "run `make lock`"
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        direct = {re.sub(r"\[\w+\]|[ ;].*", "", pin).lower() for pin in pins(name)}
+        assert direct <= {re.sub(r"[ ;].*", "", pin) for pin in pins(name.replace(".txt", ".lock"))}, "run `make lock`"
+
+
+def test_every_container_is_limited_and_read_only() -> None:
+    for service in yaml.safe_load((ROOT / "compose.yaml").read_text())["services"].values():
+        assert service["read_only"]
+        assert service["pids_limit"]
+        assert service["mem_limit"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+DOCKER = """#!/bin/sh
+echo "$4" >> "$(dirname "$0")/asked"
+echo "sha256:$(printf '%064d' "$(wc -l < "$(dirname "$0")/asked")")"
+"""
+
+
+def test_images_are_pinned_by_the_digests_of_the_registry(tmp_path: Path) -> None:
+    for file in ("Dockerfile", "compose.yaml", "bin/pin-images"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    with_docker = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for _ in range(2):  # the second run replaces the digests of the first
+        subprocess.run([tmp_path / "bin/pin-images"], env=with_docker, check=True, stdout=subprocess.DEVNULL)
+
+    assert (tmp_path / "asked").read_text().split() == ["python:3.12-slim", "postgres:18"] * 2
+    assert f"FROM python:3.12-slim@sha256:{3:064d}\n" in (tmp_path / "Dockerfile").read_text()
+    compose = yaml.safe_load((tmp_path / "compose.yaml").read_text())
+    assert compose["services"]["postgres"]["image"] == f"postgres:18@sha256:{4:064d}"

@@ -110,10 +110,10 @@ def test_the_base_is_numbered_by_itself() -> None:
     assert (base.symbol, base.number, base.kind) == (None, 1, "base")
 
 
-def test_another_user_may_read_the_files() -> None:
+def test_owner_and_group_may_read_the_files() -> None:
     folder = models_root() / publish_model(make_symbol()).folder
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
-    assert all(stat.S_IMODE(file.stat().st_mode) & 0o044 == 0o044 for file in folder.iterdir())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o640}
 
 
 @pytest.mark.parametrize("lost", ["cancelled", "taken by another", "ended"])

@@ -21,6 +21,8 @@ VARIABLES = (
     "PRICE_DIR", "PREDICT_REFRESH_SECONDS", "YAHOO_URL", "STATE_DIR", "MEDIA_ROOT", "ENABLE_LOGS", "LOG_DIR", "DEBUG",
     "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "HOST", "PORT", "SECURE_COOKIES", "DATABASE_URL", "TIME_ZONE",
     "API_KEY_REQUIRED", "TRUSTED_PROXIES", "RETRAIN_COOLDOWN", "ANONYMOUS_REQUESTS_PER_MINUTE", "KEY_NEW_SYMBOLS_PER_DAY",
+    "LOGIN_FAILURES", "LOGIN_LOCK_MINUTES", "HTTPS_ONLY", "SSL_REDIRECT", "HSTS_SECONDS", "HSTS_SUBDOMAINS", "PROXY_SSL_HEADER",
+    "DOCS_FOR_STAFF_ONLY",
 )  # fmt: skip
 PASSWORD = "hunter2"  # noqa: S105 - of no account
 
@@ -136,6 +138,11 @@ def test_a_database_url_replaces_the_embedded_postgres(load: Load) -> None:
         ("LOG_DIR", "/dev/null/logs"),
         ("DEBUG", "2"),
         ("SECURE_COOKIES", "perhaps"),
+        ("HTTPS_ONLY", "perhaps"),
+        ("HSTS_SECONDS", "-1"),
+        ("PROXY_SSL_HEADER", "X-Forwarded-Proto: https"),
+        ("LOGIN_FAILURES", "0"),
+        ("LOGIN_LOCK_MINUTES", "soon"),
         ("PORT", "65536"),
         ("STATE_DIR", "/dev/null/state"),
         ("DATABASE_URL", "mysql://me@db.example/prices"),
@@ -201,6 +208,41 @@ def test_processes_that_start_at_once_have_one_key(tmp_path: Path) -> None:
     assert len(keys.pop()) > 50
 
 
+# HTTPS
+
+HTTPS = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SECURE_PROXY_SSL_HEADER")
+STRONG_KEY = "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQ"
+CHECK = (
+    "from django.core.management import execute_from_command_line as run; run(['', 'check', '--deploy', '--fail-level', 'WARNING'])"
+)
+
+
+def test_a_local_service_works_without_https(load: Load) -> None:
+    settings = load()
+    assert [settings[name] for name in HTTPS] == [False, False, False, 0, None]
+
+
+def test_a_service_for_others_is_reached_by_https_only(load: Load) -> None:
+    settings = load(DEBUG="False", SECRET_KEY=STRONG_KEY)
+    assert [settings[name] for name in HTTPS] == [True, True, True, 31_536_000, None]
+
+
+def test_one_variable_is_for_operators_without_https(load: Load) -> None:
+    settings = load(DEBUG="False", SECRET_KEY=STRONG_KEY, HTTPS_ONLY="False")
+    assert [settings[name] for name in HTTPS] == [False, False, False, 0, None]
+
+
+def test_the_header_of_a_proxy_is_named_as_proxies_write_it(load: Load) -> None:
+    assert load(PROXY_SSL_HEADER="X-Forwarded-Proto")["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+def test_the_checks_of_a_deployment_find_nothing_in_the_defaults(tmp_path: Path) -> None:
+    child = start(CHECK, tmp_path, DEBUG="False", SECRET_KEY=STRONG_KEY, ALLOWED_HOSTS="stocks.example")
+    output, errors = child.communicate(timeout=60)
+    assert child.returncode == 0, errors
+    assert output.startswith("System check identified no issues")
+
+
 # The .env file
 
 
@@ -245,6 +287,11 @@ def test_every_event_is_a_line_with_its_symbol_and_training_on_the_console_and_i
     _, console = child.communicate(timeout=60)
     for lines in (console.splitlines(), (tmp_path / "logs" / "app.log").read_text().splitlines()):
         assert [line.split(" ", 2)[2] for line in lines] == LINES
+
+
+def test_only_owner_and_group_read_the_log(tmp_path: Path) -> None:
+    start(LOG, tmp_path).communicate(timeout=60)
+    assert stat.S_IMODE((tmp_path / "logs" / "app.log").stat().st_mode) == 0o640
 
 
 def test_without_logs_nothing_is_written(tmp_path: Path) -> None:

@@ -11,15 +11,19 @@ from rest_framework.request import Request
 from forecasting.callers.keys import valid_key
 from forecasting.models import Key
 
+LONGEST_NAME = 150  # characters of a user name, in Django's table
+
 
 class Basic(BasicAuthentication):
-    """HTTP Basic. Refuses a NUL in the user name, which Postgres cannot store."""
+    """HTTP Basic. Refuses user names that no account can have and Postgres cannot store."""
 
     def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[AbstractBaseUser, Any]:
         """The account; raises AuthenticationFailed."""
-        if "\0" in userid:
+        if "\0" in userid or len(userid) > LONGEST_NAME:
             raise AuthenticationFailed("Invalid username/password.")
-        return super().authenticate_credentials(userid, password, request)
+        # The middleware that answers a locked account sees Django's request, not this framework's.
+        inner: Any = request and request._request
+        return super().authenticate_credentials(userid, password, inner)
 
 
 class ApiKey(BaseAuthentication):

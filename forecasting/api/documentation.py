@@ -43,6 +43,7 @@ STAFF_ERRORS = ANYWHERE | {
     401: "Not logged in. Use an API key of an account, HTTP Basic, or log in to the admin.",
     403: "The account is not staff, or has no permission to change such rows.",
     404: "It does not exist.",
+    429: "Too many failed logins from this address. `Retry-After` says when to try again.",
 }
 
 

@@ -1,7 +1,7 @@
 """Permissions: a key for open routes, if the settings require it; on staff routes, the same as in the admin."""
 
 from django.conf import settings
-from rest_framework.permissions import BasePermission, DjangoModelPermissions
+from rest_framework.permissions import BasePermission, DjangoModelPermissions, IsAdminUser
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -18,3 +18,11 @@ class MayChange(DjangoModelPermissions):
     """Requires Django's change permission for the view's model; no POST route here adds a row."""
 
     perms_map = DjangoModelPermissions.perms_map | {"POST": ["%(app_label)s.change_%(model_name)s"]}
+
+
+class MayReadDocumentation(IsAdminUser):
+    """Swagger UI and the OpenAPI document are open, unless DOCS_FOR_STAFF_ONLY is set."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Whether this caller may read them."""
+        return not settings.DOCS_FOR_STAFF_ONLY or super().has_permission(request, view)

@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
                 ('asked_at', models.DateTimeField(help_text='When the price source was last asked.')),
                 ('expires_at', models.DateTimeField(db_index=True)),
             ],
+            options={'default_permissions': ()},
         ),
         migrations.AddField(
             model_name='symbol',

@@ -5,6 +5,7 @@ from forecasting.models.forecasts import Forecast
 from forecasting.models.jobs import JobRun
 from forecasting.models.keys import Key
 from forecasting.models.names import RequestedName
+from forecasting.models.outcomes import TaskOutcome
 from forecasting.models.restatements import Restatement
 from forecasting.models.scores import Score
 from forecasting.models.spending import Spending
@@ -15,5 +16,5 @@ from forecasting.models.versions import ModelVersion
 
 __all__ = [
     "Finding", "Forecast", "JobRun", "Key", "ModelVersion", "PriceBar", "RequestedName", "Restatement", "Score", "Spending",
-    "Symbol", "Training", "Upstream",
+    "Symbol", "TaskOutcome", "Training", "Upstream",
 ]  # fmt: skip

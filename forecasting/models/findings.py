@@ -43,6 +43,7 @@ class Finding(models.Model):
     objects = FindingQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ["-found_at", "-pk"]
         constraints = [
             models.UniqueConstraint(

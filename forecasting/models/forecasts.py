@@ -113,6 +113,7 @@ class Forecast(models.Model):
     objects = ForecastQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ["-target_date", "symbol_id", "-pk"]
         constraints = [
             models.UniqueConstraint(fields=["symbol", "version", "as_of"], name="forecast_one_per_version_and_session"),

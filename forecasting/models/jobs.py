@@ -24,6 +24,7 @@ class JobRun(models.Model):
     error = models.TextField(blank=True)
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ["-date", "job"]
         constraints = [
             models.UniqueConstraint(fields=["job", "date"], name="job_one_run_per_date"),

@@ -52,6 +52,7 @@ class Restatement(models.Model):
     objects = RestatementQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ["-restated_at", "-pk"]
         constraints = [
             models.CheckConstraint(condition=Q(reason__in=RestatementReason.values), name="restatement_reason_known"),

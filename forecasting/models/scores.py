@@ -65,6 +65,7 @@ class Score(models.Model):
     objects = ScoreQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(fields=["forecast"], condition=Q(latest=True), name="score_one_latest"),

@@ -163,6 +163,7 @@ class Symbol(models.Model):
     objects = SymbolQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view", "change")  # change: to run its actions
         ordering = ["ticker"]
         constraints = [
             models.CheckConstraint(condition=Q(ticker__regex=f"^{TICKER}$"), name="symbol_ticker_pattern"),
@@ -216,6 +217,7 @@ class PriceBar(models.Model):
     objects = PriceBarQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view",)
         ordering = ["symbol", "date"]
         constraints = [
             models.UniqueConstraint(fields=["symbol", "date"], name="bar_one_per_session"),

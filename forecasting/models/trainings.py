@@ -136,6 +136,7 @@ class Training(models.Model):
     objects = TrainingQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view", "change")  # change: to run its actions
         ordering = ["-created_at", "-pk"]
         constraints = [
             models.UniqueConstraint(

@@ -41,6 +41,7 @@ class Upstream(models.Model):
     objects = UpstreamQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view",)
         verbose_name = "price source"
         constraints = [
             models.CheckConstraint(condition=Q(state__in=BreakerState.values), name="upstream_state_known"),

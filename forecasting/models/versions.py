@@ -108,6 +108,7 @@ class ModelVersion(models.Model):
     objects = ModelVersionQuerySet.as_manager()
 
     class Meta:
+        default_permissions = ("view", "change")  # change: to run its actions
         ordering = ["-trained_at", "-pk"]
         constraints = [
             models.UniqueConstraint(fields=["symbol", "number"], nulls_distinct=False, name="version_number_unique"),

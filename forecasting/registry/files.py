@@ -16,6 +16,7 @@ from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactFile, BaseModel, TrainedModel
 from forecasting.pipeline.serving.forecaster import Forecaster
 
+FILE_MODE, FOLDER_MODE = 0o640, 0o750
 LOADED_MODELS = 256  # kept in memory per process, about 100 kB each
 
 
@@ -32,7 +33,7 @@ def write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, Artifac
     folder = Path(tempfile.mkdtemp(prefix=scratch_prefix(os.getpid()), dir=root))
     try:
         files = artifacts.write(folder, model)
-        folder.chmod(0o755)  # mkdtemp makes it private, but the web server may run as another user
+        _share_with_group(folder)
         folder = folder.rename(root / f"{version_id}-{files['model.onnx'].sha256[:12]}")
         artifacts.flush_folder(root)
     except BaseException:
@@ -65,6 +66,13 @@ def load_backtest(version: ModelVersion) -> pd.DataFrame:
 @functools.lru_cache(maxsize=LOADED_MODELS)
 def _load(folder: str, files: tuple[tuple[str, ArtifactFile], ...]) -> Forecaster:
     return Forecaster.load(models_root() / folder, dict(files))
+
+
+def _share_with_group(folder: Path) -> None:
+    """Lets the group read, under any umask: the web server may run as another user, and nobody else needs the models."""
+    for file in folder.iterdir():
+        file.chmod(FILE_MODE)
+    folder.chmod(FOLDER_MODE)
 
 
 def _next_version_id() -> int:

@@ -50,6 +50,7 @@ class PrivateService:
             "DATABASE_URL": "",
             "SECRET_KEY": secrets.token_urlsafe(),
             "DEBUG": "False",
+            "HTTPS_ONLY": "False",
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
             "ENABLE_LOGS": "True",
             "HOST": "127.0.0.1",

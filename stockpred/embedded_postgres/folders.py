@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from stockpred.embedded_postgres.permissions import blocked_at, claim, create_parents, safe_in_shell, server_account
+from stockpred.embedded_postgres.permissions import blocked_at, claim, create_parents, earlier_user, safe_in_shell, server_account
 
 PORT = 5432  # only part of the socket's file name; the server never listens on TCP
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
@@ -71,6 +71,23 @@ class Folders:
         for folder in (self.root, self.socket.parent):
             claim(folder, owner=us, mode=0o700 if us.pw_uid == self.account.pw_uid else 0o711)
         claim(self.socket, owner=self.account, mode=0o700)
+
+    def of_earlier_account(self) -> bool:
+        """Whether the data belong to the account that root's server had in earlier releases."""
+        user = earlier_user()
+        return (
+            user not in {None, self.account.pw_uid}
+            and self.data.exists()
+            and (self.root.stat().st_uid, self.data.stat().st_uid) == (os.geteuid(), user)
+        )
+
+    def adopt(self) -> None:
+        """Give data and socket folder of the earlier account to the present one. No server may run."""
+        user = earlier_user()
+        for top in (self.data, self.socket):
+            for path in (top, *top.rglob("*")):
+                if path.lstat().st_uid == user:
+                    os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
 
     def delete(self) -> None:
         """Delete only our own files and folders. The server must have ended, and the caller must hold the start lock."""

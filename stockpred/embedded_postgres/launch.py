@@ -12,6 +12,9 @@ from stockpred.embedded_postgres.binaries import programs_for
 from stockpred.embedded_postgres.folders import PORT, Folders
 from stockpred.embedded_postgres.permissions import blocked_at
 
+SUPERUSER = "postgres"  # the only role
+ACCESS = "stockpred"  # name of the map from system accounts to that role
+
 # For a small machine. Errors of statements go only to the client, not to the log.
 SETTINGS = {
     "listen_addresses": "",
@@ -39,6 +42,7 @@ def launch(folders: Folders, *, alive: int) -> None:
         run = _Runner(account=folders.account, log=log, alive=alive)
         if not folders.data.exists():
             _create_data(run, programs / "initdb", folders)
+        _write_access(folders)
         _start(run, programs / "postgres", folders)
 
 
@@ -77,9 +81,22 @@ def _create_data(run: _Runner, initdb: Path, folders: Folders) -> None:
     os.chown(scratch, folders.account.pw_uid, folders.account.pw_gid)
     # Postgres' builtin C.UTF-8 is the same on every machine, unlike that of the C library.
     locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    access = ["--username=postgres", "--auth-local=trust", "--auth-host=reject"]
+    access = [f"--username={SUPERUSER}", "--auth-local=peer", "--auth-host=reject"]
     run(initdb, "-D", scratch, *locale, *access, "--no-instructions")
     scratch.rename(folders.data)
+
+
+def _write_access(folders: Folders) -> None:
+    """Let only us and the server's account connect, as the system says who they are. Replaces the files of earlier releases."""
+    names = {pwd.getpwuid(os.geteuid()).pw_name, folders.account.pw_name}
+    users = "".join(f'{ACCESS} "{name}" {SUPERUSER}\n' for name in sorted(names))
+    for name, content in {"pg_hba.conf": f"local all all peer map={ACCESS}\n", "pg_ident.conf": users}.items():
+        path = folders.data / name
+        path.unlink(missing_ok=True)
+        with path.open("x") as file:  # never through a link, which the server's account could have placed for root
+            os.fchmod(file.fileno(), 0o600)
+            os.fchown(file.fileno(), folders.account.pw_uid, folders.account.pw_gid)
+            file.write(content)
 
 
 def _start(run: _Runner, postgres: Path, folders: Folders) -> None:

@@ -2,17 +2,70 @@
 
 import os
 import pwd
+import shutil
 import stat
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+UNPRIVILEGED_ID = 543  # user and group id, the same on every machine, so that a data volume fits each of them
+UNPRIVILEGED = pwd.struct_passwd(
+    ("stockpred-db", "x", UNPRIVILEGED_ID, UNPRIVILEGED_ID, "Embedded Postgres of stockpred", "/nonexistent", "/usr/sbin/nologin")
+)
+EARLIER = "nobody"  # the account of root's server in earlier releases
+
 
 def server_account() -> pwd.struct_passwd:
-    """The account of the server: our own, or `nobody` if we are root, because Postgres refuses to run as root.
+    """The account of the server: our own, or one that has nothing else if we are root, because Postgres refuses to run as root.
 
-    Raises KeyError if the account is not in the user database, because Postgres would not start either.
+    That account may not exist yet, see `create_account`. Raises KeyError if our own is not in the user database, because Postgres
+    would not start either.
     """
-    return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid())
+    with suppress(KeyError):
+        return pwd.getpwnam(UNPRIVILEGED.pw_name)
+    return UNPRIVILEGED
+
+
+def create_account(account: pwd.struct_passwd) -> None:
+    """Make the account if it does not exist, which Postgres demands. Raises OSError or CalledProcessError."""
+    if _exists(account):
+        return
+    name, number = account.pw_name, str(account.pw_uid)
+    options = ["--comment", account.pw_gecos, "--home-dir", account.pw_dir, "--shell", account.pw_shell, "--no-create-home"]
+    try:
+        if shutil.which("useradd"):
+            _run("groupadd", "--system", "--gid", number, name)
+            _run("useradd", "--system", "--uid", number, "--gid", number, *options, name)
+        else:
+            _append("/etc/group", f"{name}:x:{number}:")
+            _append("/etc/passwd", ":".join(map(str, account)))
+    except subprocess.CalledProcessError as error:
+        if not _exists(account):  # otherwise another process was faster
+            raise OSError(f"the account {name} with the user id {number} cannot be made: {error.stderr.strip()}") from error
+
+
+def earlier_user() -> int | None:
+    """The user id of root's server in earlier releases; None if we are not root."""
+    with suppress(KeyError):
+        return pwd.getpwnam(EARLIER).pw_uid if os.geteuid() == 0 else None
+    return None
+
+
+def _exists(account: pwd.struct_passwd) -> bool:
+    with suppress(KeyError):
+        return pwd.getpwnam(account.pw_name).pw_uid == account.pw_uid
+    return False
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def _append(path: str, line: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(f"{line}\n")
 
 
 def blocked_at(path: Path, account: pwd.struct_passwd) -> Path | None:

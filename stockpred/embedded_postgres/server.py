@@ -20,8 +20,9 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn, Ping
 
 from stockpred.embedded_postgres.folders import PORT, Folders
-from stockpred.embedded_postgres.launch import launch
+from stockpred.embedded_postgres.launch import SUPERUSER, launch
 from stockpred.embedded_postgres.locks import exclusive, try_lock, until
+from stockpred.embedded_postgres.permissions import create_account
 
 TIMEOUT = 60.0  # seconds to wait for another starter, for a start with crash recovery, or for a shutdown
 LOG_LINES = 15  # from the end of the server's log, in an error message
@@ -44,7 +45,7 @@ class EmbeddedPostgres:
     folders: Folders
 
     database_name: ClassVar[str] = "stockpred"
-    user: ClassVar[str] = "postgres"
+    user: ClassVar[str] = SUPERUSER
 
     @classmethod
     def at(cls, folder: Path) -> Self:
@@ -85,6 +86,8 @@ class EmbeddedPostgres:
         if self._takes_connections():
             return
         with self._explained("cannot start", ADVICE):
+            create_account(self.folders.account)
+            self._take_over()
             self.folders.claim()
             with self._only_one():
                 self._start()
@@ -113,6 +116,14 @@ class EmbeddedPostgres:
                 found = self._stop(signal.SIGQUIT)  # immediate shutdown: the data are deleted next, so nothing is written
                 self.folders.delete()
                 return found
+
+    def _take_over(self) -> None:
+        """Stop a server that an earlier release runs under another account, and take its data over."""
+        if not self.folders.of_earlier_account():
+            return
+        with self._only_one():
+            self._stop(signal.SIGINT)
+            self.folders.adopt()
 
     def _only_one(self) -> AbstractContextManager[None]:
         """The lock of the one process that starts, stops or deletes the server. It may take up to `TIMEOUT` itself."""

@@ -69,7 +69,7 @@ class Site:
         (self.folder / "web").mkdir(exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        variables = self.variables | {"PORT": str(port), "DEBUG": "False"}
+        variables = self.variables | {"PORT": str(port), "DEBUG": "False", "HTTPS_ONLY": "False"}
         with started("web", self.folder / "web", **variables):
             web = Web(port)
             assert wait_for(lambda: web.status("GET", "/health") == http.client.OK, seconds=60)

@@ -60,10 +60,11 @@ def below_private_folder(open_folder: Path) -> Iterator[FirstStart]:
 
 @pytest.fixture(scope="module")
 def ordinary_user(open_folder: Path) -> Path:
-    """A folder that only one ordinary user can enter: the account of root's server."""
+    """A folder that only the ordinary user of `children.ORDINARY_USER` can enter."""
     owned = open_folder / "ordinary"
     owned.mkdir(mode=0o700)
-    os.chown(owned, server_account().pw_uid, server_account().pw_gid)
+    if US.pw_uid == 0:
+        shutil.chown(owned, "nobody", pwd.getpwnam("nobody").pw_gid)
     return owned
 
 
@@ -110,7 +111,7 @@ def test_data_that_the_server_can_no_longer_reach_are_not_replaced_by_an_empty_d
     server.folders.data.mkdir()
     folder.chmod(0o700)
     assert EmbeddedPostgres.at(folder / "postgres") == server
-    with pytest.raises(EmbeddedPostgresError, match=f"runs as nobody, who cannot enter {folder}"):
+    with pytest.raises(EmbeddedPostgresError, match=f"runs as stockpred-db, who cannot enter {folder}"):
         server.ensure()
 
 

@@ -1,0 +1,68 @@
+"""What browsers are told: HTTPS only, and pages that load everything from this server."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+POLICY = {"default-src 'self'", "object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"}
+
+
+@pytest.fixture
+def https_only(settings: Settings) -> None:
+    """The settings of a service for others."""
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 31_536_000
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "address",
+    ["/health", "/swagger", "/schema", "/models/symbols", "/models/check", "/admin/login/", "/no/such/page", "/favicon.ico", "/"],
+)
+def test_every_answer_has_the_policy(client: Client, address: str) -> None:
+    policy = set(client.get(address)["Content-Security-Policy"].split("; "))
+    assert policy >= POLICY
+    assert not any("unsafe" in directive for directive in policy)
+
+
+def test_a_static_file_has_the_policy(client: Client, db: None) -> None:
+    answer = client.get("/static/forecasting/admin.css")
+    answer.close()
+    assert "Content-Security-Policy" in answer
+
+
+def test_a_redirect_to_https_has_the_policy(client: Client, https_only: None) -> None:
+    assert "Content-Security-Policy" in client.get("/swagger")
+
+
+@pytest.mark.parametrize("address", ["/swagger", "/admin/", "/models/symbols"])
+def test_plain_http_is_sent_to_https(client: Client, https_only: None, address: str) -> None:
+    answer = client.get(address)
+    assert (answer.status_code, answer["Location"]) == (301, f"https://testserver{address}")
+
+
+@pytest.mark.django_db
+def test_health_checks_speak_plain_http(client: Client, https_only: None) -> None:
+    assert client.get("/health", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+
+
+def test_a_request_that_the_proxy_calls_https_is_answered(client: Client, https_only: None) -> None:
+    answer = client.get("/swagger", headers={"X-Forwarded-Proto": "https"})
+    assert answer.status_code == 200
+    assert answer["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_the_header_of_a_proxy_does_not_count_unless_it_is_named(client: Client, https_only: None, settings: Settings) -> None:
+    settings.SECURE_PROXY_SSL_HEADER = None
+    assert client.get("/swagger", headers={"X-Forwarded-Proto": "https"}).status_code == 301
+
+
+@pytest.mark.parametrize("address", ["/swagger", "/schema", "/swagger.json"])
+def test_the_documentation_can_be_for_staff_only(client: Client, db: None, settings: Settings, address: str) -> None:
+    settings.DOCS_FOR_STAFF_ONLY = True
+    assert client.get(address).status_code == 401
+    client.force_login(User.objects.create_user("ben"))
+    assert client.get(address).status_code == 403
+    client.force_login(User.objects.create_user("ana", is_staff=True))
+    assert client.get(address).status_code == 200
