@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from forecasting.prices.catalogue import is_simulated
 
 APPS = ("forecasting", "django_q", "auth")
-MODELS = ("Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding")
+MODELS = ("Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", "Webhook", "Delivery")
 
 
 class StockpredAdminSite(AdminSite):

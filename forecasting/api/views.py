@@ -1,31 +1,36 @@
 """The routes: each action validates, makes one call and serializes."""
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import Model
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
-from rest_framework import status, viewsets
+from rest_framework import mixins, status, viewsets
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from forecasting import ledger, registry, serving
 from forecasting.api import documentation, filters, records, serializers
 from forecasting.api.check import check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS
-from forecasting.api.errors import TemporarilyUnavailable
+from forecasting.api.errors import RETRY_AFTER, TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
-from forecasting.api.permissions import MayChange
+from forecasting.api.permissions import MayChange, MayManage
 from forecasting.api.predict import predict_json
 from forecasting.api.trainings import retrain_json
-from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
+from forecasting.api.waiting import wait_until_ended
+from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer
+from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training, Webhook
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.training import queue as training_queue
@@ -98,7 +103,7 @@ class ModelViewSet(viewsets.ViewSet):
 class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
     """A list and its rows, open to everyone."""
 
-    authentication_classes = ()
+    authentication_classes: Sequence[type[BaseAuthentication]] = ()
     content_negotiation_class = AlwaysJson
     pagination_class = Pages
 
@@ -147,6 +152,14 @@ class TrainingViewSet(RecordViewSet[Training]):
     serializer_class = records.TrainingSerializer
     filterset_class = filters.TrainingFilter
 
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """A training; with `wait`, as soon as it has ended, or after that many seconds."""
+        seconds = serializers.WaitQuery(data=request.query_params)
+        seconds.is_valid(raise_exception=True)
+        training = self.get_object()
+        waited = wait_until_ended(training, seconds=seconds.validated_data["wait"])
+        return Response(self.get_serializer(training).data, headers={} if waited else {"Retry-After": RETRY_AFTER})
+
     @documentation.cancel
     @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
     def cancel(self, request: Request, pk: str) -> Response:
@@ -179,3 +192,20 @@ class FindingViewSet(RecordViewSet[Finding]):
     queryset = Finding.objects.select_related("symbol")
     serializer_class = records.FindingSerializer
     filterset_class = filters.FindingFilter
+
+
+@documentation.webhooks
+class WebhookViewSet(mixins.CreateModelMixin, mixins.DestroyModelMixin, RecordViewSet[Webhook]):
+    """Addresses that are told of events."""
+
+    authentication_classes = STAFF_CREDENTIALS
+    permission_classes = (IsAdminUser, MayManage)
+    queryset = Webhook.objects.all()
+
+    def get_serializer_class(self) -> type[WebhookSerializer]:
+        """Only the answer to its creation has the secret."""
+        return NewWebhookSerializer if self.action == "create" else WebhookSerializer
+
+    def perform_create(self, serializer: BaseSerializer[Webhook]) -> None:
+        """Notes who made it."""
+        serializer.save(created_by=self.request.user.get_username())

@@ -1,4 +1,5 @@
-"""The tasks that django-q2 runs by name, and their schedules: drain of the training queue, daily job, late price refreshes."""
+"""The tasks that django-q2 runs by name, and their schedules: drain of the training queue, daily job, late price
+refreshes, webhooks."""
 
 from datetime import date
 
@@ -7,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
-from forecasting.background import daily, trainer_parent
+from forecasting.background import daily, trainer_parent, webhooks
 from forecasting.models import Symbol
 from forecasting.models.locks import Lock, lock_until_commit
 
@@ -21,6 +22,11 @@ def sync_symbols(symbol_ids: list[int]) -> int:
     """Syncs the bars of these symbols; returns how many succeeded. Failures are logged with their symbol."""
     synced = [daily.sync_one(symbol, now=timezone.now()) for symbol in Symbol.objects.filter(pk__in=symbol_ids)]
     return len(synced) - sum(error is not None for error in synced)
+
+
+def deliver_webhooks() -> int:
+    """See webhooks.deliver_due."""
+    return webhooks.deliver_due()
 
 
 def daily_job(day: date | None = None) -> str:

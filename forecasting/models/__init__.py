@@ -9,5 +9,19 @@ from forecasting.models.symbols import PriceBar, Symbol
 from forecasting.models.trainings import Training
 from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion
+from forecasting.models.webhooks import Delivery, Webhook
 
-__all__ = ["Finding", "Forecast", "JobRun", "ModelVersion", "PriceBar", "Restatement", "Score", "Symbol", "Training", "Upstream"]
+__all__ = [
+    "Delivery",
+    "Finding",
+    "Forecast",
+    "JobRun",
+    "ModelVersion",
+    "PriceBar",
+    "Restatement",
+    "Score",
+    "Symbol",
+    "Training",
+    "Upstream",
+    "Webhook",
+]
