@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import Q
 
 WATCHED = ("forecasting", "django_q")  # apps
-CREDENTIALS = ("key",)  # for superusers, and accounts that get these permissions by name
+CREDENTIALS = ("key", "webhook")  # for superusers, and accounts that get these permissions by name
 ACTED_UPON = ("symbol", "modelversion", "training")  # retrain, activate, cancel
 
 VIEW = Q(content_type__app_label__in=WATCHED, codename__startswith="view_") & ~Q(content_type__model__in=CREDENTIALS)

@@ -10,7 +10,9 @@ from django.http import HttpRequest
 from forecasting.prices.catalogue import is_simulated
 
 APPS = ("forecasting", "django_q", "auth")
-MODELS = ("Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", "Key")
+MODELS = (
+    "Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", "Key", "Webhook", "Delivery",
+)  # fmt: skip
 
 
 class StockpredAdminSite(AdminSite):

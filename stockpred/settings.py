@@ -30,6 +30,7 @@ PREDICT_REFRESH_SECONDS = environment.integer("PREDICT_REFRESH_SECONDS", 3, mini
 REQUESTED_NAMES_LIMIT = environment.integer("REQUESTED_NAMES_LIMIT", 10_000, minimum=1, maximum=1_000_000)
 UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE", 60, minimum=1, maximum=60_000)
 UPSTREAM_IN_FLIGHT = environment.integer("UPSTREAM_IN_FLIGHT", 2, minimum=1, maximum=8)
+WEBHOOK_ALLOW_PRIVATE = environment.boolean("WEBHOOK_ALLOW_PRIVATE", default=False)  # receivers in this network
 YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or test server instead of Yahoo
 
 # Callers. A budget of 0 is unlimited. Staff accounts have the budgets of keys.

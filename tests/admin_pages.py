@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from django_q.tasks import async_task
 
-from forecasting.models import Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
+from forecasting.models import Delivery, Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
@@ -26,7 +26,21 @@ from tests.factories import (
     make_version,
 )
 
-MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Upstream, Restatement, Finding, Schedule, Success, Failure, OrmQ)
+MODELS = (
+    Symbol,
+    ModelVersion,
+    Forecast,
+    Training,
+    JobRun,
+    Upstream,
+    Restatement,
+    Finding,
+    Delivery,
+    Schedule,
+    Success,
+    Failure,
+    OrmQ,
+)
 AS_OF = date(2025, 6, 2)
 
 Rows = dict[type[Model], Model]
@@ -84,6 +98,8 @@ def one_of_each() -> Rows:
     async_task("forecasting.background.tasks.sync_symbols", [symbol.pk], cluster="training")
     upstream = make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
     restatement, finding = make_restatement(symbol), make_finding(symbol)
+    webhook = Webhook.objects.create(url="https://example.org/hook", events=["training.ended"])
+    delivery = Delivery.objects.create(webhook=webhook, event="training.ended", object_id=training.pk)
     tasks = (Success.objects.get(), Failure.objects.get(), OrmQ.objects.get())
-    found = (symbol, version, forecast, training, run, upstream, restatement, finding, schedule, *tasks)
+    found = (symbol, version, forecast, training, run, upstream, restatement, finding, delivery, schedule, *tasks)
     return dict(zip(MODELS, found, strict=True))

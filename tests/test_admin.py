@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from pytest_django import Settings
 
-from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
+from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import TrainingState
 from tests.admin_pages import AS_OF, MODELS, Rows, one_of_each, page, text_of
@@ -29,6 +29,8 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+LAST = ("Key", "Webhook", "Delivery")
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_the_index_shows_what_people_look_for_first(admin_client: Client) -> Non
     apps = response.context["app_list"]
     assert [app["app_label"] for app in apps] == ["forecasting", "django_q", "auth"]
     names = [model["object_name"] for model in apps[0]["models"]]
-    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", "Key"]
+    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", *LAST]
     assert "Django administration" not in response.content.decode()
 
 
@@ -278,3 +280,16 @@ def test_a_symbols_page_shows_its_restatements(admin_client: Client, rows: Rows)
 def test_a_version_on_revised_bars_says_so(admin_client: Client, rows: Rows) -> None:
     assert "bars revised since" in text_of(admin_client, page(ModelVersion, "changelist"))
     assert "revised since" in text_of(admin_client, page(ModelVersion, "change", rows[ModelVersion].pk))
+
+
+def test_staff_add_a_webhook_and_read_its_secret(admin_client: Client, admin_user: User) -> None:
+    form = {"url": "https://example.org/hook", "events": ["training.ended", "forecast.scored"], "active": "on"}
+    assert admin_client.post(page(Webhook, "add"), form).status_code == 302
+    webhook = Webhook.objects.get()
+    assert (webhook.events, webhook.created_by) == (form["events"], admin_user.get_username())
+    assert webhook.secret in text_of(admin_client, page(Webhook, "change", webhook.pk))
+
+
+def test_a_webhook_without_events_is_refused(admin_client: Client) -> None:
+    assert admin_client.post(page(Webhook, "add"), {"url": "https://example.org/hook"}).status_code == 200
+    assert not Webhook.objects.exists()

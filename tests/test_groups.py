@@ -18,7 +18,9 @@ from tests.factories import make_symbol, make_training
 
 pytestmark = pytest.mark.django_db
 
-CHANGES = {"change_symbol", "change_modelversion", "change_training", "add_key", "change_key"}
+CHANGES = {"change_symbol", "change_modelversion", "change_training", "add_key", "change_key"} | {
+    f"{verb}_webhook" for verb in ("add", "change", "delete")
+}
 
 
 def member(group: str) -> Client:

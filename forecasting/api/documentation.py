@@ -10,6 +10,7 @@ from forecasting.api.check import AVAILABLE, NOT_STARTED, CheckAnswer
 from forecasting.api.metrics import METRICS_ANSWERS
 from forecasting.api.predict import PredictAnswer
 from forecasting.api.trainings import IN_PROGRESS, STARTED, RetrainAnswer
+from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer
 
 MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
 
@@ -37,7 +38,7 @@ RETRAIN_ERRORS = ERRORS | {
     429: "The symbol was trained again a short time ago, or you have asked for too much. See `error` and `Retry-After`.",
     503: NOT_NOW,
 }
-DETAIL_ERRORS = ANYWHERE | {404: "It does not exist."}
+DETAIL_ERRORS = ANYWHERE | {400: "A parameter has an invalid value; `details` names it.", 404: "It does not exist."}
 STAFF_ERRORS = ANYWHERE | {
     400: "Not possible; `details` says why.",
     401: "Not logged in. Use an API key of an account, HTTP Basic, or log in to the admin.",
@@ -163,11 +164,18 @@ retrain = extend_schema(
 
 
 def list_and_detail(
-    one: str, many: str, *, serializer: Any, example: Any, description: str, detail: tuple[Any, Any] | None = None
+    one: str,
+    many: str,
+    *,
+    serializer: Any,
+    example: Any,
+    description: str,
+    detail: tuple[Any, Any] | None = None,
+    query: Any = None,
 ) -> Any:
     """Documents a read-only list and its detail route. drf-spectacular puts the example row into a page.
 
-    `detail`: serializer and example of the detail route, if it shows more than the list does.
+    `detail`: serializer and example of the detail route, if it shows more than the list does. `query`: its query parameters.
     """
     detail_serializer, detail_example = detail or (serializer, example)
     return extend_schema_view(
@@ -184,6 +192,7 @@ def list_and_detail(
             tags=[RECORDS],
             summary=f"Get one {one}",
             description=description,
+            parameters=[query] if query else [],
             responses={200: detail_serializer, **errors(DETAIL_ERRORS)},
             examples=[answer(f"A {one}", detail_example)],
         ),
@@ -210,6 +219,7 @@ trainings = list_and_detail(
     "trainings",
     serializer=records.TrainingSerializer,
     example=examples.TRAINING_ROW,
+    query=serializers.WaitQuery,
     description="Every training, newest first: waiting, running or ended, with the reason of a failure.",
 )
 forecasts = list_and_detail(
@@ -231,6 +241,44 @@ findings = list_and_detail(
     "they are true; else `noted`.",
 )
 
+
+webhooks = extend_schema_view(
+    list=extend_schema(
+        operation_id="list_webhooks",
+        tags=[STAFF],
+        summary="List webhooks",
+        description="Newest first, without their secrets.",
+        responses={200: WebhookSerializer(many=True), **errors(STAFF_ERRORS)},
+        examples=[answer("One webhook", examples.WEBHOOK_ROW)],
+    ),
+    retrieve=extend_schema(
+        operation_id="get_webhook",
+        tags=[STAFF],
+        summary="Get one webhook",
+        responses={200: WebhookSerializer, **errors(STAFF_ERRORS)},
+        examples=[answer("A webhook", examples.WEBHOOK_ROW)],
+    ),
+    create=extend_schema(
+        operation_id="create_webhook",
+        tags=[STAFF],
+        summary="Add a webhook",
+        description="From now on, each of these events is sent to the address, signed as in the Standard Webhooks specification. "
+        "An answer other than 2xx is tried again for two days. The secret is shown only here.",
+        request=WebhookSerializer,
+        responses={201: NewWebhookSerializer, **errors(STAFF_ERRORS)},
+        examples=[
+            question("Two events", {"url": examples.WEBHOOK_ROW["url"], "events": examples.WEBHOOK_ROW["events"]}),
+            answer("It is told from now on", examples.NEW_WEBHOOK, status=201),
+        ],
+    ),
+    destroy=extend_schema(
+        operation_id="delete_webhook",
+        tags=[STAFF],
+        summary="Remove a webhook",
+        description="It is told of nothing any more, and its deliveries are removed.",
+        responses={204: None, **errors(STAFF_ERRORS)},
+    ),
+)
 
 activate = extend_schema(
     operation_id="activate_version",

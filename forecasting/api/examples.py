@@ -218,6 +218,15 @@ CANCELLED = TRAINING_ROW | {
     "started_at": "2026-11-26T13:33:30.034748Z",
     "finished_at": "2026-11-26T13:33:44.339108Z",
 }
+WEBHOOK_ROW: dict[str, Any] = {
+    "id": 1,
+    "url": "https://example.org/stockpred",
+    "events": ["training.ended", "forecast.scored"],
+    "active": True,
+    "created_by": "ana",
+    "created_at": "2026-11-26T13:32:43.874307Z",
+}
+NEW_WEBHOOK = WEBHOOK_ROW | {"secret": "whsec_c2VjcmV0IGtleSBmb3Igc2lnbmF0dXJlcw=="}
 FORECAST_ROW: dict[str, Any] = {
     "id": 44,
     "symbol": "BBAS3.SA",

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from forecasting.models.symbols import TICKER_IN_ANY_CASE, ticker_problem
 
 MAX_SYMBOLS = 50
+MAX_WAIT = 30  # seconds
 
 
 @extend_schema_field({"type": "string", "pattern": rf"^\s*{TICKER_IN_ANY_CASE}\s*$", "example": "PETR4.SA"})
@@ -50,3 +51,14 @@ class SymbolRequest(serializers.Serializer[Any]):
     """One symbol."""
 
     symbol = TickerField()
+
+
+class WaitQuery(serializers.Serializer[Any]):
+    """How long to wait for the end of a training."""
+
+    wait = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_WAIT,
+        default=0,
+        help_text="Seconds to wait for its end. With `Retry-After` in the answer, too many requests wait already.",
+    )

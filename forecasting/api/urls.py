@@ -19,6 +19,7 @@ router.register("symbols", views.SymbolViewSet, basename="symbol")
 router.register("versions", views.VersionViewSet, basename="version")
 router.register("trainings", views.TrainingViewSet, basename="training")
 router.register("forecasts", views.ForecastViewSet, basename="forecast")
+router.register("webhooks", views.WebhookViewSet, basename="webhook")
 router.register("findings", views.FindingViewSet, basename="finding")
 router.register("", views.ModelViewSet, basename="model")
 

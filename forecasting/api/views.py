@@ -1,18 +1,21 @@
 """The routes: each action validates, makes one call and serializes."""
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
-from rest_framework import status, viewsets
+from rest_framework import mixins, status, viewsets
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from forecasting import ledger, registry, serving
@@ -20,16 +23,18 @@ from forecasting.api import documentation, filters, records, serializers
 from forecasting.api.callers import RequestBudget, caller_of
 from forecasting.api.check import NOT_STARTED, check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS, ApiKey
-from forecasting.api.errors import TemporarilyUnavailable
+from forecasting.api.errors import RETRY_AFTER, TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
-from forecasting.api.permissions import KeyIfRequired, MayChange
+from forecasting.api.permissions import KeyIfRequired, MayChange, MayManageWebhooks
 from forecasting.api.predict import predict_json
 from forecasting.api.trainings import retrain_json
+from forecasting.api.waiting import wait_until_ended
+from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer
 from forecasting.callers.budgets import NewSymbols
 from forecasting.callers.retraining import retrain
-from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training, Webhook
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.training import queue as training_queue
@@ -56,8 +61,8 @@ def requested_tickers(request: Request) -> list[str]:
 class OpenRoute(APIView):
     """Open to everyone within the budget of requests; API_KEY_REQUIRED closes it."""
 
-    authentication_classes = (ApiKey,)
-    permission_classes = (AllowAny, KeyIfRequired)  # AllowAny documents that the key is optional
+    authentication_classes: Sequence[type[BaseAuthentication]] = (ApiKey,)
+    permission_classes: Sequence[Any] = (AllowAny, KeyIfRequired)  # AllowAny documents that the key is optional
     throttle_classes = (RequestBudget,)
     content_negotiation_class = AlwaysJson
 
@@ -165,6 +170,14 @@ class TrainingViewSet(RecordViewSet[Training]):
     serializer_class = records.TrainingSerializer
     filterset_class = filters.TrainingFilter
 
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """A training; with `wait`, as soon as it has ended, or after that many seconds."""
+        seconds = serializers.WaitQuery(data=request.query_params)
+        seconds.is_valid(raise_exception=True)
+        training = self.get_object()
+        waited = wait_until_ended(training, seconds=seconds.validated_data["wait"])
+        return Response(self.get_serializer(training).data, headers={} if waited else {"Retry-After": RETRY_AFTER})
+
     @documentation.cancel
     @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
     def cancel(self, request: Request, pk: str) -> Response:
@@ -197,3 +210,25 @@ class FindingViewSet(RecordViewSet[Finding]):
     queryset = Finding.objects.select_related("symbol")
     serializer_class = records.FindingSerializer
     filterset_class = filters.FindingFilter
+
+
+@documentation.webhooks
+class WebhookViewSet(mixins.CreateModelMixin, mixins.DestroyModelMixin, RecordViewSet[Webhook]):
+    """Addresses that are told of events."""
+
+    authentication_classes = STAFF_CREDENTIALS
+    permission_classes = (MayManageWebhooks,)
+    queryset = Webhook.objects.all()
+
+    def get_queryset(self) -> QuerySet[Webhook]:
+        """A key without an account sees its own webhooks only."""
+        webhooks = super().get_queryset()
+        return webhooks if self.request.user.is_staff else webhooks.filter(created_by=str(caller_of(self.request)))
+
+    def get_serializer_class(self) -> type[WebhookSerializer]:
+        """Only the answer to its creation has the secret."""
+        return NewWebhookSerializer if self.action == "create" else WebhookSerializer
+
+    def perform_create(self, serializer: BaseSerializer[Webhook]) -> None:
+        """Notes who made it."""
+        serializer.save(created_by=str(caller_of(self.request)))

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from forecasting import ledger, market, monitoring, registry, serving
-from forecasting.models import Forecast, JobRun, ModelVersion, RequestedName, Symbol, Training
+from forecasting.models import Delivery, Forecast, JobRun, ModelVersion, RequestedName, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.symbols import SymbolQuerySet
@@ -237,6 +237,7 @@ def _tidy(report: Report, now: datetime) -> bool:
     report["files_expired"], report["folders_removed"] = registry.expire_files(), registry.sweep()
     report["symbols_forgotten"] = len(market.forget(market.forgettable(now=now)))
     report["names_expired"], _ = RequestedName.objects.expired(now=now).delete()
+    Delivery.objects.all().old().delete()
     return True
 
 

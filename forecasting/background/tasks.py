@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from forecasting import market
-from forecasting.background import daily, trainer_parent
+from forecasting.background import daily, trainer_parent, webhooks
 from forecasting.callers import budgets
 from forecasting.models import Symbol
 from forecasting.models.locks import Lock, lock_until_commit
@@ -31,6 +31,11 @@ def sync_symbols(symbol_ids: list[int]) -> int:
 def look_up_names() -> int:
     """Looks up names that a request could not wait for; returns how many answers came. Returns at once if there are none."""
     return market.look_up_awaited(now=timezone.now(), seconds=LOOK_UP_SECONDS)
+
+
+def deliver_webhooks() -> int:
+    """See webhooks.deliver_due."""
+    return webhooks.deliver_due()
 
 
 def daily_job(day: date | None = None) -> str:

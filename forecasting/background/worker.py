@@ -1,4 +1,5 @@
-"""The worker: runs both task clusters as process groups, restarts them if they end or hang, and rescues orphaned trainings."""
+"""The worker: runs both task clusters as process groups, restarts them if they end or hang, and wakes them for
+orphaned trainings and due webhooks."""
 
 import logging
 import time
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-from forecasting.background import daily, tasks
+from forecasting.background import daily, tasks, webhooks
 from forecasting.background.cluster import SupervisedCluster, delete_old_pings
 from forecasting.runtime.processes import StopSignal
 from forecasting.runtime.worker_lock import WorkerLock
@@ -59,6 +60,7 @@ class Worker:
             self._record_groups()
         if time.monotonic() >= self._rescue_at:
             training_queue.rescue()
+            webhooks.wake_if_due()
             self._rescue_at = time.monotonic() + RESCUE_SECONDS
 
     def _stop(self) -> None:

@@ -13,8 +13,9 @@ from forecasting.models.symbols import PriceBar, Symbol
 from forecasting.models.trainings import Training
 from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion
+from forecasting.models.webhooks import Delivery, Webhook
 
 __all__ = [
-    "Finding", "Forecast", "JobRun", "Key", "ModelVersion", "PriceBar", "RequestedName", "Restatement", "Score", "Spending",
-    "Symbol", "TaskOutcome", "Training", "Upstream",
+    "Delivery", "Finding", "Forecast", "JobRun", "Key", "ModelVersion", "PriceBar", "RequestedName", "Restatement", "Score",
+    "Spending", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook",
 ]  # fmt: skip

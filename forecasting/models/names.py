@@ -58,10 +58,10 @@ class RequestedName(models.Model):
     asked_at = models.DateTimeField(help_text="When the price source was last asked.")
     expires_at = models.DateTimeField(db_index=True)
 
+    objects = RequestedNameQuerySet.as_manager()
+
     class Meta:
         default_permissions = ()
-
-    objects = RequestedNameQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.ticker

@@ -1,0 +1,77 @@
+"""HTTP POST to an address that somebody else chose, without reaching this machine or its network.
+
+The name is resolved once, every address is checked, and the connection goes to the checked address: a second lookup could give
+another one. Redirects are not followed.
+"""
+
+import socket
+from ipaddress import IPv6Address, ip_address, ip_network
+
+import urllib3
+from urllib3.util import Url, parse_url
+
+TIMEOUT_S = 5.0  # to connect, and between two bytes of the answer
+TRANSLATED = ip_network("64:ff9b::/96")  # NAT64 reaches IPv4 addresses through it, private ones included
+
+
+class UndeliveredError(Exception):
+    """No answer: the text says why."""
+
+
+def post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool) -> int:
+    """Sends the body; returns the status of the answer, whose body is not read. Raises UndeliveredError.
+
+    With `allow_private`, addresses of this machine and its network are allowed.
+    """
+    target = parse_url(url)
+    if target.scheme not in {"http", "https"} or not target.host:
+        raise UndeliveredError("the URL is not an http or https address")
+    pool = _pool(target, _address(target, allow_private=allow_private))
+    try:
+        answer = pool.urlopen(
+            "POST",
+            target.request_uri,
+            body=body,
+            headers={**headers, "Host": target.netloc or target.host},
+            redirect=False,
+            retries=False,
+            preload_content=False,
+        )
+        answer.close()
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise UndeliveredError(f"no answer: {type(error).__name__}") from error
+    finally:
+        pool.close()
+    return answer.status
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the internet, with IPv4 addresses inside IPv6 ones unwrapped."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        if ip in TRANSLATED or ip.teredo:
+            return False
+        ip = ip.ipv4_mapped or ip.sixtofour or ip
+    return ip.is_global and not ip.is_multicast
+
+
+def _address(target: Url, *, allow_private: bool) -> str:
+    """The address to connect to. Raises UndeliveredError if the name has none, or any that is not allowed."""
+    try:
+        found = socket.getaddrinfo((target.host or "").strip("[]"), target.port or 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UndeliveredError("its name cannot be resolved") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    if not allow_private and not all(is_public(address) for address in addresses):
+        raise UndeliveredError("its address is private; WEBHOOK_ALLOW_PRIVATE=True allows that")
+    return addresses[0]
+
+
+def _pool(target: Url, address: str) -> urllib3.HTTPConnectionPool:
+    """Connections to this address. The certificate must still be that of the name."""
+    timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
+    if target.scheme == "https":
+        return urllib3.HTTPSConnectionPool(
+            address, target.port, timeout=timeout, server_hostname=target.host, assert_hostname=target.host
+        )
+    return urllib3.HTTPConnectionPool(address, target.port, timeout=timeout)
