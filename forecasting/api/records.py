@@ -132,7 +132,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     @extend_schema_field(LiveRecord(allow_null=True))
     def get_live(self, version: ModelVersion) -> dict[str, Any] | None:
         """Unrounded like the rest of the row; the queryset annotates `live`."""
-        return live_record(version.live) if version.kind == "symbol" else None  # type: ignore[attr-defined]
+        return live_record(version.live) if version.kind == "symbol" else None
 
 
 class TrainingSerializer(serializers.ModelSerializer[Training]):
