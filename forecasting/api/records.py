@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from forecasting.api.metrics import LiveRecord, OutOfSampleMetrics
+from forecasting.api.rows import RowSerializer
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Score, Symbol, Training
 
 RESTATEMENTS_SHOWN = 5
@@ -52,7 +53,7 @@ class FilesField(serializers.JSONField):
     """A version's files by name, as they were stored."""
 
 
-class RestatementSerializer(serializers.ModelSerializer[Restatement]):
+class RestatementSerializer(RowSerializer[Restatement]):
     """A change of stored bars by the price source."""
 
     class Meta:
@@ -61,7 +62,7 @@ class RestatementSerializer(serializers.ModelSerializer[Restatement]):
         read_only_fields = fields
 
 
-class SymbolSerializer(serializers.ModelSerializer[Symbol]):
+class SymbolSerializer(RowSerializer[Symbol]):
     """A symbol and its newest bar."""
 
     symbol = serializers.CharField(source="ticker", read_only=True)
@@ -100,7 +101,7 @@ def live_record(record: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+class VersionSerializer(RowSerializer[ModelVersion]):
     """A model version with its metrics, unrounded."""
 
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
@@ -135,7 +136,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
         return live_record(version.live) if version.kind == "symbol" else None
 
 
-class TrainingSerializer(serializers.ModelSerializer[Training]):
+class TrainingSerializer(RowSerializer[Training]):
     """A training."""
 
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
@@ -152,7 +153,7 @@ class TrainingSerializer(serializers.ModelSerializer[Training]):
 SCORE_FIELDS = ("actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "scored_at")
 
 
-class ScoreSerializer(serializers.ModelSerializer[Score]):
+class ScoreSerializer(RowSerializer[Score]):
     """The score of a forecast."""
 
     class Meta:
@@ -161,7 +162,7 @@ class ScoreSerializer(serializers.ModelSerializer[Score]):
         read_only_fields = fields
 
 
-class ForecastSerializer(serializers.ModelSerializer[Forecast]):
+class ForecastSerializer(RowSerializer[Forecast]):
     """An unrounded forecast of the ledger with its latest score, which is null until the session has taken place."""
 
     symbol = serializers.CharField(source="symbol.ticker", read_only=True)
@@ -204,7 +205,7 @@ class ForecastDetailSerializer(ForecastSerializer):
         read_only_fields = fields
 
 
-class FindingSerializer(serializers.ModelSerializer[Finding]):
+class FindingSerializer(RowSerializer[Finding]):
     """A finding of the quality gate."""
 
     symbol = serializers.CharField(source="symbol.ticker", read_only=True)

@@ -76,12 +76,18 @@ class Prepared(Generic[Row]):
         """The rows for these values. One statement, and another one at the first use of a connection."""
         with connection.cursor() as cursor:
             if connection.connection not in self._known:
-                # Without the setting, Postgres would go on planning each execution, for the number of values that it finds.
-                sql, constants = self._compiled
-                cursor.execute(f"SET plan_cache_mode = force_generic_plan; PREPARE {self.name} (text[]) AS {sql}", constants)
-                self._known.add(connection.connection)
+                self._prepare(connection.connection)
             cursor.execute(f"EXECUTE {self.name} (%s)", [list(values)])
             return map(self._read, cursor.fetchall())
+
+    def _prepare(self, session: "Connection[Any]") -> None:
+        """Past Django's cursor, so that the number of logged statements does not depend on which connections exist."""
+        sql, constants = self._compiled
+        with connection.wrap_database_errors:
+            # Otherwise Postgres would go on planning each execution, for the number of values that it finds.
+            session.execute("SET plan_cache_mode = force_generic_plan")
+            session.execute(f"PREPARE {self.name} (text[]) AS {sql}", constants)
+        self._known.add(session)
 
     @cached_property
     def _compiled(self) -> Statement:
@@ -90,7 +96,8 @@ class Prepared(Generic[Row]):
 
     @cached_property
     def _read(self) -> Callable[[Sequence[Any]], Row]:
-        start, readers = 0, {}
+        start = 0
+        readers: dict[str, Callable[[Sequence[Any]], Any]] = {}
         for part, columns in self._parts.items():
             readers[part] = columns.reader(start)
             start += len(columns.fields)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.db import models
@@ -11,6 +12,9 @@ from django.db.models.functions import Upper
 
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.suggestions import spellings
+
+if TYPE_CHECKING:
+    from forecasting.models.restatements import Restatement
 
 TICKER_PATTERN = r"\A[A-Z0-9^][A-Z0-9.^=&_-]{0,23}\Z"
 _ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
@@ -100,11 +104,6 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
             forecast_target=models.Subquery(forecasts.values("target_date")[:1]),
         )
 
-    def with_restatements(self, count: int) -> "SymbolQuerySet":
-        """Adds each symbol's newest `count` restatements as the list `newest_restatements`. One extra query in total."""
-        restatements = apps.get_model("forecasting.Restatement").objects.order_by("-restated_at", "-pk")[:count]
-        return self.prefetch_related(models.Prefetch("restatements", restatements, to_attr="newest_restatements"))
-
     def ensure(self, tickers: Sequence[str]) -> "list[Symbol]":
         """The symbols of these tickers in the given order; missing ones are created. One query, or three if any is missing."""
         known = {symbol.ticker: symbol for symbol in self.named(tickers)}
@@ -133,6 +132,7 @@ class Symbol(models.Model):
     unknown_answers = models.PositiveSmallIntegerField(default=0, help_text="Consecutive unknown-symbol answers of the source.")
     unknown_until = models.DateTimeField(null=True, blank=True, help_text="The source is not asked again before this time.")
 
+    newest_restatements: "list[Restatement]"  # set by `RestatementQuerySet.add_newest`
     objects = SymbolQuerySet.as_manager()
 
     class Meta:
