@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from django.db import connection
 
 from forecasting import market
-from forecasting.models import Forecast, ModelVersion, Restatement, Score, Symbol
+from forecasting.models import Forecast, ModelVersion, Restatement, Symbol
+from forecasting.models.versions import SERVING
 from forecasting.pipeline.model.adaptation import RECENT, next_factor
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.forecaster import Forecaster, QuantileForecast
@@ -28,13 +29,9 @@ class Scorecard:
 
 
 def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
-    """The scorecard of each symbol that has a model, by ticker. Two queries."""
-    versions = list(ModelVersion.objects.active().filter(symbol__ticker__in=tickers).select_related("symbol"))
-    symbols = [version.symbol for version in versions if version.symbol]
-    records = {record.pop("symbol_id"): record for record in Score.objects.of(symbols).track_record()}
-    return {
-        version.symbol.ticker: Scorecard(version, **records.get(version.symbol_id, {})) for version in versions if version.symbol
-    }
+    """The scorecard of each symbol that has a model, by ticker. One query."""
+    versions = SERVING.rows(tickers)
+    return {version.symbol.ticker: Scorecard(version, **version.live or {}) for version in versions if version.symbol}
 
 
 def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:

@@ -10,6 +10,7 @@ from django_q.tasks import async_task
 from forecasting import ledger, market, registry
 from forecasting.market import Admit, NoSymbol, admit_all
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models.forecasts import STANDING
 from forecasting.models.symbols import TAKEN_OUT, UpstreamState
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.pipeline.serving.forecaster import Forecaster
@@ -110,12 +111,13 @@ def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, 
 
 def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
     """By ticker, the answers that need no further work. Most requests end here, so this is a single query."""
-    current = Forecast.objects.current().filter(symbol__ticker__in=tickers)
     answers = {}
-    for forecast in current.order_by().with_what_is_shown():
-        stale = market.is_stale(forecast.symbol, forecast.as_of, now=now)
-        if not (stale and market.may_ask(forecast.symbol, now=now)):
-            answers[forecast.symbol.ticker] = Prediction(forecast.symbol, forecast=forecast, stale=stale)
+    for forecast in STANDING.rows(tickers):
+        symbol, is_trained = forecast.symbol, forecast.version.kind == "symbol"
+        stale = market.is_stale(symbol, forecast.as_of, now=now)
+        wants_bars = stale and market.may_ask(symbol, now=now)
+        if not wants_bars and (is_trained or training_requests.is_settled(forecast.newest_training, now=now)):
+            answers[symbol.ticker] = Prediction(symbol, forecast=forecast, stale=stale)
     return answers
 
 

@@ -131,7 +131,7 @@ def database(name: str) -> dict[str, Any] | None:
         raise ImproperlyConfigured(f"{name} cannot be read: expected {expected}.") from None
     if not parsed["NAME"]:
         raise ImproperlyConfigured(f"{name} names no database: expected {expected}.")
-    return parsed
+    return parsed | {"ENGINE": "stockpred.postgres"}
 
 
 def secret_key(name: str, *, generate_in: Path, debug: bool) -> str:

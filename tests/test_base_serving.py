@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.utils import timezone
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from forecasting import registry, serving
 from forecasting.background import daily
@@ -63,6 +63,36 @@ def test_a_symbol_with_bars_and_no_model_is_served_by_the_base_while_its_trainin
     assert prediction.forecast.version.kind == "base"
     assert prediction.forecast.as_of == FRIDAY
     assert Training.objects.get().symbol == symbol
+
+
+def test_a_forecast_of_the_base_that_stands_is_one_query_while_the_training_is_queued(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    followed()
+    first = predict()
+    with django_assert_num_queries(1):
+        assert predict() == first
+
+
+@pytest.mark.parametrize("state", [TrainingState.FAILED, TrainingState.CANCELLED])
+def test_a_symbol_that_the_base_serves_is_trained_again_some_time_after_a_training_without_success(state: TrainingState) -> None:
+    followed()
+    predict()
+    Training.objects.update(state=state, error="It has 10 bars.", finished_at=NOW)
+    predict(now=NOW + timedelta(minutes=50))
+    assert Training.objects.count() == 1
+    predict(now=NOW + timedelta(minutes=61))
+    assert Training.objects.active().count() == 1
+
+
+def test_a_symbol_whose_only_version_was_retired_is_trained_again_though_the_forecast_of_the_base_stands() -> None:
+    symbol = followed()
+    predict()
+    ModelVersion.objects.filter(pk=published(symbol).pk).update(state=VersionState.RETIRED)
+    prediction = predict()
+    assert prediction.forecast
+    assert prediction.forecast.version.kind == "base"
+    assert Training.objects.active().count() == 1
 
 
 def test_its_own_version_takes_over_from_the_base() -> None:

@@ -224,8 +224,8 @@ def test_a_model_without_a_record_has_an_empty_scorecard() -> None:
     assert ledger.scorecards(["SAMPLE1"]) == {"SAMPLE1": Scorecard(version)}
 
 
-def test_scorecards_are_two_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_scorecards_are_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     for number in range(4):
         make_forecast(make_version(make_symbol(f"SAMPLE{number}")), FRIDAY, actual_close=102.0)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(1):
         assert len(ledger.scorecards([f"SAMPLE{number}" for number in range(4)])) == 4

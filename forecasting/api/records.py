@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from forecasting.api.metrics import LiveRecord, OutOfSampleMetrics
+from forecasting.api.rows import RowSerializer
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Score, Symbol, Training
 
 RESTATEMENTS_SHOWN = 5
@@ -52,7 +53,7 @@ class FilesField(serializers.JSONField):
     """A version's files by name, as they were stored."""
 
 
-class RestatementSerializer(serializers.ModelSerializer[Restatement]):
+class RestatementSerializer(RowSerializer[Restatement]):
     """A change of stored bars by the price source."""
 
     class Meta:
@@ -61,7 +62,7 @@ class RestatementSerializer(serializers.ModelSerializer[Restatement]):
         read_only_fields = fields
 
 
-class SymbolSerializer(serializers.ModelSerializer[Symbol]):
+class SymbolSerializer(RowSerializer[Symbol]):
     """A symbol and its newest bar."""
 
     symbol = serializers.CharField(source="ticker", read_only=True)
@@ -101,7 +102,7 @@ def live_record(record: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+class VersionSerializer(RowSerializer[ModelVersion]):
     """A model version with its metrics, unrounded."""
 
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
@@ -133,10 +134,10 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     @extend_schema_field(LiveRecord(allow_null=True))
     def get_live(self, version: ModelVersion) -> dict[str, Any] | None:
         """Unrounded like the rest of the row; the queryset annotates `live`."""
-        return live_record(version.live) if version.kind == "symbol" else None  # type: ignore[attr-defined]
+        return live_record(version.live) if version.kind == "symbol" else None
 
 
-class TrainingSerializer(serializers.ModelSerializer[Training]):
+class TrainingSerializer(RowSerializer[Training]):
     """A training."""
 
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
@@ -153,7 +154,7 @@ class TrainingSerializer(serializers.ModelSerializer[Training]):
 SCORE_FIELDS = ("actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "scored_at")
 
 
-class ScoreSerializer(serializers.ModelSerializer[Score]):
+class ScoreSerializer(RowSerializer[Score]):
     """The score of a forecast."""
 
     class Meta:
@@ -162,7 +163,7 @@ class ScoreSerializer(serializers.ModelSerializer[Score]):
         read_only_fields = fields
 
 
-class ForecastSerializer(serializers.ModelSerializer[Forecast]):
+class ForecastSerializer(RowSerializer[Forecast]):
     """An unrounded forecast of the ledger with its latest score, which is null until the session has taken place."""
 
     symbol = serializers.CharField(source="symbol.ticker", read_only=True)
@@ -205,7 +206,7 @@ class ForecastDetailSerializer(ForecastSerializer):
         read_only_fields = fields
 
 
-class FindingSerializer(serializers.ModelSerializer[Finding]):
+class FindingSerializer(RowSerializer[Finding]):
     """A finding of the quality gate."""
 
     symbol = serializers.CharField(source="symbol.ticker", read_only=True)

@@ -29,12 +29,13 @@ from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
 from forecasting.api.permissions import KeyIfRequired, MayChange, MayManageWebhooks
 from forecasting.api.predict import predict_json
+from forecasting.api.rows import all_but
 from forecasting.api.trainings import retrain_json
 from forecasting.api.waiting import wait_until_ended
 from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer
 from forecasting.callers.budgets import NewSymbols
 from forecasting.callers.retraining import retrain
-from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training, Webhook
+from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Symbol, Training, Webhook
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.training import queue as training_queue
@@ -125,12 +126,16 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
 
     pagination_class = Pages
 
+    def filter_queryset(self, queryset: QuerySet[Row, Any]) -> QuerySet[Row, Any]:
+        """The filtered rows. Without a query there are no filters, and the form that checks them is not built."""
+        return super().filter_queryset(queryset) if self.request.query_params else queryset
+
 
 @documentation.symbols
 class SymbolViewSet(RecordViewSet[Symbol]):
     """All symbols that the price source has ever known, with their newest bar."""
 
-    queryset = Symbol.objects.all().with_last_bar().with_restatements(records.RESTATEMENTS_SHOWN)
+    queryset = Symbol.objects.all().with_last_bar()
     serializer_class = records.SymbolSerializer
     filterset_class = filters.SymbolFilter
     lookup_field = "ticker"
@@ -139,14 +144,27 @@ class SymbolViewSet(RecordViewSet[Symbol]):
     def get_object(self) -> Symbol:
         """The symbol of the URL; case is ignored."""
         self.kwargs["ticker"] = self.kwargs["ticker"].upper()
-        return super().get_object()
+        symbol = super().get_object()
+        Restatement.objects.all().add_newest([symbol], count=records.RESTATEMENTS_SHOWN)
+        return symbol
+
+    def paginate_queryset(self, queryset: QuerySet[Symbol, Any] | Sequence[Any]) -> list[Any] | None:
+        """One page of symbols."""
+        page = super().paginate_queryset(queryset)
+        Restatement.objects.all().add_newest(page or [], count=records.RESTATEMENTS_SHOWN)
+        return page
 
 
 @documentation.versions
 class VersionViewSet(RecordViewSet[ModelVersion]):
     """Every published version, with its metrics."""
 
-    queryset = ModelVersion.objects.select_related("symbol").with_data_revised().with_live_record()
+    queryset = (
+        ModelVersion.objects.select_related("symbol")
+        .defer(*all_but("symbol", Symbol, "ticker", "currency"))
+        .with_data_revised()
+        .with_live_record()
+    )
     serializer_class = records.VersionSerializer
     filterset_class = filters.VersionFilter
 
@@ -166,7 +184,7 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
 class TrainingViewSet(RecordViewSet[Training]):
     """Every training: waiting, running or ended, with the reason of a failure."""
 
-    queryset = Training.objects.select_related("symbol")
+    queryset = Training.objects.select_related("symbol").defer(*all_but("symbol", Symbol, "ticker"))
     serializer_class = records.TrainingSerializer
     filterset_class = filters.TrainingFilter
 
@@ -194,7 +212,11 @@ class TrainingViewSet(RecordViewSet[Training]):
 class ForecastViewSet(RecordViewSet[Forecast]):
     """Every forecast ever served, with the actual close if it is known."""
 
-    queryset = Forecast.objects.with_score().select_related("symbol", "version")
+    queryset = (
+        Forecast.objects.with_score()
+        .select_related("symbol", "version")
+        .defer(*all_but("symbol", Symbol, "ticker"), *all_but("version", ModelVersion, "number", "symbol"))
+    )
     serializer_class = records.ForecastSerializer
     filterset_class = filters.ForecastFilter
 
@@ -207,7 +229,7 @@ class ForecastViewSet(RecordViewSet[Forecast]):
 class FindingViewSet(RecordViewSet[Finding]):
     """What the quality gate found in its last check of the prices."""
 
-    queryset = Finding.objects.select_related("symbol")
+    queryset = Finding.objects.select_related("symbol").defer(*all_but("symbol", Symbol, "ticker"))
     serializer_class = records.FindingSerializer
     filterset_class = filters.FindingFilter
 

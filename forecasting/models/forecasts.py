@@ -1,15 +1,17 @@
 """The ledger: every forecast ever served, with its scores."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Case, F, FilteredRelation, Q, When
 from django.utils.functional import cached_property
 
+from forecasting.models.prepared import Columns, Prepared
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import PriceBar, Symbol
-from forecasting.models.versions import ModelVersion, VersionState
+from forecasting.models.trainings import Training
+from forecasting.models.versions import ModelVersion
 from forecasting.prices import price_digits
 
 if TYPE_CHECKING:
@@ -21,24 +23,6 @@ INFINITY = float("inf")  # Postgres sorts NaN above infinity, so "less than infi
 # leave out a bad newest bar; the next syncs then request it again, here on three evenings. If the bar arrives even later, a
 # corrected score follows.
 BARS_WITHOUT_TARGET = 3
-
-SHOWN = (
-    *(
-        "as_of",
-        "target_date",
-        "last_close",
-        "price",
-        "quantiles",
-        "interval_level",
-        "interval_low",
-        "interval_high",
-        "spread_factor",
-        "probability_up",
-    ),
-    *("symbol__ticker", "symbol__exchange", "symbol__currency"),
-    *("symbol__synced_at", "symbol__upstream_state", "symbol__upstream_checked_at", "symbol__unknown_until"),
-    *("version__symbol_id", "version__number", "version__trained_at", "version__metrics"),
-)
 
 
 class ForecastQuerySet(models.QuerySet["Forecast"]):
@@ -72,15 +56,6 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         newest = PriceBar.objects.filter(symbol=models.OuterRef("symbol")).order_by("-date").values("date")[:1]
         return self.filter(as_of=models.Subquery(newest, output_field=models.DateField()))
 
-    def current(self) -> "ForecastQuerySet":
-        """The forecast of each symbol in service by its active version from its newest bar, if it exists already."""
-        active = self.filter(version__state=VersionState.ACTIVE, version__symbol=F("symbol"))
-        return active.filter(symbol__removed_at=None).from_newest_bar()
-
-    def with_what_is_shown(self) -> "ForecastQuerySet":
-        """Adds symbol and version, and loads only the columns that an answer needs: a third faster than all columns."""
-        return self.select_related("symbol", "version").only(*SHOWN)
-
 
 class Forecast(models.Model):
     """One forecast of one session's close. A trigger prevents updates; results are stored as scores."""
@@ -110,6 +85,7 @@ class Forecast(models.Model):
     )
 
     score: "Score | None" = None  # the latest score, set by `with_score`
+    newest_training: Training | None = None  # of a symbol that the base serves, set by `STANDING`
     objects = ForecastQuerySet.as_manager()
 
     class Meta:
@@ -155,3 +131,58 @@ class Forecast(models.Model):
     def point_forecast(self) -> str:
         """The source of `price`: `last_close`, or `model` if the model's median has any weight."""
         return "last_close" if self.price == self.last_close else "model"
+
+
+def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
+    """Not by the ORM: it has no LATERAL, so it would look up the newest bar for each old forecast of a symbol."""
+    selected = ", ".join(column.replace("__", ".") if "__" in column else f"forecast.{column}" for column in columns)
+    return (
+        f"""
+        SELECT {selected}
+        FROM forecasting_symbol AS symbol
+        LEFT JOIN forecasting_modelversion AS own ON own.symbol_id = symbol.id AND own.state = 'active'
+        JOIN forecasting_modelversion AS version ON version.id = COALESCE(
+            own.id, (SELECT id FROM forecasting_modelversion WHERE symbol_id IS NULL AND state = 'active')
+        )
+        CROSS JOIN LATERAL (
+            SELECT date FROM forecasting_pricebar WHERE symbol_id = symbol.id ORDER BY date DESC LIMIT 1
+        ) AS newest_bar
+        JOIN forecasting_forecast AS forecast
+            ON forecast.symbol_id = symbol.id AND forecast.version_id = version.id AND forecast.as_of = newest_bar.date
+        LEFT JOIN LATERAL (
+            SELECT * FROM forecasting_training WHERE symbol_id = symbol.id AND own.id IS NULL
+            ORDER BY created_at DESC, id DESC LIMIT 1
+        ) AS newest_training ON true
+        WHERE symbol.ticker = ANY ($1) AND symbol.removed_at IS NULL
+        """,  # noqa: S608 - column names of our own
+        (),
+    )
+
+
+# The forecast of each symbol in service from its newest bar, by its active version or else by the active base. For a symbol that
+# the base serves, its newest training too.
+STANDING = Prepared(
+    "standing_forecasts",
+    Columns(
+        Forecast,
+        frozenset(
+            {
+                *("symbol_id", "version_id", "as_of", "target_date", "last_close", "price", "quantiles", "spread_factor"),
+                *("interval_level", "interval_low", "interval_high", "probability_up"),
+            }
+        ),
+    ),
+    related={
+        "symbol": Columns(
+            Symbol,
+            frozenset(
+                {
+                    *("ticker", "exchange", "currency", "synced_at", "upstream_state", "upstream_checked_at", "unknown_until"),
+                }
+            ),
+        ),
+        "version": Columns(ModelVersion, frozenset({"symbol_id", "number", "trained_at", "metrics"})),
+        "newest_training": Columns(Training, frozenset({"state", "finished_at"})),
+    },
+    statement=_standing,
+)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from django.apps import apps
 from django.db import models
@@ -12,6 +13,9 @@ from django.db.models.functions import Upper
 from forecasting.models.names import RequestedName
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.suggestions import spellings
+
+if TYPE_CHECKING:
+    from forecasting.models.restatements import Restatement
 
 TICKER = r"[A-Z0-9^][A-Z0-9.^=&_-]{0,23}"
 TICKER_IN_ANY_CASE = TICKER.replace("A-Z", "A-Za-z")
@@ -122,11 +126,6 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
             forecast_target=models.Subquery(forecasts.values("target_date")[:1]),
         )
 
-    def with_restatements(self, count: int) -> "SymbolQuerySet":
-        """Adds each symbol's newest `count` restatements as the list `newest_restatements`. One extra query in total."""
-        restatements = apps.get_model("forecasting.Restatement").objects.order_by("-restated_at", "-pk")[:count]
-        return self.prefetch_related(models.Prefetch("restatements", restatements, to_attr="newest_restatements"))
-
     def ensure(self, tickers: Sequence[str]) -> "list[Symbol]":
         """The symbols of these tickers in the given order; missing ones are created. Only for tickers that have prices.
 
@@ -160,6 +159,7 @@ class Symbol(models.Model):
     unknown_until = models.DateTimeField(null=True, blank=True, help_text="The source is not asked again before this time.")
     removed_at = models.DateTimeField(null=True, blank=True, help_text="When an operator took it out of service.")
 
+    newest_restatements: "list[Restatement]"  # set by `RestatementQuerySet.add_newest`
     objects = SymbolQuerySet.as_manager()
 
     class Meta:

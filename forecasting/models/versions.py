@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, JSONObject, Now, RowNumber
 
+from forecasting.models.prepared import PARAMETER, Columns, Prepared
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import Symbol
 from forecasting.models.trainings import Training
@@ -54,10 +55,17 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
     def with_live_record(self) -> "ModelVersionQuerySet":
         """Adds `live`: forecasts, mae, naive_mae and coverage of the version's served forecasts; None before the first score."""
+        return self._with_record(version=models.OuterRef("pk"))
+
+    def with_symbols_record(self) -> "ModelVersionQuerySet":
+        """Adds `live`: the same of all forecasts served for the symbol, by whichever version."""
+        return self._with_record()
+
+    def _with_record(self, **conditions: Any) -> "ModelVersionQuerySet":
         scores = apps.get_model("forecasting.Score").objects
-        record = scores.filter(version=models.OuterRef("pk"), symbol=models.OuterRef("symbol")).track_record()
+        record = scores.filter(symbol=models.OuterRef("symbol"), **conditions).track_record()
         names = ("forecasts", "mae", "naive_mae", "coverage")
-        return self.annotate(live=models.Subquery(record.values(record=JSONObject(**{name: name for name in names}))))
+        return self.annotate(live=models.Subquery(record.values(record=JSONObject(**{name: name for name in names}))))  # type: ignore[no-redef]  # the plugin
 
     def older_than(self, age: timedelta) -> "ModelVersionQuerySet":
         """Versions trained longer ago than `age`."""
@@ -105,6 +113,7 @@ class ModelVersion(models.Model):
     files_state = models.CharField(max_length=10, choices=FilesState, default=FilesState.KEPT, db_default=FilesState.KEPT)
     trained_at = models.DateTimeField(db_default=Now())
 
+    live: dict[str, Any] | None = None  # set by `with_live_record` and `with_symbols_record`
     objects = ModelVersionQuerySet.as_manager()
 
     class Meta:
@@ -150,3 +159,20 @@ class ModelVersion(models.Model):
     def error_unit(self) -> str:
         """Unit of MAE and RMSE: the symbol's currency. A base covers many currencies, so its errors are relative."""
         return self.symbol.currency if self.symbol else "share of the last close"
+
+
+# The active versions of the symbols with these tickers, with the track record of each symbol.
+SERVING = Prepared(
+    "serving_versions",
+    Columns(ModelVersion, frozenset({"symbol_id", "number", "metrics"})),
+    related={"symbol": Columns(Symbol, frozenset({"ticker", "removed_at"}))},
+    objects=["live"],
+    statement=lambda columns: (
+        ModelVersion.objects.active()
+        .filter(symbol__ticker__in=PARAMETER)
+        .with_symbols_record()
+        .order_by()
+        .values_list(*columns)
+        .query.sql_with_params()
+    ),
+)

@@ -173,6 +173,14 @@ def _request_within_limit(symbols: Sequence[Symbol], *, reason: TrainingReason, 
     return request(symbols[:room], reason=reason, by=by)
 
 
+def is_settled(newest: Training | None, *, now: datetime) -> bool:
+    """Whether a symbol without a model gets no further training: one is active, or failed or was cancelled a short time ago."""
+    if newest is None or newest.is_active:
+        return newest is not None
+    unsuccessful = newest.state in {TrainingState.FAILED, TrainingState.CANCELLED}
+    return unsuccessful and newest.finished_at is not None and now - newest.finished_at < FAILURE_COOL_DOWN
+
+
 def _unknown(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, str]:
     """Symbols without bars that the price source does not know, with its message and suggestions. Two queries if there are any."""
     unknown = [symbol for symbol in symbols if symbol.was_unknown(now=now)]
@@ -194,11 +202,9 @@ def _suggestions(ticker: str, known: Iterable[str]) -> str:
 
 def _why_not(newest: Training | None, *, now: datetime) -> str:
     """Why no training starts automatically: the last one failed or was cancelled within FAILURE_COOL_DOWN."""
-    if newest is None or newest.finished_at is None or now - newest.finished_at >= FAILURE_COOL_DOWN:
+    if newest is None or newest.is_active or not is_settled(newest, now=now):
         return ""
-    if newest.state == TrainingState.CANCELLED:
-        return "the last one was cancelled"
-    return newest.error.rstrip(".") if newest.state == TrainingState.FAILED else ""
+    return "the last one was cancelled" if newest.state == TrainingState.CANCELLED else newest.error.rstrip(".")
 
 
 def _if_active(training: Training | None) -> Training | None:

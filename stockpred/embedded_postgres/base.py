@@ -9,10 +9,11 @@ from typing import Any
 import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db.backends.postgresql import base, client
+from django.db.backends.postgresql import client
 
 from stockpred.embedded_postgres.binaries import installed_programs
 from stockpred.embedded_postgres.server import EmbeddedPostgres
+from stockpred.postgres import base
 
 
 def configured_server() -> EmbeddedPostgres:

@@ -1,9 +1,6 @@
 """`manage.py bench`: measures the speed of the service, one line per figure. Compare runs by ratios rather than seconds."""
 
-import http.client
-import json
 import statistics
-import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +13,14 @@ from rich.console import Console
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.management.pipeline_bench import measure_pipeline, measure_reference
 from forecasting.management.scale_bench import measure_scale
+from forecasting.management.web_bench import measure_web
 from forecasting.runtime.private_service import PrivateService, ServiceError
 
-CLIENTS = 8
-LOAD_SECONDS = 8.0
 TRAINING_SECONDS = 1800
 
 
 class Command(BaseCommand):
-    """Measures trainings through the service, and requests per second compared with a trivial endpoint."""
+    """Measures trainings and requests of a whole service, then the pipeline alone."""
 
     help = "Measures trainings and requests of a whole service, on simulated prices or on a folder of CSV files."
     requires_system_checks = ()
@@ -48,7 +44,7 @@ class Command(BaseCommand):
                 service.until_up()
                 say("service ready after", time.perf_counter() - started, "s")
                 warm_s = measure_trainings(service, tickers)
-                measure_requests(service, tickers[:3])
+                measure_web(service, tickers, say=say)
                 if options["scale"]:
                     measure_scale(service, options["scale"], say=say)
         except ServiceError as error:
@@ -85,41 +81,3 @@ def all_trained(service: PrivateService, tickers: list[str]) -> bool:
     if stuck := [answer["message"] for answer in answers if not answer["model_exists"] and not answer["training"]]:
         raise service.error(stuck[0])
     return all(answer["model_exists"] for answer in answers)
-
-
-def measure_requests(service: PrivateService, tickers: list[str]) -> None:
-    """Measures forecasts from the ledger, compared with an endpoint that only checks the database."""
-    body = json.dumps({"symbols": tickers})
-    service.post("predict", symbols=tickers)
-    floor = requests_per_second(service, "GET", "/health", None)
-    predict = requests_per_second(service, "POST", "/models/predict", body)
-    say("GET /health", floor, "requests/s")
-    say(f"POST /models/predict, {len(tickers)} symbols", predict, "requests/s")
-    say("predict relative to health", predict / floor, "")
-
-
-def requests_per_second(service: PrivateService, method: str, path: str, body: str | None) -> float:
-    """Requests per second of CLIENTS threads with one connection each; raises ServiceError for any status but 200."""
-    counts = [0] * CLIENTS
-    wrong: list[str] = []
-    ends = time.perf_counter() + LOAD_SECONDS
-
-    def load(client: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
-        while time.perf_counter() < ends and not wrong:
-            connection.request(method, path, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            text = response.read()
-            if response.status != http.client.OK:
-                wrong.append(text.decode(errors="replace"))
-            counts[client] += 1
-        connection.close()
-
-    threads = [threading.Thread(target=load, args=[client]) for client in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if wrong:
-        raise service.error(f"{method} {path} answered {wrong[0]}")
-    return sum(counts) / LOAD_SECONDS

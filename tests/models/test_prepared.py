@@ -1,0 +1,93 @@
+"""Prepared statements give the rows that the ORM would give."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from django.db import connection, models
+
+from forecasting.models import Forecast, ModelVersion, Symbol
+from forecasting.models.forecasts import STANDING
+from forecasting.models.trainings import TrainingState
+from forecasting.models.versions import SERVING, VersionState
+from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
+
+pytestmark = pytest.mark.django_db
+
+FRIDAY, MONDAY = date(2025, 5, 30), date(2025, 6, 2)
+
+
+def followed(ticker: str) -> Symbol:
+    """A symbol whose newest bar is Monday's."""
+    symbol = make_symbol(ticker)
+    add_bars(symbol, count=3, end=MONDAY)
+    return symbol
+
+
+def loaded(row: models.Model) -> dict[str, Any]:
+    """The columns that were read."""
+    return {name: value for name, value in vars(row).items() if name in {field.attname for field in row._meta.concrete_fields}}
+
+
+def assert_equals_the_stored(row: models.Model) -> None:
+    stored = vars(type(row)._default_manager.get(pk=row.pk))
+    assert loaded(row).items() <= stored.items()
+
+
+def test_a_forecast_from_the_newest_bar_comes_with_its_symbol_and_version() -> None:
+    expected = make_forecast(make_version(followed("SAMPLE1")), MONDAY)
+    (forecast,) = STANDING.rows(["SAMPLE1", "SAMPLE2"])
+    assert forecast == expected
+    for row in (forecast, forecast.symbol, forecast.version):
+        assert len(loaded(row)) > 3
+        assert_equals_the_stored(row)
+    assert forecast.newest_training is None
+
+
+def test_no_forecast_stands_from_an_older_bar_or_by_a_retired_version() -> None:
+    symbol = followed("SAMPLE1")
+    make_forecast(make_version(symbol), FRIDAY)
+    make_forecast(make_version(symbol, number=2, state=VersionState.RETIRED), MONDAY)
+    assert list(STANDING.rows(["SAMPLE1"])) == []
+
+
+def test_the_base_stands_in_for_symbols_without_an_active_version_of_their_own() -> None:
+    base, with_own, without = make_version(None), followed("SAMPLE1"), followed("SAMPLE2")
+    make_version(with_own)
+    make_version(without, state=VersionState.RETIRED)
+    for symbol in (with_own, without):
+        make_forecast(base, MONDAY, symbol=symbol)
+    (forecast,) = STANDING.rows(["SAMPLE1", "SAMPLE2"])
+    assert (forecast.symbol, forecast.version) == (without, base)
+
+
+def test_a_forecast_of_the_base_comes_with_the_newest_training_of_its_symbol() -> None:
+    symbol = followed("SAMPLE1")
+    make_forecast(make_version(None), MONDAY, symbol=symbol)
+    make_training(symbol, state=TrainingState.FAILED)
+    newest = make_training(symbol)
+    (forecast,) = STANDING.rows(["SAMPLE1"])
+    assert forecast.newest_training == newest
+    assert forecast.newest_training
+    assert loaded(forecast.newest_training) == {"id": newest.pk, "state": "queued", "finished_at": None}
+
+
+def test_serving_versions_are_those_of_the_orm() -> None:
+    for ticker in ("SAMPLE1", "SAMPLE2", "SAMPLE3"):
+        make_forecast(make_version(make_symbol(ticker)), FRIDAY, actual_close=102.0)
+    asked = ["SAMPLE1", "SAMPLE2"]
+    found = {version.pk: version for version in SERVING.rows(asked)}
+    expected = ModelVersion.objects.active().filter(symbol__ticker__in=asked).with_symbols_record()
+    assert {pk: version.live for pk, version in found.items()} == {version.pk: version.live for version in expected}
+    for version in found.values():
+        assert version.symbol
+        assert_equals_the_stored(version)
+        assert_equals_the_stored(version.symbol)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_new_connection_prepares_the_statement_again() -> None:
+    make_forecast(make_version(followed("SAMPLE1")), MONDAY)
+    for _ in range(2):
+        assert [forecast.pk for forecast in STANDING.rows(["SAMPLE1"])] == [Forecast.objects.get().pk]
+        connection.close()
