@@ -14,6 +14,10 @@ from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.training import requests as training_requests
 from forecasting.training.requests import ModelStatus
 
+DAMAGED = "The model's files cannot be used: {problem}"
+NOT_STARTED = "Training not started: {reason}."
+UNREQUESTED = "a GET starts none; ask by POST"  # why there is no training
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -47,6 +51,21 @@ def predict(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[P
     return [answers[ticker] for ticker in tickers]
 
 
+def current(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
+    """What `predict` answers, except that no symbol is created, no training requested and no damaged version replaced.
+
+    Stale bars of known symbols are refreshed as for `predict`, and a forecast that is missing in the ledger is issued.
+    """
+    answers = _up_to_date(tickers, now=now)
+    if others := [ticker for ticker in tickers if ticker not in answers]:
+        symbols = list(Symbol.objects.named(others))
+        _refresh(symbols, now=now, budget_s=budget_s)
+        answers |= _as_they_stand(symbols, now=now)
+    return [
+        answers.get(ticker) or Prediction(Symbol(ticker=ticker), error=NOT_STARTED.format(reason=UNREQUESTED)) for ticker in tickers
+    ]
+
+
 def standing(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[ModelStatus]:
     """The model status of each symbol; see `ensure_trained`. Symbols that a local source did not have are looked up again first,
     for at most `budget_s` seconds."""
@@ -60,14 +79,22 @@ def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
 
     If a version's files are damaged, the previous good version or the base forecasts instead.
     """
-    forecasts = ledger.issued(serving)
-    if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
-        return forecasts, {}
-    models, unusable = _load(missing)
-    new, errors = ledger.issue(models, missing)
+    forecasts, errors, unusable = _issued(serving)
     instead, unserved = _replaced(unusable)
     others, more_errors = serve(instead) if instead else ({}, {})
-    return forecasts | new | others, errors | unserved | more_errors
+    return forecasts | others, errors | unserved | more_errors
+
+
+def _issued(
+    serving: Mapping[Symbol, ModelVersion],
+) -> tuple[dict[Symbol, Forecast], dict[Symbol, str], dict[Symbol, Damaged]]:
+    """Each symbol's forecast by its version, new or existing; the errors; the versions with unusable files."""
+    forecasts = ledger.issued(serving)
+    if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
+        return forecasts, {}, {}
+    models, unusable = _load(missing)
+    new, errors = ledger.issue(models, missing)
+    return forecasts | new, errors, unusable
 
 
 def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, ModelVersion]:
@@ -92,11 +119,26 @@ def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: floa
 
     Bars come first, because a new symbol is trained only if the price source knows it.
     """
-    if late := market.refresh(Symbol.objects.all().ensure(tickers), now=now, budget_s=budget_s):
-        async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
+    _refresh(Symbol.objects.all().ensure(tickers), now=now, budget_s=budget_s)
     statuses = training_requests.ensure_trained(tickers, now=now)
     serving = serving_versions({status.symbol: status.version for status in statuses})
     forecasts, errors = serve(serving)
+    return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
+
+
+def _refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> None:
+    """Refreshes bars in at most `budget_s` seconds; late answers are fetched in the background."""
+    if late := market.refresh(symbols, now=now, budget_s=budget_s):
+        async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
+
+
+def _as_they_stand(symbols: Sequence[Symbol], *, now: datetime) -> dict[str, Prediction]:
+    """By ticker, the answers of the versions and trainings that exist. Constant number of queries."""
+    trainings = {each.symbol_id: each for each in Training.objects.active().of(symbols).select_related("symbol")}
+    own = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
+    statuses = [ModelStatus(each, own.get(each.pk), trainings.get(each.pk), refusal=UNREQUESTED) for each in symbols]
+    forecasts, errors, unusable = _issued(serving_versions({status.symbol: status.version for status in statuses}))
+    errors |= {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items()}
     return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
 
 
@@ -117,11 +159,7 @@ def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVer
     first_of = {damaged.version: damaged for damaged in unusable.values()}
     instead = {version: registry.replace_damaged(version, problem=damaged.problem) for version, damaged in first_of.items()}
     replaced = {symbol: other for symbol, damaged in unusable.items() if (other := instead[damaged.version])}
-    errors = {
-        symbol: f"The model's files cannot be used: {damaged.problem}"
-        for symbol, damaged in unusable.items()
-        if symbol not in replaced
-    }
+    errors = {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items() if symbol not in replaced}
     return replaced, errors
 
 
@@ -136,4 +174,4 @@ def _prediction(
         return Prediction(symbol, error=errors[symbol])
     if status.training:
         return Prediction(symbol, training=status.training, started=status.started)
-    return Prediction(symbol, error=f"Training not started: {status.refusal}.")
+    return Prediction(symbol, error=NOT_STARTED.format(reason=status.refusal))

@@ -4,6 +4,7 @@ Own code: pydantic-settings reports several lines with the value, which may hold
 """
 
 import os
+import re
 import secrets
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -72,6 +73,15 @@ def address(name: str, default: str) -> str:
 def words(name: str) -> list[str]:
     """A list separated by commas."""
     return [word for part in text(name, "").split(",") if (word := part.strip())]
+
+
+def origins(name: str) -> list[str]:
+    """Origins of web pages, such as https://example.org, separated by commas."""
+    listed = words(name)
+    for origin in listed:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin):
+            raise invalid(name, "origins such as https://example.org, separated by commas, without a path")
+    return listed
 
 
 def time_zone(name: str, default: str) -> str:

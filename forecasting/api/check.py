@@ -24,6 +24,11 @@ class Standing(NamedTuple):
         return self.status.version.number if self.status.version else None
 
     @property
+    def version_id(self) -> int | None:
+        """Id of the version that serves."""
+        return self.status.version.pk if self.status.version else None
+
+    @property
     def message(self) -> str:
         """One of the four sentences of the contract."""
         if self.status.version:
@@ -40,6 +45,7 @@ class CheckAnswer(Shape):
     model_exists = Flag(of=lambda standing: standing.version is not None)
     message = Text(help_text="One of four sentences, see the route.")
     version = Count(allow_null=True, help_text="Number of the version that serves.")
+    version_id = Count(allow_null=True, help_text="See `/models/versions/{id}`.")
     training = ActiveTraining(allow_null=True, help_text="The symbol's active training, if any.")
 
 

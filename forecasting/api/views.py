@@ -1,29 +1,34 @@
 """The routes: each action validates, makes one call and serializes."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import Model
-from django.http import HttpRequest, JsonResponse
+from django.http import StreamingHttpResponse
 from django.utils import timezone
+from django_filters.rest_framework import FilterSet
 from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
 
 from forecasting import ledger, registry, serving
 from forecasting.api import documentation, filters, records, serializers
 from forecasting.api.check import check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS
+from forecasting.api.csv_lists import csv_response
 from forecasting.api.errors import TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
+from forecasting.api.parameters import one_of, require_known
 from forecasting.api.permissions import MayChange
-from forecasting.api.predict import predict_json
+from forecasting.api.predict import predict_json, seconds_of_validity
 from forecasting.api.trainings import retrain_json
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
@@ -34,17 +39,25 @@ from forecasting.training.positions import positions_of
 
 Row = TypeVar("Row", bound=Model)
 
+FORMATS = ("json", "csv")  # of lists
 
-def health(request: HttpRequest) -> JsonResponse:
+
+class Health(APIView):
     """Whether this process works and reaches its database."""
-    with connection.cursor() as cursor:  # a statement, because an open connection may lead to a dead server
-        cursor.execute("SELECT 1")
-    return JsonResponse({"status": "ok", "prices": settings.PRICE_SOURCE})
+
+    content_negotiation_class = AlwaysJson
+
+    @documentation.health
+    def get(self, request: Request) -> Response:
+        """Is the service up?"""
+        with connection.cursor() as cursor:  # a statement, because an open connection may lead to a dead server
+            cursor.execute("SELECT 1")
+        return Response({"status": "ok", "prices": settings.PRICE_SOURCE})
 
 
-def requested_tickers(request: Request) -> list[str]:
+def requested_tickers(body: Any) -> list[str]:
     """The symbols of a valid request; raises ValidationError."""
-    serializer = serializers.SymbolsRequest(data=request.data)
+    serializer = serializers.SymbolsRequest(data=body)
     serializer.is_valid(raise_exception=True)
     return list(serializer.validated_data["symbols"])
 
@@ -59,7 +72,7 @@ class ModelViewSet(viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def check(self, request: Request) -> Response:
         """Is there a model?"""
-        tickers = requested_tickers(request)
+        tickers = requested_tickers(request.data)
         statuses = serving.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
         positions = positions_of(status.training for status in statuses)
         return Response([check_json(status, positions) for status in statuses])
@@ -68,7 +81,7 @@ class ModelViewSet(viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def metrics(self, request: Request) -> Response:
         """How good is it?"""
-        tickers = requested_tickers(request)
+        tickers = requested_tickers(request.data)
         cards = ledger.scorecards(tickers)
         return Response([metrics_json(ticker, cards.get(ticker)) for ticker in tickers])
 
@@ -76,10 +89,23 @@ class ModelViewSet(viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def predict(self, request: Request) -> Response:
         """What will the next close be?"""
-        tickers = requested_tickers(request)
+        tickers = requested_tickers(request.data)
         predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS)
         positions = positions_of(prediction.training for prediction in predictions)
         return Response(predict_json(predictions, positions))
+
+    @documentation.current
+    @predict.mapping.get
+    def current(self, request: Request) -> Response:
+        """What `predict` answers, but nothing is started."""
+        require_known(request.query_params, {"symbols"}, repeatable={"symbols"})
+        listed = request.query_params.getlist("symbols")
+        tickers = requested_tickers({"symbols": ",".join(listed).split(",")} if listed else {})
+        now = timezone.now()
+        predictions = serving.current(tickers, now=now, budget_s=settings.PREDICT_REFRESH_SECONDS)
+        positions = positions_of(prediction.training for prediction in predictions)
+        headers = {"Cache-Control": f"max-age={seconds_of_validity(predictions, now=now)}"}
+        return Response(predict_json(predictions, positions), headers=headers)
 
     @documentation.retrain
     @action(detail=False, methods=["post"])
@@ -101,6 +127,22 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
     authentication_classes = ()
     content_negotiation_class = AlwaysJson
     pagination_class = Pages
+    filterset_class: type[FilterSet]
+    serializer_class: type[Serializer[Any]]
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response | StreamingHttpResponse:  # type: ignore[override]
+        """A page of rows, or all of them as CSV."""
+        pages = set() if request.query_params.get("format") == "csv" else {"page", "page_size"}
+        require_known(request.query_params, {*self.filterset_class.base_filters, "format", *pages})
+        if one_of(request.query_params, "format", FORMATS, default="json") == "json":
+            return super().list(request, *args, **kwargs)
+        rows = self.filter_queryset(self.get_queryset())
+        return csv_response(rows, self.serializer_class(), name=f"{self.basename}s")
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One row."""
+        require_known(request.query_params, ())
+        return super().retrieve(request, *args, **kwargs)
 
 
 @documentation.symbols
@@ -143,7 +185,7 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
 class TrainingViewSet(RecordViewSet[Training]):
     """Every training: waiting, running or ended, with the reason of a failure."""
 
-    queryset = Training.objects.select_related("symbol")
+    queryset = Training.objects.select_related("symbol").with_version()
     serializer_class = records.TrainingSerializer
     filterset_class = filters.TrainingFilter
 
