@@ -3,6 +3,7 @@
 from functools import cache
 
 from django.http import HttpResponse
+from django.utils.encoding import force_bytes
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.utils import extend_schema
@@ -34,4 +35,4 @@ class Document(APIView):
 def document(form: str) -> bytes:
     """The document in one format."""
     schema = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call] # the library has no types here
-    return bytes(RENDERERS[form]().render(schema, renderer_context={}))
+    return force_bytes(RENDERERS[form]().render(schema, renderer_context={}))
