@@ -25,18 +25,22 @@ Row = serializers.Serializer[Any]
 
 
 class Stream:
-    """The pieces of a file, and the room that it takes until the response is closed, whether or not a piece was sent."""
+    """The pieces of a file. It takes up room until its end, or until the response is closed, even if nothing was sent."""
 
     def __init__(self, pieces: Generator[str, None, None]) -> None:
         self.pieces = pieces
+        self.is_open = True
 
     def __iter__(self) -> Iterator[str]:
-        return self.pieces
+        yield from self.pieces
+        self.close()
 
     def close(self) -> None:
-        """Django calls it once."""
+        """Makes room, once."""
         self.pieces.close()
-        _room.release()
+        if self.is_open:
+            self.is_open = False
+            _room.release()
 
 
 class Line:

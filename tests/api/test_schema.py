@@ -36,4 +36,6 @@ def _as_djangos_test_client(settings: Settings) -> Iterator[None]:
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_every_operation_answers_as_documented(case: schemathesis.Case[Any]) -> None:
-    case.call_and_validate()
+    if case.query and case.query.get("format") == "csv" and {"page", "page_size"} & {*case.query}:
+        del case.query["format"]  # a CSV file has no pages; OpenAPI can say so only in words
+    case.call_and_validate(headers={"Accept-Encoding": "identity"})  # its WSGI client unpacks nothing
