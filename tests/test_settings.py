@@ -82,6 +82,7 @@ def test_an_empty_variable_means_its_default(load: Load) -> None:
         ("PRICE_DIR", "/srv/prices", Path("/srv/prices")),
         ("YAHOO_URL", "http://127.0.0.1:9", "http://127.0.0.1:9"),
         ("ALLOWED_HOSTS", "a.example, b.example,", ["a.example", "b.example", "localhost", "127.0.0.1", "[::1]"]),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example, http://b:8080", ["https://a.example", "http://b:8080"]),
         ("TIME_ZONE", "America/Sao_Paulo", "America/Sao_Paulo"),
     ],
 )
@@ -128,6 +129,9 @@ def test_a_database_url_replaces_the_embedded_postgres(load: Load) -> None:
         ("LOG_DIR", "/dev/null/logs"),
         ("DEBUG", "2"),
         ("SECURE_COOKIES", "perhaps"),
+        ("CORS_ALLOWED_ORIGINS", "*"),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example/page"),
+        ("CORS_ALLOWED_ORIGINS", "a.example"),
         ("PORT", "65536"),
         ("STATE_DIR", "/dev/null/state"),
         ("DATABASE_URL", "mysql://me@db.example/prices"),

@@ -36,7 +36,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("client")
     (made / "config.yaml").write_text(CONFIG)
     generate: list[str | Path] = [sys.executable, "-m", "openapi_python_client", "generate", "--path", ROOT / "openapi.yaml"]
-    options: list[str | Path] = ["--output-path", made / "stockpred_client", "--meta", "none", "--config", made / "config.yaml", "--fail-on-warning"]
+    options: list[str | Path] = ["--output-path", made / "stockpred_client", "--meta", "none", "--fail-on-warning"]
+    options += ["--config", made / "config.yaml"]
     run(*generate, *options, folder=made)
     return made
 

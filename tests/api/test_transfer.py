@@ -30,6 +30,11 @@ def test_an_unchanged_answer_has_no_body(client: Client, address: str) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_a_condition_that_no_answer_meets_is_an_error_in_json(client: Client) -> None:
+    response = client.get("/models/symbols", headers={"if-match": '"another"'})
+    assert (response.status_code, response.json()) == (412, {"error": "Precondition Failed.", "details": {}})
+
+
 def test_a_changed_list_is_sent_again(client: Client) -> None:
     tag = client.get("/models/symbols").headers["ETag"]
     make_symbol()
