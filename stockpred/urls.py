@@ -9,6 +9,9 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from forecasting.api.document import Document
 from forecasting.api.views import Health
 
+# Without OPTIONS: the page's renderer is a template, which metadata does not fit.
+swagger = SpectacularSwaggerSplitView.as_view(url_name="swagger-json", http_method_names=["get", "head"])
+
 urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"))),
     path("", RedirectView.as_view(url="/swagger")),
@@ -16,7 +19,7 @@ urlpatterns = [
     path("models/", include("forecasting.api.urls")),
     re_path(r"^schema/?$", Document.as_view(), name="schema"),
     re_path(r"^swagger\.json/?$", Document.as_view(default="json"), name="swagger-json"),
-    re_path(r"^swagger/?$", SpectacularSwaggerSplitView.as_view(url_name="swagger-json"), name="swagger"),
+    re_path(r"^swagger/?$", swagger, name="swagger"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
 ]

@@ -154,6 +154,12 @@ def test_a_parameter_that_the_document_does_not_know_is_refused(client: Client, 
     assert (response.status_code, response.json()["details"]) == (400, details)
 
 
+@pytest.mark.parametrize("method", ["options", "post"])
+def test_swagger_ui_is_only_read(client: Client, method: str) -> None:
+    response = getattr(client, method)("/swagger")
+    assert (response.status_code, set(response.json())) == (405, {"error", "details"})
+
+
 def test_the_front_page_redirects_to_the_documentation(client: Client) -> None:
     assert client.get("/").headers["Location"] == "/swagger"
 
