@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 from django.conf import settings as django_settings
@@ -20,6 +21,7 @@ from rest_framework.views import APIView
 
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.models import Symbol, Training
+from stockpred.wsgi import application
 from tests.api.conftest import checked
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +142,15 @@ def test_an_unknown_page_is_not_found(lenient: Client, settings: Settings, debug
     settings.DEBUG = debug
     response = lenient.get(address)
     assert (response.status_code, response.json()) == (404, {"error": "Not Found.", "details": {}})
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+def test_a_query_with_thousands_of_parameters_is_refused(content_type: str) -> None:
+    environ: dict[str, Any] = {"PATH_INFO": "/models/symbols", "QUERY_STRING": "a=1&" * 1200, "CONTENT_TYPE": content_type}
+    setup_testing_defaults(environ)
+    statuses: list[str] = []
+    pieces = application(environ, lambda status, headers: statuses.append(status))
+    assert (statuses, json.loads(b"".join(pieces))) == (["400 Bad Request"], {"error": "Bad Request.", "details": {}})
 
 
 @pytest.mark.parametrize("name", ["versions", "trainings", "forecasts"])
