@@ -7,7 +7,10 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from forecasting.api.document import Document
+from forecasting.api.errors import error_page
 from forecasting.api.views import Health
+
+handler400, handler403, handler404, handler500 = map(error_page, (400, 403, 404, 500))
 
 # Without OPTIONS: the page's renderer is a template, which metadata does not fit.
 swagger = SpectacularSwaggerSplitView.as_view(url_name="swagger-json", http_method_names=["get", "head"])

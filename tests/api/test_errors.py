@@ -153,6 +153,15 @@ def test_a_query_with_thousands_of_parameters_is_refused(content_type: str) -> N
     assert (statuses, json.loads(b"".join(pieces))) == (["400 Bad Request"], {"error": "Bad Request.", "details": {}})
 
 
+@pytest.mark.parametrize("address", ["/no/such/page", "/admin/no/such/page/"])
+@pytest.mark.parametrize("body", [b"[" * 100, b"[" * 70_000], ids=["malformed", "too large"])
+def test_a_form_that_cannot_be_read_breaks_no_error_page(address: str, body: bytes) -> None:
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    client.cookies["csrftoken"] = "a" * 32
+    response = client.generic("POST", address, body, content_type="multipart/form-data; boundary=x")
+    assert response.status_code < 500
+
+
 @pytest.mark.parametrize("name", ["versions", "trainings", "forecasts"])
 @pytest.mark.parametrize("key", ["abc", "-1", "1%00", "%F0%9F%98%80"])
 def test_an_invalid_id_is_not_found(lenient: Client, name: str, key: str) -> None:
