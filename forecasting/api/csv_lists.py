@@ -17,6 +17,7 @@ MEDIA_TYPE = "text/csv"
 BATCH_ROWS = 200
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001 # spreadsheets run texts that begin with one of these
 AT_ONCE = 1  # streams per process: a client that reads slowly occupies a thread of the web server
+PATIENCE_S = 0.2  # a client may ask for the next file before the server has closed the last one
 
 _room = threading.BoundedSemaphore(AT_ONCE)
 
@@ -53,7 +54,7 @@ class Line:
 
 def csv_response(rows: QuerySet[Any], serializer: Row, *, name: str) -> StreamingHttpResponse:
     """The rows as a file that is sent while it is read. Raises TemporarilyUnavailable if this process sends another one already."""
-    if not _room.acquire(blocking=False):
+    if not _room.acquire(timeout=PATIENCE_S):
         raise TemporarilyUnavailable("Another CSV file is being sent; try again shortly.")
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     pieces = Stream(csv_text(rows, serializer))

@@ -137,6 +137,8 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[Row]):
         if one_of(request.query_params, "format", FORMATS, default="json") == "json":
             return super().list(request, *args, **kwargs)
         rows = self.filter_queryset(self.get_queryset())
+        if request.method == "HEAD":
+            rows = rows.none()
         return csv_response(rows, self.serializer_class(), name=f"{self.basename}s")
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
