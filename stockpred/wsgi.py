@@ -19,7 +19,7 @@ class Handler(WSGIHandler):
     It parses the query at once if the content type has a charset, and refuses more than DATA_UPLOAD_MAX_NUMBER_FIELDS parameters.
     """
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # type: ignore[override] # stubs narrow it
         """The response, as WSGI wants it."""
         try:
             return super().__call__(environ, start_response)
