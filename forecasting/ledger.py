@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
 
 from forecasting import market
@@ -12,6 +13,7 @@ from forecasting.pipeline.model.adaptation import RECENT, next_factor
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.forecaster import Forecaster, QuantileForecast
 from forecasting.prices.calendars import next_session
+from forecasting.prices.catalogue import is_simulated
 from forecasting.scoring import score_due
 
 __all__ = ["Scorecard", "issue", "issued", "score_due", "scorecards"]
@@ -127,4 +129,5 @@ def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast,
         interval_high=computed.interval_high,
         spread_factor=factor,
         probability_up=computed.probability_up,
+        simulated=is_simulated(settings.PRICE_SOURCE),
     )

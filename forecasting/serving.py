@@ -17,6 +17,10 @@ from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.training import requests as training_requests
 from forecasting.training.requests import ModelStatus
 
+DAMAGED = "The model's files cannot be used: {problem}"
+NOT_STARTED = "Training not started: {reason}."
+UNREQUESTED = "a GET starts none; ask by POST"  # why there is no training
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -68,6 +72,22 @@ def predict(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Ad
     return [answers[ticker] for ticker in tickers]
 
 
+def current(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
+    """What `predict` answers, except that no symbol is created, no training requested and no damaged version replaced.
+
+    Stale bars of known symbols are refreshed as for `predict`, and a forecast that is missing in the ledger is issued.
+    """
+    answers = _up_to_date(tickers, now=now)
+    if others := [ticker for ticker in tickers if ticker not in answers]:
+        known = Symbol.objects.all().by_ticker(others)
+        in_service = [symbol for symbol in known.values() if symbol.is_in_service]
+        _refresh(in_service, now=now, budget_s=budget_s)
+        reasons = {ticker: TAKEN_OUT if ticker in known else UNREQUESTED for ticker in others}
+        answers |= {each: Prediction(Symbol(ticker=each), error=NOT_STARTED.format(reason=why)) for each, why in reasons.items()}
+        answers |= _as_they_stand(in_service, now=now)
+    return [answers[ticker] for ticker in tickers]
+
+
 def standing(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all) -> list[ModelStatus]:
     """The model status of each symbol; see `ensure_trained`. New names, and symbols that a local source did not have, are looked
     up first, for at most `budget_s` seconds. `admit`: see `predict`."""
@@ -93,14 +113,22 @@ def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
 
     If a version's files are damaged, the previous good version or the base forecasts instead.
     """
-    forecasts = ledger.issued(serving)
-    if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
-        return forecasts, {}
-    models, unusable = _load(missing)
-    new, errors = ledger.issue(models, missing)
+    forecasts, errors, unusable = _issued(serving)
     instead, unserved = _replaced(unusable)
     others, more_errors = serve(instead) if instead else ({}, {})
-    return forecasts | new | others, errors | unserved | more_errors
+    return forecasts | others, errors | unserved | more_errors
+
+
+def _issued(
+    serving: Mapping[Symbol, ModelVersion],
+) -> tuple[dict[Symbol, Forecast], dict[Symbol, str], dict[Symbol, Damaged]]:
+    """Each symbol's forecast by its version, new or existing; the errors; the versions with unusable files."""
+    forecasts = ledger.issued(serving)
+    if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
+        return forecasts, {}, {}
+    models, unusable = _load(missing)
+    new, errors = ledger.issue(models, missing)
+    return forecasts | new, errors, unusable
 
 
 def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, ModelVersion]:
@@ -138,8 +166,7 @@ def _statuses(
     Bars come first, because a symbol is trained only if the price source knows it.
     """
     ends = time.monotonic() + budget_s
-    if late := market.refresh([symbol for symbol in refresh if symbol.is_in_service], now=now, budget_s=budget_s):
-        async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
+    _refresh([symbol for symbol in refresh if symbol.is_in_service], now=now, budget_s=budget_s)
     names = [ticker for ticker in tickers if ticker not in known]
     missing = market.look_up(names, now=now, budget_s=ends - time.monotonic(), admit=admit)
     symbols = Symbol.objects.all().by_ticker(tickers)  # with new symbols, and with what was stored about the others
@@ -156,6 +183,22 @@ def _without_training(ticker: str, symbol: Symbol | None, missing: NoSymbol) -> 
     if symbol:
         return ModelStatus(symbol, refusal=TAKEN_OUT)
     return ModelStatus(Symbol(ticker=ticker), refusal=missing.reason, refused=missing.refused)
+
+
+def _refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> None:
+    """Refreshes bars in at most `budget_s` seconds; late answers are fetched in the background."""
+    if late := market.refresh(symbols, now=now, budget_s=budget_s):
+        async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
+
+
+def _as_they_stand(symbols: Sequence[Symbol], *, now: datetime) -> dict[str, Prediction]:
+    """By ticker, the answers of the versions and trainings that exist. Constant number of queries."""
+    trainings = {each.symbol_id: each for each in Training.objects.active().of(symbols).select_related("symbol")}
+    own = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
+    statuses = [ModelStatus(each, own.get(each.pk), trainings.get(each.pk), refusal=UNREQUESTED) for each in symbols]
+    forecasts, errors, unusable = _issued(serving_versions({status.symbol: status.version for status in statuses}))
+    errors |= {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items()}
+    return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
 
 
 def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, Damaged]]:
@@ -175,11 +218,7 @@ def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVer
     first_of = {damaged.version: damaged for damaged in unusable.values()}
     instead = {version: registry.replace_damaged(version, problem=damaged.problem) for version, damaged in first_of.items()}
     replaced = {symbol: other for symbol, damaged in unusable.items() if (other := instead[damaged.version])}
-    errors = {
-        symbol: f"The model's files cannot be used: {damaged.problem}"
-        for symbol, damaged in unusable.items()
-        if symbol not in replaced
-    }
+    errors = {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items() if symbol not in replaced}
     return replaced, errors
 
 
@@ -194,5 +233,5 @@ def _prediction(
         return Prediction(symbol, error=errors[symbol])
     if status.training:
         return Prediction(symbol, training=status.training, started=status.started)
-    error = f"Training not started: {status.refusal}." if status.refusal else ""
+    error = NOT_STARTED.format(reason=status.refusal) if status.refusal else ""
     return Prediction(symbol, error=error, refused=status.refused)

@@ -93,6 +93,15 @@ def https_header(name: str) -> tuple[str, str] | None:
     return f"HTTP_{value.upper().replace('-', '_')}", "https"
 
 
+def origins(name: str) -> list[str]:
+    """Origins of web pages, such as https://example.org, separated by commas."""
+    listed = words(name)
+    for origin in listed:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin):
+            raise invalid(name, "origins such as https://example.org, separated by commas, without a path")
+    return listed
+
+
 def time_zone(name: str, default: str) -> str:
     """The name of a time zone that this machine knows."""
     value = text(name, default)

@@ -61,6 +61,10 @@ DEBUG = environment.boolean("DEBUG", default=True)
 SECRET_KEY = environment.secret_key("SECRET_KEY", generate_in=STATE_DIR, debug=DEBUG)
 ALLOWED_HOSTS = [*environment.words("ALLOWED_HOSTS"), *LOCAL_HOSTS]  # health checks come from this machine
 CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
+CORS_ALLOWED_ORIGINS = environment.origins("CORS_ALLOWED_ORIGINS")  # pages of these sites may call the API from a browser
+CORS_URLS_REGEX = r"^/(models/|health|schema|swagger\.json)"
+CORS_ALLOW_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
+CORS_EXPOSE_HEADERS = ("ETag", "Retry-After")
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.integer("PORT", 8000, minimum=1, maximum=65_535)
 ROOT_URLCONF = "stockpred.urls"
@@ -124,6 +128,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "corsheaders",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -139,7 +144,10 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",  # first, so that every answer has the header
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
     "forecasting.api.errors.JsonErrorsMiddleware",
+    "django.middleware.http.ConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -227,7 +235,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/models",
+    "SERVERS": [{"url": "/", "description": "The service that published this document."}],
     "PREPROCESSING_HOOKS": ["forecasting.api.schema.without_optional_slash"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "forecasting.api.schema.without_credentials_if_public",
+    ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "ReasonEnum": "forecasting.models.trainings.TrainingReason",

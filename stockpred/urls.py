@@ -4,19 +4,26 @@ from django.contrib import admin
 from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from forecasting.api.views import health
+from forecasting.api.document import Document
+from forecasting.api.errors import error_page
+from forecasting.api.views import Health
+
+handler400, handler403, handler404, handler500 = map(error_page, (400, 403, 404, 500))
+
+# Without OPTIONS: the page's renderer is a template, which metadata does not fit.
+swagger = SpectacularSwaggerSplitView.as_view(url_name="swagger-json", http_method_names=["get", "head"])
 
 swagger = SpectacularSwaggerSplitView.as_view(url_name="swagger-json", template_name="swagger.html")
 
 urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"))),
     path("", RedirectView.as_view(url="/swagger")),
-    re_path(r"^health/?$", health),
+    re_path(r"^health/?$", Health.as_view()),
     path("models/", include("forecasting.api.urls")),
-    re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="schema"),
-    re_path(r"^swagger\.json/?$", SpectacularJSONAPIView.as_view(), name="swagger-json"),
+    re_path(r"^schema/?$", Document.as_view(), name="schema"),
+    re_path(r"^swagger\.json/?$", Document.as_view(default="json"), name="swagger-json"),
     re_path(r"^swagger/?$", swagger, name="swagger"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),

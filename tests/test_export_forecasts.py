@@ -49,6 +49,7 @@ def test_a_row_has_everything_that_the_ledger_knows(forecasts: list[Forecast]) -
         "interval_high": "103.0",
         "spread_factor": "1.0",
         "probability_up": "0.75",
+        "simulated": "",
         "restatement": "",
         "actual_date": "2025-06-03",
         "actual_close": "101.5",
@@ -113,7 +114,7 @@ def test_rows_can_be_chosen(forecasts: list[Forecast], options: dict[str, str], 
 
 
 def test_an_invalid_date_is_refused() -> None:
-    with pytest.raises(CommandError, match="--target-date-after: Enter a valid date"):
+    with pytest.raises(CommandError, match="--target-date-after: Give a day as YYYY-MM-DD"):
         exported(target_date_after="2025-02-30")
 
 

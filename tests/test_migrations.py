@@ -13,7 +13,16 @@ from django.utils import timezone
 
 from forecasting.models import Forecast, ModelVersion, Score, Symbol
 from forecasting.models.scores import ScoreReason
-from tests.factories import METRICS, add_bars, make_forecast, make_restatement, make_score, make_symbol, make_version
+from tests.factories import (
+    METRICS,
+    add_bars,
+    make_finding,
+    make_forecast,
+    make_restatement,
+    make_score,
+    make_symbol,
+    make_version,
+)
 
 APP = "forecasting"
 SCHEMA = """
@@ -128,7 +137,7 @@ def test_scores_of_an_earlier_release_are_moved_and_moved_back() -> None:
         assert cursor.fetchall() == [(103.5, 2.5, 3.5, False), (None, None, None, None)]
     migrate_to("0012")
     score = Score.objects.get()
-    assert (score.forecast, score.reason, score.actual_date) == (scored, ScoreReason.FIRST, scored.target_date)
+    assert (score.forecast_id, score.reason, score.actual_date) == (scored.pk, ScoreReason.FIRST, scored.target_date)
     assert (score.actual_close, score.scored_at, score.latest) == (103.5, corrected.scored_at, True)
     assert list(Forecast.objects.values_list("restatement", flat=True)) == [known.pk, known.pk]
 
@@ -190,3 +199,14 @@ def test_a_version_that_is_still_a_candidate_is_retired() -> None:
     migrate_to("0016")
     version.refresh_from_db()
     assert version.state == "retired"
+
+
+@pytest.mark.usefixtures("migrated_back")
+def test_findings_of_an_earlier_release_get_values_without_blanks() -> None:
+    finding = make_finding(make_symbol(), rule="phantom_holiday", verdict="left_out")
+    migrate_to("0017")
+    finding.refresh_from_db()
+    assert (finding.rule, finding.verdict) == ("phantom holiday", "left out")
+    migrate_to("0023_findings")
+    finding.refresh_from_db()
+    assert (finding.rule, finding.verdict) == ("phantom_holiday", "left_out")

@@ -23,7 +23,7 @@ VARIABLES = (
     "API_KEY_REQUIRED", "TRUSTED_PROXIES", "RETRAIN_COOLDOWN", "ANONYMOUS_REQUESTS_PER_MINUTE", "KEY_NEW_SYMBOLS_PER_DAY",
     "LOGIN_FAILURES", "LOGIN_LOCK_MINUTES", "HTTPS_ONLY", "SSL_REDIRECT", "HSTS_SECONDS", "HSTS_SUBDOMAINS", "PROXY_SSL_HEADER",
     "DOCS_FOR_STAFF_ONLY",
-    "WEBHOOK_ALLOW_PRIVATE",
+    "WEBHOOK_ALLOW_PRIVATE", "CORS_ALLOWED_ORIGINS",
 )  # fmt: skip
 PASSWORD = "hunter2"  # noqa: S105 - of no account
 
@@ -86,6 +86,7 @@ def test_an_empty_variable_means_its_default(load: Load) -> None:
         ("PRICE_DIR", "/srv/prices", Path("/srv/prices")),
         ("YAHOO_URL", "http://127.0.0.1:9", "http://127.0.0.1:9"),
         ("ALLOWED_HOSTS", "a.example, b.example,", ["a.example", "b.example", "localhost", "127.0.0.1", "[::1]"]),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example, http://b:8080", ["https://a.example", "http://b:8080"]),
         ("TIME_ZONE", "America/Sao_Paulo", "America/Sao_Paulo"),
         ("ANONYMOUS_REQUESTS_PER_MINUTE", "0", 0),
         ("TRUSTED_PROXIES", "10.0.0.0/8, fd00::1", [ip_network("10.0.0.0/8"), ip_network("fd00::1")]),
@@ -144,6 +145,9 @@ def test_a_database_url_replaces_the_embedded_postgres(load: Load) -> None:
         ("PROXY_SSL_HEADER", "X-Forwarded-Proto: https"),
         ("LOGIN_FAILURES", "0"),
         ("LOGIN_LOCK_MINUTES", "soon"),
+        ("CORS_ALLOWED_ORIGINS", "*"),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example/page"),
+        ("CORS_ALLOWED_ORIGINS", "a.example"),
         ("PORT", "65536"),
         ("STATE_DIR", "/dev/null/state"),
         ("DATABASE_URL", "mysql://me@db.example/prices"),

@@ -19,7 +19,7 @@ VERDICT_TONES = {
 
 def verdict_badge(finding: Finding) -> SafeString:
     """The verdict as a badge."""
-    return display.badge(finding.verdict, VERDICT_TONES[Verdict(finding.verdict)])
+    return display.badge(finding.get_verdict_display(), VERDICT_TONES[Verdict(finding.verdict)])
 
 
 def number(finding: Finding) -> str:

@@ -128,8 +128,8 @@ class SymbolAdmin(ReadOnlyAdmin):
         """Findings of the quality gate, the worst first, and a link to all of them."""
         rows = [
             (
-                finding.verdict,
-                finding.rule,
+                finding.get_verdict_display(),
+                finding.get_rule_display(),
                 display.day(finding.date) if finding.date else display.NOTHING,
                 display.sentence(finding.text),
             )

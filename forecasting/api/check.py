@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from forecasting.api.fields import Count, Flag, Shape, Text
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
+from forecasting.serving import NOT_STARTED
 from forecasting.training.positions import Position
 from forecasting.training.requests import ModelStatus
 
 AVAILABLE = "Model and scaler are available."
-NOT_STARTED = "Training not started: {reason}."
 
 
 class Standing(NamedTuple):
@@ -22,6 +22,11 @@ class Standing(NamedTuple):
     def version(self) -> int | None:
         """Number of the version that serves."""
         return self.status.version.number if self.status.version else None
+
+    @property
+    def version_id(self) -> int | None:
+        """Id of the version that serves."""
+        return self.status.version.pk if self.status.version else None
 
     @property
     def message(self) -> str:
@@ -42,6 +47,7 @@ class CheckAnswer(Shape):
     model_exists = Flag(of=lambda standing: standing.version is not None)
     message = Text(help_text="One of four sentences, see the route.")
     version = Count(allow_null=True, help_text="Number of the version that serves.")
+    version_id = Count(allow_null=True, help_text="See `/models/versions/{id}`.")
     training = ActiveTraining(allow_null=True, help_text="The symbol's active training, if any.")
 
 

@@ -2,21 +2,26 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers as drf
 
 from forecasting.api import examples, records, serializers
-from forecasting.api.check import AVAILABLE, NOT_STARTED, CheckAnswer
+from forecasting.api.check import AVAILABLE, CheckAnswer
+from forecasting.api.csv_lists import MEDIA_TYPE
 from forecasting.api.metrics import METRICS_ANSWERS
 from forecasting.api.predict import PredictAnswer
+from forecasting.api.serializers import TICKER_SCHEMA
 from forecasting.api.trainings import IN_PROGRESS, STARTED, RetrainAnswer
 from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer
+from forecasting.prices.catalogue import SOURCES
+from forecasting.serving import NOT_STARTED
 
-MODELS, RECORDS, STAFF = "Models", "Records", "Staff"
+MODELS, RECORDS, STAFF, SERVICE = "Models", "Records", "Staff", "Service"
 
 REFUSED = "The body is not JSON, or a symbol is invalid; `details` names the field and the reason. Nothing was started."
 OUT_OF_REACH = "The database cannot be reached. `Retry-After` says when to try again."
 OTHER_METHOD = "This route does not support the method; `Allow` lists those that it supports."
+BUSY = "The database cannot be reached, or another CSV file is being sent. `Retry-After` says when to try again."
 NOT_TRAINABLE = (
     "The body is not JSON, the symbol is invalid, the price source does not know it, or the operator took it out of service; "
     "`details` says which. Nothing was started."
@@ -30,7 +35,6 @@ OVER_BUDGET = "You have asked for too much. `error` says of what, and `Retry-Aft
 NO_BUDGET_LEFT = "Too many requests; or all symbols are new, and you may ask for no more today. See `error` and `Retry-After`."
 ANYWHERE = {401: NOT_VALID, 405: OTHER_METHOD, 429: OVER_BUDGET, 503: OUT_OF_REACH}
 ERRORS = ANYWHERE | {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`."}
-LIST_ERRORS = ANYWHERE | {400: "A filter has an invalid value; `details` names it.", 404: "The page does not exist."}
 RETRAIN_ERRORS = ERRORS | {
     400: NOT_TRAINABLE,
     401: "The password or the API key is wrong, or one is required (`API_KEY_REQUIRED`).",
@@ -38,7 +42,9 @@ RETRAIN_ERRORS = ERRORS | {
     429: "The symbol was trained again a short time ago, or you have asked for too much. See `error` and `Retry-After`.",
     503: NOT_NOW,
 }
-DETAIL_ERRORS = ANYWHERE | {400: "A parameter has an invalid value; `details` names it.", 404: "It does not exist."}
+BAD_PARAMETER = "A parameter is unknown, empty, given twice or invalid; `details` names it and what is allowed."
+LIST_ERRORS = ANYWHERE | {400: BAD_PARAMETER, 404: "The page does not exist.", 503: BUSY}
+DETAIL_ERRORS = ANYWHERE | {400: BAD_PARAMETER, 404: "It does not exist."}
 STAFF_ERRORS = ANYWHERE | {
     400: "Not possible; `details` says why.",
     401: "Not logged in. Use an API key of an account, HTTP Basic, or log in to the admin.",
@@ -141,6 +147,36 @@ predict = extend_schema(
     ],
 )
 
+SYMBOLS = OpenApiParameter(
+    "symbols",
+    {"type": "array", "items": TICKER_SCHEMA, "minItems": 1, "maxItems": serializers.MAX_SYMBOLS},
+    required=True,
+    explode=False,
+    style="form",
+    description="1 to 50 symbols, separated by commas.",
+)
+CACHED = OpenApiParameter(
+    "Cache-Control", str, OpenApiParameter.HEADER, response=[200], description="`max-age`: seconds that the answer stands."
+)
+
+current = extend_schema(
+    operation_id="get_predictions",
+    tags=[MODELS],
+    summary="The same, to read and to cache",
+    description="Answers like the POST, but creates no symbol and starts no training: a symbol without a model has the status "
+    "`failed`, or `training` if somebody else has started one. Prices of known symbols are refreshed as for the POST.\n\n"
+    "`Cache-Control` says how long the answer stands: until the first target session has its bar, or a minute if any part is "
+    "stale, comes from the base model or waits for a training.",
+    parameters=[SYMBOLS, CACHED],
+    responses={200: PredictAnswer, **errors(ANYWHERE | {400: BAD_PARAMETER})},
+    examples=[
+        answer("One forecast, one in training", examples.FORECAST_AND_TRAINING),
+        answer("One forecast, one without a model", examples.FORECAST_AND_NO_MODEL),
+        answer("No symbol", examples.NO_SYMBOLS, status=400),
+        AWAY,
+    ],
+)
+
 retrain = extend_schema(
     operation_id="retrain",
     tags=[MODELS],
@@ -160,6 +196,11 @@ retrain = extend_schema(
         answer("The queue is full", examples.QUEUE_FULL, status=503),
         AWAY,
     ],
+)
+
+
+FORMAT = OpenApiParameter(
+    "format", str, enum=["json", "csv"], description="`csv`: all rows that pass the filters, without pages, as a file."
 )
 
 
@@ -184,7 +225,12 @@ def list_and_detail(
             tags=[RECORDS],
             summary=f"List {many}",
             description=description,
-            responses={200: serializer(many=True), **errors(LIST_ERRORS)},
+            parameters=[FORMAT],
+            responses={
+                (200, "application/json"): serializer(many=True),
+                (200, MEDIA_TYPE): OpenApiResponse(str, description="A page as JSON, or all rows as CSV."),
+                **errors(LIST_ERRORS),
+            },
             examples=[answer(f"One {one}", example)],
         ),
         retrieve=extend_schema(
@@ -236,7 +282,7 @@ findings = list_and_detail(
     "findings",
     serializer=records.FindingSerializer,
     example=examples.FINDING_ROW,
-    description="What the quality gate found in prices, newest first: `repaired` if the right value is certain; `left out` if not "
+    description="What the quality gate found in prices, newest first: `repaired` if the right value is certain; `left_out` if not "
     "(a bar, or all bars before a session); `refused` if no good bars remain, or if the newest ones wait until it is clear whether "
     "they are true; else `noted`.",
 )
@@ -298,4 +344,21 @@ cancel = extend_schema(
     request=None,
     responses={200: records.TrainingSerializer, **errors(STAFF_ERRORS)},
     examples=[answer("Cancelled", examples.CANCELLED)],
+)
+
+
+class Healthy(drf.Serializer[Any]):
+    """The service works."""
+
+    status = drf.ChoiceField(["ok"])
+    prices = drf.ChoiceField(list(SOURCES), help_text="The price source.")
+
+
+health = extend_schema(
+    operation_id="health",
+    tags=[SERVICE],
+    summary="Does the service work?",
+    description="Answers while web server and database work.",
+    responses={200: Healthy, **errors(ANYWHERE)},
+    examples=[answer("It works", examples.HEALTHY)],
 )

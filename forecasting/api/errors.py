@@ -85,10 +85,19 @@ def _described(error: Exception, data: Any) -> dict[str, Any]:
     return body(str(data.get("detail", data)))
 
 
-class JsonErrorsMiddleware:
-    """Replaces Django's own error pages outside the admin (unknown page, bad host, crash) with the API's error body.
+def error_page(status_code: int) -> Callable[..., HttpResponse]:
+    """A view for `handler404` and the like. Django's own read the request's body, which may be what is wrong with it."""
 
-    They are HTML, or plain text if DEBUG is on and the client does not accept HTML.
+    def page(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+        return HttpResponse(f"{HTTPStatus(status_code).phrase}.", status=status_code, content_type="text/plain")
+
+    return page
+
+
+class JsonErrorsMiddleware:
+    """Replaces error pages outside the admin (unknown page, bad host, crash) with the API's error body.
+
+    They are plain text; Django's own, if DEBUG is on, are HTML for clients that accept it.
     """
 
     sync_capable: ClassVar[bool] = True

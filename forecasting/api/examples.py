@@ -5,12 +5,13 @@ The figures come from one run with the shipped base, on real prices that end on 
 
 from typing import Any
 
-from forecasting.api.check import AVAILABLE, NOT_STARTED
+from forecasting.api.check import AVAILABLE
 from forecasting.api.errors import UNAVAILABLE, body
 from forecasting.api.metrics import NO_METRICS
 from forecasting.api.records import SCORE_FIELDS
 from forecasting.api.trainings import IN_PROGRESS, STARTED
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.serving import NOT_STARTED, UNREQUESTED
 
 SYMBOLS = {"symbols": ["BBAS3.SA", "PETR4.SA"]}
 SYMBOL = {"symbol": "BBAS3.SA"}
@@ -40,8 +41,15 @@ RUNNING = WAITING | {
 }
 
 # Answers of `check` and `metrics` for one symbol.
-MODEL_AVAILABLE = {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, "version": 2, "training": None}
-NO_MODEL = {"symbol": "PETR4.SA", "model_exists": False, "version": None}
+MODEL_AVAILABLE = {
+    "symbol": "BBAS3.SA",
+    "model_exists": True,
+    "message": AVAILABLE,
+    "version": 2,
+    "version_id": 3,
+    "training": None,
+}
+NO_MODEL = {"symbol": "PETR4.SA", "model_exists": False, "version": None, "version_id": None}
 TRAINING_STARTED = NO_MODEL | {"message": STARTED, "training": WAITING}
 TRAINING_IN_PROGRESS = NO_MODEL | {"message": IN_PROGRESS, "training": RUNNING}
 TRAINING_NOT_STARTED = NO_MODEL | {
@@ -55,11 +63,12 @@ METRICS = {
         "RMSE": 0.2678,
         "MAPE": 0.8859,
         "R²": 0.9812,
+        "r2": 0.9812,
         "last_data_date": "2024-10-30",
         "training_duration": 8.1,
         "training_data_size": 1619,
         "validation_data_size": 347,
-        "naive": {"MAE": 0.2073, "RMSE": 0.2678, "MAPE": 0.8859, "R²": 0.9812},
+        "naive": {"MAE": 0.2073, "RMSE": 0.2678, "MAPE": 0.8859, "R²": 0.9812, "r2": 0.9812},
         "mase": 1.0,
         "beats_naive_p": None,
         "pinball_ratio": 0.9819,
@@ -67,6 +76,7 @@ METRICS = {
         "directional_accuracy": None,
         "test_size": 347,
         "version": 2,
+        "version_id": 3,
         "live": {"forecasts": 44, "mae": 0.2326, "mase": 1.0, "coverage_80": 0.8182},
         "simulated": False,
     },
@@ -92,7 +102,7 @@ FORECAST = {
         "0.9": 23.41,
         "0.95": 23.52,
     },
-    "model": {"version": 2, "kind": "symbol", "trained_at": "2026-11-26T13:32:59Z"},
+    "model": {"version": 2, "version_id": 3, "kind": "symbol", "trained_at": "2026-11-26T13:32:59Z"},
     "skill": {"mase": 1.0, "beats_naive": False},
     "currency": "BRL",
     "stale": True,
@@ -108,6 +118,13 @@ FORECAST_AND_FAILURE = {
     }
 }
 
+FORECAST_AND_NO_MODEL = {
+    "predictions": {
+        "BBAS3.SA": FORECAST,
+        "PETR4.SA": {"status": "failed", "error": NOT_STARTED.format(reason=UNREQUESTED)},
+    }
+}
+
 RETRAINING = {
     "message": "Re-training initiated for model: BBAS3.SA",
     "training": WAITING | {"id": 3, "reason": "requested", "expected_wait": 20, "created_at": "2026-11-26T13:32:43Z"},
@@ -117,7 +134,7 @@ RETRAINING = {
 FINDING_ROW = {
     "id": 62,
     "symbol": "BBAS3.SA",
-    "rule": "old bars",
+    "rule": "old_bars",
     "verdict": "noted",
     "date": None,
     "value": 474.0,
@@ -143,6 +160,7 @@ ERRORS = {
     "RMSE": 0.26783549287892094,
     "MAPE": 0.8858511911712074,
     "R²": 0.981182922195452,
+    "r2": 0.981182922195452,
 }
 VERSION_ROW: dict[str, Any] = {
     "id": 3,
@@ -205,6 +223,8 @@ TRAINING_ROW = {
     "created_at": "2026-11-26T13:32:43.874307Z",
     "started_at": "2026-11-26T13:32:43.912520Z",
     "finished_at": "2026-11-26T13:32:59.798683Z",
+    "version": 2,
+    "version_id": 3,
 }
 CANCELLED = TRAINING_ROW | {
     "id": 5,
@@ -217,6 +237,8 @@ CANCELLED = TRAINING_ROW | {
     "created_at": "2026-11-26T13:33:28.446607Z",
     "started_at": "2026-11-26T13:33:30.034748Z",
     "finished_at": "2026-11-26T13:33:44.339108Z",
+    "version": None,
+    "version_id": None,
 }
 WEBHOOK_ROW: dict[str, Any] = {
     "id": 1,
@@ -231,10 +253,12 @@ FORECAST_ROW: dict[str, Any] = {
     "id": 44,
     "symbol": "BBAS3.SA",
     "version": 2,
+    "version_id": 3,
     "kind": "symbol",
     "as_of": "2024-12-27",
     "target_date": "2024-12-30",
     "last_close": 23.001755,
+    "predicted_price": 23.001755,
     "price": 23.001755,
     "quantiles": {
         "0.05": 22.632035733910943,
@@ -250,6 +274,8 @@ FORECAST_ROW: dict[str, Any] = {
     "interval_high": 23.304961312969926,
     "spread_factor": 0.9910403787728866,
     "probability_up": 0.5,
+    "currency": "BRL",
+    "simulated": False,
     "issued_at": "2026-11-26T13:33:05.943981Z",
     "actual_date": "2024-12-30",
     "actual_close": 23.058996,
@@ -264,6 +290,7 @@ FORECAST_DETAIL = FORECAST_ROW | {"scores": [SCORE | {"reason": "first"}]}
 INVALID_SYMBOL = body(
     "The request is invalid.", {"symbols": {"1": ["This is an ISIN; give the exchange's symbol, such as PETR4.SA."]}}
 )
+NO_SYMBOLS = body("The request is invalid.", {"symbols": ["This field is required."]})
 NO_SYMBOL = body("The request is invalid.", {"symbol": ["This field is required."]})
 TRAINED_JUST_NOW = body("The last training of BBAS3.SA ended less than 60 min ago; try again in 40 min.")
 UNKNOWN_SYMBOL = body(
@@ -277,4 +304,5 @@ UNKNOWN_SYMBOL = body(
     },
 )
 QUEUE_FULL = body("Training not started: the queue is full (500 waiting); try again later.")
+HEALTHY = {"status": "ok", "prices": "yahoo"}
 OUT_OF_REACH = body(UNAVAILABLE)

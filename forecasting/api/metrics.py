@@ -26,7 +26,8 @@ class ClassicalMetrics(Shape):
 
     def get_fields(self) -> dict[str, Any]:
         """By the names of the contract; one of them cannot be a Python attribute."""
-        return {name: PriceError(help_text=text) for name, text in CLASSICAL_METRICS.items()} | super().get_fields()
+        fields = {name: PriceError(help_text=text) for name, text in CLASSICAL_METRICS.items()}
+        return fields | {"r2": PriceError(of="R²", help_text="The same as `R²`.")} | super().get_fields()
 
 
 class OutOfSampleMetrics(ClassicalMetrics):
@@ -78,6 +79,7 @@ class Service(Shape):
     """Which version serves, and how good its symbol's forecasts have been since."""
 
     version = Count(of="version.number", help_text="Number of the version that serves.")
+    version_id = Count(of="version.pk", help_text="See `/models/versions/{id}`.")
     live = LiveRecord(of="*")
     simulated = Simulated()
 

@@ -6,6 +6,10 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from forecasting.api.parameters import whole_number
 
 
 class RowPaginator(Paginator):  # type: ignore[type-arg] # it is no generic class when the program runs
@@ -19,7 +23,7 @@ class RowPaginator(Paginator):  # type: ignore[type-arg] # it is no generic clas
 
 
 class Pages(PageNumberPagination):
-    """Pages by number, of a size that the client may choose."""
+    """Pages by number, of a size that the client may choose. Raises ValidationError for anything but a whole number."""
 
     django_paginator_class = RowPaginator
     page_size = 50
@@ -27,6 +31,20 @@ class Pages(PageNumberPagination):
     page_size_query_param = "page_size"
     max_page_size = 500
     page_size_query_description = f"Rows per page: {page_size} by default, at most {max_page_size}."
+
+    def get_page_number(self, request: Request, paginator: "Paginator[Any]") -> int:
+        """The requested page, from 1."""
+        return whole_number(request.query_params, self.page_query_param, default=1)
+
+    def get_page_size(self, request: Request) -> int:
+        """The requested number of rows."""
+        return whole_number(request.query_params, self.page_size_query_param, default=self.page_size, most=self.max_page_size)
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        """Both parameters, with their ranges."""
+        ranges = {self.page_query_param: {"minimum": 1}, self.page_size_query_param: {"minimum": 1, "maximum": self.max_page_size}}
+        parameters = super().get_schema_operation_parameters(view)
+        return [each | {"schema": each["schema"] | ranges[each["name"]]} for each in parameters]
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """A page. The addresses of its neighbours keep the filters. The example is a list of one row."""

@@ -1,6 +1,7 @@
 """The answer of `predict`. A new field is one line in one of these classes, and its figure in examples.py."""
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from drf_spectacular.utils import PolymorphicProxySerializer
@@ -25,7 +26,10 @@ from forecasting.api.fields import (
 )
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
 from forecasting.models import Forecast
+from forecasting.prices.calendars import bar_due
 from forecasting.training.positions import Position
+
+SOON = 60  # seconds until an answer may change at any time: a training ends, or late prices arrive
 
 
 def percentage(forecast: Forecast) -> float:
@@ -59,7 +63,8 @@ class Interval(Shape):
 class ServingModel(Shape):
     """The version that made the forecast."""
 
-    version = Count(of="number")
+    version = Count(of="number", help_text="Its number among the symbol's versions.")
+    version_id = Count(of="pk", help_text="See `/models/versions/{id}`.")
     kind = Choice(["symbol", "base"], help_text="`base`: the model of all symbols, until this one has its own.")
     trained_at = Moment()
 
@@ -158,3 +163,16 @@ def prediction_json(prediction: serving.Prediction, positions: Mapping[int, Posi
     if prediction.error:
         return FailureAnswer.json(prediction)
     return TrainingAnswer.json(Waiting(prediction, located(prediction.training, positions)))
+
+
+def seconds_of_validity(predictions: Iterable[serving.Prediction], *, now: datetime) -> int:
+    """How long this answer stands: until the first of its target sessions has its bar, or for SOON if any part is provisional."""
+    return min(_seconds(each, now=now) for each in predictions)
+
+
+def _seconds(prediction: serving.Prediction, *, now: datetime) -> int:
+    forecast = prediction.forecast
+    if forecast is None or prediction.stale or forecast.version.kind == "base":
+        return SOON
+    due = bar_due(forecast.symbol.calendar, forecast.target_date)
+    return max(SOON, int((due - now).total_seconds()))

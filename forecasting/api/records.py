@@ -8,6 +8,7 @@ from rest_framework import serializers
 from forecasting.api.metrics import LiveRecord, OutOfSampleMetrics
 from forecasting.api.rows import RowSerializer
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Score, Symbol, Training
+from forecasting.pipeline.config import ForecastConfig
 
 RESTATEMENTS_SHOWN = 5
 
@@ -40,6 +41,19 @@ class VersionMetrics(OutOfSampleMetrics):
     least_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the least.")
     most_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the most.")
 
+    def to_representation(self, version: ModelVersion) -> dict[str, Any]:
+        """The stored metrics, the second spelling of R², and the unit of the errors."""
+        naive = with_r2(version.metrics["naive"])
+        return {**with_r2(version.metrics), "naive": naive, "unit": version.error_unit}
+
+
+class VersionRecord(LiveRecord):
+    """Of the forecasts that one version served, unrounded. The queryset annotates `live`."""
+
+    def to_representation(self, version: ModelVersion) -> dict[str, Any] | None:  # type: ignore[override] # null is allowed
+        """Null for a base."""
+        return live_record(version.live) if version.kind == "symbol" else None
+
 
 class ArtifactFile(serializers.Serializer[Any]):
     """The hash and size that a file of a version must have."""
@@ -51,6 +65,22 @@ class ArtifactFile(serializers.Serializer[Any]):
 @extend_schema_field(serializers.DictField(child=ArtifactFile()))
 class FilesField(serializers.JSONField):
     """A version's files by name, as they were stored."""
+
+
+class QuantilesField(serializers.DictField):
+    """Prices by probability level, ascending; the database sorts the levels as texts."""
+
+    child = serializers.FloatField()
+    keys_in_csv = tuple(str(level) for level in ForecastConfig().quantile_levels)
+
+    def to_representation(self, value: dict[str, float]) -> dict[str, float]:
+        """The same prices in order."""
+        return dict(sorted(value.items(), key=lambda item: float(item[0])))
+
+
+@extend_schema_field({"type": "number", "format": "double", "deprecated": True})
+class Deprecated(serializers.FloatField):
+    """A number under its former name."""
 
 
 class RestatementSerializer(RowSerializer[Restatement]):
@@ -90,6 +120,11 @@ class SymbolSerializer(RowSerializer[Symbol]):
         read_only_fields = fields
 
 
+def with_r2(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics, with R² under a name that every language can write as well."""
+    return {**metrics, "r2": metrics["R²"]}
+
+
 def live_record(record: dict[str, Any] | None) -> dict[str, Any]:
     """The track record of one version; null until the first target session has taken place."""
     if record is None:
@@ -108,10 +143,13 @@ class VersionSerializer(RowSerializer[ModelVersion]):
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
     kind = serializers.ChoiceField(choices=("symbol", "base"), read_only=True)
     config = serializers.DictField(read_only=True, help_text="Every parameter of the training.")
-    metrics = serializers.SerializerMethodField(help_text="Out of sample, beside the naive forecast's.")
+    metrics = VersionMetrics(source="*", read_only=True, help_text="Out of sample, beside the naive forecast's.")
     files = FilesField(read_only=True, help_text="By name.")
-    live = serializers.SerializerMethodField(
-        help_text="Results of the forecasts that this version served. Null for a base, which serves many currencies."
+    live = VersionRecord(
+        source="*",
+        allow_null=True,
+        read_only=True,
+        help_text="Results of the forecasts that this version served. Null for a base, which serves many currencies.",
     )
     data_revised = serializers.BooleanField(
         read_only=True,
@@ -126,27 +164,21 @@ class VersionSerializer(RowSerializer[ModelVersion]):
         )  # fmt: skip
         read_only_fields = fields
 
-    @extend_schema_field(VersionMetrics)
-    def get_metrics(self, version: ModelVersion) -> dict[str, Any]:
-        """The stored metrics, with the unit of the errors."""
-        return {**version.metrics, "unit": version.error_unit}
-
-    @extend_schema_field(LiveRecord(allow_null=True))
-    def get_live(self, version: ModelVersion) -> dict[str, Any] | None:
-        """Unrounded like the rest of the row; the queryset annotates `live`."""
-        return live_record(version.live) if version.kind == "symbol" else None
-
 
 class TrainingSerializer(RowSerializer[Training]):
     """A training."""
 
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
+    version = serializers.IntegerField(
+        source="version_number", allow_null=True, read_only=True, help_text="Number of the version that it produced."
+    )
+    version_id = serializers.IntegerField(allow_null=True, read_only=True, help_text="See `/models/versions/{id}`.")
 
     class Meta:
         model = Training
         fields = (
             "id", "symbol", "state", "reason", "priority", "attempts", "stage", "epoch", "epochs", "progress", "error",
-            "created_at", "started_at", "finished_at",
+            "created_at", "started_at", "finished_at", "version", "version_id",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -167,9 +199,13 @@ class ForecastSerializer(RowSerializer[Forecast]):
     """An unrounded forecast of the ledger with its latest score, which is null until the session has taken place."""
 
     symbol = serializers.CharField(source="symbol.ticker", read_only=True)
-    version = serializers.IntegerField(source="version.number", read_only=True)
+    version = serializers.IntegerField(source="version.number", read_only=True, help_text="Its number.")
+    version_id = serializers.IntegerField(read_only=True, help_text="See `/models/versions/{id}`.")
+    predicted_price = serializers.FloatField(source="price", read_only=True, help_text="The median.")
+    price = Deprecated(read_only=True, help_text="The same; use `predicted_price`.")
+    currency = serializers.CharField(source="symbol.currency", read_only=True, help_text="As the price source writes it.")
     kind = serializers.ChoiceField(source="version.kind", choices=("symbol", "base"), read_only=True)
-    quantiles = serializers.DictField(child=serializers.FloatField(), read_only=True, help_text="Probability level to price.")
+    quantiles = QuantilesField(read_only=True, help_text="Probability level to price, ascending.")
     actual_date = serializers.DateField(
         source="score.actual_date",
         allow_null=True,
@@ -190,8 +226,9 @@ class ForecastSerializer(RowSerializer[Forecast]):
     class Meta:
         model = Forecast
         fields: tuple[str, ...] = (
-            "id", "symbol", "version", "kind", "as_of", "target_date", "last_close", "price", "quantiles", "interval_level",
-            "interval_low", "interval_high", "spread_factor", "probability_up", "issued_at", "actual_date", *SCORE_FIELDS,
+            "id", "symbol", "version", "version_id", "kind", "as_of", "target_date", "last_close", "predicted_price", "price",
+            "quantiles", "interval_level", "interval_low", "interval_high", "spread_factor", "probability_up", "currency",
+            "simulated", "issued_at", "actual_date", *SCORE_FIELDS,
         )  # fmt: skip
         read_only_fields = fields
 

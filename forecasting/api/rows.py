@@ -57,7 +57,12 @@ def _reader(field: "serializers.Field[Any, Any, Any, Any]") -> Reader:
     get: Reader = attrgetter(source)
     if "." in source and field.allow_null:
         get = _or_none(get)
-    return get if isinstance(field, PLAIN) else nullable(get, _converter(field))
+    return get if _is_plain(field) else nullable(get, _converter(field))
+
+
+def _is_plain(field: "serializers.Field[Any, Any, Any, Any]") -> bool:
+    """Whether the field shows its value as it is. A subclass may change it."""
+    return type(field) in PLAIN or (isinstance(field, PLAIN) and "to_representation" not in vars(type(field)))
 
 
 def _or_none(get: Reader) -> Reader:

@@ -11,7 +11,15 @@ MAX_SYMBOLS = 50
 MAX_WAIT = 30  # seconds
 
 
-@extend_schema_field({"type": "string", "pattern": rf"^\s*{TICKER_IN_ANY_CASE}\s*$", "example": "PETR4.SA"})
+# The pattern excludes ISINs, as `ticker_problem` does.
+TICKER_SCHEMA = {
+    "type": "string",
+    "pattern": rf"^\s*(?![A-Za-z]{{2}}[A-Za-z0-9]{{9}}[0-9]\s*$){TICKER_IN_ANY_CASE}\s*$",
+    "example": "PETR4.SA",
+}
+
+
+@extend_schema_field(TICKER_SCHEMA)
 class TickerField(serializers.CharField):
     """A symbol as the price source writes it. Surrounding space and case are ignored."""
 

@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import connection
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, JsonResponse
+from django.http import StreamingHttpResponse
 from django.utils import timezone
+from django_filters.rest_framework import FilterSet
 from rest_framework import mixins, status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
@@ -15,20 +16,22 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.views import APIView
 
 from forecasting import ledger, registry, serving
 from forecasting.api import documentation, filters, records, serializers
 from forecasting.api.callers import RequestBudget, caller_of
-from forecasting.api.check import NOT_STARTED, check_json
+from forecasting.api.check import check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS, ApiKey
+from forecasting.api.csv_lists import csv_response
 from forecasting.api.errors import RETRY_AFTER, TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
+from forecasting.api.parameters import one_of, require_known
 from forecasting.api.permissions import KeyIfRequired, MayChange, MayManageWebhooks
-from forecasting.api.predict import predict_json
+from forecasting.api.predict import predict_json, seconds_of_validity
 from forecasting.api.rows import all_but
 from forecasting.api.trainings import retrain_json
 from forecasting.api.waiting import wait_until_ended
@@ -44,17 +47,25 @@ from forecasting.training.positions import positions_of
 
 Row = TypeVar("Row", bound=Model)
 
+FORMATS = ("json", "csv")  # of lists
 
-def health(request: HttpRequest) -> JsonResponse:
+
+class Health(APIView):
     """Whether this process works and reaches its database."""
-    with connection.cursor() as cursor:  # a statement, because an open connection may lead to a dead server
-        cursor.execute("SELECT 1")
-    return JsonResponse({"status": "ok", "prices": settings.PRICE_SOURCE})
+
+    content_negotiation_class = AlwaysJson
+
+    @documentation.health
+    def get(self, request: Request) -> Response:
+        """Is the service up?"""
+        with connection.cursor() as cursor:  # a statement, because an open connection may lead to a dead server
+            cursor.execute("SELECT 1")
+        return Response({"status": "ok", "prices": settings.PRICE_SOURCE})
 
 
-def requested_tickers(request: Request) -> list[str]:
+def requested_tickers(body: Any) -> list[str]:
     """The symbols of a valid request; raises ValidationError."""
-    serializer = serializers.SymbolsRequest(data=request.data)
+    serializer = serializers.SymbolsRequest(data=body)
     serializer.is_valid(raise_exception=True)
     return list(serializer.validated_data["symbols"])
 
@@ -75,7 +86,7 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def check(self, request: Request) -> Response:
         """Is there a model?"""
-        tickers = requested_tickers(request)
+        tickers = requested_tickers(request.data)
         new = NewSymbols(caller_of(request))
         statuses = serving.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
         new.require_any(tickers)
@@ -86,7 +97,7 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def metrics(self, request: Request) -> Response:
         """How good is it?"""
-        tickers = requested_tickers(request)
+        tickers = requested_tickers(request.data)
         cards = ledger.scorecards(tickers)
         return Response([metrics_json(ticker, cards.get(ticker)) for ticker in tickers])
 
@@ -94,12 +105,25 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def predict(self, request: Request) -> Response:
         """What will the next close be?"""
-        tickers = requested_tickers(request)
+        tickers = requested_tickers(request.data)
         new = NewSymbols(caller_of(request))
         predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
         new.require_any(tickers)
         positions = positions_of(prediction.training for prediction in predictions)
         return Response(predict_json(predictions, positions))
+
+    @documentation.current
+    @predict.mapping.get
+    def current(self, request: Request) -> Response:
+        """What `predict` answers, but nothing is started."""
+        require_known(request.query_params, {"symbols"}, repeatable={"symbols"})
+        listed = request.query_params.getlist("symbols")
+        tickers = requested_tickers({"symbols": ",".join(listed).split(",")} if listed else {})
+        now = timezone.now()
+        predictions = serving.current(tickers, now=now, budget_s=settings.PREDICT_REFRESH_SECONDS)
+        positions = positions_of(prediction.training for prediction in predictions)
+        headers = {"Cache-Control": f"max-age={seconds_of_validity(predictions, now=now)}"}
+        return Response(predict_json(predictions, positions), headers=headers)
 
     @documentation.retrain
     @action(detail=False, methods=["post"], authentication_classes=STAFF_CREDENTIALS)
@@ -115,9 +139,9 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
             training = retrain(symbol, by=caller, now=timezone.now())
         except serving.NotTrainableError as error:
             new.require_any([ticker])
-            raise ValidationError({"symbol": [NOT_STARTED.format(reason=error)]}) from error
+            raise ValidationError({"symbol": [serving.NOT_STARTED.format(reason=error)]}) from error
         except (serving.NoAnswerYetError, training_requests.QueueFullError) as error:
-            raise TemporarilyUnavailable(NOT_STARTED.format(reason=error)) from error
+            raise TemporarilyUnavailable(serving.NOT_STARTED.format(reason=error)) from error
         return Response(retrain_json(training, positions_of([training])), status=status.HTTP_202_ACCEPTED)
 
 
@@ -125,10 +149,43 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
     """A list and its rows."""
 
     pagination_class = Pages
+    filterset_class: type[FilterSet]
+    serializer_class: type[Serializer[Any]]
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One row."""
+        require_known(request.query_params, ())
+        return super().retrieve(request, *args, **kwargs)
+
+    def complete(self, rows: Sequence[Row]) -> None:
+        """Adds to the rows what the query does not select."""
+
+    def get_object(self) -> Row:
+        """The row of the URL."""
+        row = super().get_object()
+        self.complete([row])
+        return row
+
+    def paginate_queryset(self, queryset: QuerySet[Row, Any] | Sequence[Any]) -> list[Any] | None:
+        """One page of rows."""
+        page = super().paginate_queryset(queryset)
+        self.complete(page or [])
+        return page
 
     def filter_queryset(self, queryset: QuerySet[Row, Any]) -> QuerySet[Row, Any]:
         """The filtered rows. Without a query there are no filters, and the form that checks them is not built."""
         return super().filter_queryset(queryset) if self.request.query_params else queryset
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response | StreamingHttpResponse:  # type: ignore[override]
+        """A page of rows, or all of them as CSV."""
+        pages = set() if request.query_params.get("format") == "csv" else {"page", "page_size"}
+        require_known(request.query_params, {*self.filterset_class.base_filters, "format", *pages})
+        if one_of(request.query_params, "format", FORMATS, default="json") == "json":
+            return super().list(request, *args, **kwargs)
+        rows = self.filter_queryset(self.get_queryset())
+        if request.method == "HEAD":
+            rows = rows.none()
+        return csv_response(rows, self.serializer_class(), name=f"{self.basename}s", complete=self.complete)
 
 
 @documentation.symbols
@@ -144,15 +201,11 @@ class SymbolViewSet(RecordViewSet[Symbol]):
     def get_object(self) -> Symbol:
         """The symbol of the URL; case is ignored."""
         self.kwargs["ticker"] = self.kwargs["ticker"].upper()
-        symbol = super().get_object()
-        Restatement.objects.all().add_newest([symbol], count=records.RESTATEMENTS_SHOWN)
-        return symbol
+        return super().get_object()
 
-    def paginate_queryset(self, queryset: QuerySet[Symbol, Any] | Sequence[Any]) -> list[Any] | None:
-        """One page of symbols."""
-        page = super().paginate_queryset(queryset)
-        Restatement.objects.all().add_newest(page or [], count=records.RESTATEMENTS_SHOWN)
-        return page
+    def complete(self, rows: Sequence[Symbol]) -> None:
+        """Adds the newest restatements."""
+        Restatement.objects.all().add_newest(rows, count=records.RESTATEMENTS_SHOWN)
 
 
 @documentation.versions
@@ -184,12 +237,13 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
 class TrainingViewSet(RecordViewSet[Training]):
     """Every training: waiting, running or ended, with the reason of a failure."""
 
-    queryset = Training.objects.select_related("symbol").defer(*all_but("symbol", Symbol, "ticker"))
+    queryset = Training.objects.select_related("symbol").defer(*all_but("symbol", Symbol, "ticker")).with_version()
     serializer_class = records.TrainingSerializer
     filterset_class = filters.TrainingFilter
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A training; with `wait`, as soon as it has ended, or after that many seconds."""
+        require_known(request.query_params, {"wait"})
         seconds = serializers.WaitQuery(data=request.query_params)
         seconds.is_valid(raise_exception=True)
         training = self.get_object()
@@ -241,6 +295,8 @@ class WebhookViewSet(mixins.CreateModelMixin, mixins.DestroyModelMixin, RecordVi
     authentication_classes = STAFF_CREDENTIALS
     permission_classes = (MayManageWebhooks,)
     queryset = Webhook.objects.all()
+    serializer_class = WebhookSerializer
+    filterset_class = filters.WebhookFilter
 
     def get_queryset(self) -> QuerySet[Webhook]:
         """A key without an account sees its own webhooks only."""

@@ -7,9 +7,9 @@ from django.db.models.functions import Now
 from forecasting.models.symbols import Symbol
 from forecasting.prices.findings import Rule, Verdict
 
-RULES = [(rule.value, rule.value) for rule in Rule]
+RULES = [(rule.value, rule.label) for rule in Rule]
 BY_WEIGHT = (Verdict.REFUSED, Verdict.LEFT_OUT, Verdict.REPAIRED, Verdict.NOTED)
-VERDICTS = [(verdict.value, verdict.value) for verdict in Verdict]
+VERDICTS = [(verdict.value, verdict.label) for verdict in Verdict]
 
 
 class FindingQuerySet(models.QuerySet["Finding"]):
@@ -55,4 +55,4 @@ class Finding(models.Model):
         indexes = [models.Index(fields=["-found_at", "-id"], name="finding_list_order")]
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.rule} {self.date or ''}".rstrip()
+        return f"{self.symbol} {self.get_rule_display()} {self.date or ''}".rstrip()

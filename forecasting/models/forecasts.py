@@ -74,6 +74,9 @@ class Forecast(models.Model):
         default=1.0, help_text="Spread relative to the version's own quantiles, set by the online calibration."
     )
     probability_up = models.FloatField()
+    simulated = models.BooleanField(
+        null=True, blank=True, help_text="Whether the prices were simulated; empty for forecasts of earlier releases."
+    )
     issued_at = models.DateTimeField(auto_now_add=True)
     restatement = models.ForeignKey(
         Restatement,

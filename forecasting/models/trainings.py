@@ -95,6 +95,10 @@ class TrainingQuerySet(models.QuerySet["Training"]):
         """Trainings of these symbols."""
         return self.filter(symbol__in=list(symbols))
 
+    def with_version(self) -> "TrainingQuerySet":
+        """Adds `version_id` and `version_number` of the version that the training produced; None without one."""
+        return self.annotate(version_id=F("version__pk"), version_number=F("version__number"))
+
     def typical_seconds(self) -> float | None:
         """Median duration of the last trainings that succeeded at the first attempt; None without any."""
         undisturbed = self.filter(state=TrainingState.SUCCEEDED, attempts=1).order_by("-finished_at")

@@ -32,8 +32,12 @@ def last_completed_session(exchange: str, *, now: datetime) -> date:
     if now.tzinfo is None:
         raise ValueError(f"now must carry a time zone, found {now.isoformat()}")
     today = now.astimezone(UTC).date()  # no session closes on a UTC date before its own
-    closes = schedule_of(exchange).close
-    return next(day for day in _sessions_from(exchange, today, step=-1) if closes(day) + BAR_SETTLES <= now)
+    return next(day for day in _sessions_from(exchange, today, step=-1) if bar_due(exchange, day) <= now)
+
+
+def bar_due(exchange: str, session: date) -> datetime:
+    """When the bar of a session is complete: `BAR_SETTLES` after its close."""
+    return schedule_of(exchange).close(session) + BAR_SETTLES
 
 
 @lru_cache(maxsize=256)

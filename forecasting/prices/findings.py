@@ -12,7 +12,16 @@ MOST_LISTED = 20  # findings per rule; the last one says how many more there are
 MOST_NAMED = 3  # findings that a reason names after the first one
 
 
-class Rule(StrEnum):
+class Named(StrEnum):
+    """Values without blanks, for programs; labels for people."""
+
+    @property
+    def label(self) -> str:
+        """The value in words."""
+        return self.value.replace("_", " ")
+
+
+class Rule(Named):
     """The check that produced a finding."""
 
     SHAPE = "shape"
@@ -21,27 +30,27 @@ class Rule(StrEnum):
     PRICE = "price"
     RANGE = "range"
     VOLUME = "volume"
-    PHANTOM = "phantom holiday"
+    PHANTOM = "phantom_holiday"
     SESSION = "session"
-    UNIT = "unit jump"
+    UNIT = "unit_jump"
     STEP = "step"
     SPIKE = "spike"
-    STALE = "stale run"
-    NO_TRADES = "no trades"
+    STALE = "stale_run"
+    NO_TRADES = "no_trades"
     GAP = "gap"
-    FEW = "few bars"
-    OLD = "old bars"
+    FEW = "few_bars"
+    OLD = "old_bars"
 
 
-class Verdict(StrEnum):
+class Verdict(Named):
     """How the gate handled a finding.
 
-    `repaired`: the correct value is certain. `left out`: it is not; a bar, or all bars before a session, is excluded.
+    `repaired`: the correct value is certain. `left_out`: it is not; a bar, or all bars before a session, is excluded.
     `refused`: no usable bars remain, or the newest ones must wait. `noted`: everything else.
     """
 
     REPAIRED = "repaired"
-    LEFT_OUT = "left out"
+    LEFT_OUT = "left_out"
     REFUSED = "refused"
     NOTED = "noted"
 
@@ -75,6 +84,6 @@ def reason(findings: Sequence[Finding]) -> str:
     first, *others = refused(findings)
     if not others:
         return first.text
-    named = [f"{other.rule} on {other.date}" if other.date else other.rule for other in others[:MOST_NAMED]]
+    named = [f"{other.rule.label} on {other.date}" if other.date else other.rule.label for other in others[:MOST_NAMED]]
     more = [f"{len(others) - MOST_NAMED} more findings"] if len(others) > MOST_NAMED else []
     return f"{first.text} (also: {', '.join(named + more)})"

@@ -19,9 +19,10 @@ IN_PROGRESS = "Training already in progress. The model will be available soon."
 
 
 def test_a_symbol_with_a_model_is_available(post: Send) -> None:
-    make_version(make_symbol("BBAS3.SA"), number=3)
+    version = make_version(make_symbol("BBAS3.SA"), number=3)
+    named = {"version": 3, "version_id": version.pk}
     assert post("check", {"symbols": ["BBAS3.SA"]}) == [
-        {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, "version": 3, "training": None}
+        {"symbol": "BBAS3.SA", "model_exists": True, "message": AVAILABLE, **named, "training": None}
     ]
 
 
@@ -34,6 +35,7 @@ def test_a_symbol_without_a_model_starts_its_training(post: Send) -> None:
         "model_exists": False,
         "message": STARTED,
         "version": None,
+        "version_id": None,
         "training": {
             "id": training.pk,
             "state": "queued",
@@ -115,6 +117,7 @@ def test_a_training_that_failed_recently_is_not_started_again(post: Send) -> Non
         "model_exists": False,
         "message": "Training not started: SAMPLE1 has 10 bars; at least 490 are needed.",
         "version": None,
+        "version_id": None,
         "training": None,
     }
     assert Training.objects.count() == 1

@@ -1,5 +1,6 @@
 """The OpenAPI document and Swagger UI."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from forecasting.api.metrics import CLASSICAL_METRICS
 from tests.api import openapi
 
 ROUTES = {
+    ("get", "/health"),
+    ("get", "/models/predict"),
     ("post", "/models/check"),
     ("post", "/models/metrics"),
     ("post", "/models/predict"),
@@ -69,7 +72,8 @@ def test_the_main_routes_show_examples_of_requests_answers_and_errors() -> None:
     for (_, path), operation in openapi.operations().items():
         if operation["tags"] == ["Models"]:
             success = min(operation["responses"])
-            shown = [operation["requestBody"], *(operation["responses"][status] for status in (success, "400", "503"))]
+            asked = [operation["requestBody"]] if "requestBody" in operation else []
+            shown = [*asked, *(operation["responses"][status] for status in (success, "400", "503"))]
             assert all(each["content"][openapi.JSON]["examples"] for each in shown), path
 
 
@@ -92,7 +96,7 @@ def test_all_errors_share_one_schema() -> None:
 
 
 def test_only_the_staff_routes_require_credentials() -> None:
-    needing = {route for route, operation in openapi.operations().items() if {} not in operation["security"]}
+    needing = {route for route, operation in openapi.operations().items() if operation["security"]}
     assert needing == STAFF_ROUTES
 
 
@@ -100,6 +104,25 @@ def test_every_operation_explains_itself() -> None:
     operations = openapi.operations().values()
     assert all(each["summary"] and each["description"] for each in operations)
     assert len({each["operationId"] for each in operations}) == len(ROUTES)
+
+
+def test_the_forms_of_a_prediction_are_told_apart_by_their_status() -> None:
+    prediction = openapi.document()["components"]["schemas"]["Prediction"]
+    forms = prediction["discriminator"]["mapping"]
+    assert prediction["discriminator"]["propertyName"] == "status"
+    assert {each["$ref"] for each in prediction["oneOf"]} == set(forms.values())
+    assert set(forms) == {"success", "training", "failed"}
+
+
+def test_no_value_of_an_enumeration_has_a_blank() -> None:
+    text = json.dumps(openapi.document())
+    values = [value for values in re.findall(r'"enum": \[(.*?)\]', text) for value in json.loads(f"[{values}]")]
+    assert len(values) > 40
+    assert [value for value in values if isinstance(value, str) and re.search(r"\s", value)] == []
+
+
+def test_the_document_names_its_server() -> None:
+    assert [server["url"] for server in openapi.document()["servers"]] == ["/"]
 
 
 def test_the_metrics_are_documented_by_the_names_of_the_contract() -> None:
@@ -120,6 +143,25 @@ def test_the_documentation_is_served(client: Client, address: str) -> None:
 
 def test_the_document_is_the_same_in_both_formats(client: Client) -> None:
     assert client.get("/schema", {"format": "json"}).json() == client.get("/swagger.json").json()
+
+
+@pytest.mark.parametrize("address", ["/schema", "/swagger.json"])
+@pytest.mark.parametrize(
+    ("query", "details"),
+    [
+        ("version=%00", {"version": ["Unknown parameter. This route knows format."]}),
+        ("format=xml", {"format": ["xml is not one of yaml, json."]}),
+    ],
+)
+def test_a_parameter_that_the_document_does_not_know_is_refused(client: Client, address: str, query: str, details: Any) -> None:
+    response = client.get(f"{address}?{query}")
+    assert (response.status_code, response.json()["details"]) == (400, details)
+
+
+@pytest.mark.parametrize("method", ["options", "post"])
+def test_swagger_ui_is_only_read(client: Client, method: str) -> None:
+    response = getattr(client, method)("/swagger")
+    assert (response.status_code, set(response.json())) == (405, {"error", "details"})
 
 
 def test_the_front_page_redirects_to_the_documentation(client: Client) -> None:

@@ -27,12 +27,20 @@ def test_the_rows_belong_to_the_requested_symbol(example: dict[str, object]) -> 
 def test_all_examples_show_the_same_version() -> None:
     numbers = [example["version"] for example in (examples.MODEL_AVAILABLE, METRICS, FORECAST["model"], FORECAST_ROW)]
     assert numbers == [VERSION_ROW["number"]] * 4
+    ids = [example["version_id"] for example in (examples.MODEL_AVAILABLE, METRICS, FORECAST["model"], FORECAST_ROW)]
+    assert ids == [VERSION_ROW["id"]] * 4
     assert VERSION_ROW["trained_at"].startswith(FORECAST["model"]["trained_at"].removesuffix("Z"))
 
 
 def test_its_metrics_are_those_of_the_version_as_the_api_shows_them(settings: Settings) -> None:
     settings.PRICE_SOURCE = "yahoo"
-    card = Scorecard(ModelVersion(number=VERSION_ROW["number"], metrics=VERSION_ROW["metrics"]), 44, 0.2326, 0.2326, 36 / 44)
+    card = Scorecard(
+        ModelVersion(pk=VERSION_ROW["id"], number=VERSION_ROW["number"], metrics=VERSION_ROW["metrics"]),
+        44,
+        0.2326,
+        0.2326,
+        36 / 44,
+    )
     shown = metrics_json(examples.SYMBOL["symbol"], card)
     assert list(shown["metrics"].items()) == list(METRICS.items())
     assert FORECAST["skill"]["mase"] == METRICS["mase"]

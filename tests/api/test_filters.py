@@ -7,11 +7,23 @@ import pytest
 from forecasting.models import Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.models.versions import VersionState
+from forecasting.prices.findings import Rule, Verdict
 from tests.api.conftest import Send
 from tests.api.rows import LISTS, make_rows, symbols_of
-from tests.factories import make_forecast, make_symbol, make_training, make_version
+from tests.factories import make_finding, make_forecast, make_symbol, make_training, make_version
 
 pytestmark = pytest.mark.django_db
+
+
+def allowed(name: str, field: str) -> list[str]:
+    """The values that a list's filter accepts, in their order."""
+    choices = {
+        "reason": TrainingReason.values,
+        "scored": ["true", "false"],
+        "state": {"symbols": UpstreamState, "versions": VersionState, "trainings": TrainingState}.get(name, TrainingState).values,
+    }
+    return list(choices[field])
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -33,22 +45,42 @@ def test_part_of_a_symbol_matches_nothing(get: Send, name: str) -> None:
 )
 def test_an_unknown_value_is_refused(get: Send, name: str, field: str) -> None:
     answer = get(f"/models/{name}", {field: "happy"}, status=400)
-    reason = "Select a valid choice. happy is not one of the available choices."
-    assert answer == {"error": "The request is invalid.", "details": {field: [reason]}}
+    (reason,) = answer["details"][field]
+    assert reason.startswith("happy is not one of ")
+    assert reason.removeprefix("happy is not one of ").removesuffix(".").split(", ") == allowed(name, field)
 
 
 @pytest.mark.parametrize(
     ("name", "field"),
-    [("versions", "trained_after"), ("trainings", "created_before"), ("forecasts", "target_date_after")],
+    [
+        ("versions", "trained_after"),
+        ("trainings", "created_before"),
+        ("forecasts", "target_date_after"),
+        ("findings", "date_after"),
+    ],
 )
-def test_an_invalid_date_is_refused(get: Send, name: str, field: str) -> None:
-    answer = get(f"/models/{name}", {field: "2025-02-30"}, status=400)
-    assert answer == {"error": "The request is invalid.", "details": {field: ["Enter a valid date."]}}
+@pytest.mark.parametrize("day", ["2025-02-30", "06/01/2025", "June 1, 2025", "now"])
+def test_an_invalid_date_is_refused(get: Send, name: str, field: str, day: str) -> None:
+    answer = get(f"/models/{name}", {field: day}, status=400)
+    assert answer["details"] == {field: ["Give a day as YYYY-MM-DD, such as 2025-06-30."]}
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_nul_in_a_filter_is_refused(get: Send, name: str) -> None:
-    assert get(f"/models/{name}", {"symbol": "A\0"}, status=400)["details"] == {"symbol": ["Null characters are not allowed."]}
+    assert "Null characters are not allowed." in get(f"/models/{name}", {"symbol": "A\0"}, status=400)["details"]["symbol"]
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize(("symbol", "reason"), [("AAPL,MSFT", "A symbol has 1 to 24 "), ("us0378331005", "This is an ISIN;")])
+def test_a_text_that_cannot_be_a_symbol_is_refused(get: Send, name: str, symbol: str, reason: str) -> None:
+    (told,) = get(f"/models/{name}", {"symbol": symbol}, status=400)["details"]["symbol"]
+    assert told.startswith(reason)
+
+
+def test_findings_are_filtered_by_rule_and_verdict(get: Send) -> None:
+    make_finding(make_symbol(), rule=Rule.PHANTOM.value, verdict=Verdict.LEFT_OUT.value)
+    queries: list[dict[str, str]] = [{"rule": "phantom_holiday"}, {"verdict": "left_out"}, {"rule": "old_bars"}]
+    assert [symbols_of(get("/models/findings", query)) for query in queries] == [["SAMPLE1"], ["SAMPLE1"], []]
 
 
 def test_symbols_are_filtered_by_state_at_the_source(get: Send) -> None:

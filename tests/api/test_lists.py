@@ -18,6 +18,7 @@ from tests.factories import METRICS, add_bars, make_forecast, make_restatement, 
 pytestmark = pytest.mark.django_db
 
 DAY = date(2025, 5, 28)
+NAIVE = METRICS["naive"]
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -48,7 +49,7 @@ def test_a_page_has_fifty_rows_unless_the_client_says_otherwise(get: Send) -> No
 
 
 @pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize("page", ["2", "0", "x", str(10**30)])
+@pytest.mark.parametrize("page", ["2", str(10**30)])
 def test_a_page_that_does_not_exist_is_not_found(get: Send, name: str, page: str) -> None:
     answer = get(f"/models/{name}", {"page": page}, status=404)
     assert (answer["error"].startswith("Invalid page"), answer["details"]) == (True, {})
@@ -107,7 +108,7 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "number": 1,
         "state": "active",
         "decision": "First version.",
-        "metrics": METRICS | {"unit": "USD"},
+        "metrics": METRICS | {"unit": "USD", "r2": METRICS["R²"], "naive": NAIVE | {"r2": NAIVE["R²"]}},
         "config": version.config,
         "data_start": "2020-01-02",
         "data_end": "2025-06-02",
@@ -169,22 +170,41 @@ def test_trainings_show_why_they_failed(get: Send) -> None:
         "epochs": None,
         "progress": 0.25,
         "error": "It has 10 bars.",
+        "version": None,
+        "version_id": None,
     }
     assert all(each.endswith("Z") for each in times.values())
 
 
+def test_a_training_names_the_version_that_it_produced(get: Send) -> None:
+    training = make_training(symbol := make_symbol(), state=TrainingState.SUCCEEDED)
+    version = make_version(symbol, number=4, training=training)
+    (row,) = get("/models/trainings")["results"]
+    assert (row["version"], row["version_id"]) == (4, version.pk)
+    assert get("/models/trainings/{id}", id=training.pk) == row
+
+
+def test_quantiles_ascend(get: Send) -> None:
+    make_forecast(make_version(make_symbol()), DAY)
+    (row,) = get("/models/forecasts")["results"]
+    assert list(row["quantiles"]) == ["0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95"]
+
+
 def test_forecasts_show_their_scores(get: Send) -> None:
-    forecast = make_forecast(make_version(make_symbol(), number=3), DAY, actual_close=101.5)
+    version = make_version(make_symbol(), number=3)
+    forecast = make_forecast(version, DAY, actual_close=101.5, simulated=True)
     (row,) = get("/models/forecasts")["results"]
     issued_at = row.pop("issued_at")
     assert row == {
         "id": forecast.pk,
         "symbol": "SAMPLE1",
         "version": 3,
+        "version_id": version.pk,
         "kind": "symbol",
         "as_of": "2025-05-28",
         "target_date": "2025-05-29",
         "last_close": 100.0,
+        "predicted_price": 101.0,
         "price": 101.0,
         "quantiles": forecast.quantiles,
         "interval_level": 0.8,
@@ -192,6 +212,8 @@ def test_forecasts_show_their_scores(get: Send) -> None:
         "interval_high": 103.0,
         "spread_factor": 1.0,
         "probability_up": 0.75,
+        "currency": "USD",
+        "simulated": True,
         "actual_date": "2025-05-29",
         "actual_close": 101.5,
         "absolute_error": 0.5,

@@ -15,7 +15,7 @@ NO_TRACK_RECORD = {"forecasts": 0, "mae": None, "mase": None, "coverage_80": Non
 
 
 def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Send) -> None:
-    make_version(make_symbol("BBAS3.SA"), number=3, metrics=METRICS)
+    version = make_version(make_symbol("BBAS3.SA"), number=3, metrics=METRICS)
     assert post("metrics", {"symbols": ["BBAS3.SA"]}) == [
         {
             "symbol": "BBAS3.SA",
@@ -24,11 +24,12 @@ def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Sen
                 "RMSE": 0.2346,
                 "MAPE": 1.2346,
                 "R²": 0.9346,
+                "r2": 0.9346,
                 "last_data_date": "2025-06-02",
                 "training_duration": 12.3,
                 "training_data_size": 1000,
                 "validation_data_size": 200,
-                "naive": {"MAE": 0.1255, "RMSE": 0.2326, "MAPE": 1.2446, "R²": 0.9356},
+                "naive": {"MAE": 0.1255, "RMSE": 0.2326, "MAPE": 1.2446, "R²": 0.9356, "r2": 0.9356},
                 "mase": 0.9841,
                 "beats_naive_p": 0.3123,
                 "pinball_ratio": 0.9854,
@@ -36,6 +37,7 @@ def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Sen
                 "directional_accuracy": 0.5212,
                 "test_size": 250,
                 "version": 3,
+                "version_id": version.pk,
                 "live": NO_TRACK_RECORD,
                 "simulated": True,
             },

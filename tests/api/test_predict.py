@@ -31,7 +31,7 @@ def price(standardised: float) -> float:
 def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
     symbol = make_symbol("BBAS3.SA")
     add_steady_bars(symbol, end=LAST_SESSION)
-    serve(symbol, number=3, trained_at=datetime(2025, 6, 1, 3, 4, 5, 678, tzinfo=UTC))
+    version = serve(symbol, number=3, trained_at=datetime(2025, 6, 1, 3, 4, 5, 678, tzinfo=UTC))
     prices = [price(each) for each in QUANTILES]
     assert predict("BBAS3.SA") == {
         "predicted_price": prices[3],
@@ -45,7 +45,7 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
         "interval": {"level": 0.8, "low": prices[1], "high": prices[5], "spread_factor": 1.0},
         "probability_up": 0.536,  # the line from (-0.6, 25 %) to (0.1, 50 %) is at 46.4 % where it crosses 0
         "quantiles": dict(zip(["0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95"], prices, strict=True)),
-        "model": {"version": 3, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
+        "model": {"version": 3, "version_id": version.pk, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
         "skill": {"mase": 0.9841, "beats_naive": False},
         "currency": "BRL",
         "simulated": True,

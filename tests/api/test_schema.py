@@ -1,5 +1,6 @@
 """Generated requests for every documented operation: no server errors, and answers that match the document."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,18 +11,14 @@ from django.core import signals
 from django.db import close_old_connections
 from hypothesis import HealthCheck, settings
 from pytest_django import Settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from stockpred.wsgi import application
 
 # From the file, because ALLOWED_HOSTS is not set yet during collection. Another test checks that the file is up to date.
 schema = schemathesis.openapi.from_path(django_settings.BASE_DIR / "openapi.yaml")
 schema.app = application
+
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "12"))  # for each operation
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +34,8 @@ def _as_djangos_test_client(settings: Settings) -> Iterator[None]:
 
 @pytest.mark.django_db
 @schema.parametrize()
-@settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def test_every_operation_answers_as_documented(case: schemathesis.Case[Any]) -> None:
-    case.call_and_validate(
-        checks=[not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-    )
+    if case.query and case.query.get("format") == "csv" and {"page", "page_size"} & {*case.query}:
+        del case.query["format"]  # a CSV file has no pages; OpenAPI can say so only in words
+    case.call_and_validate(headers={"Accept-Encoding": "identity"})  # its WSGI client unpacks nothing

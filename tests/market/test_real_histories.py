@@ -54,7 +54,7 @@ def test_a_fault_of_long_ago_costs_no_more_than_itself_and_is_told(yahoo: FakeYa
     assert len(stored) >= len(yahoo.bars["OLD"]) - lost
     assert stored.index[-1] == LONG.index[-1]
     told = Finding.objects.of(symbol).exclude(verdict=Verdict.NOTED.value)
-    assert [each.verdict for each in told] == ["left out" if lost else "repaired"]
+    assert [each.verdict for each in told] == ["left_out" if lost else "repaired"]
     assert symbol.upstream_state == "ok"
 
 

@@ -14,7 +14,7 @@ from forecasting.models import Forecast
 
 AS_STORED = (
     "id", "as_of", "target_date", "last_close", "price", "interval_level", "interval_low", "interval_high", "spread_factor",
-    "probability_up", "issued_at", "restatement",
+    "probability_up", "simulated", "issued_at", "restatement",
 )  # fmt: skip
 OF_SCORE = ("actual_date", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "reason", "scored_at")
 COLUMNS = {

@@ -1,0 +1,105 @@
+"""Lists as CSV: the members of a JSON row, flattened, all rows that pass the filters, written as the database delivers them."""
+
+import csv
+import json
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from django.db.models import Model, QuerySet
+from django.http import StreamingHttpResponse
+from rest_framework import serializers
+
+from forecasting.api.errors import TemporarilyUnavailable
+
+MEDIA_TYPE = "text/csv"
+BATCH_ROWS = 200
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001 # spreadsheets run texts that begin with one of these
+AT_ONCE = 1  # streams per process: a client that reads slowly occupies a thread of the web server
+PATIENCE_S = 0.2  # a client may ask for the next file before the server has closed the last one
+
+_room = threading.BoundedSemaphore(AT_ONCE)
+
+Path = tuple[str, ...]
+Row = serializers.Serializer[Any]
+Complete = Callable[[Sequence[Any]], None]
+
+
+class Stream:
+    """The pieces of a file. It takes up room until its end, or until the response is closed, even if nothing was sent."""
+
+    def __init__(self, pieces: Generator[str, None, None]) -> None:
+        self.pieces = pieces
+        self.is_open = True
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.pieces
+        self.close()
+
+    def close(self) -> None:
+        """Makes room, once."""
+        self.pieces.close()
+        if self.is_open:
+            self.is_open = False
+            _room.release()
+
+
+class Line:
+    """What csv.writer takes for a file; `writerow` then returns the line."""
+
+    def write(self, line: str) -> str:
+        """The line itself."""
+        return line
+
+
+def csv_response(rows: QuerySet[Any], serializer: Row, *, name: str, complete: Complete) -> StreamingHttpResponse:
+    """The rows as a file that is sent while it is read. `complete` adds to some rows what the query does not select.
+
+    Raises TemporarilyUnavailable if this process sends another one already.
+    """
+    if not _room.acquire(timeout=PATIENCE_S):
+        raise TemporarilyUnavailable("Another CSV file is being sent; try again shortly.")
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    pieces = Stream(csv_text(rows, serializer, complete=complete))
+    return StreamingHttpResponse(pieces, content_type=f"{MEDIA_TYPE}; charset=utf-8", headers=headers)
+
+
+def csv_text(rows: QuerySet[Any], serializer: Row, *, complete: Complete) -> Generator[str, None, None]:
+    """The heading, then the rows in pieces of BATCH_ROWS lines."""
+    columns = list(columns_of(serializer))
+    line = csv.writer(Line()).writerow
+    yield str(line([".".join(path) for path in columns]))
+    for batch in _batches(rows.iterator(BATCH_ROWS)):
+        complete(batch)
+        shown = (serializer.to_representation(row) for row in batch)
+        yield "".join(str(line([cell(_member(row, path)) for path in columns])) for row in shown)
+
+
+def columns_of(serializer: Row) -> Iterator[Path]:
+    """The path of each column: nested objects and mappings with fixed keys have one for each member."""
+    for name, field in serializer.fields.items():
+        if isinstance(field, serializers.Serializer):
+            yield from ((name, *path) for path in columns_of(field))
+        else:
+            yield from ((name, key) for key in field.keys_in_csv) if hasattr(field, "keys_in_csv") else [(name,)]
+
+
+def cell(value: Any) -> Any:
+    """How CSV shows a JSON value. Text that a spreadsheet would run begins with an apostrophe; lists and mappings stay JSON."""
+    if isinstance(value, str):
+        return f"'{value}" if value.lstrip().startswith(FORMULA) or value.startswith(("\t", "\r", "\n")) else value
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, bool | list | dict) else value
+
+
+def _member(row: Any, path: Path) -> Any:
+    """The member at the path, or None."""
+    for name in path:
+        row = row.get(name) if isinstance(row, dict) else None
+    return row
+
+
+def _batches(rows: Iterable[Model]) -> Iterator[list[Model]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH_ROWS)):
+        yield batch
