@@ -13,9 +13,9 @@ from forecasting.api.views import Health
 handler400, handler403, handler404, handler500 = map(error_page, (400, 403, 404, 500))
 
 # Without OPTIONS: the page's renderer is a template, which metadata does not fit.
-swagger = SpectacularSwaggerSplitView.as_view(url_name="swagger-json", http_method_names=["get", "head"])
-
-swagger = SpectacularSwaggerSplitView.as_view(url_name="swagger-json", template_name="swagger.html")
+swagger = SpectacularSwaggerSplitView.as_view(
+    url_name="swagger-json", template_name="swagger.html", http_method_names=["get", "head"]
+)
 
 urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"))),

@@ -6,6 +6,7 @@ from django.http import HttpResponse
 from django.utils.encoding import force_bytes
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -19,6 +20,8 @@ RENDERERS = {"yaml": OpenApiYamlRenderer, "json": OpenApiJsonRenderer}
 class Document(APIView):
     """The document as YAML or JSON; the address says which, unless `format` does."""
 
+    authentication_classes = tuple(spectacular_settings.SERVE_AUTHENTICATION or ())
+    permission_classes = tuple(spectacular_settings.SERVE_PERMISSIONS)
     content_negotiation_class = AlwaysJson  # of errors
     default = "yaml"
 

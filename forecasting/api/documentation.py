@@ -22,10 +22,7 @@ REFUSED = "The body is not JSON, or a symbol is invalid; `details` names the fie
 OUT_OF_REACH = "The database cannot be reached. `Retry-After` says when to try again."
 OTHER_METHOD = "This route does not support the method; `Allow` lists those that it supports."
 BUSY = "The database cannot be reached, or another CSV file is being sent. `Retry-After` says when to try again."
-NOT_TRAINABLE = (
-    "The body is not JSON, the symbol is invalid, the price source does not know it, or the operator took it out of service; "
-    "`details` says which. Nothing was started."
-)
+NOT_TRAINABLE = "The price source does not know the symbol, or the operator took it out of service; `details` says which."
 NOT_NOW = (
     "The training queue is full, the price source has not answered in time whether it knows the symbol, or the database cannot be "
     "reached. `Retry-After` says when to try again."
@@ -36,9 +33,9 @@ NO_BUDGET_LEFT = "Too many requests; or all symbols are new, and you may ask for
 ANYWHERE = {401: NOT_VALID, 405: OTHER_METHOD, 429: OVER_BUDGET, 503: OUT_OF_REACH}
 ERRORS = ANYWHERE | {400: REFUSED, 413: "The body is too large.", 415: "The body is not `application/json`."}
 RETRAIN_ERRORS = ERRORS | {
-    400: NOT_TRAINABLE,
     401: "The password or the API key is wrong, or one is required (`API_KEY_REQUIRED`).",
     403: "A session of the admin without its CSRF token.",
+    404: NOT_TRAINABLE,
     429: "The symbol was trained again a short time ago, or you have asked for too much. See `error` and `Retry-After`.",
     503: NOT_NOW,
 }
@@ -192,7 +189,7 @@ retrain = extend_schema(
         answer("Started", examples.RETRAINING, status=202),
         answer("No symbol", examples.NO_SYMBOL, status=400),
         answer("Trained a short time ago", examples.TRAINED_JUST_NOW, status=429),
-        answer("Not known to the price source", examples.UNKNOWN_SYMBOL, status=400),
+        answer("Not known to the price source", examples.UNKNOWN_SYMBOL, status=404),
         answer("The queue is full", examples.QUEUE_FULL, status=503),
         AWAY,
     ],

@@ -47,6 +47,12 @@ class TemporarilyUnavailable(APIException):
     wait = int(RETRY_AFTER)
 
 
+class NotTrainable(ValidationError):
+    """The request is valid, but there is no such symbol in service."""
+
+    status_code = status.HTTP_404_NOT_FOUND
+
+
 class TooManyRequests(APIException):
     """The caller has asked for too much; the same request may succeed after `wait` seconds."""
 

@@ -26,9 +26,9 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 def without_credentials_if_public(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A public operation has no security requirement at all; drf-spectacular writes an empty one, which some generators reject."""
+    """An operation whose credentials are optional has no security requirement: generated clients would demand them otherwise."""
     for operation in (each for methods in result["paths"].values() for each in methods.values()):
-        if operation.get("security") == [{}]:
+        if {} in operation.get("security", []):
             operation["security"] = []
     return result
 

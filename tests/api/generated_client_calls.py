@@ -20,19 +20,29 @@ from stockpred_client.api.records import (
     list_versions,
 )
 from stockpred_client.api.service import health
-from stockpred_client.api.staff import activate_version, cancel_training
+from stockpred_client.api.staff import (
+    activate_version,
+    cancel_training,
+    create_webhook,
+    delete_webhook,
+    get_webhook,
+    list_webhooks,
+)
 from stockpred_client.models import (
     Error,
+    EventsEnum,
     FailureAnswer,
     ForecastAnswer,
     Healthy,
     MetricsOfModel,
+    NewWebhook,
     NoMetrics,
     PaginatedFindingList,
     PaginatedForecastList,
     PaginatedSymbolList,
     PaginatedTrainingList,
     PaginatedVersionList,
+    PaginatedWebhookList,
     PredictAnswer,
     RetrainAnswer,
     SymbolRequest,
@@ -40,6 +50,7 @@ from stockpred_client.models import (
     Training,
     TrainingAnswer,
     Version,
+    WebhookRequest,
 )
 
 TWO = ["SAMPLE1", "SAMPLE2"]
@@ -54,6 +65,7 @@ def main(address: str, credentials: str) -> None:
     number = predictions(anyone)
     records(anyone, version_id=number)
     work_of_staff(staff, version_id=number)
+    webhooks(staff)
     errors(anyone)
 
 
@@ -123,6 +135,18 @@ def work_of_staff(staff: AuthenticatedClient, *, version_id: int) -> None:
     assert cancelled.state.value == "cancelled"
     activated = activate_version.sync(version_id, client=staff)
     assert isinstance(activated, Version)
+
+
+def webhooks(staff: AuthenticatedClient) -> None:
+    """One is added, read and removed."""
+    made = create_webhook.sync(
+        client=staff, body=WebhookRequest(url="https://example.org/hook", events=[EventsEnum.TRAINING_ENDED])
+    )
+    assert isinstance(made, NewWebhook)
+    listed = list_webhooks.sync(client=staff)
+    assert isinstance(listed, PaginatedWebhookList)
+    assert listed.results == [get_webhook.sync(made.id, client=staff)]
+    assert delete_webhook.sync(made.id, client=staff) is None
 
 
 def errors(client: Client) -> None:

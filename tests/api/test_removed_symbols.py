@@ -28,7 +28,7 @@ def _removed(predict: Predict) -> None:
 
 def test_check_has_no_model_of_it(post: Send) -> None:
     assert post("check", {"symbols": ["SAMPLE1"]}) == [
-        {"symbol": "SAMPLE1", "model_exists": False, "message": REFUSAL, "version": None, "training": None}
+        {"symbol": "SAMPLE1", "model_exists": False, "message": REFUSAL, "version": None, "version_id": None, "training": None}
     ]
 
 
@@ -45,7 +45,7 @@ def test_it_has_no_metrics(post: Send) -> None:
 
 
 def test_it_is_not_trained(post: Send) -> None:
-    assert post("retrain", {"symbol": "SAMPLE1"}, status=400)["details"] == {"symbol": [REFUSAL]}
+    assert post("retrain", {"symbol": "SAMPLE1"}, status=404)["details"] == {"symbol": [REFUSAL]}
 
 
 def test_its_history_is_still_listed(get: Send) -> None:

@@ -165,7 +165,7 @@ def silence(yahoo: FakeYahoo, settings: Settings) -> FakeYahoo:
 def test_a_name_without_an_answer_in_time_is_told_to_try_again(post: Send, predict: Predict) -> None:
     for _ in range(2):
         assert post("check", {"symbols": ["AAA"]}) == [
-            {"symbol": "AAA", "model_exists": False, "message": STARTED, "version": None, "training": None}
+            {"symbol": "AAA", "model_exists": False, "message": STARTED, "version": None, "version_id": None, "training": None}
         ]
         assert predict("AAA") == {"status": "training", "message": STARTED, "training": None}
 
@@ -222,7 +222,7 @@ def test_a_flood_of_made_up_names_leaves_nothing_but_a_bounded_table(
 
 @pytest.mark.usefixtures("yahoo")
 def test_retraining_an_unknown_name_is_refused_with_the_reason(post: Send) -> None:
-    answer = post("retrain", {"symbol": "PETR4"}, status=400)
+    answer = post("retrain", {"symbol": "PETR4"}, status=404)
     assert answer["details"] == {"symbol": [f"Training not started: {REASON} (perhaps PETR4.SA)."]}
     assert not Symbol.objects.exists()
     assert not Training.objects.exists()
