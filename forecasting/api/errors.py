@@ -47,7 +47,7 @@ class TemporarilyUnavailable(APIException):
     wait = int(RETRY_AFTER)
 
 
-class NotTrainable(ValidationError):
+class NoSuchSymbolError(ValidationError):
     """The request is valid, but there is no such symbol in service."""
 
     status_code = status.HTTP_404_NOT_FOUND

@@ -25,7 +25,7 @@ from forecasting.api.callers import RequestBudget, caller_of
 from forecasting.api.check import check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS, ApiKey
 from forecasting.api.csv_lists import csv_response
-from forecasting.api.errors import RETRY_AFTER, NotTrainable, TemporarilyUnavailable
+from forecasting.api.errors import RETRY_AFTER, NoSuchSymbolError, TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.pages import Pages
@@ -139,7 +139,7 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
             training = retrain(symbol, by=caller, now=timezone.now())
         except serving.NotTrainableError as error:
             new.require_any([ticker])
-            raise NotTrainable({"symbol": [serving.NOT_STARTED.format(reason=error)]}) from error
+            raise NoSuchSymbolError({"symbol": [serving.NOT_STARTED.format(reason=error)]}) from error
         except (serving.NoAnswerYetError, training_requests.QueueFullError) as error:
             raise TemporarilyUnavailable(serving.NOT_STARTED.format(reason=error)) from error
         return Response(retrain_json(training, positions_of([training])), status=status.HTTP_202_ACCEPTED)
