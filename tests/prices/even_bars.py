@@ -45,3 +45,14 @@ def with_values(bars: pd.DataFrame, row: int, **values: float) -> pd.DataFrame:
     """The bars with some values of one of them replaced."""
     there = np.arange(len(bars)) == row
     return bars.assign(**{name: bars[name].mask(there, value) for name, value in values.items()})
+
+
+def uneven_bars(row: int, before: float, after: float) -> pd.DataFrame:
+    """Bars with one usual move before `row` and another from it on, and log ranges of 5 %."""
+    size = np.where(np.arange(300) < row, before, after)
+    return from_moves(size * np.where(np.arange(300) % 2, 1, -1), reach=0.05)
+
+
+def after_a_move(size: float, row: int) -> pd.DataFrame:
+    """Even bars with one real move of this size, on high volume."""
+    return busy(moved(even_bars(), row, size), row, 20)

@@ -37,6 +37,12 @@ def test_a_share_whose_close_often_rests_is_suspended_only_after_longer_runs(row
     assert dated(checked(bars).findings, verdict)[:1] == [(Rule.STALE, bars.index[row].date())]
 
 
+def test_every_close_of_the_first_year_counts_but_the_first_did_not_rest() -> None:
+    moving = np.arange(600) % 10 < 3
+    moving[5] = True  # 185 of 250 closes rest; with 186, a run of 34 bars is only noted
+    assert (Rule.STALE, Verdict.LEFT_OUT, 200) in found(repeated(resting(600, moving), 200, 34))
+
+
 def test_how_often_a_close_rested_more_than_a_year_ago_does_not_matter() -> None:
     moving = (np.arange(600) % 10 < 3) | (np.arange(600) >= 150)
     assert (Rule.STALE, Verdict.LEFT_OUT, 400) in found(repeated(resting(600, moving), 400, 20))

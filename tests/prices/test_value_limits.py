@@ -97,6 +97,11 @@ def test_an_open_needs_much_volume_to_be_believed(times: float, out: bool) -> No
     assert left_out(busy(leap(even_bars(), 0.3), ROW, times)) == rows(out)
 
 
+def test_the_first_bar_has_no_earlier_range_to_compare_its_wick_with() -> None:
+    assert left_out(wick(even_bars(), 0.3, row=0)) == []
+    assert left_out(wick(even_bars(), 0.3, row=1)) == [1]
+
+
 def test_an_open_at_which_the_price_stays_is_plausible() -> None:
     bars = even_bars()
     close = float(bars["close"].iloc[ROW])
@@ -129,7 +134,9 @@ def test_a_range_may_miss_the_close_by_5_percent_at_most(share: float, column: s
 def test_a_range_that_misses_the_close_is_told_in_percent() -> None:
     day = even_bars().index[ROW].date()
     assert only(missed(even_bars(), 0.02, "high")).text == f"high or low of {day} missed the open or close by 2 %; it was widened"
-    assert checked(missed(even_bars(), 0.08, "low")).findings[0].text.endswith("missed the open or close by 8 %; left out")
+    (finding, *_) = checked(missed(even_bars(), 0.08, "low")).findings
+    assert finding.text.endswith("missed the open or close by 8 %; left out")
+    assert finding.value == pytest.approx(0.08)
 
 
 def test_a_range_misses_by_the_larger_of_both_sides() -> None:

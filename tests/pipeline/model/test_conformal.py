@@ -179,8 +179,9 @@ def test_days_of_the_choice_are_not_days_of_the_test() -> None:
     """The first third of the days has the signal, the rest its opposite."""
     median = np.where(np.arange(99) % 2, 1.0, -1.0)
     target = median * np.where(np.arange(99) < 33, 0.5, -0.5) * (1 + 0.01 * (np.arange(99) % 7))
+    volatility = np.linspace(0.02, 0.03, 99)
 
-    weight, test = fit_median_weight(rows_of(target, median, 0.02 + 0.001 * (np.arange(99) % 5)), CONFIG)
+    weight, test = fit_median_weight(rows_of(target, median, volatility), CONFIG)
 
     assert weight == 0.0
     assert test.tried == pytest.approx(0.5, abs=0.05)

@@ -1,148 +1,23 @@
-"""The limits of plausible jumps: a jump just below a limit gives another result than one just above it.
+"""The limits of a step of the price, and of newest bars that wait: one just below a limit gives another result than one above.
 
 The usual move is 1 % and the usual range 2 %, if a test does not choose others.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.prices.bars import BadBarsError
-from forecasting.prices.findings import Finding, Rule, Verdict
+from forecasting.prices.findings import Rule, Verdict
 from forecasting.prices.price_digits import written
-from tests.prices.even_bars import DAYS, busy, even_bars, from_moves, moved, with_values
-from tests.prices.gate import checked, dated, left_out, refusal
+from tests.prices.even_bars import DAYS, after_a_move, busy, even_bars, moved, uneven_bars, with_values
+from tests.prices.gate import checked, dated, findings_of, refusal
 
-ROW = 150  # of a jump
-
-
-def spike(size: float, *, length: int = 1, row: int = ROW, **usual: float) -> pd.DataFrame:
-    """Even bars with an excursion of this log size."""
-    return moved(even_bars(**usual), row, size, length=length)
-
-
-def uneven(before: float, after: float, *, reach: float = 0.05) -> pd.DataFrame:
-    """Bars with one usual move before `ROW` and another from it on."""
-    size = np.where(np.arange(300) < ROW, before, after)
-    return from_moves(size * np.where(np.arange(300) % 2, 1, -1), reach=reach)
-
-
-def after_a_move(size: float, row: int) -> pd.DataFrame:
-    """Even bars with one real move of this size, on high volume."""
-    return busy(moved(even_bars(), row, size), row, 20)
-
-
-def spike_rows(length: int, row: int = ROW) -> list[int]:
-    return list(range(row, row + length))
+ROW = 150  # of a step
 
 
 def has_step(bars: pd.DataFrame) -> bool:
     """Whether the gate finds a wrong factor at `ROW`, after which too few bars follow."""
     return (Rule.STEP, bars.index[ROW].date()) in dated(findings_of(bars), Verdict.REFUSED)
-
-
-def findings_of(bars: pd.DataFrame) -> Sequence[Finding]:
-    """The findings, whether the bars pass or are refused."""
-    try:
-        return checked(bars).findings
-    except BadBarsError as error:
-        return error.findings
-
-
-# Excursions
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.135, 0), (0.145, 1), (-0.135, 0), (-0.145, 1)])
-def test_a_spike_is_at_least_14_times_as_large_as_the_usual_move(size: float, length: int) -> None:
-    assert left_out(spike(size)) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.29, 0), (0.31, 1)])
-def test_a_large_spike_is_at_least_10_times_as_large_as_the_usual_move(size: float, length: int) -> None:
-    assert left_out(spike(size, move=0.03, reach=0.05)) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.009, 0), (0.011, 1)])
-def test_a_move_of_less_than_1_percent_is_never_a_spike(size: float, length: int) -> None:
-    assert left_out(spike(size, move=0.0005, reach=0.001)) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.17, 0), (0.19, 1)])
-def test_a_spike_outdoes_earlier_moves_threefold(size: float, length: int) -> None:
-    assert left_out(moved(after_a_move(0.06, ROW - 20), ROW, size, length=1)) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.17, 0), (0.19, 1)])
-def test_a_spike_outdoes_moves_during_it_threefold(size: float, length: int) -> None:
-    bars = moved(moved(even_bars(), ROW, size, length=6), ROW + 3, 0.06, length=3)
-    assert left_out(bars) == spike_rows(6 * length)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.41, 0), (0.43, 1)])
-def test_moves_after_a_small_spike_or_a_long_one_are_compared_with_it_more_strictly(size: float, length: int) -> None:
-    assert left_out(moved(uneven(0.01, 0.03), ROW, size, length=4)) == spike_rows(4 * length)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.27, 0), (0.29, 1)])
-def test_a_clear_spike_is_at_least_7_times_as_large_as_later_moves(size: float, length: int) -> None:
-    assert left_out(moved(uneven(0.01, 0.04), ROW, size, length=1)) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.29, 0), (0.31, 1)])
-def test_a_clear_spike_outdoes_earlier_moves_by_half(size: float, length: int) -> None:
-    assert left_out(moved(after_a_move(0.2, ROW - 20), ROW, size, length=1)) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("length", "expected"), [(3, 3), (4, 0)])
-def test_a_clear_spike_is_short(length: int, expected: int) -> None:
-    assert left_out(moved(uneven(0.01, 0.04), ROW, 0.3, length=length)) == spike_rows(expected)
-
-
-@pytest.mark.parametrize(("size", "length"), [(0.24, 0), (0.26, 1)])
-def test_a_clear_spike_is_large(size: float, length: int) -> None:
-    assert left_out(moved(uneven(0.01, 0.03), ROW, size, length=1)) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("length", "expected"), [(20, 20), (21, 0)])
-def test_a_spike_reverts_within_20_bars(length: int, expected: int) -> None:
-    assert left_out(spike(0.17, length=length)) == spike_rows(expected)
-
-
-@pytest.mark.parametrize(("row", "expected"), [(12, 4), (11, 0)])
-def test_the_level_before_a_spike_lasted_three_times_as_long(row: int, expected: int) -> None:
-    assert left_out(spike(0.2, length=4, row=row)) == spike_rows(expected, row)
-
-
-@pytest.mark.parametrize(("missed", "length"), [(0.19, 1), (0.21, 0), (-0.19, 1), (-0.21, 0)])
-def test_a_price_is_back_if_it_misses_the_old_level_by_a_fifth_of_the_spike(missed: float, length: int) -> None:
-    bars = moved(moved(even_bars(), ROW, 0.2), ROW + 1, (missed - 1) * 0.2)
-    assert left_out(bars) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("share", "found"), [(0.55, True), (0.45, False)])
-def test_a_gradual_return_is_no_spike(share: float, found: bool) -> None:
-    bars = moved(moved(moved(even_bars(), ROW, 0.3), ROW + 1, (share - 1) * 0.3), ROW + 2, -share * 0.3)
-    assert ((Rule.SPIKE, bars.index[ROW].date()) in dated(findings_of(bars), Verdict.LEFT_OUT)) == found
-
-
-@pytest.mark.parametrize(("times", "length"), [(2.85, 1), (3.0, 0)])
-def test_a_spike_in_a_calm_session_needs_much_volume_to_be_believed(times: float, length: int) -> None:
-    assert left_out(busy(spike(0.17), ROW, times)) == spike_rows(length)
-
-
-@pytest.mark.parametrize(("times", "length"), [(1.7, 1), (1.8, 0)])
-def test_a_spike_that_happens_during_a_session_needs_less_volume_to_be_believed(times: float, length: int) -> None:
-    bars = spike(0.17)
-    low, previous = float(bars["low"].iloc[ROW]), float(bars["close"].iloc[ROW - 1])
-    bars = with_values(bars, ROW, open=previous, low=min(low, previous))
-    assert left_out(busy(bars, ROW, times)) == spike_rows(length)
-
-
-def test_two_spikes_within_a_quarter_do_not_hide_each_other() -> None:
-    bars = moved(spike(0.2, length=2), ROW + 30, -0.2, length=3)
-    assert left_out(bars) == [*spike_rows(2), *spike_rows(3, ROW + 30)]
 
 
 # Steps
@@ -155,12 +30,12 @@ def test_a_wrong_factor_is_at_least_that_of_a_split_of_5_to_4(size: float, found
 
 @pytest.mark.parametrize(("size", "found"), [(0.29, False), (0.31, True)])
 def test_a_step_is_at_least_10_times_as_large_as_the_usual_move_before(size: float, found: bool) -> None:
-    assert has_step(moved(uneven(0.03, 0.01), ROW, size)) == found
+    assert has_step(moved(uneven_bars(ROW, 0.03, 0.01), ROW, size)) == found
 
 
 @pytest.mark.parametrize(("size", "found"), [(0.29, False), (0.31, True)])
 def test_a_step_is_at_least_10_times_as_large_as_the_usual_move_after(size: float, found: bool) -> None:
-    assert has_step(moved(uneven(0.01, 0.03), ROW, size)) == found
+    assert has_step(moved(uneven_bars(ROW, 0.01, 0.03), ROW, size)) == found
 
 
 @pytest.mark.parametrize("other", [ROW - 60, ROW - 1, ROW + 1, ROW + 10])
@@ -172,6 +47,13 @@ def test_a_step_outdoes_the_moves_around_it_by_half(other: int, size: float, fou
 @pytest.mark.parametrize("other", [ROW - 61, ROW + 11])
 def test_moves_more_than_a_quarter_before_or_two_weeks_after_do_not_matter(other: int) -> None:
     assert has_step(moved(after_a_move(0.16, other), ROW, 0.23))
+
+
+def test_early_moves_are_judged_like_later_ones() -> None:
+    step = moved(even_bars(), 40, 0.23)
+    assert (Rule.STEP, DAYS[40].date()) in dated(findings_of(step), Verdict.REFUSED)
+    assert findings_of(busy(step, 40, 4)) == []
+    assert findings_of(moved(moved(even_bars(), 1, 0.16), 40, 0.23)) == []
 
 
 def test_an_earlier_step_does_not_hide_a_later_one() -> None:
@@ -243,6 +125,17 @@ def test_a_factor_near_100_is_another_unit(factor: float, rule: Rule) -> None:
     assert worst.rule == rule
 
 
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (0.5, ", +64.9 % overnight on usual volume: a split or a wrong factor, not a move; only 150 good bars follow "),
+        (np.log(100), ", about a hundred times: two units are mixed; only 150 good bars follow "),
+    ],
+)
+def test_a_step_that_stays_is_told_with_its_factor(size: float, told: str) -> None:
+    assert told in refusal(moved(even_bars(), ROW, size)).reason
+
+
 # Newest bars
 
 
@@ -267,7 +160,7 @@ def test_only_the_newest_bar_waits_for_confirmation() -> None:
 
 @pytest.mark.parametrize(("later", "waits"), [(4, True), (5, False)])
 def test_a_step_is_compared_with_later_moves_from_a_week_on(later: int, waits: bool) -> None:
-    bars = moved(uneven(0.01, 0.05), ROW, 0.3)
+    bars = moved(uneven_bars(ROW, 0.01, 0.05), ROW, 0.3)
     assert bool(checked(bars[: ROW + 1 + later]).held) == waits
 
 
@@ -276,7 +169,8 @@ def test_a_step_is_compared_with_later_moves_from_a_week_on(later: int, waits: b
     [
         (0.5, ", +64.9 % on usual volume: a wrong price or a wrong factor; "),
         (-0.5, ", -39.3 % on usual volume: a wrong price or a wrong factor; "),
-        (np.log(12), ", 12 times that on usual volume: a wrong price or a wrong factor; "),
+        (np.log(9.5), ", +850 % on usual volume: a wrong price or a wrong factor; "),
+        (np.log(10.5), ", 10.5 times that on usual volume: a wrong price or a wrong factor; "),
         (np.log(100), ", about a hundred times on usual volume: two units are mixed; "),
         (-np.log(100), ", about a hundredth on usual volume: two units are mixed; "),
     ],
