@@ -130,7 +130,7 @@ def test_a_base_of_another_network_is_replaced_by_the_shipped_one() -> None:
     assert (second.number, second.state) == (2, VersionState.ACTIVE)
 
 
-def test_a_damaged_base_is_named_and_trainings_start_from_nothing() -> None:
+def test_a_damaged_base_is_named_and_trainings_start_from_scratch() -> None:
     version = registry.base_version()
     assert version
     (registry.models_root() / version.folder / artifacts.EARLIER).write_bytes(b"")

@@ -1,6 +1,6 @@
 """Access to the quality gate for tests: its result for bars, and its findings by row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import pandas as pd
@@ -46,3 +46,11 @@ def left_out(bars: pd.DataFrame) -> list[int]:
     """The rows that the gate leaves out."""
     kept = checked(bars).bars.index
     return [row for row, day in enumerate(bars.index) if day not in kept]
+
+
+def findings_of(bars: pd.DataFrame) -> Sequence[Finding]:
+    """The findings, whether the bars pass or are refused."""
+    try:
+        return checked(bars).findings
+    except BadBarsError as error:
+        return error.findings

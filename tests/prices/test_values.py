@@ -84,6 +84,7 @@ def test_a_bar_without_a_high_low_or_close_is_left_out(bars: pd.DataFrame, colum
     bad = replaced(bars, ONE, **{column: value})
     assert left_out(bad) == [ROW]
     assert found(bad) == [(Rule.PRICE, Verdict.LEFT_OUT, ROW)]
+    assert only(bad).value == (value if np.isfinite(value) else None)
 
 
 def test_a_bar_left_out_is_reported_with_its_date_and_value(bars: pd.DataFrame) -> None:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.model.adaptation import LARGEST_LOG_FACTOR, RECENT, STEP, adapted, next_factor, stretched
+from forecasting.pipeline.model.adaptation import adapted, next_factor, stretched
 from forecasting.pipeline.model.features import Array
 
 CONFIG = ForecastConfig()
 LEVELS = np.array(CONFIG.quantile_levels)
 NORMAL = np.array([-1.6449, -1.2816, -0.6745, 0.0, 0.6745, 1.2816, 1.6449])  # quantiles of the standard normal
-BOUNDS = (math.exp(-LARGEST_LOG_FACTOR), math.exp(LARGEST_LOG_FACTOR))
+STEP = 0.003  # of the log factor, per session and unit of coverage error
+BOUNDS = (math.exp(-0.5), math.exp(0.5))
 
 
 def factors_for(actual: Array) -> Array:
@@ -44,6 +45,19 @@ def test_the_step_grows_if_recent_coverage_deviates_more_than_by_chance() -> Non
     bad = next_factor(1.0, [True] * 60 + [False] * 40, level=0.8)
 
     assert math.log(bad) > 20 * math.log(usual) > 0
+
+
+@pytest.mark.parametrize(("covered", "times"), [(73, 1.0), (71, 2.25**2), (87, 1.0), (89, 2.25**2)])
+def test_the_step_grows_with_the_square_of_a_deviation_of_more_than_2_standard_errors(covered: int, times: float) -> None:
+    """100 outcomes at a level of 80 % have a standard error of 4."""
+    recent = [True] * covered + [False] * (100 - covered)
+
+    assert math.log(next_factor(1.0, recent, level=0.8)) == pytest.approx(0.8 * STEP * times)
+
+
+@pytest.mark.parametrize(("missed", "times"), [(9, 1.0), (11, 2.2**2)])
+def test_missing_outcomes_count_as_covered_at_the_level(missed: int, times: float) -> None:
+    assert math.log(next_factor(1.0, [False] * missed, level=0.8)) == pytest.approx(0.8 * STEP * times)
 
 
 def test_only_recent_outcomes_count() -> None:
@@ -83,10 +97,33 @@ def test_it_continues_from_an_earlier_factor() -> None:
     assert first == 1.3
 
 
+@pytest.mark.parametrize("edge", [NORMAL[1], NORMAL[5]])
+def test_an_outcome_at_the_edge_of_the_interval_is_inside(edge: float) -> None:
+    np.testing.assert_allclose(np.log(factors_for(np.array([edge])))[1], -0.2 * STEP)
+
+
+@pytest.mark.parametrize("outside", [-1.3, 1.3])
+def test_an_outcome_beyond_either_edge_is_outside(outside: float) -> None:
+    np.testing.assert_allclose(np.log(factors_for(np.array([outside])))[1], 0.8 * STEP)
+
+
+def test_each_outcome_is_compared_with_the_interval_as_it_was_stretched() -> None:
+    factors = adapted(np.tile(NORMAL, (2, 1)), np.array([1.9, -1.95]), LEVELS, interval=CONFIG.interval_levels, factor=1.5)
+
+    np.testing.assert_allclose(np.diff(np.log(factors)), [-0.2 * STEP, 0.8 * STEP])
+
+
 def test_a_stretch_keeps_the_median_and_the_order() -> None:
     wide = stretched(0.2 + NORMAL[None], np.array([1.4]))
 
     np.testing.assert_allclose(wide, 0.2 + 1.4 * NORMAL[None])
+
+
+def test_each_forecast_is_stretched_by_its_own_factor() -> None:
+    wide = stretched(np.tile(0.2 + NORMAL, (2, 3, 1)), np.array([[1.0, 1.2, 1.4], [0.5, 0.8, 2.0]]))
+
+    np.testing.assert_allclose(wide[0, 2], 0.2 + 1.4 * NORMAL)
+    np.testing.assert_allclose(wide[1, 0], 0.2 + 0.5 * NORMAL)
 
 
 def test_calibrated_forecasts_hardly_change() -> None:
@@ -118,11 +155,10 @@ def test_in_the_long_run_coverage_misses_its_level_by_no_more_than_the_factors_r
     factors = factors_for(outcomes)
 
     assert BOUNDS[0] < factors.min() < factors.max() < BOUNDS[1]
-    assert abs(held(outcomes, factors[:-1]).mean() - 0.8) <= 2 * LARGEST_LOG_FACTOR / (STEP * len(outcomes))
+    assert abs(held(outcomes, factors[:-1]).mean() - 0.8) <= 1 / (STEP * len(outcomes))  # 1: the range of the log factor
 
 
 def test_the_first_outcomes_do_not_count_as_a_break() -> None:
     few = [False] * 5
 
-    assert len(few) < RECENT
     assert next_factor(1.0, few, level=0.8) == pytest.approx(math.exp(0.8 * STEP))

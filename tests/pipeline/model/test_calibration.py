@@ -1,5 +1,7 @@
 """Calibration: weight of the median, spread of the interval, probability from quantiles."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from forecasting.pipeline.model.calibration import (
     probability_up,
     told_median,
 )
-from forecasting.pipeline.model.conformal import NONE_CHOSEN, NOT_BETTER, SPREAD_BOUNDS
+from forecasting.pipeline.model.conformal import NONE_CHOSEN, NOT_BETTER
 from forecasting.pipeline.model.features import Array
 
 CONFIG = ForecastConfig()
@@ -51,13 +53,35 @@ def test_the_distances_from_the_median_are_stretched() -> None:
 
 
 @pytest.mark.parametrize("median_weight", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("spread", SPREAD_BOUNDS)
+@pytest.mark.parametrize("spread", [0.5, 2.0])
 def test_the_quantiles_stay_in_order(rng: np.random.Generator, median_weight: float, spread: float) -> None:
     far_from_zero = 5 + forecasts(rng)
 
     calibrated = Calibration(median_weight=median_weight, spread=spread).apply(far_from_zero)
 
     assert (np.diff(calibrated, axis=1) >= 0).all()
+
+
+def test_a_quantile_beyond_the_moved_median_becomes_the_median() -> None:
+    above, below = 1 + 0.1 * NORMAL, -1 + 0.1 * NORMAL
+
+    calibrated = Calibration(median_weight=0.0, spread=2.0).apply(np.stack([above, below]))
+
+    np.testing.assert_allclose(calibrated[0], [0, 0, 0, 0, *(2 * above[4:])])
+    np.testing.assert_allclose(calibrated[1], [*(2 * below[:3]), 0, 0, 0, 0])
+
+
+def test_a_calibration_survives_storage() -> None:
+    test = MedianTest(reason=NOT_BETTER, tried=0.431, p=0.3123, p_by_exchange={"BVMF": 0.62})
+    calibration = Calibration(median_weight=0.3, spread=1.1, factor=0.9, median_test=test)
+
+    assert Calibration.from_dict(asdict(calibration)) == calibration
+
+
+def test_a_calibration_of_an_earlier_release_has_no_test_and_no_factor() -> None:
+    calibration = Calibration.from_dict({"median_weight": 0.3, "spread": 1.1})
+
+    assert calibration == Calibration(median_weight=0.3, spread=1.1, factor=1.0, median_test=MedianTest())
 
 
 def test_applying_it_does_not_change_its_input(rng: np.random.Generator) -> None:
@@ -82,6 +106,11 @@ def test_the_probability_stays_within_the_outermost_levels(shift: float, expecte
     assert probability_up(NORMAL + shift, LEVELS) == pytest.approx(expected)
 
 
+def test_the_probability_lies_between_those_of_several_quantiles_at_zero() -> None:
+    """A tenth to half of the outcomes are at zero or below it."""
+    assert probability_up(np.array([-2.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0]), LEVELS) == pytest.approx(1 - (0.1 + 0.5) / 2)
+
+
 def test_quantiles_that_are_all_zero_give_no_direction() -> None:
     assert probability_up(np.zeros(7), LEVELS) == pytest.approx(0.5)
 
@@ -95,6 +124,12 @@ def test_the_text_about_a_median_gives_the_tried_weight_and_every_p_value() -> N
     assert told == (
         "0.00; tried 0.43: not significantly better than the last close on later validation days (p 0.312; BVMF 0.620, XNYS 0.181)"
     )
+
+
+def test_the_text_about_a_single_symbols_median_gives_one_p_value() -> None:
+    calibration = Calibration(median_weight=0.5, spread=1.0, median_test=MedianTest(reason="better", tried=0.5, p=0.01))
+
+    assert told_median(**calibration.median_facts) == "0.50; tried 0.50: better (p 0.010)"
 
 
 def test_the_text_about_an_untested_median_gives_only_the_reason() -> None:

@@ -1,14 +1,16 @@
 """Calibration on validation rows: the weight of the median, and the interval width for nominal coverage."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.calibration import Calibration
 from forecasting.pipeline.model.conformal import (
-    OWN_ROWS,
-    SPREAD_BOUNDS,
+    TOO_FEW_DAYS,
     ValidationRows,
+    at_last_close,
     fit_calibration,
     fit_median_weight,
     fit_spread,
@@ -126,8 +128,104 @@ def test_the_spread_covers_a_new_row_even_after_few_rows() -> None:
 def test_the_spread_stays_within_bounds_on_odd_rows() -> None:
     ones = np.ones(100)
 
-    assert fit_spread(np.zeros(100), ones, ones, level=0.8) == SPREAD_BOUNDS[0]
-    assert fit_spread(np.full(100, 50.0), ones, 0 * ones, level=0.8) == SPREAD_BOUNDS[1]
+    assert fit_spread(np.zeros(100), ones, ones, level=0.8) == 0.5
+    assert fit_spread(np.full(100, 50.0), ones, 0 * ones, level=0.8) == 2.0
+
+
+@pytest.mark.parametrize(("own", "expected"), [(0.51, 0.51), (0.49, 0.5), (1.99, 1.99), (2.01, 2.0)])
+def test_a_spread_is_bounded_by_half_and_twice_the_width(own: float, expected: float) -> None:
+    ones = np.ones(100)
+
+    assert fit_spread(own * ones, ones, ones, level=0.8) == pytest.approx(expected)
+
+
+def test_an_interval_without_width_counts_as_a_millionth() -> None:
+    nothing = np.zeros(9)
+
+    assert fit_spread(np.full(9, -1.5e-6), nothing, nothing, level=0.8) == pytest.approx(1.5)
+
+
+def test_a_residual_of_zero_is_inside() -> None:
+    ones = np.ones(9)
+
+    assert fit_spread(np.zeros(9), 0 * ones, 0 * ones, level=0.8) == 0.5
+
+
+@pytest.mark.parametrize(("days", "tested"), [(44, False), (45, True)])
+def test_a_median_is_tested_on_at_least_30_later_days(days: int, tested: bool) -> None:
+    median = np.where(np.arange(days) % 2, 1.0, -1.0)
+    target = median * (0.5 + 0.01 * (np.arange(days) % 7))
+
+    _, test = fit_median_weight(rows_of(target, median), CONFIG)
+
+    assert (test.reason != TOO_FEW_DAYS) == tested == (test.p is not None)
+
+
+def test_a_day_counts_once_however_many_symbols_have_it() -> None:
+    """One symbol gains on all days; 20 others lose as much on a tenth of the days, all of them later ones."""
+    median = np.where(np.arange(90) % 2, 1.0, -1.0)
+    target = median * (0.5 + 0.01 * (np.arange(90) % 7))
+    crowded = np.repeat(np.arange(60, 66), 20)
+    rows = rows_of(np.concatenate([target, -target[crowded]]), np.concatenate([median, median[crowded]]))
+    days = np.datetime64("2024-01-01") + np.concatenate([np.arange(90), crowded])
+
+    weight, test = fit_median_weight(replace(rows, dates=days), CONFIG)
+
+    assert test.p is not None
+    assert (test.p < 0.05, weight > 0) == (True, True)
+
+
+def test_days_of_the_choice_are_not_days_of_the_test() -> None:
+    """The first third of the days has the signal, the rest its opposite."""
+    median = np.where(np.arange(99) % 2, 1.0, -1.0)
+    target = median * np.where(np.arange(99) < 33, 0.5, -0.5) * (1 + 0.01 * (np.arange(99) % 7))
+    volatility = np.linspace(0.02, 0.03, 99)
+
+    weight, test = fit_median_weight(rows_of(target, median, volatility), CONFIG)
+
+    assert weight == 0.0
+    assert test.tried == pytest.approx(0.5, abs=0.05)
+    assert test.p is not None
+    assert test.p > 0.99
+
+
+def test_a_weight_beside_several_equal_errors_is_the_middle_one() -> None:
+    ratios = np.repeat([0.2, 0.4, 0.6], 30)  # of target and median on the earlier days
+    target = np.concatenate([ratios, np.full(180, 0.4)])
+
+    _, test = fit_median_weight(rows_of(target, np.ones(270)), CONFIG)
+
+    assert test.tried == pytest.approx(0.4)
+
+
+def test_large_and_volatile_rows_count_more_for_the_weight() -> None:
+    """Two of three rows agree on 0.2, but the third has three times their size, or three times their volatility."""
+    third = np.arange(270) % 3 == 0
+    ratio, heavy = np.where(third, 0.7, 0.2), np.where(third, 3.0, 1.0)
+
+    by_size = fit_median_weight(rows_of(ratio * heavy, heavy), CONFIG)[1].tried
+    by_volatility = fit_median_weight(rows_of(ratio, np.ones(270), heavy), CONFIG)[1].tried
+
+    assert [by_size, by_volatility] == pytest.approx([0.7, 0.7])
+
+
+def test_rows_without_an_opinion_do_not_affect_the_weight() -> None:
+    median = np.where(np.arange(180) % 2, 1.0, 0.0)
+    target = np.where(np.arange(180) % 2, 0.4, 9.0)
+
+    assert fit_median_weight(rows_of(target, median), CONFIG)[1].tried == pytest.approx(0.4)
+
+
+def test_at_the_last_close_the_spread_changes_as_that_of_the_validation_rows(rng: np.random.Generator) -> None:
+    median = rng.standard_normal(400)
+    rows = rows_of(median + 0.8 * rng.standard_normal(400), median)
+    alone = (fit_calibration(rows, CONFIG, pooled=Calibration(median_weight=weight, spread=1.0)) for weight in (0.0, 1.0))
+    share = 400 / (400 + 250)
+    without, with_median = (each.spread ** (1 / share) for each in alone)
+
+    vetoed = at_last_close(Calibration(median_weight=1.0, spread=1.3), rows, CONFIG)
+
+    assert vetoed.spread == pytest.approx(1.3 * without / with_median)
 
 
 def test_a_calibrated_network_hardly_changes(rng: np.random.Generator) -> None:
@@ -150,12 +248,12 @@ def test_a_symbol_keeps_the_pooled_weight(rng: np.random.Generator) -> None:
     assert fit_calibration(rows_of(3 * median, median), CONFIG, pooled=POOLED).median_weight == POOLED.median_weight
 
 
-@pytest.mark.parametrize("count", [50, OWN_ROWS, 2_000])
+@pytest.mark.parametrize("count", [50, 250, 2_000])
 def test_a_symbols_own_spread_counts_by_the_number_of_its_rows(rng: np.random.Generator, count: int) -> None:
     own_rows = rows_of(1.7 * rng.standard_normal(count), np.zeros(count))
     own = fit_calibration(own_rows, CONFIG, pooled=Calibration(median_weight=0.25, spread=1.0)).spread
     whole = fit_calibration(own_rows, CONFIG).spread
 
-    assert own == pytest.approx(whole ** (count / (count + OWN_ROWS)))
+    assert own == pytest.approx(whole ** (count / (count + 250)))
     shrunk = fit_calibration(own_rows, CONFIG, pooled=POOLED).spread
     assert min(POOLED.spread, whole) < shrunk < max(POOLED.spread, whole)

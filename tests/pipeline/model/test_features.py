@@ -5,10 +5,6 @@ import pandas as pd
 import pytest
 
 from forecasting.pipeline.model.features import (
-    LARGEST_GAP,
-    SIZE_FLOOR,
-    USUAL_MOVE,
-    VOLATILITY_FLOOR,
     FeatureTable,
     compute_features,
     ewma_volatility,
@@ -67,7 +63,7 @@ def test_the_sizes_of_past_moves_are_measured_by_todays_volatility(bars: pd.Data
     }
 
     for size, variance in daily.items():
-        root = np.sqrt(variance.rolling(sessions).mean()).clip(lower=SIZE_FLOOR).loc[table.dates]
+        root = np.sqrt(variance.rolling(sessions).mean()).clip(lower=0.002).loc[table.dates]
         np.testing.assert_allclose(column(table, f"{size}_{sessions}"), np.log(root / table.volatility), atol=1e-9)
     move = returns.abs().rolling(sessions).mean().loc[table.dates]
     np.testing.assert_allclose(column(table, f"move_{sessions}"), move / table.volatility)
@@ -78,8 +74,28 @@ def test_a_fall_and_a_gap_are_signs_of_stress(bars: pd.DataFrame, table: Feature
     logs = bars.loc[table.dates, ["open", "close"]].apply(np.log)
     returns, gaps = (logs[name] - np.log(yesterday[table.dates]) for name in ("close", "open"))
 
-    np.testing.assert_allclose(column(table, "fall"), returns.clip(upper=0) / USUAL_MOVE)
-    np.testing.assert_allclose(column(table, "gap"), gaps.abs().clip(upper=LARGEST_GAP) / USUAL_MOVE)
+    np.testing.assert_allclose(column(table, "fall"), returns.clip(upper=0) / 0.02)
+    np.testing.assert_allclose(column(table, "gap"), gaps.abs() / 0.02)
+
+
+def test_a_gap_counts_up_to_10_percent(bars: pd.DataFrame) -> None:
+    for row, gap in ((-2, -0.099), (-1, 0.5)):
+        bars.iloc[row, :4] = bars.close.iloc[row - 1] * np.exp(gap)
+
+    assert column(compute_features(bars, TINY), "gap")[-2:] == pytest.approx([0.099 / 0.02, 0.1 / 0.02])
+
+
+def test_moves_of_less_than_a_tick_count_as_0_2_percent(bars: pd.DataFrame) -> None:
+    bars.iloc[-1, :4] = bars.close.iloc[-2] * np.array([1.0, 1.0005, 0.9995, 1.0])
+
+    table = compute_features(bars, TINY)
+
+    for size in ("range", "swing", "return"):
+        assert column(table, f"{size}_1")[-1] == pytest.approx(np.log(0.002 / table.volatility[-1]))
+
+
+def test_the_volatility_of_a_price_that_never_moves_is_one_basis_point() -> None:
+    assert set(compute_features(flat_bars(), TINY).volatility) == {1e-4}
 
 
 def test_the_mean_of_each_horizon_is_that_of_its_last_values() -> None:
@@ -120,13 +136,21 @@ def test_parkinsons_volatility_agrees_with_that_of_a_random_walk() -> None:
     assert np.sqrt((estimates**2).mean()) == pytest.approx(0.01, rel=0.1)
 
 
+def test_parkinsons_volatility_is_exact_to_his_formula() -> None:
+    assert parkinson_volatility(np.array([0.01 * np.sqrt(4 * np.log(2))])) == pytest.approx([0.01])
+
+
 def test_a_session_without_a_range_has_the_smallest_volatility() -> None:
-    assert parkinson_volatility(np.zeros(1)).tolist() == [VOLATILITY_FLOOR]
+    assert parkinson_volatility(np.zeros(1)).tolist() == [1e-4]
 
 
 def test_the_usual_volume_is_zero_and_more_is_above() -> None:
     assert relative_volume(np.full(5, 700.0), sessions=5) == pytest.approx([0.0])
     assert relative_volume(np.array([1.0, 1, 1, 1, 9]), sessions=5)[0] > 0
+
+
+def test_fractions_of_a_unit_are_volume_as_well() -> None:
+    assert relative_volume(np.array([0.1, 0.1, 0.1, 0.1, 0.6]), sessions=5) == pytest.approx([np.log((1 + 3) / 2)])
 
 
 def test_a_session_without_trading_stays_near_the_others() -> None:
@@ -165,6 +189,10 @@ def test_a_jump_after_a_standstill_gives_finite_numbers() -> None:
 def test_one_bar_too_few_is_refused(bars: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="20 bars give no features; at least 21 are needed"):
         compute_features(bars.iloc[:20], TINY)
+
+
+def test_the_fewest_bars_give_one_row(bars: pd.DataFrame) -> None:
+    assert compute_features(bars.iloc[:21], TINY).dates.tolist() == [bars.index[20]]
 
 
 def test_the_layout_of_the_frame_in_memory_does_not_matter(bars: pd.DataFrame, table: FeatureTable) -> None:

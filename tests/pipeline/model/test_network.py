@@ -10,7 +10,7 @@ import pytest
 from forecasting.pipeline.config import SEQUENCE, ForecastConfig
 from forecasting.pipeline.model.features import Array
 from forecasting.pipeline.model.fitting import start_from_scratch
-from forecasting.pipeline.model.network import QuantileNetwork, network_for
+from forecasting.pipeline.model.network import QuantileNetwork, Weights, network_for
 from forecasting.pipeline.model.windows import Examples
 from tests.pipeline.market_data import TINY
 
@@ -129,6 +129,36 @@ def test_a_decaying_rate_gives_other_weights_than_a_constant_one(network: Quanti
         pass
 
     assert (network.predict(examples(1)) != constant).any()
+
+
+def states(averaging: float, count: int, *, decays_over: int | None = None) -> list[Weights]:
+    """The weights before a fit with one step per epoch, and after each of `count` epochs."""
+    config, whole = replace(TINY, averaging=averaging), examples(1)
+    network = network_for(config, EXAMPLES)
+    start_from_scratch(network, whole, config)
+    epochs = network.epochs(whole, learning_rate=0.01, decays_over=decays_over)
+    return [network.weights, *(network.weights for _ in islice(epochs, count))]
+
+
+def changes(before: Weights, after: Weights) -> Array:
+    return np.concatenate([(after[name] - values).ravel() for name, values in before.items()]).astype(np.float64)
+
+
+def test_a_decaying_rate_is_half_as_high_halfway_and_ends_at_zero() -> None:
+    constant, decaying = states(0.0, 2), states(0.0, 3, decays_over=2)
+
+    np.testing.assert_array_equal(changes(*decaying[:2]), changes(*constant[:2]))
+    np.testing.assert_allclose(changes(*decaying[1:3]), changes(*constant[1:3]) / 2, atol=1e-6)
+    assert not changes(*decaying[2:]).any()
+
+
+def test_the_running_means_forget_faster_at_first_and_then_as_the_config_says() -> None:
+    last, means = states(0.0, 2), states(0.2, 2)
+
+    for name in last[0]:
+        first = (2 * last[0][name] + 9 * last[1][name]) / 11
+        np.testing.assert_allclose(means[1][name], first, atol=1e-6)
+        np.testing.assert_allclose(means[2][name], 0.2 * first + 0.8 * last[2][name], atol=1e-6)
 
 
 def test_a_forecast_does_not_depend_on_the_number_of_forecasts(network: QuantileNetwork) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.features import Array
-from forecasting.pipeline.model.volatility import LARGEST_TARGET, SMALLEST_SIZE, fit_volatility
+from forecasting.pipeline.model.volatility import VolatilityRegression, fit_volatility
 
 LEVELS = ForecastConfig().quantile_levels
 COEFFICIENTS, INTERCEPT = np.array([0.3, -0.1, 0.0]), 0.9
@@ -60,12 +60,12 @@ def test_its_levels_ascend_around_zero() -> None:
 def test_a_size_is_never_below_the_smallest() -> None:
     fit = fit_volatility(*simulated(), LEVELS)
 
-    assert fit.size(np.array([[-100.0, 0.0, 0.0]])).tolist() == [SMALLEST_SIZE]
+    assert fit.size(np.array([[-100.0, 0.0, 0.0]])).tolist() == [0.2]
 
 
 def test_an_extreme_return_is_clipped() -> None:
     regressors, target = simulated(500)
-    target[7] = LARGEST_TARGET
+    target[7] = 8.0
     expected = fit_volatility(regressors, target, LEVELS)
     target[7] = 1e6
 
@@ -73,6 +73,28 @@ def test_an_extreme_return_is_clipped() -> None:
 
     np.testing.assert_array_equal(fit.coefficients, expected.coefficients)
     np.testing.assert_array_equal(fit.levels, expected.levels)
+    target[7] = 7.9
+    assert (fit_volatility(regressors, target, LEVELS).coefficients != expected.coefficients).any()
+
+
+def test_it_reweights_twice() -> None:
+    regressors = np.linspace(-1, 1, 300)[:, None]
+    target = (1 + 0.9 * regressors[:, 0]) ** 2 * np.tile([-1.0, 1.0], 150)
+    size = np.ones(300)
+    for _ in range(3):
+        line = np.polyfit(regressors[:, 0], np.abs(target), 1, w=1 / size)
+        size = np.maximum(np.polyval(line, regressors[:, 0]), 0.2)
+
+    fit = fit_volatility(regressors, target, LEVELS)
+
+    assert [fit.coefficients[0], fit.intercept] == pytest.approx(line)
+    np.testing.assert_allclose(fit.levels[:3], np.quantile(target / size, LEVELS[:3]))
+
+
+def test_a_size_is_linear_in_its_regressors() -> None:
+    regression = VolatilityRegression(coefficients=np.array([0.5, -0.25]), intercept=1.0, levels=np.zeros(7))
+
+    assert regression.size(np.array([[1.0, 2.0], [-1.0, 0.0]])) == pytest.approx([1.0, 0.5])
 
 
 def test_constant_regressors_and_zero_returns_give_finite_numbers() -> None:
