@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -53,7 +53,8 @@ def test_a_claim_counts_the_attempt_and_grants_a_lease_before_any_work() -> None
     training = training_queue.claim()
     assert training
     assert (training.state, training.attempts, training.fence) == (TrainingState.RUNNING, 1, 1)
-    assert (training.stage, training.progress) == ("starting", 0.0)
+    assert (training.claimed_by, training.stage, training.progress) == ("", "starting", 0.0)
+    assert training.started_at
     assert training.lease_expires_at
     assert training.lease_expires_at - timezone.now() == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=5))
 
@@ -117,8 +118,8 @@ def test_a_claim_does_not_wait_for_another_one() -> None:
 def test_a_report_shows_the_progress_and_extends_the_lease() -> None:
     training = make_claimed(make_symbol())
     expire(training)
-    assert training_queue.report(training, stage="fit", fraction=0.25)
-    assert {"stage": "fit", "progress": 0.25}.items() <= row(training).items()
+    assert training_queue.report(training, stage="fit", fraction=0.25, epoch=3, epochs=40)
+    assert {"stage": "fit", "progress": 0.25, "epoch": 3, "epochs": 40}.items() <= row(training).items()
     assert not Training.objects.expired().exists()
 
 
@@ -157,7 +158,26 @@ def test_a_training_fails_after_its_last_attempt_with_the_reason() -> None:
 def test_a_training_that_cannot_succeed_fails_at_once() -> None:
     training = make_claimed(make_symbol())
     training_queue.fail(training, error="SAMPLE1 has 3 bars.")
-    assert {"state": "failed", "error": "SAMPLE1 has 3 bars.", "attempts": 1}.items() <= row(training).items()
+    ended = {"state": "failed", "error": "SAMPLE1 has 3 bars.", "attempts": 1, "lease_expires_at": None}
+    assert ended.items() <= row(training).items()
+
+
+def test_a_requeued_training_shows_nothing_of_its_last_attempt() -> None:
+    waiting = {"stage": "", "progress": 0.0, "epoch": None, "epochs": None, "lease_expires_at": None, "claimed_by": ""}
+    make_training(make_symbol())
+    training = training_queue.claim(by="cluster")
+    assert training
+    training_queue.report(training, stage="fit", fraction=0.25, epoch=3, epochs=40)
+    training_queue.release(training)
+    assert waiting.items() <= row(training).items()
+
+
+def test_a_postponed_training_waits_until_then_and_the_attempt_does_not_count() -> None:
+    training = make_claimed(make_symbol())
+    later = timezone.now() + timedelta(minutes=15)
+    training_queue.postpone(training, until=later, error="The source is paused.")
+    postponed = {"state": "queued", "attempts": 0, "not_before": later, "error": "The source is paused."}
+    assert postponed.items() <= row(training).items()
 
 
 def test_a_released_training_does_not_lose_the_attempt() -> None:
@@ -186,7 +206,9 @@ def test_an_ended_training_cannot_be_cancelled() -> None:
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_trainer_that_lost_its_training_changes_nothing(write: Callable[[Training], object]) -> None:
+def test_a_trainer_that_lost_its_training_changes_nothing(
+    write: Callable[[Training], object], caplog: pytest.LogCaptureFixture
+) -> None:
     lost = make_claimed(make_symbol())
     expire(lost)
     training_queue.rescue()
@@ -194,8 +216,9 @@ def test_a_trainer_that_lost_its_training_changes_nothing(write: Callable[[Train
     assert training_queue.claim() == lost
     OrmQ.objects.all().delete()
     before = row(lost)
+    caplog.clear()
     assert not write(lost)
-    assert (row(lost), queued_tasks(training_queue.CLUSTER)) == (before, [])
+    assert (row(lost), queued_tasks(training_queue.CLUSTER), caplog.messages) == (before, [], [])
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -205,6 +228,54 @@ def test_the_trainer_of_a_cancelled_training_changes_nothing(write: Callable[[Tr
     before = row(training)
     assert not write(training)
     assert (row(training), queued_tasks(training_queue.CLUSTER)) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        ("retry", "attempt 1 failed, it will be retried: The network is down."),
+        ("fail", "training failed: SAMPLE1 has 3 bars."),
+        ("release", "training requeued: its worker stops"),
+        ("postpone", "training postponed until "),
+    ],
+)
+def test_the_log_says_what_becomes_of_a_training(write: str, told: str, caplog: pytest.LogCaptureFixture) -> None:
+    training = make_claimed(make_symbol())
+    caplog.clear()
+    WRITES[write](training)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(told)
+    assert training.log_fields.items() <= vars(record).items()
+
+
+def test_the_queued_training_of_a_symbol_that_cannot_succeed_fails_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    symbol = make_symbol("SAMPLE1")
+    training, other = make_training(symbol), make_training(make_symbol("SAMPLE2"))
+    for _ in range(2):
+        training_queue.fail_waiting(symbol, error="SAMPLE1 is unknown.")
+    assert {"state": "failed", "error": "SAMPLE1 is unknown."}.items() <= row(training).items()
+    assert row(other)["state"] == "queued"
+    assert caplog.messages == ["queued training failed before it started: SAMPLE1 is unknown."]
+
+
+REQUEUES: dict[str, Callable[[Training], object]] = {
+    "retry": WRITES["retry"],
+    "release": WRITES["release"],
+    "take back": lambda _: training_queue.take_back(claimed_by="cluster", error="The task cluster hung."),
+}
+
+
+@pytest.mark.parametrize("requeue", REQUEUES.values(), ids=REQUEUES)
+def test_a_training_keeps_its_claim_if_no_worker_can_be_woken(requeue: Callable[[Training], object]) -> None:
+    make_training(make_symbol())
+    training = training_queue.claim(by="cluster")
+    assert training
+    before = row(training)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_q_ormq ADD CONSTRAINT full_disk CHECK (false)")
+    with pytest.raises(IntegrityError, match="full_disk"):
+        requeue(training)
+    assert row(training) == before
 
 
 # Rescue
