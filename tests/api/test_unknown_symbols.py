@@ -93,6 +93,7 @@ def test_neither_ends_a_training_under_way_nor_one_that_has_bars() -> None:
         ("7203", [], " (perhaps 7203.T or 7203.HK or 7203.TW)"),
         ("7203", ["7203.TW"], " (perhaps 7203.TW)"),
         ("SAN", ["SAN.PA"], " (perhaps SAN.PA)"),
+        ("SAN", ["SAN.L", "SAN.MC", "SAN.MX", "SAN.PA"], " (perhaps SAN.L or SAN.MC or SAN.MX)"),
         ("SAN", ["SANM"], ""),
     ],
 )

@@ -351,6 +351,15 @@ def test_only_the_trainings_of_a_stopped_worker_are_requeued_uncounted() -> None
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_rescue_does_not_wait_for_a_trainer_that_writes() -> None:
+    training = make_claimed(make_symbol())
+    expire(training)
+    with transaction.atomic():
+        training_queue.renew(training)
+        assert at_once([training_queue.rescue]) == [0]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_concurrent_rescues_requeue_a_training_once() -> None:
     training = make_claimed(make_symbol())
     expire(training)

@@ -1,11 +1,12 @@
 """Requests for trainings: one per symbol, however many ask; row and task commit together; the queue has a limit."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -87,6 +88,32 @@ def test_the_task_is_rolled_back_with_the_row() -> None:
     assert (Training.objects.count(), queued_tasks(training_queue.CLUSTER)) == (0, [])
 
 
+def test_a_request_for_the_base_queues_one_training_and_wakes_a_worker() -> None:
+    first, second = (training_requests.request_base(reason=TrainingReason.TOO_OLD) for _ in range(2))
+    assert (first, first.symbol, first.priority) == (second, None, PRIORITIES[TrainingReason.TOO_OLD])
+    assert set(queued_tasks(training_queue.CLUSTER)) == {DRAIN}
+
+
+def test_a_request_for_the_base_after_the_end_of_its_training_makes_a_new_one() -> None:
+    ended = make_training(None, state=TrainingState.SUCCEEDED, reason=TrainingReason.TOO_OLD)
+    assert training_requests.request_base(reason=TrainingReason.TOO_OLD) != ended
+
+
+REQUESTS = {
+    "symbol": lambda: request(make_symbol()),
+    "base": lambda: training_requests.request_base(reason=TrainingReason.TOO_OLD),
+}
+
+
+@pytest.mark.parametrize("ask", REQUESTS.values(), ids=REQUESTS)
+def test_no_training_is_queued_if_no_worker_can_be_woken(ask: Callable[[], object]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_q_ormq ADD CONSTRAINT full_disk CHECK (false)")
+    with pytest.raises(IntegrityError, match="full_disk"):
+        ask()
+    assert not Training.objects.exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_task_is_not_visible_before_the_row() -> None:
     symbol = make_symbol()
@@ -150,6 +177,38 @@ def test_a_full_queue_refuses_a_person_with_the_limit(settings: Settings) -> Non
     training_requests.request_one("SAMPLE1")
     with pytest.raises(QueueFullError, match=r"the queue is full \(1 waiting\); try again later"):
         training_requests.request_one("SAMPLE2")
+
+
+def test_retrainings_that_nobody_waits_for_do_not_fill_the_queue(settings: Settings) -> None:
+    settings.TRAIN_QUEUE_LIMIT = 1
+    make_training(make_symbol("SAMPLE1"), reason=TrainingReason.FILES_DAMAGED)
+    assert training_requests.request_one("SAMPLE2")
+    with pytest.raises(QueueFullError):
+        training_requests.request_one("SAMPLE3")
+
+
+def test_symbols_that_wait_for_their_first_training_fill_the_queue(settings: Settings) -> None:
+    settings.TRAIN_QUEUE_LIMIT = 1
+    make_training(make_symbol("SAMPLE1"), reason=TrainingReason.NEVER_TRAINED)
+    with pytest.raises(QueueFullError):
+        training_requests.request_one("SAMPLE2")
+
+
+def test_a_running_training_leaves_its_place_in_the_queue_to_another(settings: Settings) -> None:
+    settings.TRAIN_QUEUE_LIMIT = 1
+    make_claimed(make_symbol("SAMPLE1"))
+    assert training_requests.request_one("SAMPLE2")
+
+
+def test_of_many_requests_active_ones_become_urgent_and_the_others_start_as_long_as_there_is_room(settings: Settings) -> None:
+    settings.TRAIN_QUEUE_LIMIT = 2
+    symbols = [make_symbol(f"SAMPLE{number}") for number in range(3)]
+    old = make_training(symbols[1], reason=TrainingReason.TOO_OLD)
+    requested = training_requests.request_many(symbols)
+    old.refresh_from_db()
+    assert (requested.started, requested.active, requested.refused) == (1, 1, 1)
+    assert requested.trainings == {symbols[0].pk: Training.objects.get(symbol=symbols[0]), symbols[1].pk: old}
+    assert old.reason == TrainingReason.REQUESTED
 
 
 def test_a_person_may_ask_again_right_after_a_failure() -> None:
@@ -227,6 +286,12 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(known: b
             training_requests.ensure_trained(tickers, now=timezone.now())
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_the_status_of_symbols_with_models_takes_three_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    make_version(make_symbol())
+    with django_assert_num_queries(3):
+        training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
 
 
 @pytest.mark.django_db(transaction=True)
