@@ -105,6 +105,17 @@ def test_symbols_with_stored_bars_are_suggested_first(post: Send, asked: str, st
 
 
 @pytest.mark.usefixtures("yahoo")
+def test_each_unknown_symbol_gets_its_own_suggestions(post: Send) -> None:
+    for ticker in ("SAN.PA", "7203.TW"):
+        add_steady_bars(make_symbol(ticker), end=FRIDAY, count=2)
+    answers = post("check", {"symbols": [unknown(ticker).ticker for ticker in ("SAN", "7203")]})
+    assert [answer["message"].removeprefix(f"Training not started: {REASON} ") for answer in answers] == [
+        "(perhaps SAN.PA).",
+        "(perhaps 7203.TW).",
+    ]
+
+
+@pytest.mark.usefixtures("yahoo")
 def test_an_unknown_symbol_that_has_bars_is_served_and_trained_from_them(post: Send, predict: Predict) -> None:
     add_steady_bars(unknown("LOST"), end=FRIDAY)
     assert message(post, "LOST") == STARTED

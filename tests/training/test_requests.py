@@ -163,6 +163,16 @@ def test_of_concurrent_requests_the_most_urgent_reason_remains() -> None:
     assert set(Training.objects.values_list("reason", flat=True)) == {TrainingReason.REQUESTED}
 
 
+def test_an_automatic_request_skips_symbols_whose_last_training_has_just_failed() -> None:
+    now = timezone.now()
+    failed, recovered, new = (make_symbol(f"SAMPLE{number}") for number in range(3))
+    make_training(failed, state=TrainingState.FAILED)
+    make_training(recovered, state=TrainingState.FAILED, created_at=now - timedelta(minutes=2))
+    make_training(recovered, state=TrainingState.SUCCEEDED, created_at=now - timedelta(minutes=1))
+    requested = training_requests.request_unless_cooling_down([failed, recovered, new], reason=TrainingReason.TOO_OLD, now=now)
+    assert {training.symbol for training in requested.values()} == {recovered, new}
+
+
 # A person's request
 
 
@@ -251,13 +261,32 @@ def test_statuses_come_in_the_order_of_the_request() -> None:
     assert [status.symbol.ticker for status in training_requests.ensure_trained(tickers, now=timezone.now())] == tickers
 
 
-@pytest.mark.parametrize(("minutes", "started"), [(59, False), (61, True)])
+@pytest.mark.parametrize(("minutes", "started"), [(59, False), (60, True)])
 def test_a_failed_training_is_not_restarted_automatically_for_an_hour(minutes: int, started: bool) -> None:
     now = timezone.now()
     failed_at = now - timedelta(minutes=minutes)
     make_training(make_symbol(), state=TrainingState.FAILED, error="It has 3 bars.", finished_at=failed_at)
     (status,) = training_requests.ensure_trained(["SAMPLE1"], now=now)
     assert (status.started, status.refusal) == (started, "" if started else "It has 3 bars")
+
+
+def test_only_the_newest_training_of_a_symbol_counts() -> None:
+    now = timezone.now()
+    symbol = make_symbol()
+    make_training(symbol, state=TrainingState.SUCCEEDED, created_at=now - timedelta(minutes=3))
+    make_training(symbol, state=TrainingState.FAILED, error="It has 3 bars.", created_at=now - timedelta(minutes=2))
+    make_training(symbol, state=TrainingState.SUCCEEDED, created_at=now - timedelta(minutes=1))
+    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=now)
+    assert (status.started, status.refusal) == (True, "")
+
+
+def test_a_training_that_runs_after_a_failure_is_shown() -> None:
+    now = timezone.now()
+    symbol = make_symbol()
+    make_training(symbol, state=TrainingState.FAILED, created_at=now - timedelta(minutes=2))
+    running = make_claimed(symbol)
+    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=now)
+    assert (status.training, status.started, status.refusal) == (running, False, "")
 
 
 def test_a_nearly_full_queue_starts_as_many_as_fit_and_refuses_the_others_with_the_reason(settings: Settings) -> None:
