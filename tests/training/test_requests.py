@@ -42,11 +42,12 @@ def test_a_second_request_gets_the_same_training() -> None:
     assert Training.objects.count() == 1
 
 
-def test_a_more_urgent_request_raises_the_priority() -> None:
-    symbol = make_symbol()
-    request(symbol, reason=TrainingReason.TOO_OLD)
+def test_a_more_urgent_request_raises_the_priority_of_its_symbol_only() -> None:
+    symbol, other = make_symbol("SAMPLE1"), make_symbol("SAMPLE2")
+    request(symbol, other, reason=TrainingReason.TOO_OLD)
     training = request(symbol, reason=TrainingReason.REQUESTED)[symbol.pk]
     assert (training.priority, training.reason) == (PRIORITIES[TrainingReason.REQUESTED], TrainingReason.REQUESTED)
+    assert Training.objects.get(symbol=other).reason == TrainingReason.TOO_OLD
 
 
 def test_a_less_urgent_request_leaves_the_priority() -> None:
@@ -89,7 +90,9 @@ def test_the_task_is_rolled_back_with_the_row() -> None:
 
 
 def test_a_request_for_the_base_queues_one_training_and_wakes_a_worker() -> None:
-    first, second = (training_requests.request_base(reason=TrainingReason.TOO_OLD) for _ in range(2))
+    first = training_requests.request_base(reason=TrainingReason.TOO_OLD)
+    make_training(make_symbol())
+    second = training_requests.request_base(reason=TrainingReason.TOO_OLD)
     assert (first, first.symbol, first.priority) == (second, None, PRIORITIES[TrainingReason.TOO_OLD])
     assert set(queued_tasks(training_queue.CLUSTER)) == {DRAIN}
 
@@ -214,6 +217,7 @@ def test_of_many_requests_active_ones_become_urgent_and_the_others_start_as_long
     settings.TRAIN_QUEUE_LIMIT = 2
     symbols = [make_symbol(f"SAMPLE{number}") for number in range(3)]
     old = make_training(symbols[1], reason=TrainingReason.TOO_OLD)
+    make_claimed(make_symbol("SAMPLE9"))
     requested = training_requests.request_many(symbols)
     old.refresh_from_db()
     assert (requested.started, requested.active, requested.refused) == (1, 1, 1)
@@ -232,6 +236,8 @@ def test_a_person_may_ask_again_right_after_a_failure() -> None:
 def test_a_symbol_without_a_model_gets_a_training_that_this_call_started() -> None:
     (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
     assert status == ModelStatus(Symbol.objects.get(), version=None, training=Training.objects.get(), started=True)
+    assert status.training
+    assert status.training.reason == TrainingReason.NEVER_TRAINED
 
 
 def test_a_second_call_starts_nothing() -> None:
