@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -104,6 +104,12 @@ def test_versions_of_other_symbols_are_left_alone() -> None:
     assert list(ModelVersion.objects.values_list("number", "state")) == [(1, VersionState.ACTIVE)] * 2
 
 
+def test_a_new_base_replaces_the_one_before_it() -> None:
+    first, second = publish_model(None), publish_model(None)
+    first.refresh_from_db()
+    assert (first.state, second.state, second.number) == (VersionState.RETIRED, VersionState.ACTIVE, 2)
+
+
 def test_the_base_is_numbered_by_itself() -> None:
     publish_model(make_symbol())
     base = publish_model(None)
@@ -159,6 +165,30 @@ def test_a_transaction_that_fails_leaves_no_version_and_no_file() -> None:
             cursor.execute("ALTER TABLE forecasting_training DROP CONSTRAINT full_disk")
     assert (folders(), states()) == ([first.folder], {1: VersionState.ACTIVE})
     assert training_queue.renew(training)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_files_stay_if_the_connection_fails_because_the_transaction_may_have_been_committed() -> None:
+    training = make_claimed(make_symbol())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            CREATE FUNCTION connection_lost() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                PERFORM pg_terminate_backend(pg_backend_pid());
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER connection_lost AFTER INSERT ON forecasting_modelversion
+            FOR EACH ROW EXECUTE FUNCTION connection_lost();
+            """
+        )
+    try:
+        with pytest.raises((OperationalError, InterfaceError)):
+            publish(training)
+    finally:
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION connection_lost CASCADE")
+    assert (len(folders()), states()) == (1, {})
 
 
 def test_what_is_not_whole_yet_lies_in_a_folder_named_after_its_writer() -> None:

@@ -2,20 +2,25 @@
 
 import os
 import time
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
 from forecasting import registry
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, ArtifactError
+from forecasting.pipeline.evaluation.drift import paired_losses
+from forecasting.pipeline.serving.artifacts import BACKTEST, EARLIER, META, ONNX, ArtifactError
 from tests.factories import make_symbol, make_version
+from tests.racing import at_once, slow
 from tests.small_model import publish_model
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +69,25 @@ def test_a_significantly_worse_version_is_rejected_and_says_by_how_much() -> Non
         "Significantly worse than version 1, which stays: on 200 sessions that both forecast out of sample, its quantile loss is"
     )
     assert "% larger (p = 0.000" in worse.decision
+
+
+@pytest.mark.parametrize(("spread", "p", "state"), [(1.12, "0.052", VersionState.ACTIVE), (1.13, "0.044", VersionState.REJECTED)])
+def test_a_version_is_rejected_if_chance_explains_its_loss_in_fewer_than_one_of_twenty_cases(
+    spread: float, p: str, state: VersionState
+) -> None:
+    symbol = make_symbol()
+    published(symbol)
+    version = published(symbol, backtest=backtest(spread=spread))
+    assert f"p = {p}" in version.decision
+    assert version.state == state
+
+
+def test_the_change_of_the_loss_is_in_percent_of_the_active_versions() -> None:
+    symbol = make_symbol()
+    published(symbol)
+    version = published(symbol, backtest=backtest(spread=2.0))
+    losses = paired_losses(backtest(spread=2.0), backtest()).mean()
+    assert f"{losses['first'] / losses['second'] - 1:.2%} larger" in version.decision
 
 
 def test_a_better_version_replaces_the_active_one() -> None:
@@ -134,11 +158,82 @@ def test_the_newest_good_version_serves_instead_of_a_damaged_one_and_a_retrainin
     assert Training.objects.active().get().reason == TrainingReason.FILES_DAMAGED
 
 
+def test_of_several_good_versions_the_newest_serves_instead_of_a_damaged_one() -> None:
+    symbol = make_symbol()
+    _, second, third = (published(symbol) for _ in range(3))
+    ModelVersion.objects.filter(pk=second.pk).update(trained_at=timezone.now() - timedelta(days=9))  # numbers decide, not times
+    assert registry.replace_damaged(third, problem="gone") == second
+
+
+def test_a_version_whose_files_were_removed_neither_serves_nor_counts_as_damaged() -> None:
+    symbol = make_symbol()
+    first, second = published(symbol), published(symbol)
+    ModelVersion.objects.filter(pk=first.pk).update(files_state=FilesState.REMOVED)
+    serving = registry.replace_damaged(second, problem="gone")
+    first.refresh_from_db()
+    assert serving
+    assert (serving.kind, first.files_state) == ("base", FilesState.REMOVED)
+
+
+def test_damage_of_one_symbol_leaves_the_versions_of_another_alone() -> None:
+    published(make_symbol("SAMPLE2"))
+    other = published(make_symbol("SAMPLE3"))
+    damaged_version = published(make_symbol("SAMPLE1"))
+    assert registry.replace_damaged(damaged_version, problem="gone") == registry.base_version()
+    assert other in ModelVersion.objects.active()
+    assert registry.replace_damaged(other, problem="gone") == registry.base_version()
+
+
+def test_a_damaged_base_that_was_trained_here_gives_way_to_the_shipped_one_and_is_trained_again() -> None:
+    base = published(None)
+    serving = registry.replace_damaged(base, problem="gone")
+    assert serving
+    assert (serving.number, serving.symbol, serving.training) == (2, None, None)
+    training = Training.objects.active().get()
+    assert (training.symbol, training.reason) == (None, TrainingReason.FILES_DAMAGED)
+
+
+def test_a_good_base_before_a_damaged_one_serves_again() -> None:
+    shipped = registry.base_version()
+    base = published(None)
+    assert registry.replace_damaged(base, problem="gone") == shipped
+
+
+def test_a_damaged_base_does_not_serve_again() -> None:
+    shipped = registry.base_version()
+    assert shipped
+    damaged(shipped, EARLIER, "deleted")
+    serving = registry.replace_damaged(published(None), problem="gone")
+    shipped.refresh_from_db()
+    assert serving
+    assert (serving.number, shipped.files_state) == (3, FilesState.DAMAGED)
+
+
+def test_the_log_says_which_version_is_damaged_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    version = published(make_symbol())
+    caplog.clear()
+    for _ in range(2):
+        registry.replace_damaged(version, problem="model.onnx is missing.")
+    told = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage() for record in told] == ["version 1 is damaged and was retired: model.onnx is missing."]
+    assert vars(told[0])["symbol"] == "SAMPLE1"
+
+
 def test_damage_that_several_processes_find_is_dealt_with_once() -> None:
     symbol = make_symbol()
     first, second = published(symbol), published(symbol)
     assert [registry.replace_damaged(second, problem="gone") for _ in range(2)] == [first, first]
     assert Training.objects.active().count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_that_find_the_damage_at_once_agree_on_one_replacement(caplog: pytest.LogCaptureFixture) -> None:
+    symbol = make_symbol()
+    _, second, third = (published(symbol) for _ in range(3))
+    with slow("UPDATE", ModelVersion):
+        assert at_once([partial(registry.replace_damaged, third, problem="gone")] * 4) == [second] * 4
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE, 3: VersionState.RETIRED}
+    assert (Training.objects.active().count(), caplog.messages.count("version 3 is damaged and was retired: gone")) == (1, 1)
 
 
 def test_a_rejected_version_does_not_serve_by_itself() -> None:
@@ -167,6 +262,14 @@ def test_a_repaired_version_can_be_activated_again() -> None:
     assert (second.state, second.files_state) == (VersionState.ACTIVE, FilesState.KEPT)
 
 
+def test_activating_the_active_version_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    version = published(make_symbol())
+    caplog.clear()
+    registry.activate(version, by="admin")
+    version.refresh_from_db()
+    assert (version.state, version.decision, caplog.messages) == (VersionState.ACTIVE, "First version.", [])
+
+
 # Retention
 
 
@@ -188,6 +291,20 @@ def test_the_last_versions_of_a_symbol_and_the_active_one_keep_their_files(setti
     assert registry.sweep() == 1
     assert [folder.exists() for folder in folders] == [True, False, True, True, True]
     assert (registry.expire_files(), registry.sweep()) == (0, 0)
+
+
+@pytest.mark.parametrize(("age", "swept"), [(timedelta(hours=23, minutes=59), False), (timedelta(hours=24, minutes=1), True)])
+def test_an_orphaned_folder_is_swept_after_a_day(age: timedelta, swept: bool) -> None:
+    folder = registry.models_root() / ".incoming-of-a-killed-trainer"
+    folder.mkdir(parents=True)
+    (folder / ONNX).write_bytes(b"half")
+    os.utime(folder, (time.time() - age.total_seconds(),) * 2)
+    assert registry.sweep() == swept
+    assert folder.exists() != swept
+
+
+def test_nothing_is_swept_before_a_version_has_files() -> None:
+    assert registry.sweep() == 0
 
 
 def test_a_version_without_files_is_not_activated(settings: Settings) -> None:

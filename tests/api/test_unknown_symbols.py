@@ -105,6 +105,13 @@ def test_symbols_with_stored_bars_are_suggested_first(post: Send, asked: str, st
 
 
 @pytest.mark.usefixtures("yahoo")
+def test_symbols_without_bars_are_not_suggested(post: Send) -> None:
+    make_symbol("SAN.PA")
+    unknown("SAN")
+    assert message(post, "SAN") == f"Training not started: {REASON}."
+
+
+@pytest.mark.usefixtures("yahoo")
 def test_each_unknown_symbol_gets_its_own_suggestions(post: Send) -> None:
     for ticker in ("SAN.PA", "7203.TW"):
         add_steady_bars(make_symbol(ticker), end=FRIDAY, count=2)

@@ -13,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from forecasting.models import Symbol, Training
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
+from forecasting.models.versions import VersionState
 from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
 from forecasting.training.requests import ModelStatus, QueueFullError
@@ -45,7 +46,8 @@ def test_a_second_request_gets_the_same_training() -> None:
 def test_a_more_urgent_request_raises_the_priority_of_its_symbol_only() -> None:
     symbol, other = make_symbol("SAMPLE1"), make_symbol("SAMPLE2")
     request(symbol, other, reason=TrainingReason.TOO_OLD)
-    training = request(symbol, reason=TrainingReason.REQUESTED)[symbol.pk]
+    ((key, training),) = request(symbol, reason=TrainingReason.REQUESTED).items()
+    assert key == symbol.pk
     assert (training.priority, training.reason) == (PRIORITIES[TrainingReason.REQUESTED], TrainingReason.REQUESTED)
     assert Training.objects.get(symbol=other).reason == TrainingReason.TOO_OLD
 
@@ -217,11 +219,12 @@ def test_of_many_requests_active_ones_become_urgent_and_the_others_start_as_long
     settings.TRAIN_QUEUE_LIMIT = 2
     symbols = [make_symbol(f"SAMPLE{number}") for number in range(3)]
     old = make_training(symbols[1], reason=TrainingReason.TOO_OLD)
+    make_training(symbols[0], state=TrainingState.SUCCEEDED)
     make_claimed(make_symbol("SAMPLE9"))
     requested = training_requests.request_many(symbols)
     old.refresh_from_db()
     assert (requested.started, requested.active, requested.refused) == (1, 1, 1)
-    assert requested.trainings == {symbols[0].pk: Training.objects.get(symbol=symbols[0]), symbols[1].pk: old}
+    assert requested.trainings == {symbols[0].pk: Training.objects.active().get(symbol=symbols[0]), symbols[1].pk: old}
     assert old.reason == TrainingReason.REQUESTED
 
 
@@ -251,6 +254,13 @@ def test_a_symbol_with_a_model_needs_no_training() -> None:
     version = make_version(make_symbol())
     (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
     assert (status.version, status.training) == (version, None)
+
+
+@pytest.mark.parametrize("state", [VersionState.RETIRED, VersionState.REJECTED])
+def test_a_symbol_whose_versions_do_not_serve_gets_a_training(state: VersionState) -> None:
+    make_version(make_symbol(), state=state)
+    (status,) = training_requests.ensure_trained(["SAMPLE1"], now=timezone.now())
+    assert (status.version, status.started) == (None, True)
 
 
 def test_a_model_that_is_trained_again_shows_its_training() -> None:
