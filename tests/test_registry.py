@@ -238,7 +238,8 @@ def test_activation_switches_between_versions() -> None:
 def test_activation_leaves_versions_of_other_symbols_and_rejected_ones_alone() -> None:
     symbol, other = make_symbol("SAMPLE1"), publish_model(make_symbol("SAMPLE2"))
     rejected = make_version(symbol, number=7, state=VersionState.REJECTED)
-    registry.activate(publish_model(symbol), by="admin")
+    first, _ = publish_model(symbol), publish_model(symbol)
+    registry.activate(first, by="admin")
     assert set(ModelVersion.objects.active().values_list("pk", flat=True)) >= {other.pk}
     rejected.refresh_from_db()
     assert rejected.state == VersionState.REJECTED

@@ -307,14 +307,16 @@ def test_nothing_is_swept_before_a_version_has_files() -> None:
     assert registry.sweep() == 0
 
 
-def test_a_version_without_files_is_not_activated(settings: Settings) -> None:
+def test_only_a_version_with_files_is_activated(settings: Settings) -> None:
     settings.KEEP_VERSIONS = 1
     symbol = make_symbol()
-    first, _ = published(symbol), published(symbol)
+    first, second, _ = (published(symbol) for _ in range(3))
     registry.expire_files()
-    with pytest.raises(ArtifactError, match="They were removed: only the last 1 versions of a symbol keep their files"):
+    ModelVersion.objects.filter(pk=second.pk).update(files_state=FilesState.KEPT)
+    registry.activate(second, by="admin")
+    with pytest.raises(ArtifactError, match="^They were removed: only the last 1 versions of a symbol keep their files"):
         registry.activate(first, by="admin")
-    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE, 3: VersionState.RETIRED}
 
 
 def test_the_files_of_old_bases_are_removed_too(settings: Settings) -> None:
