@@ -176,12 +176,20 @@ def test_a_version_whose_files_were_removed_neither_serves_nor_counts_as_damaged
 
 
 def test_damage_of_one_symbol_leaves_the_versions_of_another_alone() -> None:
-    published(make_symbol("SAMPLE2"))
-    other = published(make_symbol("SAMPLE3"))
-    damaged_version = published(make_symbol("SAMPLE1"))
-    assert registry.replace_damaged(damaged_version, problem="gone") == registry.base_version()
-    assert other in ModelVersion.objects.active()
-    assert registry.replace_damaged(other, problem="gone") == registry.base_version()
+    symbol, other = make_symbol("SAMPLE1"), published(make_symbol("SAMPLE2"))
+    first, second = published(symbol), published(symbol)
+    damaged(first, ONNX, "deleted")
+    assert registry.replace_damaged(second, problem="gone") == registry.base_version()
+    other.refresh_from_db()
+    assert (other.state, other.files_state) == (VersionState.ACTIVE, FilesState.KEPT)
+
+
+def test_damage_of_a_version_that_no_longer_serves_changes_nothing() -> None:
+    symbol = make_symbol()
+    first, second = published(symbol), published(symbol)
+    assert registry.replace_damaged(first, problem="gone") == second
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
+    assert not Training.objects.active().exists()
 
 
 def test_a_damaged_base_that_was_trained_here_gives_way_to_the_shipped_one_and_is_trained_again() -> None:
@@ -209,14 +217,15 @@ def test_a_damaged_base_does_not_serve_again() -> None:
     assert (serving.number, shipped.files_state) == (3, FilesState.DAMAGED)
 
 
-def test_the_log_says_which_version_is_damaged_and_why(caplog: pytest.LogCaptureFixture) -> None:
-    version = published(make_symbol())
+@pytest.mark.parametrize("ticker", ["SAMPLE1", None])
+def test_the_log_says_which_version_is_damaged_and_why(ticker: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    version = published(make_symbol(ticker) if ticker else None)
     caplog.clear()
     for _ in range(2):
         registry.replace_damaged(version, problem="model.onnx is missing.")
-    told = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert [record.getMessage() for record in told] == ["version 1 is damaged and was retired: model.onnx is missing."]
-    assert vars(told[0])["symbol"] == "SAMPLE1"
+    (record,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert record.getMessage() == "version 1 is damaged and was retired: model.onnx is missing."
+    assert vars(record)["symbol"] == (ticker or "base")
 
 
 def test_damage_that_several_processes_find_is_dealt_with_once() -> None:
@@ -314,7 +323,7 @@ def test_only_a_version_with_files_is_activated(settings: Settings) -> None:
     registry.expire_files()
     ModelVersion.objects.filter(pk=second.pk).update(files_state=FilesState.KEPT)
     registry.activate(second, by="admin")
-    with pytest.raises(ArtifactError, match="^They were removed: only the last 1 versions of a symbol keep their files"):
+    with pytest.raises(ArtifactError, match=r"^They were removed: only the last 1 versions of a symbol keep their files"):
         registry.activate(first, by="admin")
     assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE, 3: VersionState.RETIRED}
 
