@@ -60,6 +60,11 @@ def test_the_shipped_base_can_be_used_by_this_release() -> None:
     assert sum(len(content) for content in base.contents.values()) < 500_000
 
 
+def test_trainings_use_the_configured_seed(settings: Settings) -> None:
+    settings.SEED = 7
+    assert registry.forecast_config().seed == 7
+
+
 def test_a_symbol_with_bars_and_no_model_is_served_by_the_base_while_its_training_is_queued() -> None:
     symbol = followed()
     prediction = predict()
@@ -100,8 +105,16 @@ def test_a_base_of_another_network_is_replaced_by_the_shipped_one() -> None:
     assert first
     ModelVersion.objects.update(config=first.config | {"units": 8})
     second = registry.base_version()
+    first.refresh_from_db()
     assert second
-    assert (second.number, second.state) == (2, VersionState.ACTIVE)
+    assert (second.number, second.state, first.state) == (2, VersionState.ACTIVE, VersionState.RETIRED)
+
+
+def test_a_symbols_version_is_not_taken_for_the_base() -> None:
+    make_version(make_symbol())
+    first, second = registry.base_version(), registry.base_version()
+    assert first
+    assert (first.kind, first.number, second) == ("base", 1, first)
 
 
 @pytest.mark.parametrize("config", [{"quantile_levels": None}, {"of_another_release": 1}, {"quantile_levels": [0.9, 0.1]}])

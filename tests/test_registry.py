@@ -62,8 +62,9 @@ def test_a_published_version_has_every_file_as_the_database_says() -> None:
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (file.sha256, file.size)
 
 
-def test_a_folder_is_named_after_the_version_and_its_hash() -> None:
+def test_a_folder_below_media_is_named_after_the_version_and_its_hash(settings: Settings) -> None:
     version = publish_model(make_symbol())
+    assert (settings.MEDIA_ROOT / "models" / version.folder / ONNX).is_file()
     assert version.folder == f"{version.pk}-{version.files['model.onnx']['sha256'][:12]}"
 
 
