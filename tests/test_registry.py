@@ -17,6 +17,7 @@ from forecasting import registry
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
+from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, WEIGHTS, ArtifactError
 from forecasting.registry import FenceLostError, models_root
 from forecasting.registry.files import scratch_prefix
@@ -109,6 +110,15 @@ def test_a_new_base_replaces_the_one_before_it() -> None:
     first, second = publish_model(None), publish_model(None)
     first.refresh_from_db()
     assert (first.state, second.state, second.number) == (VersionState.RETIRED, VersionState.ACTIVE, 2)
+
+
+def test_a_base_model_is_published_without_a_comparison() -> None:
+    base = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
+    decisions = []
+    for _ in range(2):
+        training = make_claimed(None)
+        decisions.append(registry.publish(base, training_id=training.pk, fence=training.fence).decision)
+    assert decisions == ["First base.", "Replaces version 1: a new base always does."]
 
 
 def test_the_base_is_numbered_by_itself() -> None:

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from forecasting import market, serving
-from forecasting.models import Forecast, Symbol, Training
+from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.serving import Prediction
 from tests import fake_yahoo
@@ -34,6 +34,19 @@ def test_a_symbol_with_a_model_gets_its_forecast() -> None:
     assert prediction == Prediction(Symbol.objects.get(), forecast=Forecast.objects.get())
     assert prediction.forecast
     assert prediction.forecast.version == version
+
+
+def test_a_base_is_not_installed_before_a_symbol_needs_it() -> None:
+    version = served()
+    predict("SAMPLE1")
+    assert ModelVersion.objects.get() == version
+
+
+def test_predictions_come_in_the_order_of_the_request() -> None:
+    predict(served("SAMPLE2").symbol.ticker)  # type: ignore[union-attr] # not the base
+    for ticker in ("SAMPLE1", "SAMPLE3"):
+        served(ticker)
+    assert [each.symbol.ticker for each in predict("SAMPLE3", "SAMPLE2", "SAMPLE1")] == ["SAMPLE3", "SAMPLE2", "SAMPLE1"]
 
 
 @pytest.mark.usefixtures("broken_source")
