@@ -79,14 +79,25 @@ def test_a_version_says_what_was_trained_on_which_bars_and_how_good_it_is() -> N
     assert (version.data_start, version.data_end, version.bar_count) == (trained.data_start, trained.data_end, trained.bar_count)
 
 
-def test_publishing_ends_the_training() -> None:
-    training = make_claimed(make_symbol())
+def test_a_version_knows_the_one_from_which_its_fit_started_and_the_last_restatement_of_its_bars() -> None:
+    symbol, base = make_symbol(), publish_model(None)
+    restatement = make_restatement(symbol)
+    training = make_claimed(symbol)
+    registry.publish(trained_model(), training_id=training.pk, fence=training.fence, parent=base, restatement=restatement)
+    version = ModelVersion.objects.get(symbol=symbol)
+    assert (version.parent, version.restatement) == (base, restatement)
+
+
+def test_publishing_ends_the_training_and_no_other_one() -> None:
+    training, other = make_claimed(make_symbol("SAMPLE1")), make_claimed(make_symbol("SAMPLE2"))
     Training.objects.update(error="The network is down.")
     publish(training)
     training.refresh_from_db()
-    assert (training.state, training.progress, training.error) == (TrainingState.SUCCEEDED, 1.0, "")
+    other.refresh_from_db()
+    assert (training.state, training.stage, training.progress, training.error) == (TrainingState.SUCCEEDED, "published", 1.0, "")
     assert training.lease_expires_at is None
     assert training.finished_at
+    assert other.state == TrainingState.RUNNING
 
 
 def test_the_first_version_serves_and_the_next_one_replaces_it() -> None:
@@ -145,7 +156,7 @@ def test_a_trainer_that_lost_its_training_leaves_no_version_and_no_file(lost: st
         training_queue.rescue()
         training_queue.claim()
     before = Training.objects.values().get()
-    with pytest.raises(FenceLostError, match=f"Training {training.pk} no longer belongs to this trainer"):
+    with pytest.raises(FenceLostError, match=f"^Training {training.pk} no longer belongs to this trainer"):
         publish(training)
     assert (folders(), states(), Training.objects.values().get()) == ([], {}, before)
 

@@ -125,9 +125,9 @@ def test_thirty_sessions_of_both_are_enough_to_reject_a_worse_version() -> None:
 def test_a_worse_version_replaces_one_whose_files_cannot_be_used(name: str) -> None:
     symbol = make_symbol()
     damaged(published(symbol), name, "deleted")
-    assert published(symbol, backtest=backtest(spread=3.0)).decision == (
-        f"Replaces version 1, whose files cannot be used: {name} is missing."
-    )
+    version = published(symbol, backtest=backtest(spread=3.0))
+    assert version.state == VersionState.ACTIVE
+    assert version.decision == f"Replaces version 1, whose files cannot be used: {name} is missing."
 
 
 def test_a_rejected_version_can_be_activated() -> None:
