@@ -22,7 +22,7 @@ from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, WEIGHTS
 from forecasting.registry import FenceLostError, models_root
 from forecasting.registry.files import scratch_prefix
 from forecasting.training import queue as training_queue
-from tests.factories import METRICS, make_claimed, make_symbol, make_version
+from tests.factories import METRICS, make_claimed, make_restatement, make_symbol, make_version
 from tests.racing import begin_behind_us
 from tests.small_model import BARS_NEEDED, publish_model, trained_model
 

@@ -130,6 +130,15 @@ def test_a_worse_version_replaces_one_whose_files_cannot_be_used(name: str) -> N
     assert version.decision == f"Replaces version 1, whose files cannot be used: {name} is missing."
 
 
+def test_after_a_rejection_the_next_version_is_compared_with_the_active_one() -> None:
+    symbol = make_symbol()
+    published(symbol)
+    published(symbol, backtest=backtest(spread=2.0))
+    third = published(symbol)
+    assert third.decision.startswith("Replaces version 1: not significantly worse")
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.REJECTED, 3: VersionState.ACTIVE}
+
+
 def test_a_rejected_version_can_be_activated() -> None:
     symbol = make_symbol()
     published(symbol)
