@@ -134,8 +134,10 @@ def test_the_newest_score_and_all_recent_hits_decide_the_width_of_the_next_forec
     outcomes = [(1.1, 101.0), (1.2, 250.0), (1.3, 102.0), (1.25, 250.0)]
     for day, (factor, close) in zip(("2024-06-18", "2024-06-20", "2024-06-21", "2024-06-24"), outcomes, strict=True):
         make_forecast(version, date.fromisoformat(day), spread_factor=factor, actual_close=close)
-    expected = next_factor(1.25, [True, False, True, False], level=0.8)
-    assert issued(version).spread_factor == pytest.approx(expected, rel=1e-12)
+    forecast = issued(version)
+    assert forecast.spread_factor == pytest.approx(next_factor(1.25, [True, False, True, False], level=0.8), rel=1e-12)
+    widened = Forecaster(trained_model()).forecast(market.bars(forecast.symbol), factor=forecast.spread_factor)
+    assert (forecast.interval_low, forecast.interval_high) == (widened.interval_low, widened.interval_high)
 
 
 def test_the_base_forecasts_several_symbols() -> None:
@@ -256,7 +258,16 @@ def test_a_scorecard_sums_up_the_forecasts_of_all_versions_of_a_symbol() -> None
 
 def test_a_model_without_a_record_has_an_empty_scorecard() -> None:
     version = make_version(make_symbol())
-    assert ledger.scorecards(["SAMPLE1"]) == {"SAMPLE1": Scorecard(version)}
+    assert ledger.scorecards(["SAMPLE1"]) == {"SAMPLE1": Scorecard(version, forecasts=0, mae=0.0, naive_mae=0.0, coverage=0.0)}
+
+
+def test_scorecards_are_those_of_the_active_versions_of_the_named_symbols() -> None:
+    symbol = make_symbol()
+    active = make_version(symbol, number=1)
+    make_version(symbol, number=2, state=VersionState.REJECTED)
+    make_version(make_symbol("SAMPLE2"))
+    make_version(None)
+    assert {ticker: card.version for ticker, card in ledger.scorecards(["SAMPLE1"]).items()} == {"SAMPLE1": active}
 
 
 def test_scorecards_are_two_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
