@@ -1,7 +1,8 @@
 """Answers to requests: a forecast, a training, or the reason for neither."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -10,14 +11,15 @@ from django_q.models import OrmQ
 
 from forecasting import market, serving
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
 from forecasting.serving import Prediction
 from tests import fake_yahoo
 from tests.factories import make_symbol, make_training, make_version
-from tests.fake_yahoo import FakeYahoo
+from tests.fake_yahoo import FakeYahoo, generated_bars
 from tests.small_model import BARS_NEEDED, publish_model
 from tests.task_queue import queued_tasks
-from tests.test_ledger import MONDAY, THURSDAY, followed, served
+from tests.test_ledger import FRIDAY, MONDAY, THURSDAY, followed, served
 
 pytestmark = pytest.mark.django_db
 
@@ -31,9 +33,19 @@ def predict(*tickers: str, now: datetime = NOW, budget_s: float = 5) -> list[Pre
 def test_a_symbol_with_a_model_gets_its_forecast() -> None:
     version = served()
     (prediction,) = predict("SAMPLE1")
-    assert prediction == Prediction(Symbol.objects.get(), forecast=Forecast.objects.get())
+    nothing_else: dict[str, Any] = {"stale": False, "training": None, "started": False, "error": ""}
+    assert prediction == Prediction(Symbol.objects.get(), forecast=Forecast.objects.get(), **nothing_else)
     assert prediction.forecast
     assert prediction.forecast.version == version
+
+
+def test_a_check_looks_up_only_symbols_that_a_local_source_did_not_have(folder: Path) -> None:
+    lost = make_symbol("AAA", upstream_state=UpstreamState.UNKNOWN)
+    known = followed("BBB", end=THURSDAY)
+    for ticker in ("AAA", "BBB"):
+        generated_bars(ticker, first=date(2023, 9, 1), last=FRIDAY).to_csv(folder / f"{ticker}.csv")
+    serving.standing(["AAA", "BBB"], now=NOW, budget_s=5)
+    assert (market.bars(lost).index[-1].date(), market.bars(known).index[-1].date()) == (FRIDAY, THURSDAY)
 
 
 def test_a_base_is_not_installed_before_a_symbol_needs_it() -> None:
