@@ -204,12 +204,14 @@ def test_a_damaged_model_gives_way_to_the_version_before_it() -> None:
 
 
 def test_where_nothing_is_left_that_serves_the_error_says_why(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    damaged = served("SAMPLE1")
-    (registry.models_root() / damaged.folder / "model.onnx").unlink()
     monkeypatch.setattr("forecasting.registry.base_model.SHIPPED_BASE", settings.MEDIA_ROOT / "nowhere")
-    forecasts, errors = issue(damaged)
-    assert forecasts == {}
-    assert list(errors.values()) == ["The model's files cannot be used: model.onnx is missing."]
+    lost, first = served("SAMPLE1"), served("SAMPLE2")
+    second = publish_model(first.symbol)
+    for damaged in (lost, second):
+        (registry.models_root() / damaged.folder / "model.onnx").unlink()
+    forecasts, errors = issue(lost, second)
+    assert {symbol: forecast.version for symbol, forecast in forecasts.items()} == {first.symbol: first}
+    assert errors == {lost.symbol: "The model's files cannot be used: model.onnx is missing."}
 
 
 def test_too_few_bars_do_not_keep_the_others_from_forecasting() -> None:

@@ -40,12 +40,13 @@ def test_a_symbol_with_a_model_gets_its_forecast() -> None:
 
 
 def test_a_check_looks_up_only_symbols_that_a_local_source_did_not_have(folder: Path) -> None:
-    lost = make_symbol("AAA", upstream_state=UpstreamState.UNKNOWN)
+    lost, other = (make_symbol(ticker, upstream_state=UpstreamState.UNKNOWN) for ticker in ("AAA", "CCC"))
     known = followed("BBB", end=THURSDAY)
-    for ticker in ("AAA", "BBB"):
+    for ticker in ("AAA", "BBB", "CCC"):
         generated_bars(ticker, first=date(2023, 9, 1), last=FRIDAY).to_csv(folder / f"{ticker}.csv")
     serving.standing(["AAA", "BBB"], now=NOW, budget_s=5)
     assert (market.bars(lost).index[-1].date(), market.bars(known).index[-1].date()) == (FRIDAY, THURSDAY)
+    assert market.bars(other).empty
 
 
 def test_a_base_is_not_installed_before_a_symbol_needs_it() -> None:
