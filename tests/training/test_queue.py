@@ -253,11 +253,12 @@ def test_the_log_says_what_becomes_of_a_training(write: str, told: str, caplog: 
 def test_the_queued_training_of_a_symbol_that_cannot_succeed_fails_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
     symbol = make_symbol("SAMPLE1")
     training, other = make_training(symbol), make_training(make_symbol("SAMPLE2"))
+    told = ["queued training failed before it started: SAMPLE1 is unknown."]
     for _ in range(2):
         training_queue.fail_waiting(symbol, error="SAMPLE1 is unknown.")
+        assert caplog.messages == told
     assert {"state": "failed", "error": "SAMPLE1 is unknown."}.items() <= row(training).items()
     assert row(other)["state"] == "queued"
-    assert caplog.messages == ["queued training failed before it started: SAMPLE1 is unknown."]
 
 
 REQUEUES: dict[str, Callable[[Training], object]] = {
