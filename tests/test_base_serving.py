@@ -132,6 +132,14 @@ def test_processes_that_need_the_base_at_once_install_it_once() -> None:
     assert bases == [ModelVersion.objects.get()] * 4
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_base_that_was_trained_at_a_terminal_replaces_the_one_before_it() -> None:
+    base = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
+    first, second = (registry.register_base(base, decision="Trained at a terminal.") for _ in range(2))
+    first.refresh_from_db()
+    assert (first.state, second.state, second.decision) == (VersionState.RETIRED, VersionState.ACTIVE, "Trained at a terminal.")
+
+
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Ships a base whose meta.json has other values."""

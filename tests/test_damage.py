@@ -32,7 +32,8 @@ def test_the_newest_good_version_serves_instead_of_a_damaged_one_and_a_retrainin
     assert [each.files_state for each in (first, second, third)] == [FilesState.KEPT, FilesState.DAMAGED, FilesState.DAMAGED]
     assert third.decision == "Retired, because its files cannot be used: model.onnx is missing."
     assert first.decision == "Serves again: the files of version 3 cannot be used."
-    assert Training.objects.active().get().reason == TrainingReason.FILES_DAMAGED
+    training = Training.objects.active().get()
+    assert (training.symbol, training.reason) == (symbol, TrainingReason.FILES_DAMAGED)
 
 
 def test_of_several_good_versions_the_newest_serves_instead_of_a_damaged_one() -> None:

@@ -130,6 +130,7 @@ def test_a_base_model_is_published_without_a_comparison() -> None:
         training = make_claimed(None)
         decisions.append(registry.publish(base, training_id=training.pk, fence=training.fence).decision)
     assert decisions == ["First base.", "Replaces version 1: a new base always does."]
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
 
 
 def test_the_base_is_numbered_by_itself() -> None:
