@@ -156,6 +156,11 @@ def test_no_real_symbol_is_suggested_if_prices_are_simulated(predict: Predict) -
     assert predict("PETR4")["error"].endswith("only the symbols SAMPLE1 to SAMPLE99; use one of them.")
 
 
+def test_a_symbol_with_stored_bars_is_suggested_even_if_prices_are_simulated(predict: Predict) -> None:
+    add_steady_bars(make_symbol("BRK-B"), end=FRIDAY, count=2)
+    assert predict("BRK.B")["error"].endswith(" (perhaps BRK-B).")
+
+
 @pytest.mark.usefixtures("yahoo")
 def test_the_number_of_queries_does_not_depend_on_the_number_of_unknown_symbols(post: Send, count_queries: Count) -> None:
     tickers = [unknown(f"NOPE{number}").ticker for number in range(20)]
