@@ -55,6 +55,13 @@ def test_a_base_is_not_installed_before_a_symbol_needs_it() -> None:
     assert ModelVersion.objects.get() == version
 
 
+def test_a_symbol_with_neither_a_model_nor_a_base_waits_for_its_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("forecasting.registry.base_model.SHIPPED_BASE", tmp_path / "nowhere")
+    symbol = followed()
+    (prediction,) = predict("SAMPLE1")
+    assert prediction == Prediction(symbol, training=Training.objects.get(), started=True)
+
+
 def test_predictions_come_in_the_order_of_the_request() -> None:
     predict(served("SAMPLE2").symbol.ticker)  # type: ignore[union-attr] # not the base
     for ticker in ("SAMPLE1", "SAMPLE3"):
