@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
+from pytest_django import DjangoAssertNumQueries
 
 from forecasting import market, serving
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
@@ -119,6 +120,17 @@ def test_old_bars_serve_while_the_source_is_out_of_reach_and_are_called_stale() 
     (prediction,) = predict("SAMPLE1")
     assert prediction.forecast
     assert (prediction.forecast.as_of, prediction.stale) == (THURSDAY, True)
+
+
+@pytest.mark.usefixtures("broken_source")
+def test_a_stale_forecast_is_one_query_while_the_source_may_not_be_asked_again(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    served(end=THURSDAY)
+    predict("SAMPLE1")
+    with django_assert_num_queries(1):
+        (prediction,) = predict("SAMPLE1", now=NOW + timedelta(seconds=1))
+    assert prediction.stale
 
 
 def test_bars_that_are_behind_are_brought_up_to_date_first() -> None:
