@@ -137,6 +137,17 @@ def test_a_request_waits_for_a_concurrent_one_and_gets_its_training() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_requested_training_cannot_end_before_the_request_is_committed() -> None:
+    training = make_claimed(make_symbol())
+    assert training.symbol
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            assert request(training.symbol) == {training.symbol.pk: training}
+            cancelled = begin_behind_us(threads, lambda: training_queue.cancel(training, by="ana"))
+        assert cancelled.result()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_request_creates_its_own_training_if_a_concurrent_one_fails() -> None:
     symbol = make_symbol()
     with ThreadPoolExecutor(1) as threads:
