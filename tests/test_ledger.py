@@ -14,6 +14,7 @@ from forecasting import ledger, market, registry, serving
 from forecasting.ledger import Scorecard
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol
 from forecasting.models.versions import VersionState
+from forecasting.pipeline.model.adaptation import next_factor
 from forecasting.pipeline.serving.forecaster import Forecaster
 from tests.factories import add_bar, add_bars, make_forecast, make_restatement, make_symbol, make_version
 from tests.racing import at_once, slow
@@ -120,6 +121,25 @@ def test_a_new_version_makes_its_own_forecast_of_the_same_session() -> None:
     assert (second.as_of, second.version.number) == (first.as_of, 2)
 
 
+def test_a_forecast_that_exists_and_a_new_one_are_served_together() -> None:
+    first, second = served("SAMPLE1"), served("SAMPLE2")
+    known = issued(first)
+    forecasts, errors = issue(first, second)
+    assert (set(forecasts), errors) == ({first.symbol, second.symbol}, {})
+    assert forecasts[known.symbol] == known
+
+
+def test_the_newest_score_and_all_recent_hits_decide_the_width_of_the_next_forecast() -> None:
+    version = served()
+    outcomes = [(1.1, 101.0), (1.2, 250.0), (1.3, 102.0), (1.25, 250.0)]
+    for day, (factor, close) in zip(("2024-06-18", "2024-06-20", "2024-06-21", "2024-06-24"), outcomes, strict=True):
+        make_forecast(version, date.fromisoformat(day), spread_factor=factor, actual_close=close)
+    forecast = issued(version)
+    assert forecast.spread_factor == pytest.approx(next_factor(1.25, [True, False, True, False], level=0.8), rel=1e-12)
+    widened = Forecaster(trained_model()).forecast(market.bars(forecast.symbol), factor=forecast.spread_factor)
+    assert (forecast.interval_low, forecast.interval_high) == (widened.interval_low, widened.interval_high)
+
+
 def test_the_base_forecasts_several_symbols() -> None:
     base = publish_model(None)
     symbols = [followed("SAMPLE1"), followed("SAMPLE2")]
@@ -184,12 +204,14 @@ def test_a_damaged_model_gives_way_to_the_version_before_it() -> None:
 
 
 def test_where_nothing_is_left_that_serves_the_error_says_why(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    damaged = served("SAMPLE1")
-    (registry.models_root() / damaged.folder / "model.onnx").unlink()
     monkeypatch.setattr("forecasting.registry.base_model.SHIPPED_BASE", settings.MEDIA_ROOT / "nowhere")
-    forecasts, errors = issue(damaged)
-    assert forecasts == {}
-    assert list(errors.values()) == ["The model's files cannot be used: model.onnx is missing."]
+    lost, first = served("SAMPLE1"), served("SAMPLE2")
+    second = publish_model(first.symbol)
+    for damaged in (lost, second):
+        (registry.models_root() / damaged.folder / "model.onnx").unlink()
+    forecasts, errors = issue(lost, second)
+    assert {symbol: forecast.version for symbol, forecast in forecasts.items()} == {first.symbol: first}
+    assert errors == {lost.symbol: "The model's files cannot be used: model.onnx is missing."}
 
 
 def test_too_few_bars_do_not_keep_the_others_from_forecasting() -> None:
@@ -203,6 +225,23 @@ def test_too_few_bars_do_not_keep_the_others_from_forecasting() -> None:
         "SAMPLE2": "No forecast: This history has 125 bars; at least 126 are needed.",
         "SAMPLE3": "No forecast: This history has 0 bars; at least 126 are needed.",
     }
+
+
+def test_a_damaged_model_of_too_few_bars_is_told_so_by_the_base() -> None:
+    damaged = publish_model(followed(count=BARS_NEEDED - 1))
+    (registry.models_root() / damaged.folder / "model.onnx").unlink()
+    forecasts, errors = issue(damaged)
+    assert forecasts == {}
+    assert list(errors.values()) == ["No forecast: This history has 125 bars; at least 126 are needed."]
+
+
+def test_a_damaged_base_is_replaced_once_for_all_its_symbols() -> None:
+    base = registry.base_version()
+    assert base
+    (registry.models_root() / base.folder / "model.onnx").unlink()
+    forecasts, errors = serving.serve({followed(f"SAMPLE{number}"): base for number in range(3)})
+    assert errors == {}
+    assert [forecast.version.number for forecast in forecasts.values()] == [2, 2, 2]
 
 
 # Scorecards
@@ -221,7 +260,16 @@ def test_a_scorecard_sums_up_the_forecasts_of_all_versions_of_a_symbol() -> None
 
 def test_a_model_without_a_record_has_an_empty_scorecard() -> None:
     version = make_version(make_symbol())
-    assert ledger.scorecards(["SAMPLE1"]) == {"SAMPLE1": Scorecard(version)}
+    assert ledger.scorecards(["SAMPLE1"]) == {"SAMPLE1": Scorecard(version, forecasts=0, mae=0.0, naive_mae=0.0, coverage=0.0)}
+
+
+def test_scorecards_are_those_of_the_active_versions_of_the_named_symbols() -> None:
+    symbol = make_symbol()
+    active = make_version(symbol, number=1)
+    make_version(symbol, number=2, state=VersionState.REJECTED)
+    make_version(make_symbol("SAMPLE2"))
+    make_version(None)
+    assert {ticker: card.version for ticker, card in ledger.scorecards(["SAMPLE1"]).items()} == {"SAMPLE1": active}
 
 
 def test_scorecards_are_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:

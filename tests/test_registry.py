@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -17,11 +17,12 @@ from forecasting import registry
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
+from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, WEIGHTS, ArtifactError
 from forecasting.registry import FenceLostError, models_root
 from forecasting.registry.files import scratch_prefix
 from forecasting.training import queue as training_queue
-from tests.factories import METRICS, make_claimed, make_symbol, make_version
+from tests.factories import METRICS, make_claimed, make_restatement, make_symbol, make_version
 from tests.racing import begin_behind_us
 from tests.small_model import BARS_NEEDED, publish_model, trained_model
 
@@ -62,8 +63,9 @@ def test_a_published_version_has_every_file_as_the_database_says() -> None:
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (file.sha256, file.size)
 
 
-def test_a_folder_is_named_after_the_version_and_its_hash() -> None:
+def test_a_folder_below_media_is_named_after_the_version_and_its_hash(settings: Settings) -> None:
     version = publish_model(make_symbol())
+    assert (settings.MEDIA_ROOT / "models" / version.folder / ONNX).is_file()
     assert version.folder == f"{version.pk}-{version.files['model.onnx']['sha256'][:12]}"
 
 
@@ -77,14 +79,25 @@ def test_a_version_says_what_was_trained_on_which_bars_and_how_good_it_is() -> N
     assert (version.data_start, version.data_end, version.bar_count) == (trained.data_start, trained.data_end, trained.bar_count)
 
 
-def test_publishing_ends_the_training() -> None:
-    training = make_claimed(make_symbol())
+def test_a_version_knows_the_one_from_which_its_fit_started_and_the_last_restatement_of_its_bars() -> None:
+    symbol, base = make_symbol(), publish_model(None)
+    restatement = make_restatement(symbol)
+    training = make_claimed(symbol)
+    registry.publish(trained_model(), training_id=training.pk, fence=training.fence, parent=base, restatement=restatement)
+    version = ModelVersion.objects.get(symbol=symbol)
+    assert (version.parent, version.restatement) == (base, restatement)
+
+
+def test_publishing_ends_the_training_and_no_other_one() -> None:
+    training, other = make_claimed(make_symbol("SAMPLE1")), make_claimed(make_symbol("SAMPLE2"))
     Training.objects.update(error="The network is down.")
     publish(training)
     training.refresh_from_db()
-    assert (training.state, training.progress, training.error) == (TrainingState.SUCCEEDED, 1.0, "")
+    other.refresh_from_db()
+    assert (training.state, training.stage, training.progress, training.error) == (TrainingState.SUCCEEDED, "published", 1.0, "")
     assert training.lease_expires_at is None
     assert training.finished_at
+    assert other.state == TrainingState.RUNNING
 
 
 def test_the_first_version_serves_and_the_next_one_replaces_it() -> None:
@@ -102,6 +115,22 @@ def test_versions_of_other_symbols_are_left_alone() -> None:
     publish_model(make_symbol("SAMPLE1"))
     publish_model(make_symbol("SAMPLE2"))
     assert list(ModelVersion.objects.values_list("number", "state")) == [(1, VersionState.ACTIVE)] * 2
+
+
+def test_a_new_base_replaces_the_one_before_it() -> None:
+    first, second = publish_model(None), publish_model(None)
+    first.refresh_from_db()
+    assert (first.state, second.state, second.number) == (VersionState.RETIRED, VersionState.ACTIVE, 2)
+
+
+def test_a_base_model_is_published_without_a_comparison() -> None:
+    base = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
+    decisions = []
+    for _ in range(2):
+        training = make_claimed(None)
+        decisions.append(registry.publish(base, training_id=training.pk, fence=training.fence).decision)
+    assert decisions == ["First base.", "Replaces version 1: a new base always does."]
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
 
 
 def test_the_base_is_numbered_by_itself() -> None:
@@ -128,7 +157,7 @@ def test_a_trainer_that_lost_its_training_leaves_no_version_and_no_file(lost: st
         training_queue.rescue()
         training_queue.claim()
     before = Training.objects.values().get()
-    with pytest.raises(FenceLostError, match=f"Training {training.pk} no longer belongs to this trainer"):
+    with pytest.raises(FenceLostError, match=f"^Training {training.pk} no longer belongs to this trainer"):
         publish(training)
     assert (folders(), states(), Training.objects.values().get()) == ([], {}, before)
 
@@ -161,6 +190,30 @@ def test_a_transaction_that_fails_leaves_no_version_and_no_file() -> None:
     assert training_queue.renew(training)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_files_stay_if_the_connection_fails_because_the_transaction_may_have_been_committed() -> None:
+    training = make_claimed(make_symbol())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            CREATE FUNCTION connection_lost() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                PERFORM pg_terminate_backend(pg_backend_pid());
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER connection_lost AFTER INSERT ON forecasting_modelversion
+            FOR EACH ROW EXECUTE FUNCTION connection_lost();
+            """
+        )
+    try:
+        with pytest.raises((OperationalError, InterfaceError)):
+            publish(training)
+    finally:
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION connection_lost CASCADE")
+    assert (len(folders()), states()) == (1, {})
+
+
 def test_what_is_not_whole_yet_lies_in_a_folder_named_after_its_writer() -> None:
     seen: list[str] = []
 
@@ -190,78 +243,6 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_the_system(settings: Set
         publish(training)
     assert states() == {}
     assert training_queue.renew(training)
-
-
-# Activation
-
-
-def test_activation_switches_between_versions() -> None:
-    symbol = make_symbol()
-    first, second = publish_model(symbol), publish_model(symbol)
-    registry.activate(first, by="admin")
-    assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED}
-    registry.activate(second, by="admin")
-    second.refresh_from_db()
-    assert (second.state, second.decision) == (VersionState.ACTIVE, "Activated by staff.")
-
-
-def test_activation_leaves_versions_of_other_symbols_and_rejected_ones_alone() -> None:
-    symbol, other = make_symbol("SAMPLE1"), publish_model(make_symbol("SAMPLE2"))
-    rejected = make_version(symbol, number=7, state=VersionState.REJECTED)
-    registry.activate(publish_model(symbol), by="admin")
-    assert set(ModelVersion.objects.active().values_list("pk", flat=True)) >= {other.pk}
-    rejected.refresh_from_db()
-    assert rejected.state == VersionState.REJECTED
-
-
-def test_a_damaged_version_is_not_activated() -> None:
-    symbol = make_symbol()
-    first = publish_model(symbol)
-    publish_model(symbol)
-    damage(first)
-    with pytest.raises(ArtifactError, match=r"model\.onnx has been changed"):
-        registry.activate(first, by="admin")
-    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_activation_and_a_publication_at_once_leave_one_active_version() -> None:
-    symbol = make_symbol()
-    first = publish_model(symbol)
-    publish_model(symbol)
-    training = make_claimed(symbol)
-    with ThreadPoolExecutor(1) as threads:
-        with transaction.atomic():
-            registry.activate(first, by="admin")
-            publication = begin_behind_us(threads, lambda: publish(training))
-        assert publication.result().number == 3
-    assert states() == {1: VersionState.RETIRED, 2: VersionState.RETIRED, 3: VersionState.ACTIVE}
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_activation_that_waits_for_a_publication_wins() -> None:
-    symbol = make_symbol()
-    first = publish_model(symbol)
-    publish_model(symbol)
-    training = make_claimed(symbol)
-    with ThreadPoolExecutor(1) as threads:
-        with transaction.atomic():
-            publish(training)
-            activation = begin_behind_us(threads, lambda: registry.activate(first, by="admin"))
-        activation.result()
-    assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED, 3: VersionState.RETIRED}
-
-
-@pytest.mark.django_db(transaction=True)
-def test_activations_at_once_leave_one_active_version() -> None:
-    symbol = make_symbol()
-    first, second, _ = (publish_model(symbol) for _ in range(3))
-    with ThreadPoolExecutor(1) as threads:
-        with transaction.atomic():
-            registry.activate(first, by="admin")
-            activation = begin_behind_us(threads, lambda: registry.activate(second, by="operator"))
-        activation.result()
-    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE, 3: VersionState.RETIRED}
 
 
 # Loading

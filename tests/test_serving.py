@@ -1,24 +1,27 @@
 """Answers to requests: a forecast, a training, or the reason for neither."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
+from pytest_django import DjangoAssertNumQueries
 
 from forecasting import market, serving
-from forecasting.models import Forecast, Symbol, Training
+from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
 from forecasting.serving import NotTrainableError, Prediction
 from tests import fake_yahoo
 from tests.factories import make_symbol, make_training, make_version
-from tests.fake_yahoo import FakeYahoo
+from tests.fake_yahoo import FakeYahoo, generated_bars
 from tests.small_model import BARS_NEEDED, publish_model
 from tests.task_queue import queued_tasks
-from tests.test_ledger import MONDAY, THURSDAY, followed, served
+from tests.test_ledger import FRIDAY, MONDAY, THURSDAY, followed, served
 
 pytestmark = pytest.mark.django_db
 
@@ -32,9 +35,40 @@ def predict(*tickers: str, now: datetime = NOW, budget_s: float = 5) -> list[Pre
 def test_a_symbol_with_a_model_gets_its_forecast() -> None:
     version = served()
     (prediction,) = predict("SAMPLE1")
-    assert prediction == Prediction(Symbol.objects.get(), forecast=Forecast.objects.get())
+    nothing_else: dict[str, Any] = {"stale": False, "training": None, "started": False, "error": ""}
+    assert prediction == Prediction(Symbol.objects.get(), forecast=Forecast.objects.get(), **nothing_else)
     assert prediction.forecast
     assert prediction.forecast.version == version
+
+
+def test_a_check_looks_up_only_symbols_that_a_local_source_did_not_have(folder: Path) -> None:
+    lost, other = (make_symbol(ticker, upstream_state=UpstreamState.UNKNOWN) for ticker in ("AAA", "CCC"))
+    known = followed("BBB", end=THURSDAY)
+    for ticker in ("AAA", "BBB", "CCC"):
+        generated_bars(ticker, first=date(2023, 9, 1), last=FRIDAY).to_csv(folder / f"{ticker}.csv")
+    serving.standing(["AAA", "BBB"], now=NOW, budget_s=5)
+    assert (market.bars(lost).index[-1].date(), market.bars(known).index[-1].date()) == (FRIDAY, THURSDAY)
+    assert market.bars(other).empty
+
+
+def test_a_base_is_not_installed_before_a_symbol_needs_it() -> None:
+    version = served()
+    predict("SAMPLE1")
+    assert ModelVersion.objects.get() == version
+
+
+def test_a_symbol_with_neither_a_model_nor_a_base_waits_for_its_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("forecasting.registry.base_model.SHIPPED_BASE", tmp_path / "nowhere")
+    symbol = followed()
+    (prediction,) = predict("SAMPLE1")
+    assert prediction == Prediction(symbol, training=Training.objects.get(), started=True)
+
+
+def test_predictions_come_in_the_order_of_the_request() -> None:
+    predict(served("SAMPLE2").symbol.ticker)  # type: ignore[union-attr] # not the base
+    for ticker in ("SAMPLE1", "SAMPLE3"):
+        served(ticker)
+    assert [each.symbol.ticker for each in predict("SAMPLE3", "SAMPLE2", "SAMPLE1")] == ["SAMPLE3", "SAMPLE2", "SAMPLE1"]
 
 
 @pytest.mark.usefixtures("broken_source")
@@ -88,6 +122,17 @@ def test_old_bars_serve_while_the_source_is_out_of_reach_and_are_called_stale() 
     (prediction,) = predict("SAMPLE1")
     assert prediction.forecast
     assert (prediction.forecast.as_of, prediction.stale) == (THURSDAY, True)
+
+
+@pytest.mark.usefixtures("broken_source")
+def test_a_stale_forecast_is_one_query_while_the_source_may_not_be_asked_again(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    served(end=THURSDAY)
+    predict("SAMPLE1")
+    with django_assert_num_queries(1):
+        (prediction,) = predict("SAMPLE1", now=NOW + timedelta(seconds=1))
+    assert prediction.stale
 
 
 def test_bars_that_are_behind_are_brought_up_to_date_first() -> None:

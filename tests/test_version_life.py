@@ -1,7 +1,8 @@
-"""A version's life cycle after its training: promotion or rejection, replacement if damaged, and removal of old files."""
+"""A version's life cycle after its training: promotion or rejection, and removal of old files."""
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 from pytest_django import Settings
 
 from forecasting import registry
-from forecasting.models import ModelVersion, Symbol, Training
-from forecasting.models.trainings import TrainingReason
+from forecasting.models import ModelVersion, Symbol
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, ArtifactError
+from forecasting.pipeline.evaluation.drift import paired_losses
+from forecasting.pipeline.serving.artifacts import BACKTEST, ONNX, ArtifactError
 from tests.factories import make_symbol, make_version
 from tests.small_model import publish_model
 
@@ -66,6 +67,25 @@ def test_a_significantly_worse_version_is_rejected_and_says_by_how_much() -> Non
     assert "% larger (p = 0.000" in worse.decision
 
 
+@pytest.mark.parametrize(("spread", "p", "state"), [(1.12, "0.052", VersionState.ACTIVE), (1.13, "0.044", VersionState.REJECTED)])
+def test_a_version_is_rejected_if_chance_explains_its_loss_in_fewer_than_one_of_twenty_cases(
+    spread: float, p: str, state: VersionState
+) -> None:
+    symbol = make_symbol()
+    published(symbol)
+    version = published(symbol, backtest=backtest(spread=spread))
+    assert f"p = {p}" in version.decision
+    assert version.state == state
+
+
+def test_the_change_of_the_loss_is_in_percent_of_the_active_versions() -> None:
+    symbol = make_symbol()
+    published(symbol)
+    version = published(symbol, backtest=backtest(spread=2.0))
+    losses = paired_losses(backtest(spread=2.0), backtest()).mean()
+    assert f"{losses['first'] / losses['second'] - 1:.2%} larger" in version.decision
+
+
 def test_a_better_version_replaces_the_active_one() -> None:
     symbol = make_symbol()
     published(symbol, backtest=backtest(spread=2.0))
@@ -101,9 +121,18 @@ def test_thirty_sessions_of_both_are_enough_to_reject_a_worse_version() -> None:
 def test_a_worse_version_replaces_one_whose_files_cannot_be_used(name: str) -> None:
     symbol = make_symbol()
     damaged(published(symbol), name, "deleted")
-    assert published(symbol, backtest=backtest(spread=3.0)).decision == (
-        f"Replaces version 1, whose files cannot be used: {name} is missing."
-    )
+    version = published(symbol, backtest=backtest(spread=3.0))
+    assert version.state == VersionState.ACTIVE
+    assert version.decision == f"Replaces version 1, whose files cannot be used: {name} is missing."
+
+
+def test_after_a_rejection_the_next_version_is_compared_with_the_active_one() -> None:
+    symbol = make_symbol()
+    published(symbol)
+    published(symbol, backtest=backtest(spread=2.0))
+    third = published(symbol)
+    assert third.decision.startswith("Replaces version 1: not significantly worse")
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.REJECTED, 3: VersionState.ACTIVE}
 
 
 def test_a_rejected_version_can_be_activated() -> None:
@@ -112,59 +141,6 @@ def test_a_rejected_version_can_be_activated() -> None:
     rejected = published(symbol, backtest=backtest(spread=2.0))
     registry.activate(rejected, by="admin")
     assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
-
-
-# Damage
-
-
-@pytest.mark.parametrize("name", [ONNX, META])
-@pytest.mark.parametrize("how", ["deleted", "truncated", "bit flipped"])
-def test_the_newest_good_version_serves_instead_of_a_damaged_one_and_a_retraining_is_requested(name: str, how: str) -> None:
-    symbol = make_symbol()
-    first, second, third = (published(symbol) for _ in range(3))
-    damaged(second, name, how)
-    assert registry.replace_damaged(third, problem="model.onnx is missing.") == first
-    third.refresh_from_db()
-    first.refresh_from_db()
-    second.refresh_from_db()
-    assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED, 3: VersionState.RETIRED}
-    assert [each.files_state for each in (first, second, third)] == [FilesState.KEPT, FilesState.DAMAGED, FilesState.DAMAGED]
-    assert third.decision == "Retired, because its files cannot be used: model.onnx is missing."
-    assert first.decision == "Serves again: the files of version 3 cannot be used."
-    assert Training.objects.active().get().reason == TrainingReason.FILES_DAMAGED
-
-
-def test_damage_that_several_processes_find_is_dealt_with_once() -> None:
-    symbol = make_symbol()
-    first, second = published(symbol), published(symbol)
-    assert [registry.replace_damaged(second, problem="gone") for _ in range(2)] == [first, first]
-    assert Training.objects.active().count() == 1
-
-
-def test_a_rejected_version_does_not_serve_by_itself() -> None:
-    symbol = make_symbol()
-    active = published(symbol)
-    published(symbol, backtest=backtest(spread=2.0))
-    serving = registry.replace_damaged(active, problem="gone")
-    assert serving
-    assert serving.kind == "base"
-
-
-def test_a_damaged_base_that_ships_is_copied_again() -> None:
-    base = registry.base_version()
-    assert base
-    serving = registry.replace_damaged(base, problem="gone")
-    assert serving
-    assert (serving.number, serving.symbol, Training.objects.count()) == (2, None, 0)
-
-
-def test_a_repaired_version_can_be_activated_again() -> None:
-    symbol = make_symbol()
-    _, second = published(symbol), published(symbol)
-    registry.replace_damaged(second, problem="gone")
-    registry.activate(second, by="admin")
-    second.refresh_from_db()
-    assert (second.state, second.files_state) == (VersionState.ACTIVE, FilesState.KEPT)
 
 
 # Retention
@@ -190,14 +166,30 @@ def test_the_last_versions_of_a_symbol_and_the_active_one_keep_their_files(setti
     assert (registry.expire_files(), registry.sweep()) == (0, 0)
 
 
-def test_a_version_without_files_is_not_activated(settings: Settings) -> None:
+@pytest.mark.parametrize(("age", "swept"), [(timedelta(hours=23, minutes=59), False), (timedelta(hours=24, minutes=1), True)])
+def test_an_orphaned_folder_is_swept_after_a_day(age: timedelta, swept: bool) -> None:
+    folder = registry.models_root() / ".incoming-of-a-killed-trainer"
+    folder.mkdir(parents=True)
+    (folder / ONNX).write_bytes(b"half")
+    os.utime(folder, (time.time() - age.total_seconds(),) * 2)
+    assert registry.sweep() == swept
+    assert folder.exists() != swept
+
+
+def test_nothing_is_swept_before_a_version_has_files() -> None:
+    assert registry.sweep() == 0
+
+
+def test_only_a_version_with_files_is_activated(settings: Settings) -> None:
     settings.KEEP_VERSIONS = 1
     symbol = make_symbol()
-    first, _ = published(symbol), published(symbol)
+    first, second, _ = (published(symbol) for _ in range(3))
     registry.expire_files()
-    with pytest.raises(ArtifactError, match="They were removed: only the last 1 versions of a symbol keep their files"):
+    ModelVersion.objects.filter(pk=second.pk).update(files_state=FilesState.KEPT)
+    registry.activate(second, by="admin")
+    with pytest.raises(ArtifactError, match=r"^They were removed: only the last 1 versions of a symbol keep their files"):
         registry.activate(first, by="admin")
-    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE}
+    assert states() == {1: VersionState.RETIRED, 2: VersionState.ACTIVE, 3: VersionState.RETIRED}
 
 
 def test_the_files_of_old_bases_are_removed_too(settings: Settings) -> None:

@@ -6,8 +6,10 @@ import pytest
 from django_q.models import OrmQ
 from pytest_django import Settings
 
+from forecasting.api.trainings import training_json
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.training.positions import positions_of
 from tests.api.conftest import Count, Send
 from tests.factories import make_symbol, make_training, make_version
 
@@ -107,6 +109,11 @@ def test_a_waiting_training_shows_its_position_in_the_queue(post: Send) -> None:
     make_training(make_symbol("SAMPLE3"), reason=TrainingReason.REQUESTED)
     (answer,) = post("check", {"symbols": ["SAMPLE1"]})
     assert answer["training"]["position"] == 2
+
+
+def test_a_training_that_ends_before_its_position_is_looked_up_has_none() -> None:
+    ended = make_training(make_symbol(), state=TrainingState.SUCCEEDED)
+    assert {"position": 0, "expected_wait": None}.items() <= training_json(ended, positions_of([ended])).items()
 
 
 def test_a_training_that_failed_recently_is_not_started_again(post: Send) -> None:

@@ -100,6 +100,7 @@ def test_neither_ends_a_training_under_way_nor_one_that_has_bars() -> None:
         ("7203", [], " (perhaps 7203.T or 7203.HK or 7203.TW)"),
         ("7203", ["7203.TW"], " (perhaps 7203.TW)"),
         ("SAN", ["SAN.PA"], " (perhaps SAN.PA)"),
+        ("SAN", ["SAN.L", "SAN.MC", "SAN.MX", "SAN.PA"], " (perhaps SAN.L or SAN.MC or SAN.MX)"),
         ("SAN", ["SANM"], ""),
     ],
 )
@@ -108,6 +109,24 @@ def test_symbols_with_stored_bars_are_suggested_first(post: Send, asked: str, st
         add_steady_bars(make_symbol(ticker), end=FRIDAY, count=2)
     unknown(asked)
     assert message(post, asked) == f"Training not started: {REASON}{meant}."
+
+
+@pytest.mark.usefixtures("yahoo")
+def test_symbols_without_bars_are_not_suggested(post: Send) -> None:
+    make_symbol("SAN.PA")
+    unknown("SAN")
+    assert message(post, "SAN") == f"Training not started: {REASON}."
+
+
+@pytest.mark.usefixtures("yahoo")
+def test_each_unknown_symbol_gets_its_own_suggestions(post: Send) -> None:
+    for ticker in ("SAN.PA", "7203.TW"):
+        add_steady_bars(make_symbol(ticker), end=FRIDAY, count=2)
+    answers = post("check", {"symbols": [unknown(ticker).ticker for ticker in ("SAN", "7203")]})
+    assert [answer["message"].removeprefix(f"Training not started: {REASON} ") for answer in answers] == [
+        "(perhaps SAN.PA).",
+        "(perhaps 7203.TW).",
+    ]
 
 
 @pytest.mark.usefixtures("yahoo")
@@ -142,6 +161,11 @@ def test_a_missing_file_is_not_looked_up_at_every_request_if_bars_are_stored(pre
 
 def test_no_real_symbol_is_suggested_if_prices_are_simulated(predict: Predict) -> None:
     assert predict("PETR4")["error"].endswith("only the symbols SAMPLE1 to SAMPLE99; use one of them.")
+
+
+def test_a_symbol_with_stored_bars_is_suggested_even_if_prices_are_simulated(predict: Predict) -> None:
+    add_steady_bars(make_symbol("BRK-B"), end=FRIDAY, count=2)
+    assert predict("BRK.B")["error"].endswith(" (perhaps BRK-B).")
 
 
 @pytest.mark.usefixtures("yahoo")

@@ -47,6 +47,12 @@ def test_a_running_training_has_no_position() -> None:
     assert positions(training) == {training.pk: 0}
 
 
+def test_a_running_training_needs_no_look_at_the_queue(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    training = make_claimed(make_symbol())
+    with django_assert_num_queries(1):
+        positions(training)
+
+
 def test_a_training_that_is_not_due_yet_waits_until_it_is() -> None:
     lasted(8)
     training = make_training(make_symbol("SAMPLE2"), not_before=timezone.now() + timedelta(minutes=15))

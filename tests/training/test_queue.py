@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -53,7 +53,8 @@ def test_a_claim_counts_the_attempt_and_grants_a_lease_before_any_work() -> None
     training = training_queue.claim()
     assert training
     assert (training.state, training.attempts, training.fence) == (TrainingState.RUNNING, 1, 1)
-    assert (training.stage, training.progress) == ("starting", 0.0)
+    assert (training.claimed_by, training.stage, training.progress) == ("", "starting", 0.0)
+    assert training.started_at
     assert training.lease_expires_at
     assert training.lease_expires_at - timezone.now() == pytest.approx(timedelta(seconds=60), abs=timedelta(seconds=5))
 
@@ -117,8 +118,8 @@ def test_a_claim_does_not_wait_for_another_one() -> None:
 def test_a_report_shows_the_progress_and_extends_the_lease() -> None:
     training = make_claimed(make_symbol())
     expire(training)
-    assert training_queue.report(training, stage="fit", fraction=0.25)
-    assert {"stage": "fit", "progress": 0.25}.items() <= row(training).items()
+    assert training_queue.report(training, stage="fit", fraction=0.25, epoch=3, epochs=40)
+    assert {"stage": "fit", "progress": 0.25, "epoch": 3, "epochs": 40}.items() <= row(training).items()
     assert not Training.objects.expired().exists()
 
 
@@ -133,11 +134,12 @@ def test_a_renewal_extends_the_lease() -> None:
 def test_a_retry_waits_longer_after_each_attempt(attempt: int, pause: int) -> None:
     training = make_claimed(make_symbol())
     training.attempts = attempt
+    before = timezone.now()
     training_queue.retry(training, error="The network is down.")
     training.refresh_from_db()
     assert (training.state, training.error) == (TrainingState.QUEUED, "The network is down.")
     assert (training.lease_expires_at, training.stage, training.progress) == (None, "", 0.0)
-    assert training.not_before - timezone.now() == pytest.approx(timedelta(seconds=pause), abs=timedelta(seconds=5))
+    assert before <= training.not_before - timedelta(seconds=pause) <= timezone.now()
     assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
 
 
@@ -157,7 +159,26 @@ def test_a_training_fails_after_its_last_attempt_with_the_reason() -> None:
 def test_a_training_that_cannot_succeed_fails_at_once() -> None:
     training = make_claimed(make_symbol())
     training_queue.fail(training, error="SAMPLE1 has 3 bars.")
-    assert {"state": "failed", "error": "SAMPLE1 has 3 bars.", "attempts": 1}.items() <= row(training).items()
+    ended = {"state": "failed", "error": "SAMPLE1 has 3 bars.", "attempts": 1, "lease_expires_at": None}
+    assert ended.items() <= row(training).items()
+
+
+def test_a_requeued_training_shows_nothing_of_its_last_attempt() -> None:
+    waiting = {"stage": "", "progress": 0.0, "epoch": None, "epochs": None, "lease_expires_at": None, "claimed_by": ""}
+    make_training(make_symbol())
+    training = training_queue.claim(by="cluster")
+    assert training
+    training_queue.report(training, stage="fit", fraction=0.25, epoch=3, epochs=40)
+    training_queue.release(training)
+    assert waiting.items() <= row(training).items()
+
+
+def test_a_postponed_training_waits_until_then_and_the_attempt_does_not_count() -> None:
+    training = make_claimed(make_symbol())
+    later = timezone.now() + timedelta(minutes=15)
+    training_queue.postpone(training, until=later, error="The source is paused.")
+    postponed = {"state": "queued", "attempts": 0, "not_before": later, "error": "The source is paused."}
+    assert postponed.items() <= row(training).items()
 
 
 def test_a_released_training_does_not_lose_the_attempt() -> None:
@@ -171,9 +192,10 @@ def test_a_released_training_does_not_lose_the_attempt() -> None:
 
 @pytest.mark.parametrize("state", [TrainingState.QUEUED, TrainingState.RUNNING])
 def test_an_active_training_can_be_cancelled(state: TrainingState) -> None:
-    training = make_training(make_symbol(), state=state)
+    training, other = make_training(make_symbol("SAMPLE1"), state=state), make_training(make_symbol("SAMPLE2"))
     assert training_queue.cancel(training, by="ana")
     training.refresh_from_db()
+    assert row(other)["state"] == "queued"
     assert (training.state, training.lease_expires_at) == (TrainingState.CANCELLED, None)
     assert training.finished_at
 
@@ -186,7 +208,9 @@ def test_an_ended_training_cannot_be_cancelled() -> None:
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_trainer_that_lost_its_training_changes_nothing(write: Callable[[Training], object]) -> None:
+def test_a_trainer_that_lost_its_training_changes_nothing(
+    write: Callable[[Training], object], caplog: pytest.LogCaptureFixture
+) -> None:
     lost = make_claimed(make_symbol())
     expire(lost)
     training_queue.rescue()
@@ -194,8 +218,9 @@ def test_a_trainer_that_lost_its_training_changes_nothing(write: Callable[[Train
     assert training_queue.claim() == lost
     OrmQ.objects.all().delete()
     before = row(lost)
+    caplog.clear()
     assert not write(lost)
-    assert (row(lost), queued_tasks(training_queue.CLUSTER)) == (before, [])
+    assert (row(lost), queued_tasks(training_queue.CLUSTER), caplog.messages) == (before, [], [])
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
@@ -207,67 +232,50 @@ def test_the_trainer_of_a_cancelled_training_changes_nothing(write: Callable[[Tr
     assert (row(training), queued_tasks(training_queue.CLUSTER)) == (before, [])
 
 
-# Rescue
-
-
-def test_a_rescue_requeues_trainings_with_an_expired_lease_and_wakes_a_worker() -> None:
-    lost, alive = make_claimed(make_symbol("SAMPLE1")), make_claimed(make_symbol("SAMPLE2"))
-    expire(lost)
-    assert training_queue.rescue() == 1
-    assert {"state": "queued", "attempts": 1, "fence": 1}.items() <= row(lost).items()
-    assert row(alive)["state"] == "running"
-    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
-
-
-def test_a_rescue_fails_a_training_whose_attempts_are_used_up() -> None:
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        ("retry", "attempt 1 failed, it will be retried: The network is down."),
+        ("fail", "training failed: SAMPLE1 has 3 bars."),
+        ("release", "training requeued: its worker stops"),
+        ("postpone", "training postponed until "),
+    ],
+)
+def test_the_log_says_what_becomes_of_a_training(write: str, told: str, caplog: pytest.LogCaptureFixture) -> None:
     training = make_claimed(make_symbol())
-    expire(training)
-    Training.objects.update(attempts=MAX_ATTEMPTS)
-    training_queue.rescue()
-    assert {"state": "failed", "error": "The worker disappeared during the training. (3 attempts)"}.items() <= row(training).items()
+    caplog.clear()
+    WRITES[write](training)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(told)
+    assert training.log_fields.items() <= vars(record).items()
 
 
-def test_a_rescue_wakes_a_worker_if_the_task_for_a_due_training_was_lost() -> None:
+def test_the_queued_training_of_a_symbol_that_cannot_succeed_fails_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    symbol = make_symbol("SAMPLE1")
+    training, other = make_training(symbol), make_training(make_symbol("SAMPLE2"))
+    told = ["queued training failed before it started: SAMPLE1 is unknown."]
+    for _ in range(2):
+        training_queue.fail_waiting(symbol, error="SAMPLE1 is unknown.")
+        assert caplog.messages == told
+    assert {"state": "failed", "error": "SAMPLE1 is unknown."}.items() <= row(training).items()
+    assert row(other)["state"] == "queued"
+
+
+REQUEUES: dict[str, Callable[[Training], object]] = {
+    "retry": WRITES["retry"],
+    "release": WRITES["release"],
+    "take back": lambda _: training_queue.take_back(claimed_by="cluster", error="The task cluster hung."),
+}
+
+
+@pytest.mark.parametrize("requeue", REQUEUES.values(), ids=REQUEUES)
+def test_a_training_keeps_its_claim_if_no_worker_can_be_woken(requeue: Callable[[Training], object]) -> None:
     make_training(make_symbol())
-    training_queue.rescue()
-    training_queue.rescue()
-    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
-
-
-def test_a_rescue_wakes_another_worker_if_the_only_task_is_in_progress() -> None:
-    make_training(make_symbol())
-    training_queue.wake_worker()
-    OrmQ.objects.update(lock=timezone.now() + timedelta(hours=1))
-    training_queue.rescue()
-    assert len(queued_tasks(training_queue.CLUSTER)) == 2
-
-
-def test_a_rescue_wakes_no_worker_if_nothing_is_due() -> None:
-    make_claimed(make_symbol("SAMPLE1"))
-    make_training(make_symbol("SAMPLE2"), not_before=timezone.now() + timedelta(minutes=1))
-    training_queue.rescue()
-    assert queued_tasks(training_queue.CLUSTER) == []
-
-
-def test_only_the_trainings_of_a_dead_cluster_are_taken_back_at_once() -> None:
-    lost, other = (make_training(make_symbol(ticker)) for ticker in ("SAMPLE1", "SAMPLE2"))
-    training_queue.claim(by="dead", among=[lost.pk])
-    training_queue.claim(by="alive", among=[other.pk])
-    assert training_queue.take_back(claimed_by="dead", error="The task cluster hung.") == 1
-    assert {"state": "queued", "attempts": 1, "error": "The task cluster hung.", "claimed_by": ""}.items() <= row(lost).items()
-    assert {"state": "running", "claimed_by": "alive"}.items() <= row(other).items()
-
-
-def test_trainings_of_a_stopped_worker_are_requeued_uncounted() -> None:
-    training = make_training(make_symbol())
-    training_queue.claim(by="stopped")
-    training_queue.release_all(claimed_by="stopped")
-    assert {"state": "queued", "attempts": 0, "error": ""}.items() <= row(training).items()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_concurrent_rescues_requeue_a_training_once() -> None:
-    training = make_claimed(make_symbol())
-    expire(training)
-    assert sum(at_once([training_queue.rescue] * 4)) == 1
-    assert {"state": "queued", "attempts": 1}.items() <= row(training).items()
+    training = training_queue.claim(by="cluster")
+    assert training
+    before = row(training)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_q_ormq ADD CONSTRAINT full_disk CHECK (false)")
+    with pytest.raises(IntegrityError, match="full_disk"):
+        requeue(training)
+    assert row(training) == before
