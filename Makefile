@@ -10,14 +10,15 @@ MANAGE := $(BIN)/python manage.py
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
 
-# Installs once, and again when a requirement changes; uv, if it is there, is several times faster than pip.
+# Installs once, and again when a requirement changes; uv, if it is there, is several times faster than pip. The locks are complete:
+# without --no-deps, pip looks for the newest release of a package that is required with an extra, and finds no hash.
 .venv/%.installed: requirements.lock requirements-dev.lock
 	@PYTHON="$(PYTHON)" bin/make-venv
 	@echo "Installing $*.lock into .venv: a minute or more, up to 600 MB to download ..."
 	@if command -v uv > /dev/null; then \
-		uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r $*.lock; \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --no-deps -r $*.lock; \
 	else \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $*.lock; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $*.lock; \
 	fi
 	@touch $@
 
