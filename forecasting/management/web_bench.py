@@ -5,7 +5,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from forecasting.prices.simulation import Simulation
 from forecasting.runtime.private_service import PrivateService
 
 CLIENTS = 8
+CALLERS = 50  # addresses in turn, so that no single budget is the bottleneck; budgets are counted as in production
 LOAD_SECONDS = 5.0  # for each route
 OPEN_RATE = 100  # requests per second, whether or not earlier ones have been answered
 OPEN_SECONDS = 10
@@ -44,11 +45,6 @@ class Call:
     def body(self) -> str | None:
         """The JSON body."""
         return json.dumps({"symbols": list(self.symbols)}) if self.symbols else None
-
-
-def headers_of(client: int) -> Mapping[str, str]:
-    """The headers of one client. Clients with keys would differ in `Authorization`."""
-    return {"Content-Type": "application/json"}
 
 
 def measure_web(service: PrivateService, tickers: Sequence[str], *, say: Say) -> None:
@@ -130,7 +126,7 @@ class Connection:
 
     def __init__(self, service: PrivateService, client: int) -> None:
         self._service = service
-        self._headers = dict(headers_of(client))
+        self._callers = itertools.count(client)
         self._http = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
 
     def __enter__(self) -> "Connection":
@@ -141,7 +137,8 @@ class Connection:
 
     def send(self, call: Call) -> None:
         """Sends the request and reads the answer. Raises ServiceError."""
-        self._http.request(call.method, call.path, call.body, self._headers)
+        caller = f"10.0.0.{next(self._callers) % CALLERS}"
+        self._http.request(call.method, call.path, call.body, {"Content-Type": "application/json", "X-Forwarded-For": caller})
         response = self._http.getresponse()
         text = response.read()
         if response.status != http.client.OK:
