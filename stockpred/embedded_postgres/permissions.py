@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 UNPRIVILEGED_ID = 543  # user and group id, the same on every machine, so that a data volume fits each of them
-UNPRIVILEGED = pwd.struct_passwd(
-    ("stockpred-db", "x", UNPRIVILEGED_ID, UNPRIVILEGED_ID, "Embedded Postgres of stockpred", "/nonexistent", "/usr/sbin/nologin")
-)
+UNPRIVILEGED = (
+    *("stockpred-db", "x", UNPRIVILEGED_ID, UNPRIVILEGED_ID),
+    *("Embedded Postgres of stockpred", "/nonexistent", "/usr/sbin/nologin"),
+)  # no struct_passwd: Python 3.11 complains about one in a module when it ends
 EARLIER = "nobody"  # the account of root's server in earlier releases
 
 
@@ -24,8 +25,8 @@ def server_account() -> pwd.struct_passwd:
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())
     with suppress(KeyError):
-        return pwd.getpwnam(UNPRIVILEGED.pw_name)
-    return UNPRIVILEGED
+        return pwd.getpwnam(str(UNPRIVILEGED[0]))
+    return pwd.struct_passwd(UNPRIVILEGED)
 
 
 def create_account(account: pwd.struct_passwd) -> None:

@@ -98,7 +98,7 @@ def run_by_earlier_release(server: EmbeddedPostgres) -> Iterator[None]:
 def test_roots_server_runs_under_an_account_of_its_own(running: EmbeddedPostgres) -> None:
     pid = (running.folders.data / "postmaster.pid").read_text().split("\n")[0]
     assert Path(f"/proc/{pid}").stat().st_uid == pwd.getpwnam("stockpred-db").pw_uid
-    assert running.folders.account.pw_name == UNPRIVILEGED.pw_name
+    assert running.folders.account.pw_name == UNPRIVILEGED[0]
 
 
 def test_we_connect_without_a_password(running: EmbeddedPostgres) -> None:
