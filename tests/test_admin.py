@@ -286,7 +286,7 @@ def test_staff_add_a_webhook_and_read_its_secret(admin_client: Client, admin_use
     form = {"url": "https://example.org/hook", "events": ["training.ended", "forecast.scored"], "active": "on"}
     assert admin_client.post(page(Webhook, "add"), form).status_code == 302
     webhook = Webhook.objects.get()
-    assert (webhook.events, webhook.created_by) == (form["events"], admin_user.get_username())
+    assert (webhook.events, webhook.created_by) == (form["events"], f"account {admin_user.get_username()}")
     assert webhook.secret in text_of(admin_client, page(Webhook, "change", webhook.pk))
 
 

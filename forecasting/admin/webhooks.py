@@ -35,6 +35,10 @@ class WebhookAdmin(ModelAdmin):
     list_display = ("url", "told_of", "active", "failures", "created_by", "created_at")
     readonly_fields = ("secret", "failures", "created_by", "created_at")
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A new webhook has neither a secret nor a history yet."""
+        return super().get_fields(request, obj) if obj else WebhookForm.Meta.fields
+
     @admin.display(description="events")
     def told_of(self, webhook: Webhook) -> str:
         """Its events."""
@@ -43,7 +47,7 @@ class WebhookAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Notes who made it."""
         if not change:
-            obj.created_by = request.user.get_username()
+            obj.created_by = f"account {request.user.get_username()}"
         super().save_model(request, obj, form, change)
 
 

@@ -149,6 +149,7 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
     """A list and its rows."""
 
     pagination_class = Pages
+    queryset: QuerySet[Any, Any]
     filterset_class: type[FilterSet]
     serializer_class: type[Serializer[Any]]
 

@@ -21,9 +21,9 @@ from django.utils import timezone
 from django_q.tasks import async_task
 from rest_framework.utils.encoders import JSONEncoder
 
-from forecasting.api import records
+from forecasting.api.views import ForecastViewSet, RecordViewSet, TrainingViewSet, VersionViewSet
 from forecasting.background.outgoing import UndeliveredError, post
-from forecasting.models import Delivery, Forecast, ModelVersion, Training, Webhook
+from forecasting.models import Delivery, Webhook
 from forecasting.models.webhooks import SECRET_PREFIX, DeliveryState, WebhookEvent
 
 PAUSES = [timedelta(seconds=each) for each in (10, 60, 300, 1800, 7200)]  # after the first failure in a row, and so on
@@ -33,14 +33,11 @@ LEASE = timedelta(seconds=60)  # a delivery whose task died is due again after t
 QUEUED = "webhooks-task-waits"  # cache key
 GONE = 410  # the receiver wants no more
 
-ROWS: dict[str, tuple[Any, Any]] = {
-    WebhookEvent.TRAINING_ENDED: (Training.objects.select_related("symbol"), records.TrainingSerializer),
-    WebhookEvent.VERSION_ACTIVATED: (
-        ModelVersion.objects.select_related("symbol").with_data_revised().with_live_record(),
-        records.VersionSerializer,
-    ),
-    WebhookEvent.FORECAST_ISSUED: (Forecast.objects.with_score().select_related("symbol", "version"), records.ForecastSerializer),
-    WebhookEvent.FORECAST_SCORED: (Forecast.objects.with_score().select_related("symbol", "version"), records.ForecastSerializer),
+ROWS: dict[str, type[RecordViewSet[Any]]] = {  # what a message shows is a row of these lists
+    WebhookEvent.TRAINING_ENDED: TrainingViewSet,
+    WebhookEvent.VERSION_ACTIVATED: VersionViewSet,
+    WebhookEvent.FORECAST_ISSUED: ForecastViewSet,
+    WebhookEvent.FORECAST_SCORED: ForecastViewSet,
 }
 
 logger = logging.getLogger(__name__)
@@ -116,10 +113,10 @@ def _end(delivery: Delivery, state: DeliveryState, *, error: str = "", status_co
 
 def _body(delivery: Delivery) -> bytes | None:
     """The event and its row, as in the API's lists; None if the row is gone."""
-    rows, serializer = ROWS[delivery.event]
-    if (row := rows.filter(pk=delivery.object_id).first()) is None:
+    listed = ROWS[delivery.event]
+    if (row := listed.queryset.filter(pk=delivery.object_id).first()) is None:
         return None
-    message = {"type": delivery.event, "timestamp": delivery.created_at, "data": serializer(row).data}
+    message = {"type": delivery.event, "timestamp": delivery.created_at, "data": listed.serializer_class(row).data}
     return json.dumps(message, cls=JSONEncoder, ensure_ascii=False).encode()
 
 
