@@ -53,6 +53,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(settings: Settings) -> Non
         "Symbols to retrain (too old): 1 (SAMPLE1).",
         "The base model would not be retrained.",
         "Files of 1 old versions and 0 orphaned folders would be removed.",
+        "0 symbols that never had prices would be forgotten.",
     ]
     assert (Training.objects.count(), PriceBar.objects.count(), Forecast.objects.scored().count()) == before
     assert not JobRun.objects.exists()

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from forecasting import market
-from forecasting.market import storing, syncing
+from forecasting.market import storing
 from forecasting.models import Symbol, Upstream
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.upstream import BreakerState
@@ -63,13 +63,11 @@ def test_what_will_not_pass_is_not_tried_again(
     assert charts(yahoo) == ["AAA"]
 
 
-def test_a_sync_with_all_its_attempts_takes_so_long_at_the_most(
-    yahoo: FakeYahoo, symbols: list[Symbol], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(syncing, "SYNC_SECONDS", 0.5)
+def test_a_sync_with_all_its_attempts_has_a_time_limit(yahoo: FakeYahoo, symbols: list[Symbol]) -> None:
     yahoo.scenarios["AAA"] = fake_yahoo.slow
     started = time.monotonic()
-    fails("AAA", UpstreamUnavailableError)
+    with pytest.raises(UpstreamUnavailableError):
+        market.sync(symbols[0], now=NOW, seconds=0.5)
     assert time.monotonic() - started < 1.5
 
 
