@@ -3,7 +3,7 @@
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
-from forecasting.api import views
+from forecasting.api import lists, views
 
 
 class OptionalSlashRouter(SimpleRouter):
@@ -15,12 +15,12 @@ class OptionalSlashRouter(SimpleRouter):
 
 
 router = OptionalSlashRouter()
-router.register("symbols", views.SymbolViewSet, basename="symbol")
-router.register("versions", views.VersionViewSet, basename="version")
-router.register("trainings", views.TrainingViewSet, basename="training")
-router.register("forecasts", views.ForecastViewSet, basename="forecast")
-router.register("webhooks", views.WebhookViewSet, basename="webhook")
-router.register("findings", views.FindingViewSet, basename="finding")
+router.register("symbols", lists.SymbolViewSet, basename="symbol")
+router.register("versions", lists.VersionViewSet, basename="version")
+router.register("trainings", lists.TrainingViewSet, basename="training")
+router.register("forecasts", lists.ForecastViewSet, basename="forecast")
+router.register("webhooks", lists.WebhookViewSet, basename="webhook")
+router.register("findings", lists.FindingViewSet, basename="finding")
 router.register("", views.ModelViewSet, basename="model")
 
 urlpatterns = [path("", include(router.urls))]

@@ -1,53 +1,35 @@
-"""The routes: each action validates, makes one call and serializes."""
+"""The main routes: each action validates, makes one call and serializes. lists.py has the others."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Model, QuerySet
-from django.http import StreamingHttpResponse
 from django.utils import timezone
-from django_filters.rest_framework import FilterSet
-from rest_framework import mixins, status, viewsets
+from rest_framework import status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
-from rest_framework.permissions import AllowAny, IsAdminUser
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.views import APIView
 
-from forecasting import ledger, registry, serving
-from forecasting.api import documentation, filters, records, serializers
+from forecasting import ledger, serving
+from forecasting.api import documentation, serializers
 from forecasting.api.callers import RequestBudget, caller_of
 from forecasting.api.check import check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS, ApiKey
-from forecasting.api.csv_lists import csv_response
-from forecasting.api.errors import RETRY_AFTER, NoSuchSymbolError, TemporarilyUnavailable
+from forecasting.api.errors import NoSuchSymbolError, TemporarilyUnavailable
 from forecasting.api.metrics import metrics_json
 from forecasting.api.negotiation import AlwaysJson
-from forecasting.api.pages import Pages
-from forecasting.api.parameters import one_of, require_known
-from forecasting.api.permissions import KeyIfRequired, MayChange, MayManageWebhooks
+from forecasting.api.parameters import require_known
+from forecasting.api.permissions import KeyIfRequired
 from forecasting.api.predict import predict_json, seconds_of_validity
-from forecasting.api.rows import all_but
 from forecasting.api.trainings import retrain_json
-from forecasting.api.waiting import wait_until_ended
-from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer
 from forecasting.callers.budgets import NewSymbols
 from forecasting.callers.retraining import retrain
-from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Symbol, Training, Webhook
-from forecasting.models.symbols import TICKER_IN_ANY_CASE
-from forecasting.pipeline.serving.artifacts import ArtifactError
-from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
-
-Row = TypeVar("Row", bound=Model)
-
-FORMATS = ("json", "csv")  # of lists
 
 
 class Health(APIView):
@@ -143,171 +125,3 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         except (serving.NoAnswerYetError, training_requests.QueueFullError) as error:
             raise TemporarilyUnavailable(serving.NOT_STARTED.format(reason=error)) from error
         return Response(retrain_json(training, positions_of([training])), status=status.HTTP_202_ACCEPTED)
-
-
-class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
-    """A list and its rows."""
-
-    pagination_class = Pages
-    queryset: QuerySet[Any, Any]
-    filterset_class: type[FilterSet]
-    serializer_class: type[Serializer[Any]]
-
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """One row."""
-        require_known(request.query_params, ())
-        return super().retrieve(request, *args, **kwargs)
-
-    def complete(self, rows: Sequence[Row]) -> None:
-        """Adds to the rows what the query does not select."""
-
-    def get_object(self) -> Row:
-        """The row of the URL."""
-        row = super().get_object()
-        self.complete([row])
-        return row
-
-    def paginate_queryset(self, queryset: QuerySet[Row, Any] | Sequence[Any]) -> list[Any] | None:
-        """One page of rows."""
-        page = super().paginate_queryset(queryset)
-        self.complete(page or [])
-        return page
-
-    def filter_queryset(self, queryset: QuerySet[Row, Any]) -> QuerySet[Row, Any]:
-        """The filtered rows. Without a query there are no filters, and the form that checks them is not built."""
-        return super().filter_queryset(queryset) if self.request.query_params else queryset
-
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response | StreamingHttpResponse:  # type: ignore[override]
-        """A page of rows, or all of them as CSV."""
-        pages = set() if request.query_params.get("format") == "csv" else {"page", "page_size"}
-        require_known(request.query_params, {*self.filterset_class.base_filters, "format", *pages})
-        if one_of(request.query_params, "format", FORMATS, default="json") == "json":
-            return super().list(request, *args, **kwargs)
-        rows = self.filter_queryset(self.get_queryset())
-        if request.method == "HEAD":
-            rows = rows.none()
-        return csv_response(rows, self.serializer_class(), name=f"{self.basename}s", complete=self.complete)
-
-
-@documentation.symbols
-class SymbolViewSet(RecordViewSet[Symbol]):
-    """All symbols that the price source has ever known, with their newest bar."""
-
-    queryset = Symbol.objects.all().with_last_bar()
-    serializer_class = records.SymbolSerializer
-    filterset_class = filters.SymbolFilter
-    lookup_field = "ticker"
-    lookup_value_regex = TICKER_IN_ANY_CASE
-
-    def get_object(self) -> Symbol:
-        """The symbol of the URL; case is ignored."""
-        self.kwargs["ticker"] = self.kwargs["ticker"].upper()
-        return super().get_object()
-
-    def complete(self, rows: Sequence[Symbol]) -> None:
-        """Adds the newest restatements."""
-        Restatement.objects.all().add_newest(rows, count=records.RESTATEMENTS_SHOWN)
-
-
-@documentation.versions
-class VersionViewSet(RecordViewSet[ModelVersion]):
-    """Every published version, with its metrics."""
-
-    queryset = (
-        ModelVersion.objects.select_related("symbol")
-        .defer(*all_but("symbol", Symbol, "ticker", "currency"))
-        .with_data_revised()
-        .with_live_record()
-    )
-    serializer_class = records.VersionSerializer
-    filterset_class = filters.VersionFilter
-
-    @documentation.activate
-    @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
-    def activate(self, request: Request, pk: str) -> Response:
-        """Replaces the active version with this one."""
-        version = self.get_object()
-        try:
-            registry.activate(version, by=request.user.get_username())
-        except ArtifactError as error:
-            raise ValidationError({"version": [f"Its files cannot be used: {error}"]}) from error
-        return Response(self.get_serializer(version).data)
-
-
-@documentation.trainings
-class TrainingViewSet(RecordViewSet[Training]):
-    """Every training: waiting, running or ended, with the reason of a failure."""
-
-    queryset = Training.objects.select_related("symbol").defer(*all_but("symbol", Symbol, "ticker")).with_version()
-    serializer_class = records.TrainingSerializer
-    filterset_class = filters.TrainingFilter
-
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """A training; with `wait`, as soon as it has ended, or after that many seconds."""
-        require_known(request.query_params, {"wait"})
-        seconds = serializers.WaitQuery(data=request.query_params)
-        seconds.is_valid(raise_exception=True)
-        training = self.get_object()
-        waited = wait_until_ended(training, seconds=seconds.validated_data["wait"])
-        return Response(self.get_serializer(training).data, headers={} if waited else {"Retry-After": RETRY_AFTER})
-
-    @documentation.cancel
-    @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
-    def cancel(self, request: Request, pk: str) -> Response:
-        """Ends a training that waits or runs."""
-        training = self.get_object()
-        cancelled = training_queue.cancel(training, by=request.user.get_username())
-        training.refresh_from_db()
-        if not cancelled:
-            raise ValidationError({"training": [f"It has already ended: {training.state}."]})
-        return Response(self.get_serializer(training).data)
-
-
-@documentation.forecasts
-class ForecastViewSet(RecordViewSet[Forecast]):
-    """Every forecast ever served, with the actual close if it is known."""
-
-    queryset = (
-        Forecast.objects.with_score()
-        .select_related("symbol", "version")
-        .defer(*all_but("symbol", Symbol, "ticker", "currency"), *all_but("version", ModelVersion, "number", "symbol"))
-    )
-    serializer_class = records.ForecastSerializer
-    filterset_class = filters.ForecastFilter
-
-    def get_serializer_class(self) -> type[records.ForecastSerializer]:
-        """The detail route shows all scores."""
-        return records.ForecastDetailSerializer if self.action == "retrieve" else records.ForecastSerializer
-
-
-@documentation.findings
-class FindingViewSet(RecordViewSet[Finding]):
-    """What the quality gate found in its last check of the prices."""
-
-    queryset = Finding.objects.select_related("symbol").defer(*all_but("symbol", Symbol, "ticker"))
-    serializer_class = records.FindingSerializer
-    filterset_class = filters.FindingFilter
-
-
-@documentation.webhooks
-class WebhookViewSet(mixins.CreateModelMixin, mixins.DestroyModelMixin, RecordViewSet[Webhook]):
-    """Addresses that are told of events."""
-
-    authentication_classes = STAFF_CREDENTIALS
-    permission_classes = (MayManageWebhooks,)
-    queryset = Webhook.objects.all()
-    serializer_class = WebhookSerializer
-    filterset_class = filters.WebhookFilter
-
-    def get_queryset(self) -> QuerySet[Webhook]:
-        """A key without an account sees its own webhooks only."""
-        webhooks = super().get_queryset()
-        return webhooks if self.request.user.is_staff else webhooks.filter(created_by=str(caller_of(self.request)))
-
-    def get_serializer_class(self) -> type[WebhookSerializer]:
-        """Only the answer to its creation has the secret."""
-        return NewWebhookSerializer if self.action == "create" else WebhookSerializer
-
-    def perform_create(self, serializer: BaseSerializer[Webhook]) -> None:
-        """Notes who made it."""
-        serializer.save(created_by=str(caller_of(self.request)))

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 from rest_framework.utils.encoders import JSONEncoder
 
-from forecasting.api.views import ForecastViewSet, RecordViewSet, TrainingViewSet, VersionViewSet
+from forecasting.api.lists import ForecastViewSet, RecordViewSet, TrainingViewSet, VersionViewSet
 from forecasting.background.outgoing import UndeliveredError, post
 from forecasting.models import Delivery, Webhook
 from forecasting.models.webhooks import SECRET_PREFIX, DeliveryState, WebhookEvent

@@ -13,7 +13,7 @@ def address_of(peer: str, *, forwarded: str) -> str:
     """The caller's IPv4 address, or the /64 network of its IPv6 address, because a host can use all addresses of its network.
 
     `peer` is the other end of the connection, `forwarded` the value of X-Forwarded-For. Each proxy appends the address that it
-    was called from, so the addresses are read from the right, as long as the one that reports them is in TRUSTED_PROXIES.
+    was called from. So the addresses are read from the right, as long as TRUSTED_PROXIES has the one that reports them.
     """
     address = _parsed(peer)
     for hop in reversed(forwarded.split(",")):

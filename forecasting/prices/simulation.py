@@ -93,8 +93,8 @@ def _autoregression(shocks: Array, persistence: float) -> Array:
 def _prices(rng: np.random.Generator, volatility: Array, overnight: Array, intraday: Array) -> Iterator[Array]:
     """Log open, high, low and close of each session, relative to the first price.
 
-    High and low are the extremes of a Brownian bridge from open to close. With a bridge from a to b of variance v, and
-    a level m above both, P(maximum < m) = 1 - exp(-2 (m - a) (m - b) / v).
+    High and low are the extremes of a Brownian bridge from open to close. For a level m above
+    both ends a and b, P(maximum < m) = 1 - exp(-2 (m - a) (m - b) / v), with v the variance.
     """
     trading = volatility * math.sqrt(1 - OVERNIGHT_SHARE)
     gap, move = volatility * math.sqrt(OVERNIGHT_SHARE) * overnight, trading * intraday

@@ -62,8 +62,8 @@ def watch(backtest: pd.DataFrame, live: pd.DataFrame, *, seed: int) -> Watch | N
     Each loss is divided by the volatility before it (EWMA of the returns), so that rough times alone raise no alarm. Its excess is
     1 - usual / loss, where the usual one is the backtest's geometric mean: however large, a single shock counts at most 1, which
     tells it from a lasting change. What exceeds the backtest's mean excess, less ALLOWANCE, is summed by Page's test (Continuous
-    inspection schemes, Biometrika 1954). The limit is what the backtest itself exceeds YEARLY_ALARMS times a year if it is
-    resampled in blocks (Künsch, The jackknife and the bootstrap for general stationary observations, 1989).
+    inspection schemes, Biometrika 1954). The backtest itself, resampled in blocks, exceeds the
+    limit YEARLY_ALARMS times a year (Künsch, The jackknife and the bootstrap for general stationary observations, 1989).
     """
     if len(backtest) < FEWEST_BACKTEST or live.empty or not quantile_columns(backtest):
         return None
