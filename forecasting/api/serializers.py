@@ -15,11 +15,10 @@ MAX_WAIT = 30  # seconds
 TICKER_SCHEMA = {
     "type": "string",
     "pattern": rf"^\s*(?![A-Za-z]{{2}}[A-Za-z0-9]{{9}}[0-9]\s*$){TICKER_IN_ANY_CASE}\s*$",
-    "example": "PETR4.SA",
-}
+}  # a filter has no example, which Swagger UI would send
 
 
-@extend_schema_field(TICKER_SCHEMA)
+@extend_schema_field(TICKER_SCHEMA | {"example": "PETR4.SA"})
 class TickerField(serializers.CharField):
     """A symbol as the price source writes it. Surrounding space and case are ignored."""
 
