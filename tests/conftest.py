@@ -39,7 +39,13 @@ def folder(settings: Settings, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def yahoo(settings: Settings, tmp_path: Path) -> Iterator[FakeYahoo]:
-    """A fake Yahoo without any symbol, as the configured source."""
+    """A fake Yahoo without any symbol, as the configured source.
+
+    The source is made here: a request's thread that makes it may outlive the test, and would leave it to the next one.
+    """
+    from forecasting import market  # noqa: PLC0415 - Django must be set up first
+
     with FakeYahoo() as fake:
         settings.PRICE_SOURCE, settings.YAHOO_URL, settings.STATE_DIR = "yahoo", fake.url, tmp_path
+        market.price_source()
         yield fake
