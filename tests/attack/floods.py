@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from django.db import connection
+
 from forecasting.models import RequestedName, Symbol, Training
 from forecasting.models.trainings import ACTIVE_STATES, TrainingReason
 from tests.attack.target import KNOWN, OWNER, PROXY, REQUESTS_PER_MINUTE, TRAINED, Answer, Target, each, over_budget
@@ -37,8 +39,8 @@ def _flood_problems(answers: list[Answer], *, name: str) -> list[str]:
     problems = [] if statuses.keys() == {200, 429} else [f"{name}: answers {dict(statuses)}"]
     if not all(answer.says_when for answer in answers if answer.status == 429):
         problems.append(f"{name}: a 429 does not say when to try again")
-    first = [answer.status for answer in answers[: REQUESTS_PER_MINUTE - AT_ONCE]]
-    return problems + ([f"{name}: refused within its budget"] if 429 in first else [])
+    answered = statuses[200]
+    return problems + ([f"{name}: only {answered} answers within its budget"] if answered < REQUESTS_PER_MINUTE else [])
 
 
 def made_up_symbols(target: Target, count: int) -> list[str]:
@@ -75,12 +77,15 @@ def retrainings(target: Target, count: int) -> list[str]:
     target.ask("POST", "/models/check", {"symbols": trained}, by=OWNER)
     target.until_trained(trained)
     _retrain(target, trained, range(len(trained)))  # one runs now, the others wait
+    enqueued = _enqueued_ever()
     target.ask("POST", "/models/check", {"symbols": new}, by=OWNER)
     with ThreadPoolExecutor(1) as thread:
         loop = thread.submit(_retrain, target, trained, range(count))
         positions = _positions(target, new)
         statuses = loop.result()
     problems = [] if statuses <= {202, 429} else [f"answers {statuses}"]
+    if (tasks := _enqueued_ever() - enqueued) > count / 2:  # pings and trainings have a few
+        problems.append(f"{tasks} tasks were enqueued")
     problems += [f"{symbol} moved back: {seen}" for symbol, seen in positions.items() if seen != sorted(seen, reverse=True)]
     return problems + [
         f"{symbol}: {overtaken} retrainings were started before it" for symbol in new if (overtaken := _before(symbol))
@@ -109,6 +114,13 @@ def _positions(target: Target, symbols: list[str]) -> dict[str, list[int]]:
 
     target.service.until("the first trainings", ended, seconds=400)
     return seen
+
+
+def _enqueued_ever() -> int:
+    """How many tasks the queue has ever got."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT last_value FROM django_q_ormq_id_seq")
+        return int(cursor.fetchone()[0])
 
 
 def _before(symbol: str) -> int:
