@@ -38,7 +38,7 @@ class Result:
 
 CASES = (
     Case(1, "slow headers, slow bodies, idle connections", connections.slow_clients, long=200, short=30),
-    Case(2, "requests from one address", floods.requests, long=6000, short=640),
+    Case(2, "requests from one address", floods.requests, long=6000, short=960),
     Case(3, "made-up symbols", floods.made_up_symbols, long=10_000, short=300),
     Case(5, "guessed logins", intruders.guessed_logins, long=100, short=10),
     Case(6, "forged and broken headers", malformed.headers, long=2000, short=330),

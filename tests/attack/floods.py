@@ -14,17 +14,18 @@ AT_ONCE = 8
 NAMES_PER_REQUEST = 50
 NEW_SYMBOLS_PER_DAY = 200  # the default budgets of an address
 RETRAININGS_PER_DAY = 30
-FLOODER, INVENTOR = "127.6.6.2", "127.6.6.3"
+FLOODER, INVENTOR, GUESSER = "127.6.6.2", "127.6.6.3", "127.6.6.10"
+WRONG_KEY = {"Authorization": f"Api-Key {'a' * 8}.{'b' * 32}"}
 
 
 def requests(target: Target, count: int) -> list[str]:
-    """Case 2: one address sends as many requests as it can; so does a client behind the trusted proxy."""
+    """Case 2: one address sends as many requests as it can; so do a client behind the trusted proxy, and one with a wrong key."""
     problems = []
-    for by, headers in ((FLOODER, {}), (PROXY, {"X-Forwarded-For": "203.0.113.1"})):
+    for by, headers, status in ((FLOODER, {}, 200), (PROXY, {"X-Forwarded-For": "203.0.113.1"}, 200), (GUESSER, WRONG_KEY, 401)):
         began = time.monotonic()
-        answers = _flood(target, count // 2, by=by, headers=headers)
+        answers = _flood(target, count // 3, by=by, headers=headers)
         problems += over_budget([answer.status for answer in answers], seconds=time.monotonic() - began)
-        problems += _flood_problems(answers, name=str(headers or by))
+        problems += _flood_problems(answers, within=status)
     other = target.ask("POST", "/models/predict", {"symbols": KNOWN}, by=PROXY, headers={"X-Forwarded-For": "203.0.113.2"})
     return problems + ([f"another client of the proxy got {other.status}"] if other.status != 200 else [])
 
@@ -34,13 +35,13 @@ def _flood(target: Target, count: int, *, by: str, headers: dict[str, str]) -> l
     return each(lambda _: target.ask("POST", "/models/predict", body, by=by, headers=headers), range(count), at_once=AT_ONCE)
 
 
-def _flood_problems(answers: list[Answer], *, name: str) -> list[str]:
+def _flood_problems(answers: list[Answer], *, within: int) -> list[str]:
     statuses = Counter(answer.status for answer in answers)
-    problems = [] if statuses.keys() == {200, 429} else [f"{name}: answers {dict(statuses)}"]
+    problems = [] if statuses.keys() == {within, 429} else [f"answers {dict(statuses)}"]
     if not all(answer.says_when for answer in answers if answer.status == 429):
-        problems.append(f"{name}: a 429 does not say when to try again")
-    answered = statuses[200]
-    return problems + ([f"{name}: only {answered} answers within its budget"] if answered < REQUESTS_PER_MINUTE else [])
+        problems.append("a 429 does not say when to try again")
+    enough = statuses[within] >= REQUESTS_PER_MINUTE
+    return problems + ([] if enough else [f"only {statuses[within]} answers within the budget"])
 
 
 def made_up_symbols(target: Target, count: int) -> list[str]:
