@@ -5,7 +5,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test chaos check bench stop clean lock images openapi screenshots notebooks
+.PHONY: help demo run test chaos attack check bench stop clean lock images openapi screenshots notebooks
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: .venv/requirements-dev.installed  ## all tests [ARGS="-k name"]
 
 chaos: .venv/requirements-dev.installed  ## break the service on purpose, many times [COUNT=1 JOBS=4 CASES="1 4"]
 	@$(BIN)/python -m tests.chaos $(if $(COUNT),--count $(COUNT)) $(if $(JOBS),--jobs $(JOBS)) $(CASES)
+
+attack: .venv/requirements-dev.installed  ## attack the service while an honest client measures what it feels [CASES="1 4"]
+	@$(BIN)/python -m tests.attack $(CASES)
 
 check: .venv/requirements-dev.installed  ## lint, types, import contracts, Django's checks, migrations and OpenAPI document in step
 	$(BIN)/ruff format --check .

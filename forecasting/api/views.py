@@ -1,7 +1,7 @@
 """The main routes: each action validates, makes one call and serializes. lists.py has the others."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import connection
@@ -9,6 +9,7 @@ from django.utils import timezone
 from rest_framework import status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -59,6 +60,19 @@ class OpenRoute(APIView):
     permission_classes: Sequence[Any] = (AllowAny, KeyIfRequired)  # AllowAny documents that the key is optional
     throttle_classes = (RequestBudget,)
     content_negotiation_class = AlwaysJson
+
+    def perform_authentication(self, request: Request) -> None:
+        """Counts requests with wrong credentials for their address: each of them costs a query."""
+        try:
+            super().perform_authentication(request)
+        except AuthenticationFailed:
+            self.check_throttles(request)
+            raise
+
+    def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> NoReturn:
+        """Counts requests without the right."""
+        self.check_throttles(request)
+        super().permission_denied(request, message, code)
 
 
 class ModelViewSet(OpenRoute, viewsets.ViewSet):

@@ -57,17 +57,18 @@ def look_up(names: Sequence[str], *, now: datetime, budget_s: float, admit: Admi
     """Looks up names that are no symbols, for at most `budget_s` seconds. Returns, by name, why each one still is none.
 
     Only names never seen before are asked for, if `admit` does not refuse them. A source on this machine is always asked, because
-    a file may be new. Waits for names that another request is looking up.
+    a file may be new. Waits for names that another process is looking up. If another request of this process waits for a remote
+    source, nothing is waited for.
     """
     if not names:
         return {}
-    ends = time.monotonic() + budget_s
     met = {row.ticker for row in RequestedName.objects.named(names).remembered(now=now)}
     new = [name for name in names if name not in met]
     refusals = admit(new) if new else {}
     wanted = [name for name in names if name not in refusals]
-    answers = _asked_first([name for name in wanted if name in new or not upstream.is_remote()], now=now, ends=ends)
-    wait_for_names([name for name in wanted if name not in answers], ends=ends)
+    with upstream.deadline(budget_s) as ends:
+        answers = _asked_first([name for name in wanted if name in new or not upstream.is_remote()], now=now, ends=ends)
+        wait_for_names([name for name in wanted if name not in answers], ends=ends)
     reasons = _reasons(wanted, answers, now=now)
     return {name: NoSymbol(refusals[name], refused=True) if name in refusals else NoSymbol(reasons[name]) for name in names}
 

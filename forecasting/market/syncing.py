@@ -69,20 +69,21 @@ def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> lis
     """Syncs stale symbols in parallel, in at most `budget_s` seconds. Returns the symbols without an answer in time.
 
     After a failure the old bars stay, and the reason is stored with the symbol. If the price source is paused, the old bars stay
-    too. Waits for symbols that another process is syncing.
+    too. Waits for symbols that another process is syncing. If another request of this process waits for a remote source, nothing is
+    waited for.
     """
-    ends = time.monotonic() + budget_s
     behind = list(_behind([symbol for symbol in symbols if may_ask(symbol, now=now)], now=now))
     if not behind:
         return []
-    with lock_symbols(behind) as mine:
-        stored = _behind(mine, now=now)  # checked again: another process may have stored them before we got the locks
-        unanswered = {symbol.pk: symbol for symbol in stored}
-        for symbol, outcome in _brought(stored, now=now, seconds=budget_s):
-            del unanswered[symbol.pk]
-            if isinstance(outcome, PriceSourceError):
-                logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
-    wait_for_symbols([symbol for symbol in behind if symbol not in mine], ends=ends)
+    with upstream.deadline(budget_s) as ends:
+        with lock_symbols(behind) as mine:
+            stored = _behind(mine, now=now)  # checked again: another process may have stored them before we got the locks
+            unanswered = {symbol.pk: symbol for symbol in stored}
+            for symbol, outcome in _brought(stored, now=now, seconds=ends - time.monotonic()):
+                del unanswered[symbol.pk]
+                if isinstance(outcome, PriceSourceError):
+                    logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
+        wait_for_symbols([symbol for symbol in behind if symbol not in mine], ends=ends)
     # Mark them as asked, otherwise every request until the answer would ask again.
     Symbol.objects.filter(pk__in=unanswered).update(upstream_checked_at=now)
     return list(unanswered.values())

@@ -4,10 +4,12 @@ A source that is not remote (files, simulation) needs no lease.
 """
 
 import functools
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, cast
@@ -27,6 +29,7 @@ from forecasting.prices.sources import (
 )
 
 _fetchers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="prices")
+_turn = threading.Semaphore(1)  # at most one caller of a process waits for a remote source: a web server's threads are few
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,18 @@ def is_remote() -> bool:
 def is_paused() -> bool:
     """Whether the price source is paused now."""
     return is_remote() and rate_limit.is_paused(settings.PRICE_SOURCE)
+
+
+@contextmanager
+def deadline(budget_s: float) -> Iterator[float]:
+    """Until when to wait for the price source (time.monotonic): `budget_s` from now, or until now if somebody waits already."""
+    remote = is_remote()
+    may_wait = not remote or _turn.acquire(blocking=False)
+    try:
+        yield time.monotonic() + (budget_s if may_wait else 0.0)
+    finally:
+        if remote and may_wait:
+            _turn.release()
 
 
 def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Answer]]:

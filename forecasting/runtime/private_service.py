@@ -35,8 +35,8 @@ class PrivateService:
     Leaving the context stops it and removes its folder. After an error the folder stays, with the logs.
     """
 
-    def __init__(self, parent: Path, *, prices: Path | None) -> None:
-        """With prices from a folder of CSV files, or simulated ones. Starts nothing yet."""
+    def __init__(self, parent: Path, *, prices: Path | None, **variables: str) -> None:
+        """With prices from a folder of CSV files, or simulated ones, and more variables. Starts nothing yet."""
         self.simulated = prices is None
         parent.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
@@ -45,7 +45,7 @@ class PrivateService:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._env = {
+        self.env = {
             "ENV_FILE": os.devnull,
             "DATABASE_URL": "",
             "SECRET_KEY": secrets.token_urlsafe(),
@@ -62,17 +62,18 @@ class PrivateService:
             "MEDIA_ROOT": str(self._folder / "media"),
             "PRICE_SOURCE": "sample" if prices is None else "csv",
             "PRICE_DIR": str(prices.resolve()) if prices else "",
+            **variables,
         }
 
     def __enter__(self) -> "PrivateService":
         self._stop_signal = StopSignal()
-        self._group = ProcessGroup("service", [*MANAGE, "run"], env=self._env, output=self._console)
+        self._group = ProcessGroup("service", [*MANAGE, "run"], env=self.env, output=self._console)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._group.stop(grace_s=STOP_SECONDS)
         command = [*MANAGE, "stop_postgres", "--destroy"]
-        stopped = subprocess.run(command, env=os.environ | self._env, check=False, capture_output=True, text=True)
+        stopped = subprocess.run(command, env=os.environ | self.env, check=False, capture_output=True, text=True)
         if error is None and stopped.returncode:
             raise self.error(f"The service's database could not be stopped: {stopped.stderr.strip()}")
         if error is None:
@@ -106,7 +107,7 @@ class PrivateService:
         output = self._folder / "command.log"
         started = time.perf_counter()
         with output.open("w") as file:
-            process = subprocess.Popen([*MANAGE, *arguments], env=os.environ | self._env | environment, stdout=file, stderr=file)
+            process = subprocess.Popen([*MANAGE, *arguments], env=os.environ | self.env | environment, stdout=file, stderr=file)
             _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

@@ -96,13 +96,14 @@ def request(symbols: Iterable[Symbol], *, reason: TrainingReason, by: str = "") 
     why = {"reason": reason, "priority": PRIORITIES[reason], "requested_by": by}
     with transaction.atomic():
         active = _locked_active(wanted)
+        is_new = len(active) < len(wanted)
         while missing := [symbol for symbol in wanted if symbol.pk not in active]:  # repeats only if one has ended meanwhile
             rows = [Training(symbol=symbol, **why) for symbol in missing]
             Training.objects.bulk_create(rows, ignore_conflicts=True)
             active |= _locked_active(missing)
         urgent = Training.objects.filter(pk__in=[each.pk for each in active.values()]).queued()
-        urgent.filter(priority__lt=PRIORITIES[reason]).update(**why)
-        wake_worker()
+        if urgent.filter(priority__lt=PRIORITIES[reason]).update(**why) or is_new:
+            wake_worker()  # the others have a task already: somebody who asks in a loop must not fill its table
         trainings = {each.symbol_id: each for each in Training.objects.of(wanted).active().select_related("symbol")}
     for training in trainings.values():
         logger.info("training requested: %s", reason.label, extra=training.log_fields)

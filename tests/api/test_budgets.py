@@ -55,6 +55,13 @@ def test_a_refusal_says_when_to_try_again(client: APIClient) -> None:
     assert 50 <= int(client.get("/models/symbols").headers["Retry-After"]) <= 60
 
 
+@pytest.mark.parametrize("credentials", [f"Api-Key {'a' * 8}.{'b' * 32}", "Api-Key wrong", ""])
+def test_refused_requests_count_too(client: APIClient, settings: Settings, credentials: str) -> None:
+    settings.API_KEY_REQUIRED = True
+    client.credentials(HTTP_AUTHORIZATION=credentials)
+    assert [client.get("/models/symbols").status_code for _ in range(3)] == [401, 401, 429]
+
+
 def test_invalid_requests_count_too(client: APIClient, post: Send) -> None:
     for _ in range(2):
         post("check", {}, status=400)

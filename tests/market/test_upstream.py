@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from forecasting import market
-from forecasting.market import storing
+from forecasting.market import storing, upstream
 from forecasting.models import Symbol, Upstream
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.upstream import BreakerState
@@ -121,3 +121,17 @@ def test_a_delisted_symbol_keeps_its_bars(yahoo: FakeYahoo) -> None:
         market.sync(symbol, now=NOW)
     assert symbol.unknown_until == NOW + storing.UNKNOWN_FOR[0]
     assert_stored(symbol, before)
+
+
+@pytest.mark.usefixtures("yahoo")
+def test_one_caller_of_a_process_waits_for_a_remote_source() -> None:
+    with upstream.deadline(60) as first, upstream.deadline(60) as second:
+        assert second <= time.monotonic() < first
+    with upstream.deadline(60) as next_one:
+        assert next_one > time.monotonic()
+
+
+@pytest.mark.usefixtures("folder")
+def test_all_callers_wait_for_a_source_on_this_machine() -> None:
+    with upstream.deadline(60) as first, upstream.deadline(60) as second:
+        assert min(first, second) > time.monotonic()

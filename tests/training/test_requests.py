@@ -90,6 +90,13 @@ def test_the_task_is_rolled_back_with_the_row() -> None:
     assert (Training.objects.count(), queued_tasks(training_queue.CLUSTER)) == (0, [])
 
 
+def test_asking_again_for_an_active_training_enqueues_no_further_task() -> None:
+    symbol = make_symbol()
+    for _ in range(3):
+        request(symbol)
+    assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
+
+
 def test_a_request_for_the_base_queues_one_training_and_wakes_a_worker() -> None:
     first = training_requests.request_base(reason=TrainingReason.TOO_OLD)
     make_training(make_symbol())
