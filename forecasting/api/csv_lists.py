@@ -20,6 +20,7 @@ AT_ONCE = 1  # streams per process: a client that reads slowly occupies a thread
 PATIENCE_S = 0.2  # a client may ask for the next file before the server has closed the last one
 
 _room = threading.BoundedSemaphore(AT_ONCE)
+_patient = threading.Semaphore(1)  # at most one request of a process waits for room, because it occupies a thread, too
 
 Path = tuple[str, ...]
 Row = serializers.Serializer[Any]
@@ -58,11 +59,23 @@ def csv_response(rows: QuerySet[Any], serializer: Row, *, name: str, complete: C
 
     Raises TemporarilyUnavailable if this process sends another one already.
     """
-    if not _room.acquire(timeout=PATIENCE_S):
+    if not _has_room():
         raise TemporarilyUnavailable("Another CSV file is being sent; try again shortly.")
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
     pieces = Stream(csv_text(rows, serializer, complete=complete))
     return StreamingHttpResponse(pieces, content_type=f"{MEDIA_TYPE}; charset=utf-8", headers=headers)
+
+
+def _has_room() -> bool:
+    """Takes up room, if there is some; else waits for it, unless another request does already."""
+    if _room.acquire(blocking=False):
+        return True
+    if not _patient.acquire(blocking=False):
+        return False
+    try:
+        return _room.acquire(timeout=PATIENCE_S)
+    finally:
+        _patient.release()
 
 
 def csv_text(rows: QuerySet[Any], serializer: Row, *, complete: Complete) -> Generator[str, None, None]:

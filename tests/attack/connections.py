@@ -20,7 +20,7 @@ HEAD = b"POST /models/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: appli
 BEGINNINGS = {"header": HEAD, "body": HEAD + b"Content-Length: 1000\r\n\r\n", "idle": b""}
 WEB_PROCESSES = 2  # each of them lets one client wait
 WAIT_SECONDS = 25  # less than the clients would wait
-CSV_ROWS, ROW_BYTES = 2000, 10_000  # 20 MB: more than the server buffers
+CSV_ROWS, ROW_BYTES = 4000, 10_000  # 40 MB: more than server and sockets buffer
 
 
 def slow_clients(target: Target, count: int) -> list[str]:

@@ -1,5 +1,6 @@
 """Names that are no symbols: who is asked about them and when, what is remembered, and what a later answer changes."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -9,7 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from forecasting import market
-from forecasting.market import NoSymbol
+from forecasting.market import NoSymbol, upstream
 from forecasting.models import Finding, PriceBar, RequestedName, Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.upstream import BreakerState
@@ -127,12 +128,20 @@ def test_a_file_that_is_new_is_found_at_once(folder: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_concurrent_requests_one_asks_and_all_get_its_answer(yahoo: FakeYahoo) -> None:
+def test_of_concurrent_requests_one_asks_and_all_get_its_answer(yahoo: FakeYahoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "_turn", threading.Semaphore(6))  # as if each were in a process of its own
     yahoo.bars["AAA"] = HISTORY
     answers = at_once([partial(look_up, "AAA", "NOPE")] * 6)
     assert {answer[1] for answer in answers} == {UNKNOWN}
     assert len(yahoo.charts("AAA")) == 1
     assert Symbol.objects.get().ticker == "AAA"
+
+
+def test_a_request_does_not_wait_if_another_one_of_its_process_waits_for_a_remote_source(yahoo: FakeYahoo) -> None:
+    yahoo.bars["AAA"] = HISTORY
+    with upstream.deadline(60):
+        assert look_up("AAA") == [AWAITED]
+    assert queued_tasks("short") == [LOOK_UP]
 
 
 # Budgets of callers

@@ -64,7 +64,10 @@ def test_processes_together_keep_the_pace(yahoo: FakeYahoo, settings: Settings, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_processes_together_have_so_many_requests_under_way(yahoo: FakeYahoo, settings: Settings, symbols: list[Symbol]) -> None:
+def test_processes_together_have_so_many_requests_under_way(
+    yahoo: FakeYahoo, settings: Settings, symbols: list[Symbol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "_turn", threading.Semaphore(2))  # as if each were in a process of its own
     settings.UPSTREAM_IN_FLIGHT = 2
     under_way, most, lock = 0, 0, threading.Lock()
 
