@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 
 from forecasting import registry
-from forecasting.api import documentation, filters, records, serializers
+from forecasting.api import filters, list_documentation, records, serializers
 from forecasting.api.callers import caller_of
 from forecasting.api.credentials import STAFF_CREDENTIALS
 from forecasting.api.csv_lists import csv_response
@@ -81,7 +81,7 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
         return csv_response(rows, self.serializer_class(), name=f"{self.basename}s", complete=self.complete)
 
 
-@documentation.symbols
+@list_documentation.symbols
 class SymbolViewSet(RecordViewSet[Symbol]):
     """All symbols that the price source has ever known, with their newest bar."""
 
@@ -101,7 +101,7 @@ class SymbolViewSet(RecordViewSet[Symbol]):
         Restatement.objects.all().add_newest(rows, count=records.RESTATEMENTS_SHOWN)
 
 
-@documentation.versions
+@list_documentation.versions
 class VersionViewSet(RecordViewSet[ModelVersion]):
     """Every published version, with its metrics."""
 
@@ -114,7 +114,7 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
     serializer_class = records.VersionSerializer
     filterset_class = filters.VersionFilter
 
-    @documentation.activate
+    @list_documentation.activate
     @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
     def activate(self, request: Request, pk: str) -> Response:
         """Replaces the active version with this one."""
@@ -126,7 +126,7 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
         return Response(self.get_serializer(version).data)
 
 
-@documentation.trainings
+@list_documentation.trainings
 class TrainingViewSet(RecordViewSet[Training]):
     """Every training: waiting, running or ended, with the reason of a failure."""
 
@@ -143,7 +143,7 @@ class TrainingViewSet(RecordViewSet[Training]):
         waited = wait_until_ended(training, seconds=seconds.validated_data["wait"])
         return Response(self.get_serializer(training).data, headers={} if waited else {"Retry-After": RETRY_AFTER})
 
-    @documentation.cancel
+    @list_documentation.cancel
     @action(detail=True, methods=["post"], authentication_classes=STAFF_CREDENTIALS, permission_classes=[IsAdminUser, MayChange])
     def cancel(self, request: Request, pk: str) -> Response:
         """Ends a training that waits or runs."""
@@ -155,7 +155,7 @@ class TrainingViewSet(RecordViewSet[Training]):
         return Response(self.get_serializer(training).data)
 
 
-@documentation.forecasts
+@list_documentation.forecasts
 class ForecastViewSet(RecordViewSet[Forecast]):
     """Every forecast ever served, with the actual close if it is known."""
 
@@ -172,7 +172,7 @@ class ForecastViewSet(RecordViewSet[Forecast]):
         return records.ForecastDetailSerializer if self.action == "retrieve" else records.ForecastSerializer
 
 
-@documentation.findings
+@list_documentation.findings
 class FindingViewSet(RecordViewSet[Finding]):
     """What the quality gate found in its last check of the prices."""
 
@@ -181,7 +181,7 @@ class FindingViewSet(RecordViewSet[Finding]):
     filterset_class = filters.FindingFilter
 
 
-@documentation.webhooks
+@list_documentation.webhooks
 class WebhookViewSet(mixins.CreateModelMixin, mixins.DestroyModelMixin, RecordViewSet[Webhook]):
     """Addresses that are told of events."""
 
