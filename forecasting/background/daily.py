@@ -164,7 +164,7 @@ def _forecast(report: Report, now: datetime) -> bool:
 
 def _describe_forecasts(report: Report, now: datetime) -> list[str]:
     with_bars = Symbol.objects.in_service().with_bars()
-    current = Forecast.objects.filter(symbol__removed_at=None).from_newest_bar().values("symbol").distinct()
+    current = Forecast.objects.filter(symbol__removed_at=None).of_next_close().from_newest_bar().values("symbol").distinct()
     return [f"{with_bars.count()} symbols would be forecast; {current.count()} of them have a forecast from their newest bar."]
 
 

@@ -117,7 +117,8 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
 
     def with_newest_forecast(self) -> "SymbolQuerySet":
         """Adds `forecast_id`, `forecast_price`, `forecast_change` (percent of the last close) and `forecast_target` (a date)."""
-        forecasts = apps.get_model("forecasting.Forecast").objects.filter(symbol=models.OuterRef("pk")).order_by("-as_of", "-pk")
+        forecasts = apps.get_model("forecasting.Forecast").objects.filter(symbol=models.OuterRef("pk"), horizon=1)
+        forecasts = forecasts.order_by("-as_of", "-pk")
         change = models.ExpressionWrapper(100 * (F("price") / F("last_close") - 1), output_field=models.FloatField())
         return self.annotate(
             forecast_id=models.Subquery(forecasts.values("pk")[:1]),
