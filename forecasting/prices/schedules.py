@@ -1,4 +1,4 @@
-"""Sessions of an exchange and their closing times. The only file that imports exchange_calendars."""
+"""Sessions of an exchange and their hours. The only file that imports exchange_calendars."""
 
 import threading
 import warnings
@@ -47,6 +47,7 @@ class Schedule:
     first: np.datetime64
     last: np.datetime64
     days: Days  # (sessions,) ascending
+    opens: npt.NDArray[np.datetime64]  # (sessions,) datetime64[s], UTC; if empty, the opening times are unknown
     closes: npt.NDArray[np.datetime64]  # (sessions,) datetime64[s], UTC; if empty, the week's closing time applies
 
     def knows(self, days: Days) -> Mask:
@@ -70,10 +71,27 @@ class Schedule:
 
     def close(self, day: date) -> datetime:
         """Closing time of session `day`."""
+        return self._time(self.closes, day) or self.week.close(day)
+
+    def open(self, day: date) -> datetime | None:
+        """Opening time of session `day`; None if it is unknown."""
+        return self._time(self.opens, day)
+
+    def closed_between(self, first: datetime, last: datetime) -> list[date]:
+        """The last session that closed at or before `first`, and all that closed after it, until `last` inclusive.
+
+        Empty if the closing times are unknown.
+        """
+        times = [np.datetime64(int(moment.timestamp()), "s") for moment in (first, last)]
+        before, until = np.searchsorted(self.closes, times, side="right")
+        days: list[date] = self.days[before - 1 : until].tolist() if before else []
+        return days
+
+    def _time(self, times: npt.NDArray[np.datetime64], day: date) -> datetime | None:
         row = int(np.searchsorted(self.days, np.datetime64(day, "D")))
-        if row >= len(self.closes) or self.days[row] != np.datetime64(day, "D"):
-            return self.week.close(day)
-        return datetime.fromtimestamp(int(self.closes[row].astype(np.int64)), tz=UTC)
+        if row >= len(times) or self.days[row] != np.datetime64(day, "D"):
+            return None
+        return datetime.fromtimestamp(int(times[row].astype(np.int64)), tz=UTC)
 
     def _among_sessions(self, days: Days) -> Mask:
         """Mask of the sessions among `days`, all of known years. A binary search is ten times as fast as numpy's isin."""
@@ -97,7 +115,7 @@ def _built(exchange: str) -> Schedule:
     if exchange == "XTAE":
         return _of_tel_aviv()
     if exchange not in _LIBRARY or week(exchange).complete:
-        return Schedule(week(exchange), LAST_DAY, FIRST_DAY, _NONE, _NONE)
+        return Schedule(week(exchange), LAST_DAY, FIRST_DAY, _NONE, _NONE, _NONE)
     library = _LIBRARY[exchange]
     first = max(pd.Timestamp(FIRST_DAY), library.bound_min() or pd.Timestamp(FIRST_DAY))
     last = min(pd.Timestamp(LAST_DAY), library.bound_max() or pd.Timestamp(LAST_DAY))
@@ -107,6 +125,7 @@ def _built(exchange: str) -> Schedule:
         np.datetime64(first, "D"),
         np.datetime64(last, "D"),
         days=calendar.sessions.to_numpy().astype("datetime64[D]"),
+        opens=calendar.opens_nanos.astype("datetime64[ns]").astype("datetime64[s]"),
         closes=calendar.closes_nanos.astype("datetime64[ns]").astype("datetime64[s]"),
     )
 
@@ -117,4 +136,5 @@ def _of_tel_aviv() -> Schedule:
     rules = library.regular_holidays.holidays(pd.Timestamp(FIRST_DAY), pd.Timestamp(LAST_DAY))
     holidays = rules.append(pd.DatetimeIndex(library.adhoc_holidays)).to_numpy().astype("datetime64[D]")
     days = np.arange(FIRST_DAY, LAST_DAY + 1)
-    return Schedule(week("XTAE"), FIRST_DAY, LAST_DAY, days[week("XTAE").trades(days) & ~np.isin(days, holidays)], _NONE)
+    traded = days[week("XTAE").trades(days) & ~np.isin(days, holidays)]
+    return Schedule(week("XTAE"), FIRST_DAY, LAST_DAY, traded, _NONE, _NONE)

@@ -1,23 +1,32 @@
-"""Backtests over many symbols: models fitted on bars up to one date forecast every later session, as in live operation."""
+"""Backtests over many symbols: models fitted on bars up to one date forecast every later session, as in live operation.
+
+Forecasts have a basis: `close` ones know the symbol's own bars, `lead` ones also the leads that ended before the next open.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation.quantiles import quantile_column
+from forecasting.pipeline.evaluation.quantiles import quantile_column, quantile_columns
 from forecasting.pipeline.model.adaptation import adapted, stretched
 from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.model.lead_moves import LeadMarkets
+from forecasting.pipeline.model.leads import SymbolLeads, own_returns
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel
 from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.training import train
 from forecasting.prices.bars import between
+from forecasting.prices.calendars import exchange_of
 
 History = tuple[str, pd.DataFrame]  # symbol and bars
+
+CLOSE, LEAD = "close", "lead"  # values of `basis`
 
 
 class BaseKnowsTooMuchError(ValueError):
@@ -38,11 +47,14 @@ class Period:
 
 
 def require_ignorance(base: BaseModel, period: Period) -> None:
-    """Raises BaseKnowsTooMuchError if the base has seen bars after the end of the fit."""
+    """Raises BaseKnowsTooMuchError if the base or its lead model has seen bars after the end of the fit."""
     if base.data_end > period.through:
         raise BaseKnowsTooMuchError(
             f"The base has seen bars up to {base.data_end}, later than {period.through}; train one up to it."
         )
+    through = base.leads.through if base.leads else None
+    if through is not None and through > period.through:
+        raise BaseKnowsTooMuchError(f"The base's leads.json has seen bars up to {through}, later than {period.through}; fit it anew.")
 
 
 def historical_forecasts(
@@ -53,8 +65,12 @@ def historical_forecasts(
     base: BaseModel | None,
     fine_tune: bool,
     skipped: Callable[[str, str], None],
+    markets: LeadMarkets | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """One frame per symbol: `symbol`, `as_of`, q05 ... q95, the quantiles of the next session's close (units of price).
+    """One frame per symbol: `symbol`, `as_of`, `basis`, q05 ... q95, the quantiles of the next session's close (units of price).
+
+    Each session has a row of basis `close`. It has another one of basis `lead` if `markets` has the moves of all leads, and the
+    base has coefficients for the symbol's exchange.
 
     If `fine_tune`, each symbol has its own model, trained from `base` on bars up to the end of the fit; else the base forecasts.
     Without a base, models are trained from scratch. `skipped` receives each symbol without forecasts, and the reason.
@@ -66,28 +82,33 @@ def historical_forecasts(
         known = between(bars, first=None, last=period.through)
         try:
             model = train(known, config, symbol=symbol, base=base) if fine_tune or base is None else base
-            yield _forecasts(symbol, model, bars, period)
+            leads = base.leads.of(symbol, exchange_of(symbol)) if base and base.leads else None
+            yield _forecasts(symbol, model, bars, period, leads, markets or LeadMarkets({}))
         except UntrainableError as error:
             skipped(symbol, str(error))
 
 
-def _forecasts(symbol: str, model: ServingModel, bars: pd.DataFrame, period: Period) -> pd.DataFrame:
+def _forecasts(
+    symbol: str, model: ServingModel, bars: pd.DataFrame, period: Period, leads: SymbolLeads | None, markets: LeadMarkets
+) -> pd.DataFrame:
     forecaster = Forecaster(model)
     if len(bars) < forecaster.bars_needed:
         raise UntrainableError(f"{symbol} has {len(bars)} bars; at least {forecaster.bars_needed} are needed to forecast.")
     table = compute_features(bars, model.config)
     rows = _rows(table, period, window=model.config.window)
-    wanted = table.dates[rows.start : rows.stop] >= pd.Timestamp(period.first)
-    if not wanted.any():
+    if not (table.dates[rows.start : rows.stop] >= pd.Timestamp(period.first)).any():
         raise UntrainableError(f"{symbol} has no session from {period.first} to {period.last} to forecast from.")
-    quantiles = forecaster.forecast_rows(table, rows)
-    factors = _factors(forecaster, quantiles, table, rows)
-    close = table.close[rows.start : rows.stop, None]
-    prices = (close * np.exp(stretched(quantiles, factors)))[wanted]
-    frame = pd.DataFrame(prices, columns=[quantile_column(level) for level in model.config.quantile_levels])
-    frame.insert(0, "as_of", table.dates[rows.start : rows.stop][wanted])
-    frame.insert(0, "symbol", symbol)
-    return frame
+    quantiles, each = forecaster.forecast_rows(table, rows), np.arange(rows.start, rows.stop)
+    frames = [_prices(forecaster, quantiles, table, each).assign(basis=CLOSE)]
+    if leads is not None:
+        moves = markets.standardised(exchange_of(symbol), table.dates[each])
+        known = ~np.isnan(moves).any(axis=1)
+        each, moves, scale = each[known], moves[known], table.volatility[each[known], None]
+        led = leads.apply(quantiles[known] / scale, moves, own_returns(table, model.config)[each]) * scale
+        frames.append(_prices(forecaster, led, table, each).assign(basis=LEAD))
+    frame = pd.concat(frames, ignore_index=True).assign(symbol=symbol)
+    wanted = frame[frame["as_of"] >= pd.Timestamp(period.first)]
+    return wanted[["symbol", "as_of", "basis", *quantile_columns(frame)]]
 
 
 def _rows(table: FeatureTable, period: Period, *, window: int) -> range:
@@ -97,11 +118,24 @@ def _rows(table: FeatureTable, period: Period, *, window: int) -> range:
     return range(max(start, window - 1), stop)
 
 
-def _factors(forecaster: Forecaster, quantiles: Array, table: FeatureTable, rows: range) -> Array:
-    """Factor of the online calibration for each row, from the outcomes of earlier rows."""
-    known = slice(rows.start, rows.stop - 1)
-    actual = np.log(table.close[rows.start + 1 : rows.stop] / table.close[known])
-    return adapted(quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor)
+def _prices(forecaster: Forecaster, quantiles: Array, table: FeatureTable, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
+    """Forecasts of one basis at `rows` (ascending), from their log returns before any online calibration.
+
+    The factor of each row comes from the outcomes of the earlier ones.
+    """
+    closes, earlier = table.close[rows], rows[:-1]
+    actual = np.log(table.close[earlier + 1] / table.close[earlier])
+    factors = adapted(
+        quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor
+    )[: len(rows)]
+    prices = closes[:, None] * np.exp(stretched(quantiles, factors))
+    frame = pd.DataFrame(prices, columns=[quantile_column(level) for level in forecaster.levels])
+    return frame.assign(as_of=table.dates[rows])
+
+
+def best(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """One forecast per symbol and session: that of basis `lead` if there is one."""
+    return forecasts.sort_values(["symbol", "as_of", "basis"]).drop_duplicates(["symbol", "as_of"], keep="last", ignore_index=True)
 
 
 def in_one(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

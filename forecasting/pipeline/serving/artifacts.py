@@ -3,6 +3,7 @@
 - model.onnx: the model for serving.
 - model.weights.h5: weights from which another training can start.
 - meta.json: config, scaler, calibration, metrics and origin.
+- leads.json (base only, if it has any): coefficients of the lead model. It can be replaced without training the base again.
 - backtest.csv (symbol's version only): out-of-sample forecasts.
 - earlier.weights.h5 (base only): weights fitted on earlier bars only. The base was evaluated with them, and a symbol's version
   that starts from them can be evaluated on unseen data.
@@ -25,11 +26,13 @@ import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.windows import Scaler, Seen
 
 ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
 BACKTEST = "backtest.csv"  # only in versions of a symbol
 EARLIER = "earlier.weights.h5"  # only in bases
+LEADS = "leads.json"  # only in bases, and not in all
 LARGEST_FILE = 64 * 2**20  # bytes
 
 
@@ -103,6 +106,7 @@ class BaseModel(ServingModel):
     versions: dict[str, str]
     command: str = ""  # command line that reproduces it, if it was trained from a terminal
     trained_at: datetime | None = None  # tz-aware; None in folders of a release that did not record it
+    leads: LeadModel | None = None  # used for all symbols, those with a version of their own included
 
     @property
     def fit(self) -> Fit:
@@ -122,7 +126,8 @@ class BaseModel(ServingModel):
             "earlier_scaler": asdict(self.earlier.scaler),
             "trained_at": self.trained_at.isoformat() if self.trained_at else None,
         }
-        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights}
+        leads = {LEADS: leads_file(self.leads)} if self.leads else {}
+        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights, **leads}
 
 
 def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFile]:
@@ -154,15 +159,31 @@ def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
             symbols=tuple(meta["symbols"]),
             data_start=date.fromisoformat(meta["data_start"]),
             data_end=date.fromisoformat(meta["data_end"]),
+            leads=read_leads(folder, files),
             trained_at=datetime.fromisoformat(moment) if (moment := meta.get("trained_at")) else None,
             **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions", "command")},
             **_serving(meta),
         )
 
 
+def read_leads(folder: Path, files: Mapping[str, ArtifactFile]) -> LeadModel | None:
+    """The lead model of a base; None if it has none. Raises ArtifactError if leads.json does not match `files`."""
+    if LEADS not in files:
+        return None
+    content = _verified(folder, LEADS, files)
+    with _of_this_release(LEADS):
+        return LeadModel.from_json(json.loads(content))
+
+
+def leads_file(leads: LeadModel) -> bytes:
+    """The content of leads.json."""
+    return _json(leads.as_json())
+
+
 def recorded(folder: Path) -> dict[str, ArtifactFile]:
     """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
-    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in (ONNX, WEIGHTS, EARLIER, META)}
+    names = (ONNX, WEIGHTS, EARLIER, META, *((LEADS,) if (folder / LEADS).exists() else ()))
+    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in names}
     return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
 
 
@@ -202,12 +223,12 @@ def _scaler(values: dict[str, Any]) -> Scaler:
 
 
 @contextmanager
-def _of_this_release() -> Iterator[None]:
-    """Turns errors of reading meta.json into ArtifactError."""
+def _of_this_release(name: str = META) -> Iterator[None]:
+    """Turns errors of reading a JSON file into ArtifactError."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{META} is of another release: {error}") from error
+        raise ArtifactError(f"{name} is of another release: {error}") from error
 
 
 def _verified(folder: Path, name: str, files: Mapping[str, ArtifactFile]) -> bytes:

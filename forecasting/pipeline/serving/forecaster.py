@@ -12,6 +12,7 @@ import pandas as pd
 from forecasting.pipeline.model.adaptation import stretched
 from forecasting.pipeline.model.calibration import probability_up
 from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.model.leads import Lead, own_returns
 from forecasting.pipeline.model.windows import TooFewBarsError, make_windows
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactFile, ServingModel
@@ -72,16 +73,20 @@ class Forecaster:
         """Probability mass of the published interval."""
         return self._model.config.interval_level
 
-    def forecast(self, bars: pd.DataFrame, *, factor: float = 1.0) -> QuantileForecast:
+    def forecast(self, bars: pd.DataFrame, *, factor: float = 1.0, lead: Lead | None = None) -> QuantileForecast:
         """Forecast from the last `bars_needed` of `bars` (contract frame, see bars.py); raises TooFewBarsError.
 
-        `factor`: of the online calibration (see adaptation.py).
+        `factor`: of the online calibration (see adaptation.py), which each basis has of its own. `lead`: what the forecast knows
+        of leads (see leads.py); it must be about the session after the last bar.
         """
         if len(bars) < self.bars_needed:
             raise TooFewBarsError("This history", found=len(bars), needed=self.bars_needed)
         table = compute_features(bars.iloc[-self.bars_needed :], self._model.config)
         last = len(table.dates) - 1
-        log_returns = stretched(self.forecast_rows(table, range(last, last + 1))[0], factor)
+        rows = self.forecast_rows(table, range(last, last + 1))
+        if lead is not None:
+            rows = lead.apply(rows / table.volatility[last], own_returns(table, self._model.config)[last:]) * table.volatility[last]
+        log_returns = stretched(rows[0], factor)
         return self._in_prices(log_returns, as_of=table.dates[last].date(), last_close=float(table.close[last]))
 
     def forecast_rows(self, table: FeatureTable, rows: range) -> Array:
