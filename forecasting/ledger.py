@@ -7,7 +7,9 @@ from django.conf import settings
 from django.db import connection
 
 from forecasting import market
+from forecasting.leads import Known
 from forecasting.models import Forecast, ModelVersion, Restatement, Symbol
+from forecasting.models.forecasts import Basis
 from forecasting.models.versions import SERVING
 from forecasting.pipeline.model.adaptation import RECENT, next_factor
 from forecasting.pipeline.model.windows import TooFewBarsError
@@ -16,7 +18,7 @@ from forecasting.prices.calendars import next_session
 from forecasting.prices.catalogue import is_simulated
 from forecasting.scoring import score_due
 
-__all__ = ["Scorecard", "issue", "issued", "score_due", "scorecards"]
+__all__ = ["Scorecard", "issue", "issue_with_leads", "issued", "score_due", "scorecards"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,30 @@ def issue(
     return _stored(rows), errors
 
 
+def issue_with_leads(
+    models: Mapping[Symbol, Forecaster], serving: Mapping[Symbol, ModelVersion], known: Mapping[str, Known]
+) -> int:
+    """Computes and stores forecasts that know leads, one a session and version; returns how many there are.
+
+    `known`: by exchange. A symbol whose newest bar is not that of the window's session gets none.
+    """
+    models = dict(sorted(models.items(), key=lambda item: item[0].pk))
+    restatements = Restatement.objects.last_by_symbol(models)  # before the bars: see `_compute`
+    bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
+    factors = _factors({symbol: serving[symbol] for symbol in models}, models, basis=Basis.LEAD)
+    rows = []
+    for symbol, model in models.items():
+        lead, window = known[symbol.calendar].lead(symbol), known[symbol.calendar].window
+        if lead and len(bars[symbol.pk]) >= model.bars_needed and bars[symbol.pk].index[-1].date() == window.as_of:
+            computed = model.forecast(bars[symbol.pk], factor=factors[symbol], lead=lead)
+            row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol])
+            row.basis, row.known_until, row.target_opens = Basis.LEAD, window.known_until, window.opens
+            row.leads = [move.facts for move in lead.moves]
+            row.restatement_id = restatements.get(symbol.pk)
+            rows.append(row)
+    return len(Forecast.objects.bulk_create(rows, ignore_conflicts=True))
+
+
 def _stored(rows: Sequence[Forecast]) -> dict[Symbol, Forecast]:
     """The stored rows of these forecasts, ours or a concurrent caller's. A bar that arrived meanwhile does not exclude them."""
     made = {(row.symbol_id, row.version_id, row.as_of) for row in rows}
@@ -85,8 +111,10 @@ def _compute(
     return rows, errors
 
 
-def _factors(serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, Forecaster]) -> dict[Symbol, float]:
-    """The spread factor of each symbol's next forecast, from the scores of its version's earlier forecasts. One query."""
+def _factors(
+    serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, Forecaster], *, basis: Basis = Basis.CLOSE
+) -> dict[Symbol, float]:
+    """The spread factor of each symbol's next forecast, from the scores of its version's earlier forecasts of this basis. One query."""
     scored: dict[tuple[int, int], list[tuple[float, bool]]] = {}
     query = """
         SELECT wanted.symbol, wanted.version, recent.spread_factor, recent.inside_interval
@@ -96,13 +124,13 @@ def _factors(serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, For
             FROM forecasting_forecast AS forecast
             JOIN forecasting_score AS score ON score.forecast_id = forecast.id AND score.latest
             WHERE forecast.symbol_id = wanted.symbol AND forecast.version_id = wanted.version
-                AND forecast.horizon = 1 AND forecast.basis = 'close'
+                AND forecast.horizon = 1 AND forecast.basis = %s
             ORDER BY forecast.as_of DESC LIMIT %s
         ) AS recent
         ORDER BY recent.as_of
     """
     with connection.cursor() as cursor:
-        cursor.execute(query, [[symbol.pk for symbol in serving], [version.pk for version in serving.values()], RECENT])
+        cursor.execute(query, [[symbol.pk for symbol in serving], [version.pk for version in serving.values()], basis, RECENT])
         for symbol_id, version_id, factor, inside in cursor:
             scored.setdefault((symbol_id, version_id), []).append((factor, inside))
     return {symbol: _factor(scored.get((symbol.pk, version.pk), []), models[symbol]) for symbol, version in serving.items()}

@@ -8,6 +8,7 @@ from datetime import datetime
 from django_q.tasks import async_task
 
 from forecasting import ledger, market, registry
+from forecasting.leads import Known
 from forecasting.market import Admit, NoSymbol, admit_all
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.forecasts import STANDING
@@ -119,6 +120,19 @@ def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
     instead, unserved = _replaced(unusable)
     others, more_errors = serve(instead) if instead else ({}, {})
     return forecasts | others, errors | unserved | more_errors
+
+
+def serve_with_leads(symbols: Sequence[Symbol], known: Mapping[str, Known]) -> int:
+    """Issues forecasts of these symbols that know leads, beside those that do not; returns the number of the former.
+
+    `known`: by exchange.
+    """
+    own = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols)}
+    serving = serving_versions({symbol: own.get(symbol.pk) for symbol in symbols})
+    forecasts, _ = serve(serving)
+    serving = {symbol: forecast.version for symbol, forecast in forecasts.items()}  # without those that have just been replaced
+    models, _ = _load(serving)
+    return ledger.issue_with_leads(models, serving, known)
 
 
 def _issued(

@@ -84,9 +84,13 @@ class ForecastFields(Shape):
     status = Constant("success")
     predicted_price = Price(of="price", help_text=f"Median of the next session's close. {PRICE}")
     point_forecast = Choice(
-        ["last_close", "model"],
-        help_text="What `predicted_price` is: the last close, or the model's median if that was significantly better.",
+        ["last_close", "model", "lead"],
+        help_text="What `predicted_price` is: the last close, the model's median if that was significantly better, or what other "
+        "markets have done since the last close makes of it.",
     )
+    basis = Choice(["close", "lead"], help_text="What it knows: the symbol's own bars, or also sessions of other markets.")
+    known_until = Moment(allow_null=True, help_text="When the leads were read; null if the basis is `close`.")
+    leads = Leads(allow_null=True, help_text="What other markets have done since the last close; null if the basis is `close`.")
     variation = Variation(of=percentage)
     last_close = Price(help_text=PRICE)
     as_of = Day(help_text="The last session that the forecast knew.")

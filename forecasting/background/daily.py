@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from forecasting import ledger, market, monitoring, registry, serving
+from forecasting import leads, ledger, market, monitoring, registry, serving
 from forecasting.models import Delivery, Forecast, JobRun, ModelVersion, RequestedName, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.locks import Lock, lock_if_free
@@ -110,6 +110,7 @@ def _sync(report: Report, now: datetime) -> bool:
         report.setdefault("sync_ended", "The price source is paused.")
         return True
     report.pop("sync_ended", None)
+    leads.create_missing()
     report.setdefault("symbols", 0)
     failed = report.setdefault("not_synced", {})
     ends, in_a_row = time.monotonic() + SLICE_SECONDS, 0

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from forecasting import market
-from forecasting.background import daily, trainer_parent, webhooks
+from forecasting.background import daily, lead_forecasts, trainer_parent, webhooks
 from forecasting.callers import budgets
 from forecasting.models import Symbol
 from forecasting.models.locks import Lock, lock_until_commit
@@ -31,6 +31,11 @@ def sync_symbols(symbol_ids: list[int]) -> int:
 def look_up_names() -> int:
     """Looks up names that a request could not wait for; returns how many answers came. Returns at once if there are none."""
     return market.look_up_awaited(now=timezone.now(), seconds=LOOK_UP_SECONDS)
+
+
+def forecast_with_leads() -> int:
+    """See lead_forecasts.issue_due."""
+    return lead_forecasts.issue_due()
 
 
 def deliver_webhooks() -> int:
@@ -70,6 +75,11 @@ def ensure_schedules() -> None:
             "func": "forecasting.background.tasks.forget_ended_budgets",
             "schedule_type": Schedule.MINUTES,
             "minutes": 15,
+        },
+        "forecasts that know other markets": {
+            "func": "forecasting.background.tasks.forecast_with_leads",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 1,
         },
         "names without an answer": {
             "func": "forecasting.background.tasks.look_up_names",

@@ -18,7 +18,7 @@ from forecasting.market.upstream import Answer, Question
 from forecasting.models import Symbol
 from forecasting.models.locks import lock_symbols, wait_for_symbols
 from forecasting.models.symbols import UpstreamState
-from forecasting.prices.calendars import last_completed_session
+from forecasting.prices.calendars import BAR_SETTLES, bar_due, last_completed_session
 from forecasting.prices.restatements import continues
 from forecasting.prices.sources import (
     BadDataError,
@@ -30,6 +30,7 @@ from forecasting.prices.sources import (
 )
 
 OVERLAP_BARS = 10  # stored bars fetched again by every sync, to detect restatements
+EARLY = BAR_SETTLES / 2
 RECHECK_AFTER = timedelta(minutes=10)  # minimum time between two lookups of one symbol by requests
 SYNC_SECONDS = 40.0  # default limit of one sync, with all attempts
 ATTEMPTS = 3
@@ -65,21 +66,24 @@ def sync(symbol: Symbol, *, now: datetime, ask_again: bool = False, seconds: flo
         return retrying(ends)(_sync_once, symbol, now=now, ends=ends)
 
 
-def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> list[Symbol]:
+def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float, early: bool = False) -> list[Symbol]:
     """Syncs stale symbols in parallel, in at most `budget_s` seconds. Returns the symbols without an answer in time.
 
     After a failure the old bars stay, and the reason is stored with the symbol. If the price source is paused, the old bars stay
     too. Waits for symbols that another process is syncing. If another request of this process waits for a remote source, nothing is
     waited for.
+
+    `early`: takes a session's bar EARLY before it settles, if the source says that the session is over, and asks at every call.
     """
-    behind = list(_behind([symbol for symbol in symbols if may_ask(symbol, now=now)], now=now))
+    asked = symbols if early else [symbol for symbol in symbols if may_ask(symbol, now=now)]
+    behind = list(_behind(asked, now=now, early=early))
     if not behind:
         return []
     with upstream.deadline(budget_s) as ends:
         with lock_symbols(behind) as mine:
-            stored = _behind(mine, now=now)  # checked again: another process may have stored them before we got the locks
+            stored = _behind(mine, now=now, early=early)  # checked again: another process may have stored them before we got the locks
             unanswered = {symbol.pk: symbol for symbol in stored}
-            for symbol, outcome in _brought(stored, now=now, seconds=ends - time.monotonic()):
+            for symbol, outcome in _brought(stored, now=now, seconds=ends - time.monotonic(), early=early):
                 del unanswered[symbol.pk]
                 if isinstance(outcome, PriceSourceError):
                     logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
@@ -117,28 +121,39 @@ def _sync_once(symbol: Symbol, *, now: datetime, ends: float) -> int:
     return 0
 
 
-def _behind(symbols: Iterable[Symbol], *, now: datetime) -> dict[Symbol, pd.DataFrame]:
+def _behind(symbols: Iterable[Symbol], *, now: datetime, early: bool = False) -> dict[Symbol, pd.DataFrame]:
     """The newest stored bars of each stale symbol. One query."""
+    now = now + EARLY if early else now
     wanted = list(symbols)
     stored = recent_bars(wanted, count=OVERLAP_BARS)
     return {symbol: stored[symbol.pk] for symbol in wanted if is_stale(symbol, last_date(stored[symbol.pk]), now=now)}
 
 
 def _brought(
-    stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, seconds: float
+    stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, seconds: float, early: bool = False
 ) -> Iterator[tuple[Symbol, int | PriceSourceError]]:
     """Fetches and stores the missing bars of each symbol; yields the number of rows written, or the error, as answers arrive.
 
     The first request covers newer bars with an overlap. If the overlap differs from the stored bars, the past was restated, and
     the whole history is requested.
     """
-    questions = deque(first_question(symbol, bars, now=now) for symbol, bars in stored.items())
+    questions = deque(first_question(symbol, bars, now=now + EARLY if early else now) for symbol, bars in stored.items())
     for question, outcome in upstream.answers(questions, seconds=seconds):
         symbol, bars = question.symbol, stored[question.symbol]
         if question.since is not None and _is_restated(symbol, bars, outcome):
             questions.appendleft(replace(question, since=None))
             continue
-        yield symbol, kept(question, outcome, now=now)
+        yield symbol, kept(question, _finished(question, outcome, now=now), now=now)
+
+
+def _finished(question: Question, outcome: Answer, *, now: datetime) -> Answer:
+    """The answer without a bar that has not settled yet, unless the last trade was not before the close."""
+    settles = bar_due(question.symbol.calendar, question.through)
+    if not isinstance(outcome, PriceHistory) or settles <= now:
+        return outcome
+    if outcome.traded_until is not None and outcome.traded_until >= settles - BAR_SETTLES:
+        return outcome
+    return replace(outcome, bars=outcome.bars[outcome.bars.index < pd.Timestamp(question.through)])
 
 
 def first_question(symbol: Symbol, stored: pd.DataFrame, *, now: datetime) -> Question:

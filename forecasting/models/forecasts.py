@@ -164,7 +164,9 @@ class Forecast(models.Model):
 
     @property
     def point_forecast(self) -> str:
-        """The source of `price`: `last_close`, or `model` if the model's median has any weight."""
+        """The source of `price`: `lead`, else `last_close`, or `model` if the model's median has any weight."""
+        if self.basis == Basis.LEAD:
+            return "lead"
         return "last_close" if self.price == self.last_close else "model"
 
 
@@ -182,9 +184,11 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
         CROSS JOIN LATERAL (
             SELECT date FROM forecasting_pricebar WHERE symbol_id = symbol.id ORDER BY date DESC LIMIT 1
         ) AS newest_bar
-        JOIN forecasting_forecast AS forecast
-            ON forecast.symbol_id = symbol.id AND forecast.version_id = version.id AND forecast.as_of = newest_bar.date
-            AND forecast.horizon = 1 AND forecast.basis = 'close'
+        JOIN LATERAL (
+            SELECT * FROM forecasting_forecast
+            WHERE symbol_id = symbol.id AND version_id = version.id AND as_of = newest_bar.date AND horizon = 1
+            ORDER BY basis DESC LIMIT 1 -- one that knows leads before one that does not
+        ) AS forecast ON true
         LEFT JOIN LATERAL (
             SELECT * FROM forecasting_training WHERE symbol_id = symbol.id AND own.id IS NULL
             ORDER BY created_at DESC, id DESC LIMIT 1
@@ -195,7 +199,7 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
     )
 
 
-# The forecast of each symbol in service from its newest bar, by its active version or else by the active base. For a symbol that
+# The best forecast of each symbol in service from its newest bar, by its active version or else by the active base. For a symbol that
 # the base serves, its newest training too.
 STANDING = Prepared(
     "standing_forecasts",
@@ -204,6 +208,7 @@ STANDING = Prepared(
         frozenset(
             {
                 *("symbol_id", "version_id", "as_of", "target_date", "last_close", "price", "quantiles", "spread_factor"),
+                *("basis", "known_until", "leads"),
                 *("interval_level", "interval_low", "interval_high", "probability_up"),
             }
         ),

@@ -21,6 +21,7 @@ class LeadWindow:
     A forecast that knows the leads is issued at `known_until` at the earliest and at `deadline` at the latest.
     """
 
+    as_of: date
     target: date
     sessions: dict[str, tuple[date, ...]]  # by lead: its last session known at the close of `as_of`, then those that ended since
     known_until: datetime  # USABLE_AFTER the close of the last of them, UTC
@@ -56,4 +57,4 @@ def lead_window(exchange: str, as_of: date) -> LeadWindow | None:
     if not sessions or min(map(len, sessions.values())) < 2:
         return None
     last_close = max(schedules[lead].close(days[-1]) for lead, days in sessions.items())
-    return LeadWindow(target=target, sessions=sessions, known_until=last_close + USABLE_AFTER, deadline=deadline, opens=opens)
+    return LeadWindow(as_of=as_of, target=target, sessions=sessions, known_until=last_close + USABLE_AFTER, deadline=deadline, opens=opens)

@@ -58,11 +58,13 @@ class PriceHistory:
     """The bars of one fetch in the format of bars.py, with unchecked values; empty if the source has none in the range.
 
     `currency`: as the source writes it. `exchange`: ISO 10383 code, "24/7" or "24/5"; "" if the source does not report it.
+    `traded_until`: time of the last trade that the source knows, with time zone; None if it does not report it.
     """
 
     bars: pd.DataFrame
     currency: str
     exchange: str = ""
+    traded_until: datetime | None = None
 
 
 class PriceSource(Protocol):
@@ -71,7 +73,7 @@ class PriceSource(Protocol):
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
         """Bars of `symbol` from session `since` (None: the whole history) to session `through`, both inclusive.
 
-        `through` is the last completed session, so no unfinished bar is returned. Raises PriceSourceError.
+        `through` is a session that has ended. Raises PriceSourceError.
         """
 
 

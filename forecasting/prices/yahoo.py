@@ -9,7 +9,8 @@ import json
 import threading
 import time
 import warnings
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ yfinance.config.debug.hide_exceptions = False
 CHART = "/v8/finance/chart/"
 SIDE_REQUEST_SHARE = 0.25  # share of a fetch's time for each request other than for prices (cookie, crumb, consent)
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; sixty years of daily bars need two million
+LATEST_MOMENT = 2**33  # seconds since 1970; later times are nonsense
 BROWSER = "chrome"  # browser whose TLS handshake is imitated, because Yahoo rejects plain scripts
 
 BAD_COOKIES = (401, 403)
@@ -81,7 +83,8 @@ class Yahoo:
             raise UnknownSymbolError(symbol, f"Yahoo Finance answers with {answered_for} instead; use that symbol")
         currency = _word(metadata.get("currency"), longest=8) or currency_of(symbol)
         exchange = exchange_named(_word(metadata.get("exchangeName"), longest=8))
-        return checked_history(bars, symbol=symbol, currency=currency, exchange=exchange, since=since, through=through)
+        checked = checked_history(bars, symbol=symbol, currency=currency, exchange=exchange, since=since, through=through)
+        return replace(checked, traded_until=_moment(metadata.get("regularMarketTime")))
 
     def _connection(self) -> "tuple[_Session, _Data]":
         """The connection of the current thread."""
@@ -189,6 +192,13 @@ def _says_nothing_newer(error: Exception, history: YahooHistory, session: _Sessi
 def _word(value: Any, *, longest: int) -> str:
     """A symbol, currency or exchange from a response; "" if the value cannot be one."""
     return value if isinstance(value, str) and len(value) <= longest and value.isprintable() else ""
+
+
+def _moment(value: Any) -> datetime | None:
+    """A time from a response, in seconds since 1970; None if the value cannot be one."""
+    if isinstance(value, int) and 0 < value < LATEST_MOMENT:
+        return datetime.fromtimestamp(value, tz=UTC)
+    return None
 
 
 def _metadata(history: YahooHistory) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The base model, which serves symbols without a version and from which their trainings start."""
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from forecasting.models import ModelVersion
 from forecasting.models.locks import Lock, lock_until_commit
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel
+from forecasting.pipeline.serving.artifacts import ArtifactError, ArtifactFile, BaseModel
 from forecasting.registry.files import models_root, write_files
 from forecasting.registry.publishing import create, locked_versions
 
@@ -46,6 +48,12 @@ def load_base(version: ModelVersion) -> BaseModel:
     return artifacts.read_base(models_root() / version.folder, version.artifact_files)
 
 
+def lead_model() -> LeadModel | None:
+    """The lead model of the base that serves, cached in memory; None if it has none or its file cannot be used."""
+    version = base_version()
+    return _lead_model(version.folder, version.artifact_files.get(artifacts.LEADS)) if version else None
+
+
 def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
     """Publishes and activates a base that was not made by a queued training. Raises OSError."""
     version_id, files, folder = write_files(base)
@@ -53,6 +61,15 @@ def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
     with transaction.atomic():
         locked_versions(None).active().update(state=VersionState.RETIRED)
         return create(base, files, version_id=version_id, symbol=None, folder=folder, decision=decision, **trained)
+
+
+@functools.lru_cache(maxsize=2)  # of the base before, while another one takes over
+def _lead_model(folder: str, file: ArtifactFile | None) -> LeadModel | None:
+    try:
+        return artifacts.read_leads(models_root() / folder, {artifacts.LEADS: file} if file else {})
+    except ArtifactError as error:
+        logger.error("no forecasts with leads: %s", error)
+        return None
 
 
 @transaction.atomic

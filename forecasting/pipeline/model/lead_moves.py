@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,11 @@ class LeadMove:
     session: date  # the last one that is in the move
     percentage: float
     standardised: float  # log return / volatility of the lead at the local close
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the ledger keeps of it."""
+        return {"symbol": self.symbol, "session": self.session.isoformat(), "percentage": self.percentage}
 
 
 class LeadHistory:
