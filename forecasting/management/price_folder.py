@@ -1,4 +1,4 @@
-"""A folder of SYMBOL.csv files, the input of commands that work without the database."""
+"""A folder of SYMBOL.csv files and its subfolders, the input of commands that work without the database."""
 
 import argparse
 from collections.abc import Iterator
@@ -9,36 +9,51 @@ import pandas as pd
 from django.core.management.base import CommandError
 from rich.console import Console
 
+from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.prices.bars import BadBarsError
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.csv_folder import CsvFolder
+from forecasting.prices.leads import ALL_LEADS
 from forecasting.prices.quality import check_bars
 from forecasting.prices.sources import PriceSourceError
 
 
 class PriceFolder:
-    """Reads the histories in a folder one by one. Unusable files are reported and left out."""
+    """Reads the histories in a folder and its subfolders one by one. Unusable files are reported and left out."""
 
-    def __init__(self, folder: Path, symbols: list[str] | None, console: Console) -> None:
-        """`symbols`: the symbols to read; None for all. Raises CommandError if the folder or a file does not exist."""
+    def __init__(self, folder: Path, symbols: list[str] | None, console: Console, *, without: Path | None = None) -> None:
+        """`symbols`: the symbols to read; None for all. `without`: a subfolder to leave out.
+
+        Raises CommandError if the folder or a file does not exist, or if a symbol has two files.
+        """
         if not folder.is_dir():
-            raise CommandError(f"--prices {folder} is not a folder.")
-        present = sorted(path.stem.upper() for path in folder.glob("*.csv"))
-        if missing := sorted({*(symbols or [])} - {*present}):
+            raise CommandError(f"{folder} is not a folder.")
+        files = [path for path in sorted(folder.rglob("*.csv")) if without is None or not path.is_relative_to(without)]
+        self._folders = {path.stem.upper(): path.parent for path in files}
+        if len(self._folders) < len(files):
+            raise CommandError(f"{folder} and its subfolders have several files of the same symbol.")
+        if missing := sorted({*(symbols or [])} - self._folders.keys()):
             raise CommandError(f"There is no price file for {', '.join(missing)} in {folder}.")
-        self.symbols = sorted(symbols) if symbols else present
+        self.symbols = sorted(symbols or self._folders)
         if not self.symbols:
             raise CommandError(f"There are no CSV files in {folder}.")
-        self._source, self._console = CsvFolder(folder), console
+        self._console = console
 
     def histories(self, *, through: date) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yields symbol and bars up to `through`, after the quality gate."""
         for symbol in self.symbols:
             try:
-                bars = self._source.fetch(symbol, since=None, through=through).bars
+                bars = CsvFolder(self._folders[symbol]).fetch(symbol, since=None, through=through).bars
                 yield symbol, check_bars(bars, symbol=symbol, exchange=exchange_of(symbol)).bars
             except (PriceSourceError, BadBarsError) as error:
                 self._console.print(f"  left out: {error}")
+
+
+def lead_markets(folder: Path, console: Console) -> LeadMarkets:
+    """The leads that have a price file in `folder`. Raises CommandError as `PriceFolder`."""
+    prices = PriceFolder(folder, None, console)
+    prices.symbols = [symbol for symbol in prices.symbols if symbol in ALL_LEADS]
+    return LeadMarkets(dict(prices.histories(through=date.max)))
 
 
 def day(text: str) -> date:

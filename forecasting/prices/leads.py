@@ -11,7 +11,8 @@ from forecasting.prices.schedules import schedule_of
 USABLE_AFTER = timedelta(minutes=15)  # after a lead's close; until then sources may not have its bar
 ISSUED_BEFORE = timedelta(minutes=5)  # before the open of the target session, at the latest
 
-_REGIONS = {exchange: name for name, region in TABLES["regions"].items() for exchange in region["exchanges"]}
+ALL_LEADS = frozenset(lead for region in TABLES["regions"].values() for lead in region["leads"])  # symbols
+_REGIONS: dict[str, str] = {exchange: name for name, region in TABLES["regions"].items() for exchange in region["exchanges"]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

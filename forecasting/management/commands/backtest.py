@@ -1,5 +1,7 @@
 """`manage.py backtest`: fits on bars up to a date, forecasts every later session, and compares with the baselines."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting import registry, terminal
-from forecasting.management.price_folder import PriceFolder, day, ticker
-from forecasting.pipeline.evaluation import baselines
-from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, Period, historical_forecasts, in_one, require_ignorance
+from forecasting.management.price_folder import PriceFolder, day, lead_markets, ticker
+from forecasting.pipeline.evaluation import baselines, bases
+from forecasting.pipeline.evaluation.backtest import (
+    CLOSE,
+    BaseKnowsTooMuchError,
+    Period,
+    best,
+    historical_forecasts,
+    in_one,
+    require_ignorance,
+)
 from forecasting.pipeline.model.calibration import told_median
+from forecasting.pipeline.model.lead_fitting import fit_leads
+from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving import artifacts
@@ -23,12 +35,13 @@ from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel
 class Command(BaseCommand):
     """Uses neither the database nor the active models."""
 
-    help = "Backtests on price files as if live; writes the forecasts as CSV: symbol, as_of, q05 ... q95 of the next close."
+    help = "Backtests on price files as if live; writes the forecasts as CSV: symbol, as_of, basis, q05 ... q95 of the next close."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Prices, dates, the base model, and the output file."""
-        parser.add_argument("--prices", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files")
+        parser.add_argument("--prices", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files, also in subfolders")
+        parser.add_argument("--leads", type=Path, metavar="DIR", help="SYMBOL.csv files of leads, such as SPY; none of --prices")
         parser.add_argument("--through", type=day, required=True, metavar="DATE", help="the last session used for fitting")
         parser.add_argument("--from", dest="first", type=day, metavar="DATE", help="the first session to forecast from")
         parser.add_argument("--to", dest="last", type=day, default=date.max, metavar="DATE", help="the last such session")
@@ -40,21 +53,29 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Writes the file and prints a table. Raises CommandError with the reason for a failure."""
         console = terminal.console()
-        folder = PriceFolder(options["prices"], options["symbols"], console)
+        folder = PriceFolder(options["prices"], options["symbols"], console, without=options["leads"])
+        markets = lead_markets(options["leads"], console) if options["leads"] else None
         try:
             period = Period(
                 through=options["through"], first=options["first"] or options["through"] + timedelta(days=1), last=options["last"]
             )
             base = _base(options["base"], folder, period, console)
+            if markets and not base.leads:
+                known = folder.histories(through=period.through)
+                base = replace(base, leads=fit_leads(known, markets, registry.forecast_config()))
             console.print(f"Weight of the base's median: {told_median(**base.calibration.median_facts)}.")
-            forecasts = _forecasts(folder, period, base, console, fine_tune=not options["no_fine_tune"])
+            forecasts = _forecasts(folder, period, base, markets, console, fine_tune=not options["no_fine_tune"])
         except (BaseKnowsTooMuchError, UntrainableError, ArtifactError, ValueError) as error:
             raise CommandError(str(error)) from error
         if forecasts.empty:
             raise CommandError(f"No session between {period.first} and {period.last} could be forecast from; see above.")
-        forecasts.to_csv(options["out"], index=False, date_format="%Y-%m-%d")
-        console.print(f"{len(forecasts):,} forecasts written to {options['out']}")
-        console.print(_beside_baselines(forecasts, folder))
+        _write(best(forecasts), options["out"], console)
+        if markets:
+            _write(forecasts[forecasts["basis"] == CLOSE], options["out"].with_suffix(".close.csv"), console)
+        symbols = set(forecasts["symbol"])
+        histories = {symbol: bars for symbol, bars in folder.histories(through=date.max) if symbol in symbols}
+        for table in _tables(forecasts, histories, with_leads=markets is not None):
+            console.print(table)
 
 
 def _base(where: str | None, folder: PriceFolder, period: Period, console: Console) -> BaseModel:
@@ -74,30 +95,45 @@ def _base(where: str | None, folder: PriceFolder, period: Period, console: Conso
         return base_training.train(folder.histories(through=period.through), progress=show)
 
 
-def _forecasts(folder: PriceFolder, period: Period, base: BaseModel, console: Console, *, fine_tune: bool) -> pd.DataFrame:
+def _forecasts(
+    folder: PriceFolder, period: Period, base: BaseModel, markets: LeadMarkets | None, console: Console, *, fine_tune: bool
+) -> pd.DataFrame:
     def left_out(symbol: str, reason: str) -> None:
         console.print(f"  left out: {reason}")
 
     frames = []
     with terminal.TrainingProgress(console) as bars:
         histories = folder.histories(through=period.last)
-        each = historical_forecasts(histories, period, registry.forecast_config(), base=base, fine_tune=fine_tune, skipped=left_out)
+        config = registry.forecast_config()
+        each = historical_forecasts(histories, period, config, base=base, fine_tune=fine_tune, skipped=left_out, markets=markets)
         for frame in each:
             frames.append(frame)
             bars.update("symbols", stage="forecasting", fraction=len(frames) / len(folder.symbols))
     return in_one(frames)
 
 
-def _beside_baselines(forecasts: pd.DataFrame, folder: PriceFolder) -> Table | str:
-    """The table, or the reason for its absence."""
-    symbols = set(forecasts["symbol"])
-    histories = {symbol: bars for symbol, bars in folder.histories(through=date.max) if symbol in symbols}
-    summary = baselines.score_beside_baselines(forecasts, histories, registry.forecast_config())
+def _write(forecasts: pd.DataFrame, path: Path, console: Console) -> None:
+    forecasts.to_csv(path, index=False, date_format="%Y-%m-%d")
+    console.print(f"{len(forecasts):,} forecasts written to {path}")
+
+
+def _tables(forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], *, with_leads: bool) -> Iterable[Table | str]:
+    """The tables, or the reason for their absence."""
+    config = registry.forecast_config()
+    summary = baselines.score_beside_baselines(best(forecasts), histories, config)
     if summary.empty:
-        return "No target session is over yet, so there is nothing to score."
-    table = Table(title=f"{len(symbols)} symbols, out of sample, compared with the baselines", title_justify="left")
-    for heading in ("", *summary.columns):
+        yield "No target session is over yet, so there is nothing to score."
+        return
+    yield _table(f"{len(histories)} symbols, out of sample, compared with the baselines", summary)
+    if with_leads:
+        yield _table("By exchange, without leads (close) and with leads (best)", bases.by_exchange(forecasts, histories, config))
+        yield _table("Probability of a rise, by forecasts with leads", bases.reliability(forecasts, histories))
+
+
+def _table(title: str, figures: pd.DataFrame) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("", *figures.columns):
         table.add_column(heading, justify="right" if heading else "left")
-    for method, figures in baselines.as_lines(summary):
-        table.add_row(method, *figures)
+    for name, row in baselines.as_lines(figures):
+        table.add_row(name, *row)
     return table

@@ -54,7 +54,9 @@ def require_ignorance(base: BaseModel, period: Period) -> None:
         )
     through = base.leads.through if base.leads else None
     if through is not None and through > period.through:
-        raise BaseKnowsTooMuchError(f"The base's leads.json has seen bars up to {through}, later than {period.through}; fit it anew.")
+        raise BaseKnowsTooMuchError(
+            f"The base's leads.json has seen bars up to {through}, later than {period.through}; fit it anew."
+        )
 
 
 def historical_forecasts(

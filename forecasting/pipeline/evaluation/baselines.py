@@ -44,8 +44,8 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
     for symbol, mine in forecasts.groupby("symbol", sort=False):
         if len(mine) < 2:  # its only session may not have happened yet
             continue
-        scores, gain = _scores(mine.set_index("as_of"), histories[str(symbol)], config)
-        rows += scores
+        each, gain = scores(mine.set_index("as_of"), histories[str(symbol)], config)
+        rows += each
         gains.append(gain)
     if not rows:
         return pd.DataFrame()
@@ -66,7 +66,7 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
     return summary.assign(**{"p of beating naive": [beats if name == FORECAST else np.nan for name in summary.index]})
 
 
-def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> tuple[list[dict[str, object]], pd.Series]:
+def scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> tuple[list[dict[str, object]], pd.Series]:
     """One row per method for one symbol, and by date the gain: naive absolute error - absolute error of the forecast."""
     levels = np.array(config.quantile_levels)
     table = compute_features(bars, config)
@@ -83,7 +83,7 @@ def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> t
     reference = pinball_loss(actual, methods[REFERENCE], levels)
     naive, error = np.abs(np.exp(actual) - 1), np.abs(np.exp(actual) - np.exp(own[:, len(levels) // 2]))
     low, high = (config.quantile_levels.index(level) for level in config.interval_levels)
-    scores: list[dict[str, object]] = [
+    figures: list[dict[str, object]] = [
         {
             "method": name,
             "ratio": pinball_loss(actual, quantiles, levels) / reference,
@@ -92,7 +92,7 @@ def _scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> t
         }
         for name, quantiles in methods.items()
     ]
-    return scores, pd.Series(naive - error, index=table.dates[rows])
+    return figures, pd.Series(naive - error, index=table.dates[rows])
 
 
 def as_lines(summary: pd.DataFrame) -> Iterable[tuple[str, list[str]]]:

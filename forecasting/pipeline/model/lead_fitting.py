@@ -24,6 +24,7 @@ HELD_BACK = 0.3  # share of the days, the last ones, that tests the betas
 FEWEST_DAYS = 60  # held back; with fewer, there is no test
 FEWEST_ROWS = 500  # of a fit
 
+Mask = npt.NDArray[np.bool_]
 History = tuple[str, pd.DataFrame]  # symbol and bars
 
 
@@ -43,7 +44,7 @@ class LeadRows:
     def __len__(self) -> int:
         return len(self.target)
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> "LeadRows":
+    def where(self, mask: Mask) -> "LeadRows":
         """The rows of a mask."""
         return LeadRows(*(getattr(self, name)[mask] for name in self.__slots__))
 
@@ -65,7 +66,7 @@ def _by_exchange(histories: Iterable[History], markets: LeadMarkets, config: For
         exchange = sessions_like(exchange_of(symbol))
         if leads_of(exchange) and len(bars) > config.warm_up + FEWEST_DAYS:
             parts[exchange].append(_rows_of(symbol, exchange, bars, markets, config))
-    return {exchange: _joined(each) for exchange, each in parts.items()}
+    return {exchange: _joined(each) for exchange, each in sorted(parts.items())}
 
 
 def _rows_of(symbol: str, exchange: str, bars: pd.DataFrame, markets: LeadMarkets, config: ForecastConfig) -> LeadRows:
@@ -81,7 +82,7 @@ def _rows_of(symbol: str, exchange: str, bars: pd.DataFrame, markets: LeadMarket
         sizes=table.features[:-1, config.regressors],
         volatility=table.volatility[:-1],
     )
-    return rows.where(~np.isnan(rows.moves).any(axis=1))
+    return rows.where(np.isfinite(rows.moves[:, 0]))  # a row has the moves of all leads or of none
 
 
 def _joined(parts: Sequence[LeadRows]) -> LeadRows:
@@ -140,7 +141,9 @@ def _sizes(rows: LeadRows, config: ForecastConfig) -> tuple[VolatilityRegression
     It stands for the forecast that the leads will change. So the coefficients do not depend on a network.
     """
     spread = rows.sizes.std(axis=0)
-    scaled = Scaler(tuple(rows.sizes.mean(axis=0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist())).transform(rows.sizes)
+    scaled = Scaler(tuple(rows.sizes.mean(axis=0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist())).transform(
+        rows.sizes
+    )
     regression = fit_volatility(scaled, rows.target, config.quantile_levels)
     return regression, regression.size(scaled)
 

@@ -94,12 +94,16 @@ class ExchangeLeads:
     through: date  # last target session of the fit
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ExchangeLeads":
-        """The inverse of `as_json` of a model, for one exchange."""
+    def from_json(cls, values: Mapping[str, Any]) -> "ExchangeLeads":
+        """The inverse of `as_json`."""
         numbers = {name: tuple(values[name]) for name in ("leads", "betas", "width")}
         days = {name: date.fromisoformat(values[name]) for name in ("first", "through")}
         symbols = {symbol: tuple(betas) for symbol, betas in values["symbols"].items()}
         return cls(**{**values, **numbers, **days, "symbols": symbols, "test": LeadTest(**values["test"])})
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self) | {"first": self.first.isoformat(), "through": self.through.isoformat()}
 
     def of(self, symbol: str) -> SymbolLeads:
         """The coefficients of a symbol; those of the exchange if the symbol was not in the fit."""
@@ -115,15 +119,11 @@ class LeadModel:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "LeadModel":
         """The inverse of `as_json`. Raises KeyError, TypeError or ValueError."""
-        return cls({exchange: ExchangeLeads.from_dict(each) for exchange, each in values["exchanges"].items()})
+        return cls({exchange: ExchangeLeads.from_json(each) for exchange, each in values["exchanges"].items()})
 
     def as_json(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        days = {exchange: {name: getattr(each, name).isoformat() for name in ("first", "through")} for exchange, each in self}
-        return {"exchanges": {exchange: asdict(each) | days[exchange] for exchange, each in self}}
-
-    def __iter__(self) -> Any:
-        return iter(self.exchanges.items())
+        return {"exchanges": {exchange: each.as_json() for exchange, each in self.exchanges.items()}}
 
     @property
     def through(self) -> date | None:
