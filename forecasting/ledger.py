@@ -39,9 +39,10 @@ def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
 
 
 def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
-    """The existing forecasts of these versions from the newest bar, by symbol."""
-    known = Forecast.objects.of(serving).of_next_close().filter(version__in=list(serving.values())).from_newest_bar()
-    return {each.symbol: each for each in known.select_related("symbol", "version") if serving[each.symbol] == each.version}
+    """The best existing forecast of each of these versions from the newest bar, by symbol."""
+    known = Forecast.objects.of(serving).filter(horizon=1, version__in=list(serving.values())).from_newest_bar()
+    ranked = known.select_related("symbol", "version").order_by("basis")  # the last one knows most
+    return {each.symbol: each for each in ranked if serving[each.symbol] == each.version}
 
 
 def issue(
@@ -114,7 +115,7 @@ def _compute(
 def _factors(
     serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, Forecaster], *, basis: Basis = Basis.CLOSE
 ) -> dict[Symbol, float]:
-    """The spread factor of each symbol's next forecast, from the scores of its version's earlier forecasts of this basis. One query."""
+    """The spread factor of each symbol's next forecast of a basis, from the scores of its version's earlier ones. One query."""
     scored: dict[tuple[int, int], list[tuple[float, bool]]] = {}
     query = """
         SELECT wanted.symbol, wanted.version, recent.spread_factor, recent.inside_interval

@@ -5,7 +5,7 @@ class: `to_representation` of Django REST framework takes twice as long.
 """
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter, itemgetter
 from typing import Any, ClassVar, cast
@@ -146,7 +146,7 @@ class Moment(Field, serializers.DateTimeField):
     def reader(self, getter: Getter) -> Reader:
         """See Field."""
         get = super().reader(getter)
-        return lambda shown: get(shown).astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return nullable(get, _moment) if self.allow_null else lambda shown: _moment(get(shown))
 
 
 class Shape(Field, serializers.Serializer[Any]):
@@ -172,6 +172,23 @@ class Shape(Field, serializers.Serializer[Any]):
         if self.of == "*":
             return write
         return nullable(get, write) if self.allow_null else lambda shown: write(get(shown))
+
+
+class Shapes(Field, serializers.ListField):
+    """A list of JSON objects, all of one class."""
+
+    def __init__(self, shape: type[Shape], **options: Any) -> None:
+        super().__init__(child=shape(), **options)
+        self.shape = shape
+
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        write = self.shape.writer()
+        return nullable(super().reader(getter), lambda listed: [write(each) for each in listed])
+
+
+def _moment(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @cache

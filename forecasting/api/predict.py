@@ -14,6 +14,7 @@ from forecasting.api.fields import (
     Constant,
     Count,
     Day,
+    DayText,
     Flag,
     Moment,
     Number,
@@ -21,11 +22,13 @@ from forecasting.api.fields import (
     Prices,
     Rounded,
     Shape,
+    Shapes,
     Simulated,
     Text,
 )
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
 from forecasting.models import Forecast
+from forecasting.models.forecasts import Basis
 from forecasting.prices.calendars import bar_due
 from forecasting.training.positions import Position
 
@@ -78,6 +81,16 @@ class Skill(Shape):
     beats_naive = Flag(help_text="Whether it is significantly better (5 %).")
 
 
+class LeadMove(Shape):
+    """What another market has done since the symbol's last close."""
+
+    shows_dictionaries = True
+
+    symbol = Text()
+    session = DayText(help_text="Its last session that the forecast knew.")
+    percentage = Rounded(2, help_text="Its move in percent.")
+
+
 class ForecastFields(Shape):
     """What comes from the forecast."""
 
@@ -88,9 +101,11 @@ class ForecastFields(Shape):
         help_text="What `predicted_price` is: the last close, the model's median if that was significantly better, or what other "
         "markets have done since the last close makes of it.",
     )
-    basis = Choice(["close", "lead"], help_text="What it knows: the symbol's own bars, or also sessions of other markets.")
+    basis = Choice(Basis.choices, help_text="What it knows: the symbol's own bars, or also sessions of other markets.")
     known_until = Moment(allow_null=True, help_text="When the leads were read; null if the basis is `close`.")
-    leads = Leads(allow_null=True, help_text="What other markets have done since the last close; null if the basis is `close`.")
+    leads = Shapes(
+        LeadMove, allow_null=True, help_text="What other markets have done since the last close; null if the basis is `close`."
+    )
     variation = Variation(of=percentage)
     last_close = Price(help_text=PRICE)
     as_of = Day(help_text="The last session that the forecast knew.")

@@ -12,9 +12,12 @@ from django.utils import timezone
 from forecasting import market, registry
 from forecasting.models import Symbol
 from forecasting.pipeline.base import train_base
+from forecasting.pipeline.model.lead_fitting import fit_leads
+from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.pipeline.progress import Progress, ignore
 from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.prices.bars import between
+from forecasting.prices.leads import ALL_LEADS, leads_of
 from forecasting.prices.sources import BadDataError
 
 logger = logging.getLogger(__name__)
@@ -23,6 +26,16 @@ logger = logging.getLogger(__name__)
 def train(histories: Iterable[tuple[str, pd.DataFrame]], *, progress: Callable[[Progress], None] = ignore) -> BaseModel:
     """Trains a base with this installation's configuration. Raises UntrainableError."""
     return replace(train_base(histories, registry.forecast_config(), progress=progress), trained_at=timezone.now())
+
+
+def with_leads(base: BaseModel) -> BaseModel:
+    """The base with a lead model: of each exchange, the fit on stored bars or that of the active base, whichever saw more rows."""
+    markets = LeadMarkets({symbol.ticker: market.bars(symbol) for symbol in Symbol.objects.in_service().named(ALL_LEADS)})
+    followed = Symbol.objects.followed().order_by().values_list("ticker", "exchange")
+    led = {ticker for ticker, exchange in followed if exchange and leads_of(exchange)}
+    fitted = fit_leads(histories(led), markets, base.config)
+    former = registry.lead_model()
+    return replace(base, leads=former.extended_by(fitted) if former else fitted)
 
 
 def histories(symbols: Collection[str] | None = None, *, through: date = date.max) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -75,7 +75,7 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
 def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tuple[TrainedModel | BaseModel, ModelVersion | None]:
     """The trained model of the symbol, or the base if there is no symbol, and the version that its training started from."""
     if symbol is None:
-        return base_training.train(base_training.histories(), progress=progress), None
+        return base_training.with_leads(base_training.train(base_training.histories(), progress=progress)), None
     bars = market.training_bars(symbol, now=timezone.now())
     version, base = _base()
     trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, base=base, progress=progress)

@@ -81,7 +81,9 @@ def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float, early:
         return []
     with upstream.deadline(budget_s) as ends:
         with lock_symbols(behind) as mine:
-            stored = _behind(mine, now=now, early=early)  # checked again: another process may have stored them before we got the locks
+            stored = _behind(
+                mine, now=now, early=early
+            )  # checked again: another process may have stored them before we got the locks
             unanswered = {symbol.pk: symbol for symbol in stored}
             for symbol, outcome in _brought(stored, now=now, seconds=ends - time.monotonic(), early=early):
                 del unanswered[symbol.pk]

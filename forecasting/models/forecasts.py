@@ -29,7 +29,7 @@ HORIZONS = (1, 5, 10, 21)  # sessions from the last known one to the target
 
 
 class Basis(models.TextChoices):
-    """What a forecast knew."""
+    """What a forecast knew. In alphabetical order, each one knows more than those before."""
 
     CLOSE = "close", "own bars"  # the symbol's own bars up to `as_of`
     LEAD = "lead", "own bars and leads"  # also sessions of other markets that ended after `as_of`
@@ -199,8 +199,8 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
     )
 
 
-# The best forecast of each symbol in service from its newest bar, by its active version or else by the active base. For a symbol that
-# the base serves, its newest training too.
+# The best forecast of each symbol in service from its newest bar, by its active version or else by the active base. For a symbol
+# that the base serves, its newest training too.
 STANDING = Prepared(
     "standing_forecasts",
     Columns(

@@ -58,4 +58,6 @@ def lead_window(exchange: str, as_of: date) -> LeadWindow | None:
     if not sessions or min(map(len, sessions.values())) < 2:
         return None
     last_close = max(schedules[lead].close(days[-1]) for lead, days in sessions.items())
-    return LeadWindow(as_of=as_of, target=target, sessions=sessions, known_until=last_close + USABLE_AFTER, deadline=deadline, opens=opens)
+    return LeadWindow(
+        as_of=as_of, target=target, sessions=sessions, known_until=last_close + USABLE_AFTER, deadline=deadline, opens=opens
+    )

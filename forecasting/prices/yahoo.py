@@ -44,7 +44,6 @@ yfinance.config.debug.hide_exceptions = False
 CHART = "/v8/finance/chart/"
 SIDE_REQUEST_SHARE = 0.25  # share of a fetch's time for each request other than for prices (cookie, crumb, consent)
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; sixty years of daily bars need two million
-LATEST_MOMENT = 2**33  # seconds since 1970; later times are nonsense
 BROWSER = "chrome"  # browser whose TLS handshake is imitated, because Yahoo rejects plain scripts
 
 BAD_COOKIES = (401, 403)
@@ -195,10 +194,8 @@ def _word(value: Any, *, longest: int) -> str:
 
 
 def _moment(value: Any) -> datetime | None:
-    """A time from a response, in seconds since 1970; None if the value cannot be one."""
-    if isinstance(value, int) and 0 < value < LATEST_MOMENT:
-        return datetime.fromtimestamp(value, tz=UTC)
-    return None
+    """A time from a response, of which yfinance has made a timestamp with time zone; None if the value is none."""
+    return datetime.fromtimestamp(value.timestamp(), tz=UTC) if isinstance(value, datetime) and value.tzinfo else None
 
 
 def _metadata(history: YahooHistory) -> dict[str, Any]:

@@ -36,6 +36,9 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
     assert predict("BBAS3.SA") == {
         "predicted_price": prices[3],
         "point_forecast": "model",
+        "basis": "close",
+        "known_until": None,
+        "leads": None,
         "status": "success",
         "variation": {"status": "positive", "percentage": 0.1},
         "last_close": 100.0,

@@ -1,7 +1,7 @@
 """Scenarios: Yahoo's correct answer, and its many faults."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from tests.fake_yahoo.server import (
@@ -22,6 +22,16 @@ from tests.fake_yahoo.server import (
 def known(fake: FakeYahoo, request: Request) -> Answer:
     """The symbol's bars."""
     return results(fake.chart(request))
+
+
+def last_traded(moment: datetime) -> Scenario:
+    """The symbol's bars, with the time of the last trade."""
+
+    def answer(fake: FakeYahoo, request: Request) -> Answer:
+        chart = fake.chart(request)
+        return results(chart | {"meta": chart["meta"] | {"regularMarketTime": int(moment.timestamp())}})
+
+    return answer
 
 
 def unknown(fake: FakeYahoo, request: Request) -> Answer:

@@ -50,6 +50,7 @@ def test_an_exchange_without_leads_has_no_window() -> None:
 
 def test_the_session_of_the_same_date_in_new_york_ends_after_tokyo() -> None:
     assert window("XTKS", date(2024, 7, 9)) == LeadWindow(
+        as_of=date(2024, 7, 9),
         target=date(2024, 7, 10),
         sessions={"SPY": (date(2024, 7, 8), date(2024, 7, 9))},
         known_until=utc(2024, 7, 9, 20, 15),
@@ -118,4 +119,3 @@ def test_every_counted_session_ends_after_the_close_and_is_known_before_the_open
             assert ends[-1] + USABLE_AFTER <= each.known_until
             assert [day.date() for day in sessions(exchange_of(lead), first=days[0], last=days[-1])] == [*days]
     assert found > 1_400
-

@@ -52,7 +52,9 @@ class Command(BaseCommand):
 
     def _keep(self, console: Console, base: BaseModel, out: Path | None) -> None:
         if out is None:
-            version = registry.register_base(base, decision="Trained at the terminal.")
+            from forecasting.background import base_training  # noqa: PLC0415 - as above
+
+            version = registry.register_base(base_training.with_leads(base), decision="Trained at the terminal.")
             console.print(f"{version} is now active.")
             return
         out.mkdir(parents=True, exist_ok=True)

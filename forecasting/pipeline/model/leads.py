@@ -125,6 +125,13 @@ class LeadModel:
         """As JSON can hold it."""
         return {"exchanges": {exchange: each.as_json() for exchange, each in self.exchanges.items()}}
 
+    def extended_by(self, other: "LeadModel") -> "LeadModel":
+        """Of each exchange, the fit on more rows; a fit on few symbols is mostly noise."""
+        both = {**self.exchanges, **other.exchanges}
+        rows = {exchange: fitted.rows for exchange, fitted in self.exchanges.items()}
+        kept = {exchange: self.exchanges[exchange] for exchange in rows if rows[exchange] > both[exchange].rows}
+        return LeadModel(both | kept)
+
     @property
     def through(self) -> date | None:
         """The last session that any fit has seen; None without a fit."""
