@@ -1,12 +1,13 @@
 """The sample price source: simulated daily bars, to try the service without market data.
 
-Returns are a martingale difference, so no price forecast beats the last close. Volatility clusters, so it can be forecast.
+Returns are a martingale difference, so no forecast from a symbol's own prices beats the last close. Volatility clusters, so it can
+be forecast. There are two markets: the symbols of Tokyo open with what SPY has done in New York since their last close.
 (seed, symbol) determine every bar, and a session's bar does not depend on the range requested.
 """
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
@@ -16,13 +17,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from forecasting.prices.bars import COLUMNS
-from forecasting.prices.calendars import exchange_of, sessions
+from forecasting.prices.calendars import currency_of, exchange_of, sessions
 from forecasting.prices.sources import PriceHistory, UnknownSymbolError, checked_history
 
 Array = npt.NDArray[np.float64]
 
 FIRST_SESSION = date(2015, 1, 2)
-CURRENCY = "USD"
+SYMBOLS = "SAMPLE1 to SAMPLE99, SAMPLE1.T to SAMPLE99.T (simulated Tokyo), and SPY, which these follow"
 
 SESSIONS_PER_YEAR = 252
 START_PRICE = (40.0, 100.0)  # USD
@@ -32,35 +33,73 @@ VOLATILITY_OF_VOLATILITY = 0.07  # per session, of the log volatility
 LEVERAGE = -0.4  # correlation of a session's return with the next session's volatility
 TAIL = 5.0  # degrees of freedom of the returns
 OVERNIGHT_SHARE = 0.2  # of a session's variance
+LEAD = "SPY"
+LEAD_CORRELATION = 0.3  # of a led session's return with what the lead did before; all of it is in the opening gap
 USUAL_VOLUME = 2e6  # shares per session
 VOLUME_PERSISTENCE = 0.6  # per session, of the part of log volume that does not depend on prices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """Bars of SAMPLE1 to SAMPLE99 on the sessions of the New York Stock Exchange. `seed` must not be negative."""
+    """Bars of SAMPLE1 to SAMPLE99 in New York and SAMPLE1.T to SAMPLE99.T in Tokyo, and of SPY. `seed` must not be negative."""
 
     seed: int
 
     def fetch(self, symbol: str, *, since: date | None, through: date) -> PriceHistory:
-        """See PriceSource. Raises UnknownSymbolError for other symbols than SAMPLE1 to SAMPLE99."""
-        if not (match := re.fullmatch(r"SAMPLE([1-9][0-9]?)", symbol)):
-            raise UnknownSymbolError(symbol, "the simulation has only the symbols SAMPLE1 to SAMPLE99; use one of them")
+        """See PriceSource. Raises UnknownSymbolError for other symbols."""
+        if not (match := re.fullmatch(r"SAMPLE([1-9][0-9]?)(\.T)?|SPY", symbol)):
+            raise UnknownSymbolError(symbol, f"the simulation has only {SYMBOLS}; use one of them")
         dates = sessions(exchange_of(symbol), first=FIRST_SESSION, last=through)
-        bars = _simulated(dates, np.random.SeedSequence([self.seed, int(match[1])]))
-        return checked_history(bars, symbol=symbol, currency=CURRENCY, since=since, through=through)
+        number = int(match[1] or 0)
+        bars = _simulated(dates, self._seed(symbol, number), lead=self._lead(dates) if match[2] else None)
+        return checked_history(bars, symbol=symbol, currency=currency_of(symbol), since=since, through=through)
+
+    def _seed(self, symbol: str, number: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self.seed, number, *symbol.removeprefix(f"SAMPLE{number}").encode()])
+
+    def _lead(self, dates: pd.DatetimeIndex) -> Array:
+        """What the lead did between the close before each of these sessions and its open, in units of its volatility, (sessions,).
+
+        Standardised to unit variance where one session of the lead lies in between. A session of New York ends before that of
+        the next date in Tokyo opens.
+        """
+        led = sessions(exchange_of(LEAD), first=FIRST_SESSION, last=dates[-1].date()) if len(dates) else dates
+        _, *streams = _streams(self._seed(LEAD, 0))
+        news = _together(*_gaps_and_moves(streams, len(led)))
+        total = np.concatenate([np.zeros(1), np.cumsum(news)])
+        ended = np.searchsorted(led, dates)  # sessions of the lead before each date
+        moves: Array = np.diff(total[ended], prepend=0.0)
+        return moves
 
 
-def _simulated(dates: pd.DatetimeIndex, seed: np.random.SeedSequence) -> pd.DataFrame:
-    # One random stream per quantity, drawn in session order, so that a longer history begins with the shorter one.
-    streams = map(np.random.default_rng, seed.spawn(6))
-    first_price, usual_volatility = _character(next(streams))
-    overnight, intraday = _fat_tailed(next(streams), len(dates)), _fat_tailed(next(streams), len(dates))
-    news = math.sqrt(OVERNIGHT_SHARE) * overnight + math.sqrt(1 - OVERNIGHT_SHARE) * intraday
-    turbulence = _turbulence(next(streams), news)
+def _streams(seed: np.random.SeedSequence) -> list[np.random.Generator]:
+    """One random stream per quantity, drawn in session order, so that a longer history begins with the shorter one."""
+    return [np.random.default_rng(each) for each in seed.spawn(6)]
+
+
+def _gaps_and_moves(streams: Sequence[np.random.Generator], count: int) -> tuple[Array, Array]:
+    """News of each session overnight and while trading, of unit variance, (count,) each, from the first two streams."""
+    return _fat_tailed(streams[0], count), _fat_tailed(streams[1], count)
+
+
+def _together(overnight: Array, intraday: Array) -> Array:
+    """All news of each session, of unit variance."""
+    together: Array = math.sqrt(OVERNIGHT_SHARE) * overnight + math.sqrt(1 - OVERNIGHT_SHARE) * intraday
+    return together
+
+
+def _simulated(dates: pd.DatetimeIndex, seed: np.random.SeedSequence, *, lead: Array | None) -> pd.DataFrame:
+    character, *of_news, of_turbulence, of_prices, of_volume = _streams(seed)
+    first_price, usual_volatility = _character(character)
+    overnight, intraday = _gaps_and_moves(of_news, len(dates))
+    if lead is not None:
+        share = LEAD_CORRELATION**2 / OVERNIGHT_SHARE  # of the gap's variance
+        overnight = math.sqrt(share) * lead + math.sqrt(1 - share) * overnight
+    news = _together(overnight, intraday)
+    turbulence = _turbulence(of_turbulence, news)
     volatility = usual_volatility * np.exp(turbulence)
-    prices = _prices(next(streams), volatility, overnight, intraday)
-    volume = _volume(next(streams), turbulence, news)
+    prices = _prices(of_prices, volatility, overnight, intraday)
+    volume = _volume(of_volume, turbulence, news)
     columns = [*(np.round(first_price * np.exp(price), 2) for price in prices), volume]
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), index=dates)
 

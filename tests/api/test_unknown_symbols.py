@@ -160,7 +160,7 @@ def test_a_missing_file_is_not_looked_up_at_every_request_if_bars_are_stored(pre
 
 
 def test_no_real_symbol_is_suggested_if_prices_are_simulated(predict: Predict) -> None:
-    assert predict("PETR4")["error"].endswith("only the symbols SAMPLE1 to SAMPLE99; use one of them.")
+    assert predict("PETR4")["error"].endswith("and SPY, which these follow; use one of them.")
 
 
 def test_a_symbol_with_stored_bars_is_suggested_even_if_prices_are_simulated(predict: Predict) -> None:

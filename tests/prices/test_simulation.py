@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from forecasting.prices.calendars import sessions
-from forecasting.prices.simulation import FIRST_SESSION, Simulation
+from forecasting.prices.simulation import FIRST_SESSION, LEAD, LEAD_CORRELATION, Simulation
 from forecasting.prices.sources import UnknownSymbolError
 from tests.prices.contract import keeps_contract
 
@@ -56,7 +56,7 @@ def test_its_sessions_are_those_of_new_york() -> None:
     pd.testing.assert_index_equal(history("SAMPLE3").index, expected)
 
 
-@pytest.mark.parametrize("symbol", ["SAMPLE1", "SAMPLE50", "SAMPLE99"])
+@pytest.mark.parametrize("symbol", ["SAMPLE1", "SAMPLE50", "SAMPLE99", "SAMPLE1.T", "SPY"])
 def test_its_bars_keep_the_contract_without_repair(symbol: str) -> None:
     bars = history(symbol)
     assert keeps_contract(bars)
@@ -72,9 +72,11 @@ def test_prices_stay_at_a_realistic_level() -> None:
     assert 10 < min(medians) < max(medians) < 400
 
 
-@pytest.mark.parametrize("symbol", ["SAMPLE0", "SAMPLE01", "SAMPLE100", "SAMPLE", "sample1", "SAMPLE1\n", "AAPL"])
+@pytest.mark.parametrize(
+    "symbol", ["SAMPLE0", "SAMPLE01", "SAMPLE100", "SAMPLE", "sample1", "SAMPLE1\n", "AAPL", "SAMPLE1.SA", "SPY.T"]
+)
 def test_it_does_not_know_other_symbols(symbol: str) -> None:
-    with pytest.raises(UnknownSymbolError, match="only the symbols SAMPLE1 to SAMPLE99"):
+    with pytest.raises(UnknownSymbolError, match="only SAMPLE1 to SAMPLE99"):
         history(symbol)
 
 
@@ -118,3 +120,37 @@ def test_eleven_years_take_less_than_a_tenth_of_a_second() -> None:
         history("SAMPLE1")
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.1
+
+
+# Two markets
+
+
+def lead_and_led(symbol: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By session of Tokyo: the lead's move since the last close, the opening gap, and the move after the open; log returns."""
+    led, lead = history(symbol), history(LEAD)["close"]
+    before = np.searchsorted(lead.index, led.index)  # the lead's sessions of earlier dates
+    known = np.log(lead.to_numpy()[before - 1])
+    close, opens = np.log(led["close"].to_numpy()), np.log(led["open"].to_numpy())
+    return np.diff(known)[1:], (opens[1:] - close[:-1])[1:], (close - opens)[2:]
+
+
+def test_the_symbols_of_tokyo_follow_new_york_by_a_known_amount() -> None:
+    each = [lead_and_led(f"SAMPLE{number}.T") for number in range(1, 21)]
+    whole = [np.corrcoef(lead, gap + move)[0, 1] for lead, gap, move in each]
+    assert np.mean(whole) == pytest.approx(LEAD_CORRELATION, abs=0.05)  # changes of volatility hide a part
+
+
+def test_all_of_it_is_in_the_opening_gap() -> None:
+    each = [lead_and_led(f"SAMPLE{number}.T") for number in range(1, 21)]
+    assert np.mean([np.corrcoef(lead, move)[0, 1] for lead, _, move in each]) == pytest.approx(0, abs=0.02)
+
+
+def test_sessions_of_tokyo_are_those_of_its_calendar_and_prices_are_in_yen() -> None:
+    found = Simulation(seed=42).fetch("SAMPLE3.T", since=None, through=LAST)
+    pd.testing.assert_index_equal(found.bars.index, sessions("XTKS", first=FIRST_SESSION, last=LAST))
+    assert found.currency == "JPY"
+
+
+def test_a_led_bar_does_not_depend_on_what_its_lead_did_later() -> None:
+    for through in (date(2019, 7, 4), date(2019, 7, 5), date(2019, 7, 8)):
+        pd.testing.assert_frame_equal(history("SAMPLE3.T", through=through), history("SAMPLE3.T").loc[: pd.Timestamp(through)])
