@@ -37,4 +37,4 @@ def test_a_page_has_the_rows_of_the_queryset(of: type[RecordViewSet[Any]], offse
 
 
 def test_a_page_far_behind_the_last_one_is_empty() -> None:
-    assert lists.SymbolViewSet.pages.page(offset=10**30, limit=3) == ([], 0)
+    assert lists.SymbolViewSet().pages.page(offset=10**30, limit=3) == ([], 0)
