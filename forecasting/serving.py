@@ -13,6 +13,7 @@ from forecasting.market import Admit, NoSymbol, admit_all
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.forecasts import STANDING
 from forecasting.models.symbols import TAKEN_OUT, UpstreamState
+from forecasting.models.versions import STATUSES
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.training import requests as training_requests
@@ -92,9 +93,13 @@ def current(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[P
 def standing(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all) -> list[ModelStatus]:
     """The model status of each symbol; see `ensure_trained`. New names, and symbols that a local source did not have, are looked
     up first, for at most `budget_s` seconds. `admit`: see `predict`."""
-    known = Symbol.objects.all().by_ticker(tickers)
-    missing = [symbol for symbol in known.values() if symbol.upstream_state == UpstreamState.UNKNOWN and not symbol.unknown_until]
-    return _statuses(tickers, known, refresh=missing, now=now, budget_s=budget_s, admit=admit)
+    settled = _settled(tickers, now=now)
+    if others := [ticker for ticker in tickers if ticker not in settled]:
+        known = Symbol.objects.all().by_ticker(others)
+        gone = [each for each in known.values() if each.upstream_state == UpstreamState.UNKNOWN and not each.unknown_until]
+        statuses = _statuses(others, known, refresh=gone, now=now, budget_s=budget_s, admit=admit)
+        settled |= {status.symbol.ticker: status for status in statuses}
+    return [settled[ticker] for ticker in tickers]
 
 
 def trainable(ticker: str, *, now: datetime, budget_s: float, admit: Admit = admit_all) -> Symbol:
@@ -163,6 +168,15 @@ def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Predictio
         if not wants_bars and (is_trained or training_requests.is_settled(forecast.newest_training, now=now)):
             answers[symbol.ticker] = Prediction(symbol, forecast=forecast, stale=stale)
     return answers
+
+
+def _settled(tickers: Sequence[str], *, now: datetime) -> dict[str, ModelStatus]:
+    """By ticker, the statuses for which nothing has to be asked, looked up or started. A single query."""
+    return {
+        symbol.ticker: ModelStatus(symbol, symbol.own_version, symbol.active_training)
+        for symbol in STATUSES.rows(tickers)
+        if (symbol.own_version or symbol.active_training) and symbol.is_in_service and not symbol.was_unknown(now=now)
+    }
 
 
 def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit) -> dict[str, Prediction]:

@@ -66,3 +66,11 @@ def test_the_documentation_can_be_for_staff_only(client: Client, db: None, setti
     assert client.get(address).status_code == 403
     client.force_login(User.objects.create_user("ana", is_staff=True))
     assert client.get(address).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_route_of_the_api_reads_the_session_of_a_browser(client: Client, django_user_model: type[User]) -> None:
+    client.force_login(django_user_model.objects.create_superuser("ana"))
+    assert client.get("/models/webhooks").status_code == 200
+    client.logout()
+    assert client.get("/models/webhooks").status_code == 401

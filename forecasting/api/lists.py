@@ -28,6 +28,7 @@ from forecasting.api.views import OpenRoute
 from forecasting.api.waiting import wait_until_ended
 from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Symbol, Training, Webhook
+from forecasting.models.pages import PreparedPages
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.training import queue as training_queue
@@ -44,6 +45,11 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
     queryset: QuerySet[Any, Any]
     filterset_class: type[FilterSet]
     serializer_class: type[Serializer[Any]]
+    pages: PreparedPages[Row]  # of `queryset`
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.pages = PreparedPages(cls.queryset, usual=Pages.page_size)
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """One row."""
@@ -59,9 +65,10 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
         self.complete([row])
         return row
 
-    def paginate_queryset(self, queryset: QuerySet[Row, Any] | Sequence[Any]) -> list[Any] | None:
+    def paginate_queryset(self, queryset: QuerySet[Row, Any]) -> list[Any] | None:  # type: ignore[override]  # no list is given
         """One page of rows."""
-        page = super().paginate_queryset(queryset)
+        rows: Any = queryset if queryset.query.where else self.pages
+        page = super().paginate_queryset(rows)
         self.complete(page or [])
         return page
 

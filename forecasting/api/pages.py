@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from django.core.paginator import Paginator
+from django.core.paginator import EmptyPage, Page, Paginator
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from rest_framework.pagination import PageNumberPagination
@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from forecasting.api.parameters import whole_number
+from forecasting.models.pages import PreparedPages
 
 
 class RowPaginator(Paginator):  # type: ignore[type-arg] # it is no generic class when the program runs
@@ -20,6 +21,16 @@ class RowPaginator(Paginator):  # type: ignore[type-arg] # it is no generic clas
         """The number of rows on all pages."""
         rows = cast("QuerySet[Any, Any]", self.object_list)
         return rows.count() if rows.query.where else rows.model._default_manager.count()
+
+    def page(self, number: int) -> "Page[Any]":  # type: ignore[override] # it has been parsed already
+        """The rows of a page. Raises EmptyPage if there is none."""
+        if not isinstance(self.object_list, PreparedPages):
+            return super().page(number)
+        found = self.object_list.page(offset=(number - 1) * self.per_page, limit=self.per_page)
+        if number > 1 and not found.rows:
+            raise EmptyPage
+        self.count = found.total
+        return Page(found.rows, number, self)
 
 
 class Pages(PageNumberPagination):

@@ -15,12 +15,12 @@ class OptionalSlashRouter(SimpleRouter):
 
 
 router = OptionalSlashRouter()
+router.register("", views.ModelViewSet, basename="model")  # first, because routes are tried in this order
 router.register("symbols", lists.SymbolViewSet, basename="symbol")
 router.register("versions", lists.VersionViewSet, basename="version")
 router.register("trainings", lists.TrainingViewSet, basename="training")
 router.register("forecasts", lists.ForecastViewSet, basename="forecast")
 router.register("webhooks", lists.WebhookViewSet, basename="webhook")
 router.register("findings", lists.FindingViewSet, basename="finding")
-router.register("", views.ModelViewSet, basename="model")
 
 urlpatterns = [path("", include(router.urls))]

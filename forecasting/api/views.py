@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework import status, viewsets
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import action
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -48,9 +48,12 @@ class Health(APIView):
 
 def requested_tickers(body: Any) -> list[str]:
     """The symbols of a valid request; raises ValidationError."""
-    serializer = serializers.SymbolsRequest(data=body)
-    serializer.is_valid(raise_exception=True)
-    return list(serializer.validated_data["symbols"])
+    if body is None:
+        raise ValidationError({"non_field_errors": ["No data provided"]})
+    return list(_request.run_validation(body)["symbols"])
+
+
+_request = serializers.SymbolsRequest()  # one for all requests: it keeps nothing of them, and each one would copy its fields
 
 
 class OpenRoute(APIView):

@@ -4,28 +4,35 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db import connection
 from django.db.models.functions import Now
 
 from forecasting.callers.caller import Caller
 from forecasting.models import Spending
+from forecasting.models.prepared import PreparedStatement
 
 # One statement, so that concurrent requests cannot exceed the limit together. It locks only the caller's own row. A period begins
 # with the first use after the last period's end.
-SPEND = """
-    INSERT INTO forecasting_spending AS spent (caller, budget, used, granted, ends_at)
-    VALUES (%(caller)s, %(budget)s, least(%(wanted)s, %(limit)s), least(%(wanted)s, %(limit)s), statement_timestamp() + %(period)s)
-    ON CONFLICT (caller, budget) DO UPDATE SET
-        used = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.used
-            ELSE greatest(spent.used, least(spent.used + %(wanted)s, %(limit)s)) END,
-        granted = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.granted
-            ELSE greatest(0, least(%(wanted)s, %(limit)s - spent.used)) END,
-        ends_at = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.ends_at ELSE spent.ends_at END
-    RETURNING granted, extract(epoch FROM ends_at - statement_timestamp())::float
-"""
+SPEND = PreparedStatement(
+    "spend",
+    ["text", "text", "int", "int", "interval"],  # caller, budget, wanted, limit, period
+    lambda: (
+        """
+        INSERT INTO forecasting_spending AS spent (caller, budget, used, granted, ends_at)
+        VALUES ($1, $2, least($3, $4), least($3, $4), statement_timestamp() + $5)
+        ON CONFLICT (caller, budget) DO UPDATE SET
+            used = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.used
+                ELSE greatest(spent.used, least(spent.used + $3, $4)) END,
+            granted = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.granted
+                ELSE greatest(0, least($3, $4 - spent.used)) END,
+            ends_at = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.ends_at ELSE spent.ends_at END
+        RETURNING granted, extract(epoch FROM ends_at - statement_timestamp())::float
+        """,
+        (),
+    ),
+)
 
 
 class Budget(Enum):
@@ -86,13 +93,9 @@ def spend(caller: Caller, budget: Budget, *, wanted: int) -> Spent:
     """Takes as many of the wanted units as the budget has left."""
     if not (wanted and (limit := budget.limit(caller))):
         return Spent(wanted, 0.0)
-    values: dict[str, Any] = {
-        "caller": f"{caller.kind}:{caller.id}", "budget": budget.name.lower(), "wanted": wanted, "limit": limit,
-        "period": budget.value[1],
-    }  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(SPEND, values)
-        return Spent(*cursor.fetchone())
+    period = f"{budget.value[1].total_seconds()} s"
+    ((granted, wait_s),) = SPEND.rows(f"{caller.kind}:{caller.id}", budget.name.lower(), wanted, limit, period)
+    return Spent(granted, wait_s)
 
 
 def spend_one(caller: Caller, budget: Budget) -> None:

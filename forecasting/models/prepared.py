@@ -1,4 +1,4 @@
-"""Queries that are compiled once per process and planned once per connection.
+"""Statements that are compiled once per process and planned once per connection.
 
 The ORM compiles a query each time it runs, and Postgres plans it each time. For the query behind `predict`, this took several times
 as long as the query itself.
@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 from django.db import DEFAULT_DB_ALIAS, connection, models
+from django.db.models.base import ModelState
 from django.db.models.expressions import RawSQL
 from django.utils.functional import cached_property
 from psycopg import Connection
@@ -38,6 +39,7 @@ class Columns(Generic[Row]):
         end = start + len(self.fields)
         names = [field.attname for field in self.fields]
         decoders = {place: field.from_db_value for place, field in enumerate(self.fields) if hasattr(field, "from_db_value")}
+        model = self.model
 
         def read(row: Sequence[Any]) -> Row | None:
             if row[start] is None:
@@ -45,9 +47,49 @@ class Columns(Generic[Row]):
             values = list(row[start:end])
             for place, decode in decoders.items():
                 values[place] = decode(values[place], None, connection)
-            return self.model.from_db(DEFAULT_DB_ALIAS, names, values)
+            return instance(model, names, values)
 
         return read
+
+
+def instance(model: type[Row], names: Sequence[str], values: Sequence[Any]) -> Row:
+    """A stored row with these columns; the others are loaded when they are read.
+
+    The same as `from_db` gives, without its loop over all fields and its signals, which took most of the time.
+    """
+    built = model.__new__(model)
+    built.__dict__.update(zip(names, values, strict=True))
+    built._state = ModelState()
+    built._state.adding, built._state.db = False, DEFAULT_DB_ALIAS
+    return built
+
+
+class PreparedStatement:
+    """A statement with the parameters `$1`, `$2` and so on, of these SQL types. `compiled` is called at the first use."""
+
+    def __init__(self, name: str, types: Sequence[str], compiled: Callable[[], Statement]) -> None:
+        self._compiled = compiled
+        self._prepare_as = f"{name} ({', '.join(types)})" if types else name
+        self._execute = f"EXECUTE {name} ({', '.join(['%s'] * len(types))})" if types else f"EXECUTE {name}"
+        self._known = WeakSet[Connection[Any]]()
+
+    def rows(self, *values: Any) -> list[Any]:
+        """What the statement returns. One statement, and another one at the first use of a connection."""
+        with connection.cursor() as cursor:
+            if connection.connection not in self._known:
+                self._prepare(connection.connection)
+            cursor.execute(self._execute, values)
+            rows: list[Any] = cursor.fetchall()
+        return rows
+
+    def _prepare(self, session: "Connection[Any]") -> None:
+        """Past Django's cursor, so that the number of logged statements does not depend on which connections exist."""
+        sql, constants = self._compiled()
+        with connection.wrap_database_errors:
+            # Otherwise Postgres would go on planning each execution, for the number of values that it finds.
+            session.execute("SET plan_cache_mode = force_generic_plan")
+            session.execute(f"PREPARE {self._prepare_as} AS {sql}", constants)
+        self._known.add(session)
 
 
 class Prepared(Generic[Row]):
@@ -66,33 +108,18 @@ class Prepared(Generic[Row]):
 
         `statement` gets the names of all columns, as `values_list` takes them. It is called at the first use.
         """
-        self.name = name
         self._parts = {"": main, **related}
         self._objects = objects
-        self._statement = statement
-        self._known = WeakSet[Connection[Any]]()
+        self._statement = PreparedStatement(name, ["text[]"], lambda: statement(self._columns))
 
     def rows(self, values: Sequence[str]) -> Iterator[Row]:
-        """The rows for these values. One statement, and another one at the first use of a connection."""
-        with connection.cursor() as cursor:
-            if connection.connection not in self._known:
-                self._prepare(connection.connection)
-            cursor.execute(f"EXECUTE {self.name} (%s)", [list(values)])
-            return map(self._read, cursor.fetchall())
+        """The rows for these values."""
+        return map(self._read, self._statement.rows(list(values)))
 
-    def _prepare(self, session: "Connection[Any]") -> None:
-        """Past Django's cursor, so that the number of logged statements does not depend on which connections exist."""
-        sql, constants = self._compiled
-        with connection.wrap_database_errors:
-            # Otherwise Postgres would go on planning each execution, for the number of values that it finds.
-            session.execute("SET plan_cache_mode = force_generic_plan")
-            session.execute(f"PREPARE {self.name} (text[]) AS {sql}", constants)
-        self._known.add(session)
-
-    @cached_property
-    def _compiled(self) -> Statement:
+    @property
+    def _columns(self) -> list[str]:
         parts = [(f"{part}__" if part else "", columns.fields) for part, columns in self._parts.items()]
-        return self._statement([*(prefix + field.attname for prefix, fields in parts for field in fields), *self._objects])
+        return [*(prefix + field.attname for prefix, fields in parts for field in fields), *self._objects]
 
     @cached_property
     def _read(self) -> Callable[[Sequence[Any]], Row]:
@@ -103,12 +130,17 @@ class Prepared(Generic[Row]):
             start += len(columns.fields)
         readers |= {name: _object_at(place) for place, name in enumerate(self._objects, start)}
         main = readers.pop("")
+        related = {field.name for field in self._parts[""].model._meta.concrete_fields if field.is_relation}
+        relations = {name: reader for name, reader in readers.items() if name in related}
+        others = {name: reader for name, reader in readers.items() if name not in related}
 
         def read(row: Sequence[Any]) -> Row:
-            instance: Row = main(row)
-            for name, reader in readers.items():
-                setattr(instance, name, reader(row))
-            return instance
+            built: Row = main(row)
+            for name, reader in relations.items():
+                built._state.fields_cache[name] = reader(row)
+            for name, reader in others.items():
+                built.__dict__[name] = reader(row)
+            return built
 
         return read
 

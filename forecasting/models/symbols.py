@@ -16,6 +16,8 @@ from forecasting.prices.suggestions import spellings
 
 if TYPE_CHECKING:
     from forecasting.models.restatements import Restatement
+    from forecasting.models.trainings import Training
+    from forecasting.models.versions import ModelVersion
 
 TICKER = r"[A-Z0-9^][A-Z0-9.^=&_-]{0,23}"
 TICKER_IN_ANY_CASE = TICKER.replace("A-Z", "A-Za-z")
@@ -179,6 +181,8 @@ class Symbol(models.Model):
     )
 
     newest_restatements: "list[Restatement]"  # set by `RestatementQuerySet.add_newest`
+    own_version: "ModelVersion | None" = None  # set by `STATUSES`
+    active_training: "Training | None" = None  # set by `STATUSES`
     objects = SymbolQuerySet.as_manager()
 
     class Meta:

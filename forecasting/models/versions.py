@@ -6,13 +6,13 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, FilteredRelation, Q
 from django.db.models.functions import Coalesce, JSONObject, Now, RowNumber
 
 from forecasting.models.prepared import PARAMETER, Columns, Prepared
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import Symbol
-from forecasting.models.trainings import Training
+from forecasting.models.trainings import ACTIVE_STATES, Training
 from forecasting.pipeline.serving.artifacts import ArtifactFile
 
 
@@ -171,6 +171,26 @@ SERVING = Prepared(
         ModelVersion.objects.active()
         .filter(symbol__ticker__in=PARAMETER)
         .with_symbols_record()
+        .order_by()
+        .values_list(*columns)
+        .query.sql_with_params()
+    ),
+)
+
+# The symbols with these tickers, each with its active version as `own_version` and its active training as `active_training`.
+STATUSES = Prepared(
+    "statuses",
+    Columns(Symbol, frozenset({"ticker", "upstream_state", "unknown_until", "removed_at"})),
+    related={
+        "own_version": Columns(ModelVersion, frozenset({"symbol_id", "number"})),
+        "active_training": Columns(Training, frozenset(field.attname for field in Training._meta.concrete_fields)),
+    },
+    statement=lambda columns: (
+        Symbol.objects.filter(ticker__in=PARAMETER)
+        .annotate(  # type: ignore[no-redef]  # the plugin
+            own_version=FilteredRelation("versions", condition=Q(versions__state=VersionState.ACTIVE)),
+            active_training=FilteredRelation("trainings", condition=Q(trainings__state__in=ACTIVE_STATES)),
+        )
         .order_by()
         .values_list(*columns)
         .query.sql_with_params()

@@ -66,8 +66,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     """Reads of deliveries, by the database's clock."""
 
     def due(self) -> "DeliveryQuerySet":
-        """Waiting ones whose next attempt is due, the oldest first."""
-        return self.filter(state=DeliveryState.WAITING, not_before__lte=Now()).order_by("not_before", "pk")
+        """Waiting ones of active webhooks whose next attempt is due, the oldest first."""
+        due = self.filter(state=DeliveryState.WAITING, not_before__lte=Now(), webhook__active=True)
+        return due.order_by("not_before", "pk")
 
     def old(self) -> "DeliveryQuerySet":
         """Those that need not be kept any longer."""

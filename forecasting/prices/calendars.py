@@ -26,13 +26,21 @@ def currency_of(symbol: str) -> str:
     return market_of(symbol).currency
 
 
-@lru_cache(maxsize=256)  # many symbols ask with the same time and exchange
 def last_completed_session(exchange: str, *, now: datetime) -> date:
     """The latest session that closed at least `BAR_SETTLES` before `now`. Raises ValueError if `now` has no time zone."""
     if now.tzinfo is None:
         raise ValueError(f"now must carry a time zone, found {now.isoformat()}")
-    today = now.astimezone(UTC).date()  # no session closes on a UTC date before its own
-    return next(day for day in _sessions_from(exchange, today, step=-1) if bar_due(exchange, day) <= now)
+    since, until, session = _found.get(exchange, _NOTHING)
+    if not since <= now < until:
+        today = now.astimezone(UTC).date()  # no session closes on a UTC date before its own
+        session = next(day for day in _sessions_from(exchange, today, step=-1) if bar_due(exchange, day) <= now)
+        _found[exchange] = (bar_due(exchange, session), bar_due(exchange, next_session(exchange, after=session)), session)
+    return session
+
+
+# By exchange, the answer of the last search, from when on it holds, and until when. Most requests come within the same session.
+_found: dict[str, tuple[datetime, datetime, date]] = {}
+_NOTHING = (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), date.max)
 
 
 def bar_due(exchange: str, session: date) -> datetime:

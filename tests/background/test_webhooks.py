@@ -85,9 +85,20 @@ def test_a_score_is_told_with_the_forecast(hook: Receiver) -> None:
 def test_only_wanted_events_are_told_and_only_while_the_webhook_is_active(hook: Receiver) -> None:
     Webhook.objects.update(events=[WebhookEvent.FORECAST_ISSUED])
     make_forecast(make_version(make_symbol()), DAY)
+    assert told(hook) == ["forecast.issued"]
     Webhook.objects.update(active=False)
     make_forecast(make_version(make_symbol("SAMPLE2")), DAY)
     assert told(hook) == ["forecast.issued"]
+
+
+def test_what_waits_for_an_inactive_webhook_is_sent_once_it_is_active_again(hook: Receiver) -> None:
+    cancelled(make_symbol())
+    Webhook.objects.update(active=False)
+    webhooks.wake_if_due()
+    assert "forecasting.background.tasks.deliver_webhooks" not in queued_tasks("short")
+    assert told(hook) == []
+    Webhook.objects.update(active=True)
+    assert told(hook) == ["training.ended"]
 
 
 def test_an_unknown_event_is_refused() -> None:
@@ -141,10 +152,14 @@ def test_a_redirect_is_not_followed(hook: Receiver) -> None:
 
 def test_a_receiver_that_is_gone_is_told_of_nothing_more(hook: Receiver) -> None:
     hook.statuses = [410]
-    cancelled(make_symbol())
+    for ticker in ("SAMPLE1", "SAMPLE2"):
+        cancelled(make_symbol(ticker))
     told(hook)
     assert not Webhook.objects.get().active
-    assert Delivery.objects.get().state == DeliveryState.FAILED
+    Delivery.objects.update(not_before=timezone.now())
+    told(hook)
+    assert len(hook.got) == 1
+    assert sorted(Delivery.objects.values_list("state", flat=True)) == [DeliveryState.FAILED, DeliveryState.WAITING]
 
 
 def test_after_two_days_a_message_is_given_up(hook: Receiver) -> None:

@@ -9,7 +9,7 @@ from django.db import connection, models
 from forecasting.models import Forecast, ModelVersion, Symbol
 from forecasting.models.forecasts import STANDING
 from forecasting.models.trainings import TrainingState
-from forecasting.models.versions import SERVING, VersionState
+from forecasting.models.versions import SERVING, STATUSES, VersionState
 from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
 
 pytestmark = pytest.mark.django_db
@@ -91,3 +91,19 @@ def test_a_new_connection_prepares_the_statement_again() -> None:
     for _ in range(2):
         assert [forecast.pk for forecast in STANDING.rows(["SAMPLE1"])] == [Forecast.objects.get().pk]
         connection.close()
+
+
+def test_a_status_has_the_active_version_and_the_active_training() -> None:
+    version = make_version(make_symbol("SAMPLE1"))
+    make_version(version.symbol, number=2, state=VersionState.REJECTED)
+    make_training(make_symbol("SAMPLE2"), state=TrainingState.FAILED)
+    training = make_training(make_symbol("SAMPLE3"))
+    found = {symbol.ticker: symbol for symbol in STATUSES.rows(["SAMPLE1", "SAMPLE2", "SAMPLE3", "SAMPLE4"])}
+    assert {ticker: (symbol.own_version, symbol.active_training) for ticker, symbol in found.items()} == {
+        "SAMPLE1": (version, None),
+        "SAMPLE2": (None, None),
+        "SAMPLE3": (None, training),
+    }
+    for row in (found["SAMPLE1"], found["SAMPLE1"].own_version, found["SAMPLE3"].active_training):
+        assert row
+        assert_equals_the_stored(row)

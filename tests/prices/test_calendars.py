@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from forecasting.prices.calendars import (
     BAR_SETTLES,
+    bar_due,
     closed_days,
     is_provisional,
     is_session,
@@ -209,3 +210,14 @@ def test_threads_may_ask_for_calendars_at_the_same_time() -> None:
     with ThreadPoolExecutor(len(exchanges)) as pool:
         answers = list(pool.map(lambda exchange: is_session(exchange, date(2024, 7, 2)), exchanges))
     assert all(answers)
+
+
+@given(
+    exchange=st.sampled_from(["24/7", "24/5", "WEEKDAYS", "XNYS", "XTAE", "XASX"]),
+    times=st.lists(st.datetimes(datetime(2019, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)), min_size=1, max_size=5),  # noqa: DTZ001
+)
+def test_the_last_completed_session_is_followed_by_one_that_is_not_complete(exchange: str, times: list[datetime]) -> None:
+    for now in [*times, *(now + timedelta(days=1) for now in times)]:
+        session = last_completed_session(exchange, now=now)
+        assert is_session(exchange, session)
+        assert bar_due(exchange, session) <= now < bar_due(exchange, next_session(exchange, after=session))
