@@ -118,4 +118,3 @@ def test_every_counted_session_ends_after_the_close_and_is_known_before_the_open
             assert ends[-1] + USABLE_AFTER <= each.known_until
             assert [day.date() for day in sessions(exchange_of(lead), first=days[0], last=days[-1])] == [*days]
     assert found > 1_400
-
