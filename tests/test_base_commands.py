@@ -23,7 +23,7 @@ from forecasting.training import requests as training_requests
 from tests.factories import make_symbol
 
 THROUGH = date(2018, 12, 31)
-COLUMNS = ["symbol", "as_of", "q05", "q10", "q25", "q50", "q75", "q90", "q95"]
+COLUMNS = ["symbol", "as_of", "basis", "q05", "q10", "q25", "q50", "q75", "q90", "q95"]
 
 
 def simulated(symbol: str, *, last: date = date(2019, 3, 29)) -> pd.DataFrame:
@@ -91,7 +91,8 @@ def test_a_backtest_forecasts_every_later_session(
     sessions = simulated("SAMPLE1").loc["2019":].index
     for symbol in ("SAMPLE1", "SAMPLE2"):
         assert forecasts[forecasts["symbol"] == symbol]["as_of"].tolist() == sessions.tolist()
-    assert (forecasts[COLUMNS[2:]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert {*forecasts["basis"]} == {"close"}
+    assert (forecasts[COLUMNS[3:]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
     assert "EWMA volatility" in capsys.readouterr().out
 
 

@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
+from forecasting.pipeline.model.leads import ExchangeLeads, LeadTest
 from tests.pipeline.market_data import session_bars
 
 FIRST = date(2018, 1, 2)
@@ -46,3 +47,18 @@ def following_bars(lead: pd.DataFrame, beta: float, *, count: int = 700, seed: i
 def tokyo(lead: pd.DataFrame, betas: Sequence[float], *, count: int = 700) -> list[tuple[str, pd.DataFrame]]:
     """One symbol for each beta: 1000.T, 1001.T, ..."""
     return [(f"{1000 + number}.T", following_bars(lead, beta, count=count, seed=number)) for number, beta in enumerate(betas)]
+
+
+def exchange_leads(*, leads: tuple[str, ...] = ("SPY",), through: date = date(2018, 12, 28), t: float = -3.0) -> ExchangeLeads:
+    """Made-up coefficients of an exchange, and of the symbol 7203.T; with the default t it has passed the test."""
+    return ExchangeLeads(
+        region="Asia-Pacific",
+        leads=leads,
+        betas=(*(0.3 for _ in leads), -0.1),
+        width=(0.8, *(0.1 for _ in leads)),
+        symbols={"7203.T": (*(0.5 for _ in leads), 0.0)},
+        test=LeadTest(days=200, t=t, region_t=-3.0),
+        rows=5_000,
+        first=date(2015, 1, 5),
+        through=through,
+    )

@@ -1,7 +1,7 @@
 """`manage.py fit_leads`: fits the lead model of a base on price files, apart from its network."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from forecasting.management.price_folder import PriceFolder, day, lead_markets, 
 from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
-from forecasting.prices.bars import between
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.markets import sessions_like
 
-FEWEST = 0.1  # share of an exchange's bars on each side of --through; else its first half is used
+FEWEST = 0.1  # share of an exchange's bars on each side of --through; else the first half of its bars is used
 
 
 class Command(BaseCommand):
@@ -48,9 +47,7 @@ class Command(BaseCommand):
         console = terminal.console()
         folder = PriceFolder(options["prices"], options["symbols"], console, without=options["leads"])
         markets = lead_markets(options["leads"], console)
-        histories = dict(folder.histories(through=date.max))
-        ends = _ends(histories, options["through"])
-        known = ((symbol, between(bars, first=None, last=ends[_exchange(symbol)])) for symbol, bars in histories.items())
+        known = _histories(folder, options["through"], lambda symbols: PriceFolder(options["prices"], symbols, console))
         leads = fit_leads(known, markets, registry.forecast_config())
         if not leads.exchanges:
             raise CommandError("No exchange with leads has enough bars; see above.")
@@ -59,23 +56,25 @@ class Command(BaseCommand):
         console.print(f"Written to {options['out']}.")
 
 
-def _exchange(symbol: str) -> str:
-    return sessions_like(exchange_of(symbol))
+def _histories(
+    folder: PriceFolder, through: date | None, of: Callable[[list[str]], PriceFolder]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The bars to fit on. They are read again up to their end, because the quality gate would use later ones as well."""
+    days: dict[str, dict[str, pd.Index]] = defaultdict(dict)
+    for symbol, bars in folder.histories(through=date.max):
+        days[sessions_like(exchange_of(symbol))][symbol] = bars.index
+    for each in days.values():
+        yield from of([*each]).histories(through=_end([*each.values()], through))
 
 
-def _ends(histories: Mapping[str, pd.DataFrame], through: date | None) -> dict[str, date]:
-    """The last session to use, by exchange."""
-    days: dict[str, list[pd.Index]] = defaultdict(list)
-    for symbol, bars in histories.items():
-        days[_exchange(symbol)].append(bars.index)
-    return {exchange: _end(np.sort(np.concatenate(each)), through or date.max) for exchange, each in days.items()}
-
-
-def _end(days: Any, through: date) -> date:
-    """`days`: sessions of all bars of an exchange, ascending, (bars,) datetime64."""
-    share = float((days <= np.datetime64(through)).mean())
-    middle: date = pd.Timestamp(days[len(days) // 2]).date()
-    return through if through == date.max or FEWEST <= share <= 1 - FEWEST else middle
+def _end(days: Collection[pd.Index], through: date | None) -> date:
+    """The last session to use of an exchange, whose symbols have bars on these `days`."""
+    if through is None:
+        return date.max
+    every = np.sort(np.concatenate([each.to_numpy() for each in days]))
+    before = float((every <= np.datetime64(through)).mean())
+    middle: date = pd.Timestamp(every[len(every) // 2]).date()
+    return through if FEWEST <= before <= 1 - FEWEST else middle
 
 
 def _report(leads: LeadModel, console: Console) -> None:

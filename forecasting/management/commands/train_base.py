@@ -9,8 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 
 from forecasting import registry, terminal
-from forecasting.management.price_folder import PriceFolder, day, ticker
+from forecasting.management.price_folder import PriceFolder, day, lead_markets, ticker
 from forecasting.pipeline.model.calibration import told_median
+from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving import artifacts
@@ -25,6 +26,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Prices, symbols, the last session to use, and the output folder."""
         parser.add_argument("--prices", type=Path, metavar="DIR", help="SYMBOL.csv files (default: the bars in the database)")
+        parser.add_argument(
+            "--leads", type=Path, metavar="DIR", help="SYMBOL.csv files of leads: fits the lead model on --prices too"
+        )
         parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all")
         parser.add_argument("--through", type=day, default=date.max, metavar="DATE", help="the last session to use")
         parser.add_argument("--out", type=Path, metavar="DIR", help="write its files there instead of activating it")
@@ -46,6 +50,9 @@ class Command(BaseCommand):
                 base = base_training.train(_histories(console, **options), progress=show)
             except UntrainableError as error:
                 raise CommandError(str(error)) from error
+        if options["leads"]:
+            markets = lead_markets(options["leads"], console)
+            base = replace(base, leads=fit_leads(_histories(console, **options), markets, registry.forecast_config()))
         base = replace(base, command=_command(**options))
         self._report(console, base)
         self._keep(console, base, out)
@@ -80,7 +87,7 @@ def _histories(console: Console, *, prices: Path | None, symbols: list[str] | No
     from forecasting.background import base_training  # noqa: PLC0415 - as above
 
     if prices is not None:
-        return PriceFolder(prices, symbols, console).histories(through=through)
+        return PriceFolder(prices, symbols, console, without=options["leads"]).histories(through=through)
     return base_training.histories(symbols, through=through)
 
 
@@ -88,6 +95,7 @@ def _command(*, symbols: list[str] | None, through: date, **options: Any) -> str
     """The command that reproduces this base from the same prices; paths are placeholders."""
     words = ["python manage.py train_base"]
     words += ["--prices DIR"] if options["prices"] else []
+    words += ["--leads DIR"] if options["leads"] else []
     words += ["--symbols", *sorted(symbols)] if symbols else []
     words += [f"--through {through}"] if through != date.max else []
     return " ".join([*words, "--out DIR"] if options["out"] else words)

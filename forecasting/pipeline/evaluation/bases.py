@@ -65,8 +65,9 @@ def _rises(mine: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
     closes = bars["close"]
     last, following = closes.loc[mine["as_of"]].to_numpy(), closes.shift(-1).loc[mine["as_of"]].to_numpy()
     returns = np.log(mine[columns].to_numpy() / last[:, None])
-    frame = pd.DataFrame({"probability": [probability_up(row, levels_of(columns)) for row in returns], "rose": following > last})
-    return frame.loc[np.isfinite(following) & (following != last)]
+    moved = np.isfinite(following) & (following != last)
+    probabilities = [probability_up(row, levels_of(columns)) for row in returns[moved]]
+    return pd.DataFrame({"probability": probabilities, "rose": (following > last)[moved]})
 
 
 def _scores_of(

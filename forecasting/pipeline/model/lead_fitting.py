@@ -20,6 +20,7 @@ from forecasting.prices.leads import leads_of, region_of
 from forecasting.prices.markets import sessions_like
 
 OWN_ROWS = 500  # rows of a symbol at which its own betas and its exchange's have about the same weight
+FOLDS = 5  # stretches of days; the width of each comes from betas of the others
 HELD_BACK = 0.3  # share of the days, the last ones, that tests the betas
 FEWEST_DAYS = 60  # held back; with fewer, there is no test
 FEWEST_ROWS = 500  # of a fit
@@ -132,7 +133,7 @@ def _fitted(rows: LeadRows, exchange: str, test: LeadTest, config: ForecastConfi
         first=pd.Timestamp(rows.dates.min()).date(),
         through=pd.Timestamp(rows.targets.max()).date(),
     )
-    return replace(fitted, width=_width(rows, size, betas, regression, config))
+    return replace(fitted, width=_width(rows, size, regression, config))
 
 
 def _sizes(rows: LeadRows, config: ForecastConfig) -> tuple[VolatilityRegression, Array]:
@@ -170,16 +171,25 @@ def _shift(rows: LeadRows, betas: Mapping[str, tuple[float, ...]]) -> Array:
     return shift
 
 
-def _width(
-    rows: LeadRows, size: Array, betas: Mapping[str, tuple[float, ...]], regression: VolatilityRegression, config: ForecastConfig
-) -> tuple[float, ...]:
+def _shift_by_others(rows: LeadRows, size: Array) -> Array:
+    """The shift of each row, by betas from the other FOLDS - 1 stretches of days. Those from its own would leave too little."""
+    days = np.unique(rows.dates)
+    fold = FOLDS * np.searchsorted(days, rows.dates) // len(days)
+    shift = np.zeros(len(rows))
+    for each in range(FOLDS):
+        mine = fold == each
+        shift[mine] = _shift(rows.where(mine), _betas(rows.where(~mine), size[~mine]))
+    return shift
+
+
+def _width(rows: LeadRows, size: Array, regression: VolatilityRegression, config: ForecastConfig) -> tuple[float, ...]:
     """The factor on the width: linear in the sizes of the moves, then conformal.
 
     The factor is the size of what the leads leave unexplained, relative to that of the whole return. The conformal step makes an
-    interval around the shifted median hold as many of the targets as one without leads.
+    interval around the shifted median hold as many of the targets as one without leads. Betas are not those of the same days.
     """
     design = np.column_stack([np.ones(len(rows)), np.abs(clipped(rows.moves))])
-    left = rows.target - _shift(rows, betas)
+    left = rows.target - _shift_by_others(rows, size)
     slopes = np.linalg.lstsq(design, np.abs(left) / size, rcond=None)[0] / (np.abs(rows.target) / size).mean()
     unit = SymbolLeads(leads=(), betas=(), width=tuple(slopes.tolist())).factor(rows.moves)
     low, high = (np.abs(regression.levels[config.quantile_levels.index(level)]) for level in config.interval_levels)

@@ -136,7 +136,12 @@ def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFi
     for name, content in contents.items():
         _write_durably(folder / name, content)
     flush_folder(folder)
-    return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
+    return {name: file_of(content) for name, content in contents.items()}
+
+
+def file_of(content: bytes) -> ArtifactFile:
+    """Hash and size of a file with this content."""
+    return ArtifactFile(hashlib.sha256(content).hexdigest(), len(content))
 
 
 def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
@@ -184,7 +189,7 @@ def recorded(folder: Path) -> dict[str, ArtifactFile]:
     """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
     names = (ONNX, WEIGHTS, EARLIER, META, *((LEADS,) if (folder / LEADS).exists() else ()))
     contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in names}
-    return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
+    return {name: file_of(content) for name, content in contents.items()}
 
 
 def read_backtest(folder: Path, files: Mapping[str, ArtifactFile]) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def forecasts(base: BaseModel) -> pd.DataFrame:
 
 
 def test_it_forecasts_from_every_session_of_the_period_for_every_symbol(forecasts: pd.DataFrame) -> None:
-    assert [*forecasts.columns] == ["symbol", "as_of", *QUANTILES]
+    assert [*forecasts.columns] == ["symbol", "as_of", "basis", *QUANTILES]
     for symbol, bars in HISTORIES:
         mine = forecasts[forecasts["symbol"] == symbol]
         expected = between(bars, first=PERIOD.first, last=PERIOD.last).index

@@ -9,29 +9,20 @@ import pytest
 
 from forecasting.pipeline.model.features import compute_features
 from forecasting.pipeline.model.lead_moves import LeadMove
-from forecasting.pipeline.model.leads import ExchangeLeads, LeadModel, LeadTest, SymbolLeads, own_returns
+from forecasting.pipeline.model.leads import LeadModel, LeadTest, SymbolLeads, own_returns
+from tests.pipeline.lead_data import exchange_leads
 from tests.pipeline.market_data import TINY, simulated_bars
 
 QUANTILES = np.array([[-1.6, -1.0, -0.5, 0.1, 0.6, 1.0, 1.6]])
 SPY = LeadMove(symbol="SPY", session=date(2024, 7, 3), percentage=1.0, standardised=2.0)
-TOKYO = ExchangeLeads(
-    region="Asia-Pacific",
-    leads=("SPY",),
-    betas=(0.3, -0.1),
-    width=(0.8, 0.1),
-    symbols={"7203.T": (0.5, 0.0)},
-    test=LeadTest(days=200, t=-3.0, region_t=-3.0),
-    rows=5_000,
-    first=date(2015, 1, 5),
-    through=date(2018, 12, 28),
-)
+TOKYO = exchange_leads()
 MODEL = LeadModel({"XTKS": TOKYO})
 
 
 def shifted(symbol: str, *, exchange: str = "XTKS", own: float = 1.0) -> list[float]:
     lead = MODEL.lead(symbol, exchange, (SPY,))
     assert lead
-    return (lead.apply(QUANTILES, np.array([own]))[0]).tolist()
+    return [float(value) for value in lead.apply(QUANTILES, np.array([own]))[0]]
 
 
 def test_the_quantiles_move_with_the_median_and_their_distance_from_it_is_multiplied() -> None:
@@ -78,7 +69,7 @@ def test_an_exchange_passes_by_itself_or_with_its_region(t: float | None, region
 
 
 def test_an_exchange_that_has_not_passed_has_no_effect() -> None:
-    failed = LeadModel({"XTKS": replace(TOKYO, test=LeadTest(days=200, t=2.0, region_t=-3.0))})
+    failed = LeadModel({"XTKS": exchange_leads(t=2.0)})
 
     assert failed.of("7203.T", "XTKS") is None
     assert failed.lead("7203.T", "XTKS", (SPY,)) is None

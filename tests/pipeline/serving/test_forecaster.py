@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import deque
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from forecasting.pipeline.evaluation.out_of_sample import make_backtest
 from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.model.adaptation import RECENT, next_factor
 from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.lead_moves import LeadMove
+from forecasting.pipeline.model.leads import LeadModel, own_returns
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.pipeline.serving.forecaster import Forecaster
+from tests.pipeline.lead_data import exchange_leads
 from tests.pipeline.market_data import TINY, flat_bars, serving_model, simulated_bars
 
 ROOT = Path(__file__).parents[3]
@@ -112,3 +116,28 @@ def test_serving_loads_nothing_that_only_training_needs() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
 
     assert result.stdout.strip() == "set()"
+
+
+def test_a_lead_moves_the_forecast_and_changes_its_width(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    move = LeadMove(symbol="SPY", session=date(2024, 7, 3), percentage=-1.0, standardised=-1.5)
+    lead = LeadModel({"XTKS": exchange_leads()}).lead("9984.T", "XTKS", (move,))
+    assert lead
+    close, led = forecaster.forecast(bars), forecaster.forecast(bars, lead=lead)
+    table = compute_features(bars, TINY)
+    shift = table.volatility[-1] * (0.3 * -1.5 - 0.1 * own_returns(table, TINY)[-1])
+
+    assert np.log(led.price / close.price) == pytest.approx(shift)
+    assert np.log(led.interval_high / led.price) == pytest.approx((0.8 + 0.1 * 1.5) * np.log(close.interval_high / close.price))
+    assert led.probability_up < close.probability_up
+    assert (led.as_of, led.last_close) == (close.as_of, close.last_close)
+
+
+def test_the_online_factor_of_a_lead_forecast_stretches_it_around_its_own_median(
+    forecaster: Forecaster, bars: pd.DataFrame
+) -> None:
+    move = LeadMove(symbol="SPY", session=date(2024, 7, 3), percentage=1.0, standardised=2.0)
+    lead = LeadModel({"XTKS": exchange_leads()}).lead("9984.T", "XTKS", (move,))
+    usual, wide = forecaster.forecast(bars, lead=lead), forecaster.forecast(bars, lead=lead, factor=1.5)
+
+    assert wide.price == usual.price
+    assert np.log(wide.interval_low / wide.price) == pytest.approx(1.5 * np.log(usual.interval_low / usual.price))
