@@ -18,10 +18,10 @@ swagger = SpectacularSwaggerSplitView.as_view(
 )
 
 urlpatterns = [
+    path("models/", include("forecasting.api.urls")),  # first, because routes are tried in this order
     path("favicon.ico", RedirectView.as_view(url=static("drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"))),
     path("", RedirectView.as_view(url="/swagger")),
     re_path(r"^health/?$", Health.as_view()),
-    path("models/", include("forecasting.api.urls")),
     re_path(r"^schema/?$", Document.as_view(), name="schema"),
     re_path(r"^swagger\.json/?$", Document.as_view(default="json"), name="swagger-json"),
     re_path(r"^swagger/?$", swagger, name="swagger"),

@@ -11,6 +11,9 @@ from forecasting.callers.budgets import Budget, spend_one
 from forecasting.models import Key
 
 
+KNOWN = "known_caller"  # attribute of a request
+
+
 def client_address(request: HttpRequest | Request) -> str:
     """The address that the request counts for."""
     return address_of(request.META.get("REMOTE_ADDR", ""), forwarded=request.META.get("HTTP_X_FORWARDED_FOR", ""))
@@ -18,8 +21,11 @@ def client_address(request: HttpRequest | Request) -> str:
 
 def caller_of(request: Request) -> caller.Caller:
     """The caller of an authenticated request."""
-    key = request.auth if isinstance(request.auth, Key) else None  # other credentials may leave a token of their own
-    return caller.caller_of(request.user, key=key, address=client_address(request))
+    known: caller.Caller | None = vars(request).get(KNOWN)
+    if known is None:
+        key = request.auth if isinstance(request.auth, Key) else None  # other credentials may leave a token of their own
+        known = vars(request)[KNOWN] = caller.caller_of(request.user, key=key, address=client_address(request))
+    return known
 
 
 class RequestBudget(BaseThrottle):

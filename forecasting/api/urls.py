@@ -1,6 +1,5 @@
 """The API's routes. A trailing slash is optional."""
 
-from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from forecasting.api import lists, views
@@ -23,4 +22,4 @@ router.register("forecasts", lists.ForecastViewSet, basename="forecast")
 router.register("webhooks", lists.WebhookViewSet, basename="webhook")
 router.register("findings", lists.FindingViewSet, basename="finding")
 
-urlpatterns = [path("", include(router.urls))]
+urlpatterns = router.urls
