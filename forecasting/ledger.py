@@ -1,16 +1,19 @@
 """The ledger: issues each forecast once, keeps it for ever, and scores it after its session."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 from django.conf import settings
 from django.db import connection
 
 from forecasting import market
 from forecasting.leads import Known
 from forecasting.models import Forecast, ModelVersion, Restatement, Symbol
-from forecasting.models.forecasts import Basis
+from forecasting.models.forecasts import HORIZONS, Basis
 from forecasting.models.versions import SERVING
+from forecasting.pipeline.evaluation.quantiles import REFERENCE_SESSIONS, reference_quantiles
 from forecasting.pipeline.model.adaptation import RECENT, next_factor
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.forecaster import Forecaster, QuantileForecast
@@ -21,21 +24,58 @@ from forecasting.scoring import score_due
 __all__ = ["Scorecard", "issue", "issue_with_leads", "issued", "score_due", "scorecards"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """How forecasts of one horizon and basis that were served turned out; errors in prices."""
+
+    horizon: int = 1
+    basis: str = Basis.CLOSE
+    forecasts: int = 0
+    mae: float | None = None
+    naive_mae: float | None = None
+    coverage: float | None = None
+    pinball_ratio: float | None = None
+    brier: float | None = None  # of the probability of a rise; None if that was always 0.5
+
+    @property
+    def mase(self) -> float | None:
+        """MAE divided by the naive forecast's; None if the price never moved."""
+        return self.mae / self.naive_mae if self.mae is not None and self.naive_mae else None
+
+
 @dataclass(frozen=True, slots=True)
 class Scorecard:
-    """A symbol's active version with its test metrics, and the live record of all forecasts served for the symbol (in prices)."""
+    """A symbol's active version with its test metrics, and the records of all forecasts served for the symbol."""
 
     version: ModelVersion
-    forecasts: int = 0
-    mae: float = 0.0
-    naive_mae: float = 0.0
-    coverage: float = 0.0
+    records: Sequence[Record]
+
+    @property
+    def live(self) -> Record:
+        """The record of the next close, forecast from the symbol's own bars."""
+        return self.by_basis[Basis.CLOSE]
+
+    @property
+    def by_basis(self) -> dict[str, Record]:
+        """The records of the next close."""
+        empty = {basis: Record(basis=basis) for basis in Basis.values}
+        return empty | {record.basis: record for record in self.records if record.horizon == 1}
+
+    @property
+    def by_horizon(self) -> dict[str, Record]:
+        """The records of forecasts from the symbol's own bars, by number of sessions."""
+        empty = {str(sessions): Record(horizon=sessions) for sessions in HORIZONS}
+        return empty | {str(record.horizon): record for record in self.records if record.basis == Basis.CLOSE}
 
 
 def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
     """The scorecard of each symbol that has a model, by ticker. One query."""
     versions = SERVING.rows(tickers)
-    return {version.symbol.ticker: Scorecard(version, **version.live or {}) for version in versions if version.symbol}
+    return {
+        version.symbol.ticker: Scorecard(version, [Record(**each) for each in version.records])
+        for version in versions
+        if version.symbol
+    }
 
 
 def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
@@ -67,14 +107,14 @@ def issue_with_leads(
     """
     models = dict(sorted(models.items(), key=lambda item: item[0].pk))
     restatements = Restatement.objects.last_by_symbol(models)  # before the bars: see `_compute`
-    bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
+    bars = market.recent_bars(models, count=_bars_needed(models.values()))
     factors = _factors({symbol: serving[symbol] for symbol in models}, models, basis=Basis.LEAD)
     rows = []
     for symbol, model in models.items():
         lead, window = known[symbol.calendar].lead(symbol), known[symbol.calendar].window
         if lead and len(bars[symbol.pk]) >= model.bars_needed and bars[symbol.pk].index[-1].date() == window.as_of:
             computed = model.forecast(bars[symbol.pk], factor=factors[symbol], lead=lead)
-            row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol])
+            row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol], closes=bars[symbol.pk]["close"])
             row.basis, row.known_until, row.target_opens = Basis.LEAD, window.known_until, window.opens
             row.leads = [move.facts for move in lead.moves]
             row.restatement_id = restatements.get(symbol.pk)
@@ -98,13 +138,13 @@ def _compute(
     # Look up restatements before reading the bars. One that commits in between has a date up to `as_of`, so scoring ignores it.
     # In the opposite order, it would count as known although the bars that were read are not rescaled.
     restatements = Restatement.objects.last_by_symbol(models)
-    bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
+    bars = market.recent_bars(models, count=_bars_needed(models.values()))
     factors = _factors({symbol: serving[symbol] for symbol in models}, models)
     rows = []
     for symbol in sorted(models, key=lambda symbol: symbol.pk):  # sorted, so that two callers cannot deadlock
         try:
             computed = models[symbol].forecast(bars[symbol.pk], factor=factors[symbol])
-            row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol])
+            row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol], closes=bars[symbol.pk]["close"])
             row.restatement_id = restatements.get(symbol.pk)
             rows.append(row)
         except TooFewBarsError as error:
@@ -144,8 +184,10 @@ def _factor(scored: Sequence[tuple[float, bool]], model: Forecaster) -> float:
     return next_factor(scored[-1][0], [inside for _, inside in scored], level=model.interval_level)
 
 
-def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast, *, factor: float) -> Forecast:
-    """The ledger's row of a computed forecast."""
+def _forecast(
+    symbol: Symbol, version: ModelVersion, computed: QuantileForecast, *, factor: float, closes: "pd.Series[float]"
+) -> Forecast:
+    """The ledger's row of a computed forecast. `closes`: up to its `as_of`."""
     return Forecast(
         symbol=symbol,
         version=version,
@@ -154,6 +196,7 @@ def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast,
         last_close=computed.last_close,
         price=computed.price,
         quantiles=computed.quantiles,
+        reference=_reference(closes, list(computed.quantiles)),
         interval_level=computed.interval_level,
         interval_low=computed.interval_low,
         interval_high=computed.interval_high,
@@ -161,3 +204,14 @@ def _forecast(symbol: Symbol, version: ModelVersion, computed: QuantileForecast,
         probability_up=computed.probability_up,
         simulated=is_simulated(settings.PRICE_SOURCE),
     )
+
+
+def _bars_needed(models: Iterable[Forecaster]) -> int:
+    """Bars for forecasts of these models and for their references."""
+    return max([REFERENCE_SESSIONS + 1, *(model.bars_needed for model in models)])
+
+
+def _reference(closes: "pd.Series[float]", levels: Sequence[str]) -> dict[str, float]:
+    """The reference forecast from these closes, by level in prices."""
+    prices = reference_quantiles(closes.to_numpy(np.float64), np.array(levels, dtype=float))
+    return dict(zip(levels, prices.tolist(), strict=True))

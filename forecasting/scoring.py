@@ -27,7 +27,10 @@ COMMITS_WITHIN = "1 hour"  # of its `restated_at`; until then, a scoring run may
 # A forecast of the next session is scored against the first one after `as_of`. This may differ from the calendar: it is later if
 # the target did not take place, and earlier if the calendar lacks a session. A forecast of a later session is scored against the
 # first one from its target on, because the gate may have left out bars in between.
-STATEMENT = """
+
+# Mean quantile loss in log returns, over rows of level and price.
+PINBALL = "avg(greatest(key::float8 * ln(actual_close / value::float8), (key::float8 - 1) * ln(actual_close / value::float8)))"
+STATEMENT = f"""
     WITH known AS (
         SELECT symbol.id AS symbol_id, newest.actual_date, newest.scored_at
         FROM forecasting_symbol AS symbol
@@ -105,17 +108,19 @@ STATEMENT = """
     )
     INSERT INTO forecasting_score (
         forecast_id, symbol_id, version_id, horizon, basis, actual_date, actual_close, absolute_error, naive_absolute_error,
-        inside_interval, reason, scored_at, latest
+        inside_interval, pinball_loss, reference_pinball_loss, brier_score, reason, scored_at, latest
     )
     SELECT
         due.id, symbol_id, version_id, horizon, basis, actual_date, actual_close, abs(actual_close - price),
         abs(actual_close - last_close), actual_close BETWEEN interval_low AND interval_high,
+        (SELECT {PINBALL} FROM jsonb_each_text(quantiles)), (SELECT {PINBALL} FROM jsonb_each_text(reference)),
+        CASE WHEN probability_up <> 0.5 THEN ((actual_close > last_close)::int - probability_up) ^ 2 END,
         CASE WHEN score_id IS NOT NULL THEN 'corrected' WHEN actual_date = target_date THEN 'first' ELSE 'session_moved' END,
         statement_timestamp(), TRUE
     FROM due
     LEFT JOIN ended ON ended.id = due.score_id
     WHERE ended.id IS NOT DISTINCT FROM due.score_id -- insert the new score only after the update of the previous one
-"""
+"""  # noqa: S608 - an expression of our own
 
 
 @transaction.atomic(savepoint=False)

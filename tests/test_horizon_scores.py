@@ -2,10 +2,12 @@
 
 from datetime import date
 
+import numpy as np
 import pytest
 
 from forecasting import ledger
 from forecasting.models import Forecast, Score
+from forecasting.pipeline.evaluation.quantiles import pinball_loss
 from tests.factories import add_bar, make_forecast, make_restatement, make_symbol, make_version
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +50,36 @@ def test_a_split_in_between_does_not_change_the_score() -> None:
     make_restatement(fifth.symbol, date=WEEK[1], ratio=0.5)
     ledger.score_due()
     assert fifth.scores.get().actual_close == pytest.approx(102.0)
+
+
+def test_a_score_has_the_loss_of_the_quantiles_beside_that_of_the_reference() -> None:
+    version = make_version(symbol := make_symbol())
+    levels = {"0.1": 98.0, "0.5": 100.0, "0.9": 103.0}
+    reference = {"0.1": 95.0, "0.5": 100.0, "0.9": 104.0}
+    add_bar(symbol, FRIDAY, 100.0)
+    forecast = make_forecast(version, FRIDAY, quantiles=levels, reference=reference, probability_up=0.6)
+    add_bar(symbol, WEEK[0], 104.0)
+    ledger.score_due()
+    score = forecast.scores.get()
+    actual, probabilities = np.array([np.log(104 / 100)]), np.array([0.1, 0.5, 0.9])
+    losses = [pinball_loss(actual, np.log(np.array([list(each.values())]) / 100), probabilities) for each in (levels, reference)]
+    assert [score.pinball_loss, score.reference_pinball_loss] == pytest.approx(losses)
+    assert score.brier_score == pytest.approx(0.16)
+    (record,) = Score.objects.records()
+    assert record["pinball_ratio"] == pytest.approx(losses[0] / losses[1])
+    assert record["brier"] == pytest.approx(0.16)
+
+
+def test_what_is_constant_or_unknown_is_not_scored() -> None:
+    version = make_version(symbol := make_symbol())
+    add_bar(symbol, FRIDAY, 100.0)
+    forecast = make_forecast(version, FRIDAY, probability_up=0.5)  # of an earlier release: without a reference
+    add_bar(symbol, WEEK[0], 104.0)
+    ledger.score_due()
+    score = forecast.scores.get()
+    assert (score.brier_score, score.reference_pinball_loss) == (None, None)
+    (record,) = Score.objects.records()
+    assert (record["forecasts"], record["pinball_ratio"], record["brier"]) == (1, None, None)
 
 
 def test_later_sessions_are_not_part_of_the_track_record() -> None:

@@ -1,7 +1,7 @@
 """The ledger: one forecast per session and version for all callers, and scorecards."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import pandas as pd
@@ -11,7 +11,7 @@ from django.db.models import F
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from forecasting import ledger, market, registry, serving
-from forecasting.ledger import Scorecard
+from forecasting.ledger import Record, Scorecard
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.model.adaptation import next_factor
@@ -254,13 +254,26 @@ def test_a_scorecard_sums_up_the_forecasts_of_all_versions_of_a_symbol() -> None
     make_forecast(active, FRIDAY, actual_close=105.0)
     make_forecast(active, MONDAY)
     assert ledger.scorecards(["SAMPLE1", "SAMPLE2"]) == {
-        "SAMPLE1": Scorecard(active, forecasts=2, mae=2.5, naive_mae=3.5, coverage=0.5)
+        "SAMPLE1": Scorecard(active, [Record(forecasts=2, mae=2.5, naive_mae=3.5, coverage=0.5)])
     }
+
+
+def test_a_scorecard_tells_bases_and_horizons_apart() -> None:
+    version = make_version(make_symbol())
+    opens = datetime.now(UTC) + timedelta(hours=1)
+    known = {"basis": "lead", "leads": [], "known_until": opens - timedelta(hours=2), "target_opens": opens}
+    make_forecast(version, FRIDAY, actual_close=105.0)
+    make_forecast(version, FRIDAY, actual_close=102.0, **known)
+    make_forecast(version, FRIDAY, actual_close=103.0, horizon=5)
+    card = ledger.scorecards(["SAMPLE1"])["SAMPLE1"]
+    assert {basis: record.mae for basis, record in card.by_basis.items()} == {"close": 4.0, "lead": 1.0}
+    assert {sessions: record.mae for sessions, record in card.by_horizon.items()} == {"1": 4.0, "5": 2.0, "10": None, "21": None}
+    assert card.live == card.by_basis["close"] == card.by_horizon["1"]
 
 
 def test_a_model_without_a_record_has_an_empty_scorecard() -> None:
     version = make_version(make_symbol())
-    assert ledger.scorecards(["SAMPLE1"]) == {"SAMPLE1": Scorecard(version, forecasts=0, mae=0.0, naive_mae=0.0, coverage=0.0)}
+    assert ledger.scorecards(["SAMPLE1"]) == {"SAMPLE1": Scorecard(version, [])}
 
 
 def test_scorecards_are_those_of_the_active_versions_of_the_named_symbols() -> None:

@@ -56,6 +56,9 @@ TRAINING_NOT_STARTED = NO_MODEL | {
     "message": NOT_STARTED.format(reason="PETR4.SA has 120 bars; at least 496 are needed"),
     "training": None,
 }
+LIVE = {"forecasts": 44, "mae": 0.2326, "mase": 1.0, "coverage_80": 0.8182}
+RECORD = LIVE | {"pinball_ratio": 0.9874, "brier": None}
+NO_RECORD = {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None, "pinball_ratio": None, "brier": None}
 METRICS = {
     "symbol": "BBAS3.SA",
     "metrics": {
@@ -77,7 +80,9 @@ METRICS = {
         "test_size": 347,
         "version": 2,
         "version_id": 3,
-        "live": {"forecasts": 44, "mae": 0.2326, "mase": 1.0, "coverage_80": 0.8182},
+        "live": LIVE,
+        "by_basis": {"close": RECORD, "lead": NO_RECORD},
+        "by_horizon": {"1": RECORD, "5": NO_RECORD, "10": NO_RECORD, "21": NO_RECORD},
         "simulated": False,
     },
 }

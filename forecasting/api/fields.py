@@ -187,6 +187,19 @@ class Shapes(Field, serializers.ListField):
         return nullable(super().reader(getter), lambda listed: [write(each) for each in listed])
 
 
+class ShapesByName(Field, serializers.DictField):
+    """JSON objects by name, all of one class."""
+
+    def __init__(self, shape: type[Shape], **options: Any) -> None:
+        super().__init__(child=shape(), **options)
+        self.shape = shape
+
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        get, write = super().reader(getter), self.shape.writer()
+        return lambda shown: {name: write(each) for name, each in get(shown).items()}
+
+
 def _moment(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 

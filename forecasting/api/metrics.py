@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from drf_spectacular.utils import PolymorphicProxySerializer
 
-from forecasting.api.fields import PRICE, Count, DayText, PriceError, Rounded, Shape, Simulated, Text
+from forecasting.api.fields import PRICE, Count, DayText, PriceError, Rounded, Shape, ShapesByName, Simulated, Text
 from forecasting.ledger import Scorecard
 from forecasting.models.symbols import TAKEN_OUT
 
@@ -58,20 +58,17 @@ class LiveRecord(Shape):
     """The track record of the forecasts that were served. Null until the first target session has taken place."""
 
     forecasts = Count(help_text="Served and scored so far.")
-    mae = PriceError(
-        allow_null=True, of=lambda card: card.mae if card.forecasts else None, help_text=f"Mean absolute error. {PRICE}"
-    )
-    mase = Rounded(
-        4,
-        allow_null=True,
-        of=lambda card: card.mae / card.naive_mae if card.naive_mae else None,
-        help_text="MAE divided by the naive forecast's.",
-    )
-    coverage_80 = Rounded(
-        4,
-        allow_null=True,
-        of=lambda card: card.coverage if card.forecasts else None,
-        help_text="Share of closes inside the 80 % interval.",
+    mae = PriceError(allow_null=True, help_text=f"Mean absolute error. {PRICE}")
+    mase = Rounded(4, allow_null=True, help_text="MAE divided by the naive forecast's.")
+    coverage_80 = Rounded(4, allow_null=True, of="coverage", help_text="Share of closes inside the 80 % interval.")
+
+
+class Record(LiveRecord):
+    """The track record of one basis or horizon. Figures that are constants by construction are null."""
+
+    pinball_ratio = Rounded(4, allow_null=True, help_text="Quantile loss divided by that of the last 250 sessions' quantiles.")
+    brier = Rounded(
+        4, allow_null=True, help_text="Brier score of `probability_up`; that of 0.5 is 0.25. Null if it was always 0.5."
     )
 
 
@@ -80,7 +77,9 @@ class Service(Shape):
 
     version = Count(of="version.number", help_text="Number of the version that serves.")
     version_id = Count(of="version.pk", help_text="See `/models/versions/{id}`.")
-    live = LiveRecord(of="*")
+    live = LiveRecord(help_text="Of the next close, forecast from the symbol's own bars.")
+    by_basis = ShapesByName(Record, help_text="Of the next close, by what the forecasts knew: `close`, `lead`.")
+    by_horizon = ShapesByName(Record, help_text="Of forecasts from the symbol's own bars, by number of sessions.")
     simulated = Simulated()
 
 

@@ -90,6 +90,9 @@ class Forecast(models.Model):
     last_close = models.FloatField()
     price = models.FloatField(help_text="The median.")
     quantiles = models.JSONField(help_text="Maps probability level to price.")
+    reference = models.JSONField(
+        null=True, blank=True, help_text="The same quantiles of the reference forecast: the symbol's last 250 sessions."
+    )
     interval_level = models.FloatField()
     interval_low = models.FloatField()
     interval_high = models.FloatField()

@@ -1,4 +1,4 @@
-"""Pages of a list without filters: compiled once per process, the first page planned once per connection, each with the count.
+"""Pages of a list without a client's filters: compiled once per process, the first page planned once per connection, each with the count.
 
 The ORM compiles the query each time, counts in another one, and builds rows through signals. Most of a list's time went there.
 """
@@ -59,7 +59,10 @@ class PreparedPages(Generic[Row]):
 
     @cached_property
     def _compiler(self) -> SQLCompiler:
-        total = RawSQL(f"SELECT count(*) FROM {self._queryset.model._meta.db_table}", ())  # noqa: S608, S611 - a name of our own
+        counted = self._queryset.model._default_manager.order_by().values("pk")
+        counted.query.where = self._queryset.query.where.clone()  # without the columns and relations that the rows have
+        sql, constants = counted.query.sql_with_params()
+        total = RawSQL(f"SELECT count(*) FROM ({sql}) AS counted", constants)  # noqa: S608, S611 - compiled by the ORM
         compiler: SQLCompiler = self._queryset.annotate(**{TOTAL: total}).query.get_compiler(DEFAULT_DB_ALIAS)
         return compiler
 

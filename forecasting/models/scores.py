@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
-from django.db.models import Avg, Case, Count, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models import Avg, Case, Count, Q, Sum, Value, When
+from django.db.models.functions import Now, NullIf
 
 from forecasting.models.forecasts import INFINITY, Basis, Forecast
 from forecasting.models.symbols import Symbol
@@ -20,6 +20,15 @@ class ScoreReason(models.TextChoices):
     CORRECTED = "corrected", "corrected"
 
 
+RECORD = {
+    "forecasts": Count("*"),
+    "mae": Avg("absolute_error"),
+    "naive_mae": Avg("naive_absolute_error"),
+    "coverage": Avg(Case(When(inside_interval=True, then=Value(1.0)), default=Value(0.0))),
+}
+JUDGED = Q(pinball_loss__isnull=False, reference_pinball_loss__isnull=False)
+
+
 class ScoreQuerySet(models.QuerySet["Score"]):
     """Reads of scores."""
 
@@ -27,23 +36,29 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         """Scores of these symbols' forecasts."""
         return self.filter(symbol__in=list(symbols))
 
+    def records(self) -> "models.QuerySet[Any, Any]":
+        """One row per symbol, horizon and basis over its scored forecasts.
+
+        `forecasts`, `mae` and `naive_mae` (price), `coverage` (share inside), `pinball_ratio` and `brier`, or None.
+        """
+        return (
+            self.filter(latest=True)
+            .order_by("symbol_id", "horizon", "basis")
+            .values("symbol_id", "horizon", "basis")
+            .annotate(
+                **RECORD,
+                pinball_ratio=Sum("pinball_loss", filter=JUDGED) / NullIf(Sum("reference_pinball_loss", filter=JUDGED), 0.0),
+                brier=Avg("brier_score"),
+            )
+        )
+
     def track_record(self) -> "models.QuerySet[Any, Any]":
         """One row per symbol over its scored forecasts of the next close, made from its own bars.
 
         `forecasts`, `mae` and `naive_mae` (price), `coverage` (share inside).
         """
-        inside = Case(When(inside_interval=True, then=Value(1.0)), default=Value(0.0))
-        return (
-            self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
-            .order_by("symbol_id")
-            .values("symbol_id")
-            .annotate(
-                forecasts=Count("*"),
-                mae=Avg("absolute_error"),
-                naive_mae=Avg("naive_absolute_error"),
-                coverage=Avg(inside),
-            )
-        )
+        of_next_close = self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
+        return of_next_close.order_by("symbol_id").values("symbol_id").annotate(**RECORD)
 
 
 class Score(models.Model):
@@ -63,6 +78,11 @@ class Score(models.Model):
     absolute_error = models.FloatField()
     naive_absolute_error = models.FloatField(help_text="Absolute error of the last close.")
     inside_interval = models.BooleanField()
+    pinball_loss = models.FloatField(null=True, blank=True, help_text="Mean over the quantiles, in log returns.")
+    reference_pinball_loss = models.FloatField(null=True, blank=True, help_text="The same of the reference forecast.")
+    brier_score = models.FloatField(
+        null=True, blank=True, help_text="Of the probability of a rise; empty if that was 0.5, whose score is 0.25."
+    )
     reason = models.CharField(max_length=16, choices=ScoreReason)
     scored_at = models.DateTimeField(db_default=Now())
     latest = models.BooleanField(default=True, help_text="Whether this is the forecast's current score.")

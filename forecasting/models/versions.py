@@ -1,12 +1,13 @@
 """Model versions: training data, metrics, state and files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import F, FilteredRelation, Func, Q
 from django.db.models.functions import Coalesce, JSONObject, Now, RowNumber
 
 from forecasting.models.prepared import PARAMETER, Columns, Prepared
@@ -55,17 +56,17 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
     def with_live_record(self) -> "ModelVersionQuerySet":
         """Adds `live`: forecasts, mae, naive_mae and coverage of the version's served forecasts; None before the first score."""
-        return self._with_record(version=models.OuterRef("pk"))
-
-    def with_symbols_record(self) -> "ModelVersionQuerySet":
-        """Adds `live`: the same of all forecasts served for the symbol, by whichever version."""
-        return self._with_record()
-
-    def _with_record(self, **conditions: Any) -> "ModelVersionQuerySet":
         scores = apps.get_model("forecasting.Score").objects
-        record = scores.filter(symbol=models.OuterRef("symbol"), **conditions).track_record()
+        record = scores.filter(symbol=models.OuterRef("symbol"), version=models.OuterRef("pk")).track_record()
         names = ("forecasts", "mae", "naive_mae", "coverage")
         return self.annotate(live=models.Subquery(record.values(record=JSONObject(**{name: name for name in names}))))  # type: ignore[no-redef]  # the plugin
+
+    def with_symbols_records(self) -> "ModelVersionQuerySet":
+        """Adds `records`: those of all forecasts served for the symbol, by whichever version; see `ScoreQuerySet.records`."""
+        records = apps.get_model("forecasting.Score").objects.filter(symbol=models.OuterRef("symbol")).records()
+        names = ("horizon", "basis", "forecasts", "mae", "naive_mae", "coverage", "pinball_ratio", "brier")
+        listed = ArraySubquery(records.values(record=JSONObject(**{name: name for name in names})))
+        return self.annotate(records=Func(listed, function="to_jsonb", output_field=models.JSONField()))  # type: ignore[no-redef]  # the plugin
 
     def older_than(self, age: timedelta) -> "ModelVersionQuerySet":
         """Versions trained longer ago than `age`."""
@@ -113,7 +114,8 @@ class ModelVersion(models.Model):
     files_state = models.CharField(max_length=10, choices=FilesState, default=FilesState.KEPT, db_default=FilesState.KEPT)
     trained_at = models.DateTimeField(db_default=Now())
 
-    live: dict[str, Any] | None = None  # set by `with_live_record` and `with_symbols_record`
+    live: dict[str, Any] | None = None  # set by `with_live_record`
+    records: Sequence[dict[str, Any]] = ()  # set by `with_symbols_records`
     objects = ModelVersionQuerySet.as_manager()
 
     class Meta:
@@ -161,16 +163,16 @@ class ModelVersion(models.Model):
         return self.symbol.currency if self.symbol else "share of the last close"
 
 
-# The active versions of the symbols with these tickers, with the track record of each symbol.
+# The active versions of the symbols with these tickers, with the track records of each symbol.
 SERVING = Prepared(
     "serving_versions",
     Columns(ModelVersion, frozenset({"symbol_id", "number", "metrics"})),
     related={"symbol": Columns(Symbol, frozenset({"ticker", "removed_at"}))},
-    objects=["live"],
+    objects=["records"],
     statement=lambda columns: (
         ModelVersion.objects.active()
         .filter(symbol__ticker__in=PARAMETER)
-        .with_symbols_record()
+        .with_symbols_records()
         .order_by()
         .values_list(*columns)
         .query.sql_with_params()

@@ -8,7 +8,7 @@ from pytest_django import Settings
 from forecasting.api import check, examples, metrics, predict, trainings
 from forecasting.api.fields import Shape
 from forecasting.api.metrics import metrics_json
-from forecasting.ledger import Scorecard
+from forecasting.ledger import Record, Scorecard
 from forecasting.models import ModelVersion
 from forecasting.pipeline.config import ForecastConfig
 
@@ -36,10 +36,7 @@ def test_its_metrics_are_those_of_the_version_as_the_api_shows_them(settings: Se
     settings.PRICE_SOURCE = "yahoo"
     card = Scorecard(
         ModelVersion(pk=VERSION_ROW["id"], number=VERSION_ROW["number"], metrics=VERSION_ROW["metrics"]),
-        44,
-        0.2326,
-        0.2326,
-        36 / 44,
+        [Record(forecasts=44, mae=0.2326, naive_mae=0.2326, coverage=36 / 44, pinball_ratio=0.9874)],
     )
     shown = metrics_json(examples.SYMBOL["symbol"], card)
     assert list(shown["metrics"].items()) == list(METRICS.items())

@@ -184,6 +184,15 @@ def test_a_training_names_the_version_that_it_produced(get: Send) -> None:
     assert get("/models/trainings/{id}", id=training.pk) == row
 
 
+def test_symbols_that_are_only_leads_are_not_listed(get: Send) -> None:
+    make_symbol("SAMPLE1")
+    make_symbol("SPY", followed=False)
+    page = get("/models/symbols")
+    assert (page["count"], [row["symbol"] for row in page["results"]]) == (1, ["SAMPLE1"])
+    assert get("/models/symbols", {"symbol": "SPY"})["count"] == 0
+    get("/models/symbols/{ticker}", ticker="SPY", status=404)
+
+
 def test_quantiles_ascend(get: Send) -> None:
     make_forecast(make_version(make_symbol()), DAY)
     (row,) = get("/models/forecasts")["results"]

@@ -12,6 +12,7 @@ from tests.factories import AT_LAST_CLOSE, METRICS, make_forecast, make_symbol, 
 pytestmark = pytest.mark.django_db
 
 NO_TRACK_RECORD = {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None}
+NO_RECORD = NO_TRACK_RECORD | {"pinball_ratio": None, "brier": None}
 
 
 def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Send) -> None:
@@ -39,6 +40,8 @@ def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Sen
                 "version": 3,
                 "version_id": version.pk,
                 "live": NO_TRACK_RECORD,
+                "by_basis": dict.fromkeys(("close", "lead"), NO_RECORD),
+                "by_horizon": dict.fromkeys(("1", "5", "10", "21"), NO_RECORD),
                 "simulated": True,
             },
         }

@@ -77,8 +77,8 @@ def test_serving_versions_are_those_of_the_orm() -> None:
         make_forecast(make_version(make_symbol(ticker)), FRIDAY, actual_close=102.0)
     asked = ["SAMPLE1", "SAMPLE2"]
     found = {version.pk: version for version in SERVING.rows(asked)}
-    expected = ModelVersion.objects.active().filter(symbol__ticker__in=asked).with_symbols_record()
-    assert {pk: version.live for pk, version in found.items()} == {version.pk: version.live for version in expected}
+    expected = ModelVersion.objects.active().filter(symbol__ticker__in=asked).with_symbols_records()
+    assert {pk: version.records for pk, version in found.items()} == {version.pk: version.records for version in expected}
     for version in found.values():
         assert version.symbol
         assert_equals_the_stored(version)

@@ -17,8 +17,12 @@ from forecasting.models.forecasts import Basis
 AS_STORED = (
     "id", "as_of", "target_date", "horizon", "basis", "known_until", "target_opens", "leads", "last_close", "price",
     "interval_level", "interval_low", "interval_high", "spread_factor", "probability_up", "simulated", "issued_at", "restatement",
+    "reference",
 )  # fmt: skip
-OF_SCORE = ("actual_date", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "reason", "scored_at")
+OF_SCORE = (
+    "actual_date", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "pinball_loss",
+    "reference_pinball_loss", "brier_score", "reason", "scored_at",
+)  # fmt: skip
 COLUMNS = {
     "symbol": "symbol__ticker",
     "kind": "version__symbol_id",
@@ -94,7 +98,7 @@ def _write(file: IO[str], forecasts: "QuerySet[Forecast]", levels: Sequence[str]
 
 
 def _text(value: Any) -> Any:
-    """Formats times as ISO 8601, booleans and lists as in JSON; None becomes empty."""
-    if isinstance(value, bool | list):
+    """Formats times as ISO 8601, booleans, lists and mappings as in JSON; None becomes empty."""
+    if isinstance(value, bool | list | dict):
         return json.dumps(value)
     return value.isoformat() if hasattr(value, "isoformat") else value

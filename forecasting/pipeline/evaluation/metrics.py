@@ -12,10 +12,8 @@ from scipy.stats import ttest_1samp
 from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, r2_score, root_mean_squared_error
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation.quantiles import pinball_loss, quantile_column
+from forecasting.pipeline.evaluation.quantiles import REFERENCE_SESSIONS, pinball_loss, quantile_column
 from forecasting.pipeline.model.features import Array
-
-REFERENCE_SESSIONS = 250  # sessions whose empirical quantiles are the reference of pinball_ratio
 
 
 def measure(backtest: pd.DataFrame, closes: pd.Series, config: ForecastConfig) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """Quantile forecasts in frames: names of their columns, and their pinball loss. Imports no scikit-learn: web processes use it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from forecasting.pipeline.model.features import Array
+
+REFERENCE_SESSIONS = 250  # sessions whose empirical quantiles are the reference of pinball_ratio
 
 
 def quantile_column(level: float) -> str:
@@ -36,3 +40,14 @@ def pinball_losses(actual: Array, quantiles: Array, levels: Array) -> Array:
 def _pinball(actual: Array, quantiles: Array, levels: Array) -> Array:
     error = actual[:, None] - quantiles
     return np.asarray(np.maximum(levels * error, (levels - 1) * error))
+
+
+def reference_quantiles(closes: "npt.NDArray[np.floating[Any]]", levels: Array, *, sessions: int = 1) -> Array:
+    """Quantiles of the close that many sessions after the last of `closes` (n,), in prices, as the reference forecasts them.
+
+    They are those of the last REFERENCE_SESSIONS returns over as many sessions, with the last close as median, (levels,).
+    """
+    returns = np.log(closes[sessions:] / closes[:-sessions])[-REFERENCE_SESSIONS:]
+    quantiles = np.where(levels == 0.5, 0.0, np.quantile(returns, levels)) if len(returns) else np.zeros(len(levels))
+    prices: Array = closes[-1] * np.exp(quantiles)
+    return prices
