@@ -15,6 +15,7 @@ from forecasting.models.forecasts import HORIZONS, Basis
 from forecasting.models.versions import SERVING
 from forecasting.pipeline.evaluation.quantiles import REFERENCE_SESSIONS, reference_quantiles
 from forecasting.pipeline.model.adaptation import RECENT, next_factor
+from forecasting.pipeline.model.distribution import PriceDistribution
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.forecaster import Forecaster, QuantileForecast
 from forecasting.prices.calendars import next_session
@@ -22,6 +23,10 @@ from forecasting.prices.catalogue import is_simulated
 from forecasting.scoring import score_due
 
 __all__ = ["Scorecard", "issue", "issue_with_leads", "issued", "score_due", "scorecards"]
+
+
+RISKS = (1, 2, 5)  # percent below and above the last close
+VALUES_AT_RISK = (95, 99)  # percent: the loss that is not exceeded with this probability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,8 +207,21 @@ def _forecast(
         interval_high=computed.interval_high,
         spread_factor=factor,
         probability_up=computed.probability_up,
+        risk=_risk(computed),
         simulated=is_simulated(settings.PRICE_SOURCE),
     )
+
+
+def _risk(computed: QuantileForecast) -> dict[str, dict[str, float]] | None:
+    """The ledger's `risk`; None if the version does not know the tails."""
+    distribution = PriceDistribution(computed.quantiles, last_close=computed.last_close)
+    if not distribution.has_tails:
+        return None
+    return {
+        "below": {str(percent): distribution.probability_of_fall(percent) for percent in RISKS},
+        "above": {str(percent): distribution.probability_of_rise(percent) for percent in RISKS},
+        "value_at_risk": {str(percent): distribution.value_at_risk(percent) for percent in VALUES_AT_RISK},
+    }
 
 
 def _bars_needed(models: Iterable[Forecaster]) -> int:

@@ -57,6 +57,7 @@ def test_a_row_has_everything_that_the_ledger_knows(forecasts: list[Forecast]) -
         "simulated": "",
         "restatement": "",
         "reference": "",
+        "risk": "",
         "actual_date": "2025-06-03",
         "actual_close": "101.5",
         "absolute_error": "0.5",

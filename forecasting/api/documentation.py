@@ -11,6 +11,8 @@ from forecasting.api.metrics import METRICS_ANSWERS
 from forecasting.api.predict import PredictAnswer
 from forecasting.api.serializers import TICKER_SCHEMA
 from forecasting.api.trainings import IN_PROGRESS, STARTED, RetrainAnswer
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.distribution import COVERAGES
 from forecasting.prices.catalogue import SOURCES
 from forecasting.serving import NOT_STARTED
 
@@ -120,8 +122,10 @@ predict = extend_schema(
     "ends, the base model of all symbols forecasts (`model.kind` is `base`) if there are enough prices.\n\n"
     "A forecast is made once for each version and session and then stored, so every request gets the same one. If newer prices "
     "do not arrive in time, the last known ones are used, see `as_of` and `stale`. A symbol that fails does not affect the others."
+    "\n\nStocks of exchanges that open after New York or Tokyo have closed get a second forecast before their session, which knows "
+    "what SPY and ^N225 have done since their last close (`basis` is `lead`). The best one that exists is the answer."
     "\n\nA symbol that nobody has named before is looked up first. Until the price source answers, `training` is null.",
-    request=serializers.SymbolsRequest,
+    request=serializers.PredictRequest,
     responses={200: PredictAnswer, **errors(ERRORS | {429: NO_BUDGET_LEFT})},
     examples=[
         TWO_SYMBOLS,
@@ -140,6 +144,11 @@ SYMBOLS = OpenApiParameter(
     style="form",
     description="1 to 50 symbols, separated by commas.",
 )
+COVERAGE = OpenApiParameter(
+    "coverage",
+    {"type": "number", "minimum": COVERAGES[0], "maximum": COVERAGES[-1]},
+    description=f"Probability of the intervals; {ForecastConfig().interval_level} by default.",
+)
 CACHED = OpenApiParameter(
     "Cache-Control", str, OpenApiParameter.HEADER, response=[200], description="`max-age`: seconds that the answer stands."
 )
@@ -152,7 +161,7 @@ current = extend_schema(
     "`failed`, or `training` if somebody else has started one. Prices of known symbols are refreshed as for the POST.\n\n"
     "`Cache-Control` says how long the answer stands: until the first target session has its bar, or a minute if any part is "
     "stale, comes from the base model or waits for a training.",
-    parameters=[SYMBOLS, CACHED],
+    parameters=[SYMBOLS, COVERAGE, CACHED],
     responses={200: PredictAnswer, **errors(ANYWHERE | {400: BAD_PARAMETER})},
     examples=[
         answer("One forecast, one in training", examples.FORECAST_AND_TRAINING),

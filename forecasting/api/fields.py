@@ -94,6 +94,21 @@ class Rounded(Field, serializers.FloatField):
         return nullable(get, lambda value: round(value, digits)) if self.allow_null else lambda shown: round(get(shown), digits)
 
 
+class Numbers(Field, serializers.DictField):
+    """Numbers by name, each with at most `digits` decimals."""
+
+    child = serializers.FloatField()
+
+    def __init__(self, digits: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.digits = digits
+
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        get, digits = super().reader(getter), self.digits
+        return lambda shown: {name: round(number, digits) for name, number in get(shown).items()}
+
+
 class PriceError(Field, serializers.FloatField):
     """An error of prices: four decimals, or more if it is small."""
 

@@ -18,6 +18,7 @@ from forecasting.api.fields import (
     Flag,
     Moment,
     Number,
+    Numbers,
     Price,
     Prices,
     Rounded,
@@ -29,8 +30,11 @@ from forecasting.api.fields import (
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
 from forecasting.models import Forecast
 from forecasting.models.forecasts import Basis
+from forecasting.pipeline.model.distribution import PriceDistribution
 from forecasting.prices.calendars import bar_due
 from forecasting.training.positions import Position
+
+Range = tuple[float, float, float]  # probability that the close lies in it, lower and upper end
 
 SOON = 60  # seconds until an answer may change at any time: a training ends, or late prices arrive
 
@@ -43,6 +47,18 @@ def percentage(forecast: Forecast) -> float:
 def direction(percentage: float) -> str:
     """The sign of a move as it is shown."""
     return "positive" if percentage > 0 else "negative" if percentage < 0 else "neutral"
+
+
+def summary(forecast: Forecast, interval: Range | None = None) -> str:
+    """The interval of a forecast, or another one, in one sentence for a person."""
+    level, low, high = interval or (forecast.interval_level, forecast.interval_low, forecast.interval_high)
+    digits, day = forecast.decimals, forecast.target_date
+    text = f"{level:.0%}".replace("%", " %") + f": {low:.{digits}f} to {high:.{digits}f} {forecast.symbol.currency}"
+    text += f" at the close of {day:%A} {day.day} {day:%B}"
+    if (width := forecast.usual_width) is None:
+        return f"{text}."
+    compared = "as wide as usual" if f"{width:.1f}" == "1.0" else f"{width:.1f} times as wide as usual"
+    return f"{text}; {compared}."
 
 
 class Variation(Shape):
@@ -91,6 +107,16 @@ class LeadMove(Shape):
     percentage = Rounded(2, help_text="Its move in percent.")
 
 
+class Risk(Shape):
+    """Probabilities of large moves until the close of the target session, and the loss that may come with them."""
+
+    shows_dictionaries = True
+
+    below = Numbers(3, help_text="Percent to the probability of a close that far below the last one, or further.")
+    above = Numbers(3, help_text="Percent to the probability of a close that far above the last one, or further.")
+    value_at_risk = Numbers(2, help_text="Percent to the loss, in percent, that is not exceeded with that probability.")
+
+
 class ForecastFields(Shape):
     """What comes from the forecast."""
 
@@ -110,7 +136,14 @@ class ForecastFields(Shape):
     last_close = Price(help_text=PRICE)
     as_of = Day(help_text="The last session that the forecast knew.")
     target_date = Day(help_text="The session whose close is forecast.")
-    interval = Interval(of="*")
+    interval = Interval(
+        of="*", allow_null=True, help_text="Null if `coverage` needs tails that an earlier release's version does not know."
+    )
+    usual_width = Rounded(
+        2, allow_null=True, help_text="Width of the 80 % interval beside its median of the last year; null until that is known."
+    )
+    risk = Risk(allow_null=True, help_text="Null if the version was trained by an earlier release.")
+    summary = Text(of=summary, help_text="The interval in one sentence.")
     probability_up = Rounded(3, help_text="That the close is above the last one.")
     quantiles = Prices(help_text="Probability level to price.")
     model = ServingModel(of="version")
@@ -170,18 +203,35 @@ class PredictAnswer(serializers.Serializer[Any]):
     )
 
 
-def predict_json(predictions: Iterable[serving.Prediction], positions: Mapping[int, Position]) -> dict[str, Any]:
-    """The answer of `predict`."""
-    return {"predictions": {each.symbol.ticker: prediction_json(each, positions) for each in predictions}}
+def predict_json(
+    predictions: Iterable[serving.Prediction], positions: Mapping[int, Position], coverage: float | None = None
+) -> dict[str, Any]:
+    """The answer of `predict`. `coverage`: of the intervals, if not that of the stored ones."""
+    return {"predictions": {each.symbol.ticker: prediction_json(each, positions, coverage) for each in predictions}}
 
 
-def prediction_json(prediction: serving.Prediction, positions: Mapping[int, Position]) -> dict[str, Any]:
+def prediction_json(
+    prediction: serving.Prediction, positions: Mapping[int, Position], coverage: float | None = None
+) -> dict[str, Any]:
     """The answer of `predict` for one symbol."""
-    if prediction.forecast:
-        return ForecastAnswer.json(prediction)
+    if forecast := prediction.forecast:
+        answer = ForecastAnswer.json(prediction)
+        return answer if coverage in (None, forecast.interval_level) else answer | _at(coverage, forecast)
     if prediction.error:
         return FailureAnswer.json(prediction)
     return TrainingAnswer.json(Waiting(prediction, located(prediction.training, positions)))
+
+
+def _at(coverage: float, forecast: Forecast) -> dict[str, Any]:
+    """What changes in an answer for another coverage. The interval is null if the forecast does not know the tails."""
+    ascending = dict(sorted(forecast.quantiles.items(), key=lambda item: float(item[0])))
+    try:
+        low, high = PriceDistribution(ascending, last_close=forecast.last_close).interval(coverage)
+    except ValueError:
+        return {"interval": None}
+    ends = {"low": round(low, forecast.decimals), "high": round(high, forecast.decimals)}
+    interval = Interval.json(forecast) | {"level": coverage, **ends}
+    return {"interval": interval, "summary": summary(forecast, (coverage, low, high))}
 
 
 def seconds_of_validity(predictions: Iterable[serving.Prediction], *, now: datetime) -> int:

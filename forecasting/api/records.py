@@ -36,6 +36,9 @@ class VersionMetrics(OutOfSampleMetrics):
         required=False,
         help_text="Learnt by the base if the version was trained from one. Missing from versions of earlier releases.",
     )
+    usual_width = serializers.FloatField(
+        required=False, help_text="Median width of the interval in the last year of the test, as a share of the last close."
+    )
     symbols = serializers.IntegerField(required=False, help_text="Only of a base: how many were measured.")
     worst_pinball_ratio = serializers.FloatField(required=False, help_text="Only of a base: of the worst symbol.")
     least_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the least.")

@@ -6,6 +6,8 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from forecasting.models.symbols import TICKER_IN_ANY_CASE, ticker_problem
+from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.distribution import COVERAGES
 
 MAX_SYMBOLS = 50
 MAX_WAIT = 30  # seconds
@@ -51,6 +53,29 @@ class SymbolsRequest(serializers.Serializer[Any]):
     """1 to 50 symbols. Duplicates collapse; the order is kept."""
 
     symbols = TickersField(min_length=1, max_length=MAX_SYMBOLS)
+
+
+class CoverageField(serializers.FloatField):
+    """The probability that a close lies in its interval."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=COVERAGES[0], max_value=COVERAGES[-1], **options)
+
+    def to_internal_value(self, data: Any) -> float:
+        """The number. Raises ValidationError for any other value: "nan" is neither too small nor too large for a comparison."""
+        value = float(super().to_internal_value(data))
+        if not COVERAGES[0] <= value <= COVERAGES[-1]:
+            raise serializers.ValidationError(f"Give a number from {COVERAGES[0]} to {COVERAGES[-1]}.")
+        return value
+
+
+@extend_schema_serializer(component_name="Predict")
+class PredictRequest(SymbolsRequest):
+    """1 to 50 symbols, and how likely the closes shall lie in the intervals."""
+
+    coverage = CoverageField(
+        required=False, help_text=f"Probability of the intervals; {ForecastConfig().interval_level} by default."
+    )
 
 
 @extend_schema_serializer(component_name="Symbol")

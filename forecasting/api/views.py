@@ -46,14 +46,25 @@ class Health(APIView):
         return Response({"status": "ok", "prices": settings.PRICE_SOURCE})
 
 
+def requested(body: Any) -> tuple[list[str], float | None]:
+    """The symbols and the coverage, if any, of a valid request of forecasts; raises ValidationError."""
+    valid = _validated(_predict_request, body)
+    return list(valid["symbols"]), valid.get("coverage")
+
+
 def requested_tickers(body: Any) -> list[str]:
-    """The symbols of a valid request; raises ValidationError."""
+    """The symbols of another valid request; raises ValidationError."""
+    return list(_validated(_request, body)["symbols"])
+
+
+def _validated(request: serializers.SymbolsRequest, body: Any) -> Any:
     if body is None:
         raise ValidationError({"non_field_errors": ["No data provided"]})
-    return list(_request.run_validation(body)["symbols"])
+    return request.run_validation(body)
 
 
-_request = serializers.SymbolsRequest()  # one for all requests: it keeps nothing of them, and each one would copy its fields
+# One for all requests: they keep nothing of them, and each one would copy its fields.
+_request, _predict_request = serializers.SymbolsRequest(), serializers.PredictRequest()
 
 
 class OpenRoute(APIView):
@@ -104,25 +115,25 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     @action(detail=False, methods=["post"])
     def predict(self, request: Request) -> Response:
         """What will the next close be?"""
-        tickers = requested_tickers(request.data)
+        tickers, coverage = requested(request.data)
         new = NewSymbols(caller_of(request))
         predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
         new.require_any(tickers)
         positions = positions_of(prediction.training for prediction in predictions)
-        return Response(predict_json(predictions, positions))
+        return Response(predict_json(predictions, positions, coverage))
 
     @documentation.current
     @predict.mapping.get
     def current(self, request: Request) -> Response:
         """What `predict` answers, but nothing is started."""
-        require_known(request.query_params, {"symbols"}, repeatable={"symbols"})
-        listed = request.query_params.getlist("symbols")
-        tickers = requested_tickers({"symbols": ",".join(listed).split(",")} if listed else {})
+        require_known(request.query_params, {"symbols", "coverage"}, repeatable={"symbols"})
+        asked = {"symbols": ",".join(listed).split(",")} if (listed := request.query_params.getlist("symbols")) else {}
+        tickers, coverage = requested(asked | {name: text for name, text in request.query_params.items() if name == "coverage"})
         now = timezone.now()
         predictions = serving.current(tickers, now=now, budget_s=settings.PREDICT_REFRESH_SECONDS)
         positions = positions_of(prediction.training for prediction in predictions)
         headers = {"Cache-Control": f"max-age={seconds_of_validity(predictions, now=now)}"}
-        return Response(predict_json(predictions, positions), headers=headers)
+        return Response(predict_json(predictions, positions, coverage), headers=headers)
 
     @documentation.retrain
     @action(detail=False, methods=["post"], authentication_classes=STAFF_CREDENTIALS)

@@ -100,6 +100,12 @@ class Forecast(models.Model):
         default=1.0, help_text="Spread relative to the version's own quantiles, set by the online calibration."
     )
     probability_up = models.FloatField()
+    risk = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Probabilities of closes further below and above the last one, and the value at risk, both by percent; empty if "
+        "the version does not know the tails.",
+    )
     simulated = models.BooleanField(
         null=True, blank=True, help_text="Whether the prices were simulated; empty for forecasts of earlier releases."
     )
@@ -166,6 +172,12 @@ class Forecast(models.Model):
         return 100 * (self.price / self.last_close - 1)
 
     @property
+    def usual_width(self) -> float | None:
+        """Width of the interval beside its usual one; None if that is not known."""
+        usual = self.version.usual_width
+        return (self.interval_high - self.interval_low) / self.last_close / usual if usual else None
+
+    @property
     def point_forecast(self) -> str:
         """The source of `price`: `lead`, else `last_close`, or `model` if the model's median has any weight."""
         if self.basis == Basis.LEAD:
@@ -211,7 +223,7 @@ STANDING = Prepared(
         frozenset(
             {
                 *("symbol_id", "version_id", "as_of", "target_date", "last_close", "price", "quantiles", "spread_factor"),
-                *("basis", "known_until", "leads"),
+                *("basis", "known_until", "leads", "risk"),
                 *("interval_level", "interval_low", "interval_high", "probability_up"),
             }
         ),

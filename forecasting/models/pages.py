@@ -1,4 +1,6 @@
-"""Pages of a list without a client's filters: compiled once per process, the first page planned once per connection, each with the count.
+"""Pages of a list that a client does not filter: compiled once per process, each with the count.
+
+The first page is planned once per connection.
 
 The ORM compiles the query each time, counts in another one, and builds rows through signals. Most of a list's time went there.
 """

@@ -158,6 +158,15 @@ class ModelVersion(models.Model):
         return {"mase": self.metrics["mase"], "beats_naive": p is not None and p < 0.05}
 
     @property
+    def usual_width(self) -> float | None:
+        """Median width of the interval in the last year of the test, as a share of the last close; None if it is not known.
+
+        Not known of a base, nor of versions of earlier releases.
+        """
+        width: float | None = self.metrics.get("usual_width")
+        return width
+
+    @property
     def error_unit(self) -> str:
         """Unit of MAE and RMSE: the symbol's currency. A base covers many currencies, so its errors are relative."""
         return self.symbol.currency if self.symbol else "share of the last close"

@@ -44,6 +44,7 @@ from stockpred_client.models import (
     PaginatedVersionList,
     PaginatedWebhookList,
     PredictAnswer,
+    PredictRequest,
     RetrainAnswer,
     SymbolRequest,
     SymbolsRequest,
@@ -91,7 +92,7 @@ def models(client: Client) -> None:
 
 def predictions(client: Client) -> int:
     """The forms of a prediction; the id of the version that serves SAMPLE1."""
-    posted = predict.sync(client=client, body=SymbolsRequest(symbols=TWO))
+    posted = predict.sync(client=client, body=PredictRequest(symbols=TWO))
     read = get_predictions.sync(client=client, symbols=[*TWO, "NOSUCH"])
     assert isinstance(posted, PredictAnswer)
     assert isinstance(read, PredictAnswer)

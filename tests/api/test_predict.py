@@ -46,6 +46,9 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
         "target_date": "2025-06-03",
         "stale": False,
         "interval": {"level": 0.8, "low": prices[1], "high": prices[5], "spread_factor": 1.0},
+        "usual_width": None,
+        "risk": None,
+        "summary": f"80 %: {prices[1]:.2f} to {prices[5]:.2f} BRL at the close of Tuesday 3 June.",
         "probability_up": 0.536,  # the line from (-0.6, 25 %) to (0.1, 50 %) is at 46.4 % where it crosses 0
         "quantiles": dict(zip(["0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95"], prices, strict=True)),
         "model": {"version": 3, "version_id": version.pk, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},

@@ -164,7 +164,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(read: Re
         ("?symbols=A,,B", {"symbols": {"1": ["This field may not be blank."]}}),
         ("?symbols=A,US0378331005", {"symbols": {"1": ["This is an ISIN; give the exchange's symbol, such as PETR4.SA."]}}),
         ("?symbols=" + "A," * 50 + "A", {"symbols": ["A request names 1 to 50 symbols, not 51."]}),
-        ("?symbol=A", {"symbol": ["Unknown parameter. This route knows symbols."]}),
+        ("?symbol=A", {"symbol": ["Unknown parameter. This route knows coverage, symbols."]}),
     ],
     ids=["nothing", "empty", "a gap", "an ISIN", "too many", "another name"],
 )

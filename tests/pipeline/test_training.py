@@ -50,7 +50,7 @@ def test_the_metrics_are_complete_and_finite(model: TrainedModel) -> None:
     assert {*metrics} == {
         *("MAE", "RMSE", "MAPE", "R²", "last_data_date", "training_duration", "training_data_size"),
         *("validation_data_size", "test_size", "naive", "mase", "beats_naive_p", "pinball_ratio", "coverage_80"),
-        *("directional_accuracy", "median"),
+        *("directional_accuracy", "usual_width", "median"),
     }
     assert metrics["last_data_date"] == BARS.index[-1].date().isoformat()
 

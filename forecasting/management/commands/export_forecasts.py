@@ -17,7 +17,7 @@ from forecasting.models.forecasts import Basis
 AS_STORED = (
     "id", "as_of", "target_date", "horizon", "basis", "known_until", "target_opens", "leads", "last_close", "price",
     "interval_level", "interval_low", "interval_high", "spread_factor", "probability_up", "simulated", "issued_at", "restatement",
-    "reference",
+    "reference", "risk",
 )  # fmt: skip
 OF_SCORE = (
     "actual_date", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "pinball_loss",

@@ -37,6 +37,7 @@ def measure(backtest: pd.DataFrame, closes: pd.Series, config: ForecastConfig) -
         / pinball_loss(returns, reference, levels),
         f"coverage_{round(config.interval_level * 100)}": coverage(actual, low, high),
         "directional_accuracy": directional_accuracy(actual, median, last),
+        "usual_width": float(np.median(((high - low) / last)[-REFERENCE_SESSIONS:])),
     }
 
 

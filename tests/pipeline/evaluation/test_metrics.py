@@ -124,5 +124,5 @@ def test_the_metrics_are_finite_plain_numbers() -> None:
     assert json.loads(json.dumps(measured, allow_nan=False)) == measured
     assert {*measured} == {
         *("MAE", "RMSE", "MAPE", "R²", "naive"),
-        *("mase", "beats_naive_p", "pinball_ratio", "coverage_80", "directional_accuracy"),
+        *("mase", "beats_naive_p", "pinball_ratio", "coverage_80", "directional_accuracy", "usual_width"),
     }
