@@ -137,7 +137,9 @@ def test_two_files_of_a_symbol_are_refused(prices: Path, base: Path, tmp_path: P
 
 
 def test_a_base_can_be_trained_with_its_lead_model(prices: Path, tmp_path: Path) -> None:
-    call_command("train_base", prices=prices, leads=prices / "leads", through=date(2020, 6, 30), out=tmp_path / "made", stdout=StringIO())
+    call_command(
+        "train_base", prices=prices, leads=prices / "leads", through=date(2020, 6, 30), out=tmp_path / "made", stdout=StringIO()
+    )
     made = artifacts.read_base(tmp_path / "made", artifacts.recorded(tmp_path / "made"))
 
     assert made.symbols == ("1000.T", "1001.T", "1002.T", "AKBNK.IS")
