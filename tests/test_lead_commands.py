@@ -137,13 +137,15 @@ def test_two_files_of_a_symbol_are_refused(prices: Path, base: Path, tmp_path: P
 
 
 def test_a_base_can_be_trained_with_its_lead_model(prices: Path, tmp_path: Path) -> None:
-    call_command("train_base", prices=prices, leads=prices / "leads", through=THROUGH, out=tmp_path / "made", stdout=StringIO())
+    call_command(
+        "train_base", prices=prices, leads=prices / "leads", through=date(2020, 6, 30), out=tmp_path / "made", stdout=StringIO()
+    )
     made = artifacts.read_base(tmp_path / "made", artifacts.recorded(tmp_path / "made"))
 
     assert made.symbols == ("1000.T", "1001.T", "1002.T", "AKBNK.IS")
     assert made.leads
-    assert made.leads.through == THROUGH
-    assert made.command == "python manage.py train_base --prices DIR --leads DIR --through 2019-12-30 --out DIR"
+    assert made.leads.through == date(2020, 6, 30)
+    assert made.command == "python manage.py train_base --prices DIR --leads DIR --through 2020-06-30 --out DIR"
 
 
 def test_the_shipped_lead_model_says_what_it_was_fitted_on() -> None:
