@@ -10,7 +10,6 @@ from forecasting.callers.addresses import address_of
 from forecasting.callers.budgets import Budget, spend_one
 from forecasting.models import Key
 
-
 KNOWN = "known_caller"  # attribute of a request
 
 
