@@ -28,7 +28,7 @@ class PageOfRows(NamedTuple, Generic[Row]):
 
 
 class PreparedPages(Generic[Row]):
-    """The pages of a queryset without filters. It may select related rows and have annotations."""
+    """The pages of a queryset that is the same for all requests. It may select related rows and have annotations."""
 
     def __init__(self, queryset: "models.QuerySet[Row, Any]", *, usual: int) -> None:
         """`usual`: the number of rows on most pages that are read."""
@@ -59,7 +59,8 @@ class PreparedPages(Generic[Row]):
 
     @cached_property
     def _compiler(self) -> SQLCompiler:
-        total = RawSQL(f"SELECT count(*) FROM {self._queryset.model._meta.db_table}", ())  # noqa: S608, S611 - a name of our own
+        counted, constants = self._queryset.order_by().values("pk").query.sql_with_params()
+        total = RawSQL(f"SELECT count(*) FROM ({counted}) AS counted", constants)  # noqa: S608, S611 - made by the ORM
         compiler: SQLCompiler = self._queryset.annotate(**{TOTAL: total}).query.get_compiler(DEFAULT_DB_ALIAS)
         return compiler
 
