@@ -175,7 +175,10 @@ def _settled(tickers: Sequence[str], *, now: datetime) -> dict[str, ModelStatus]
     return {
         symbol.ticker: ModelStatus(symbol, symbol.own_version, symbol.active_training)
         for symbol in STATUSES.rows(tickers)
-        if (symbol.own_version or symbol.active_training) and symbol.is_in_service and not symbol.was_unknown(now=now)
+        if (symbol.own_version or symbol.active_training)
+        and symbol.is_in_service
+        and symbol.followed
+        and not symbol.was_unknown(now=now)
     }
 
 

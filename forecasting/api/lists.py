@@ -67,7 +67,7 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
 
     def paginate_queryset(self, queryset: QuerySet[Row, Any]) -> list[Any] | None:  # type: ignore[override]  # no list is given
         """One page of rows."""
-        is_filtered = len(queryset.query.where) > len(type(self).queryset.query.where)
+        is_filtered = queryset.query.where != self.queryset.query.where
         rows: Any = queryset if is_filtered else self.pages
         page = super().paginate_queryset(rows)
         self.complete(page or [])

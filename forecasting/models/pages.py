@@ -1,6 +1,4 @@
-"""Pages of a list that a client does not filter: compiled once per process, each with the count.
-
-The first page is planned once per connection.
+"""Pages of a list without filters: compiled once per process, the first page planned once per connection, each with the count.
 
 The ORM compiles the query each time, counts in another one, and builds rows through signals. Most of a list's time went there.
 """
@@ -30,7 +28,7 @@ class PageOfRows(NamedTuple, Generic[Row]):
 
 
 class PreparedPages(Generic[Row]):
-    """The pages of a queryset without filters. It may select related rows and have annotations."""
+    """The pages of a queryset that is the same for all requests. It may select related rows and have annotations."""
 
     def __init__(self, queryset: "models.QuerySet[Row, Any]", *, usual: int) -> None:
         """`usual`: the number of rows on most pages that are read."""
@@ -61,10 +59,8 @@ class PreparedPages(Generic[Row]):
 
     @cached_property
     def _compiler(self) -> SQLCompiler:
-        counted = self._queryset.model._default_manager.order_by().values("pk")
-        counted.query.where = self._queryset.query.where.clone()  # without the columns and relations that the rows have
-        sql, constants = counted.query.sql_with_params()
-        total = RawSQL(f"SELECT count(*) FROM ({sql}) AS counted", constants)  # noqa: S608, S611 - compiled by the ORM
+        counted, constants = self._queryset.order_by().values("pk").query.sql_with_params()
+        total = RawSQL(f"SELECT count(*) FROM ({counted}) AS counted", constants)  # noqa: S608, S611 - made by the ORM
         compiler: SQLCompiler = self._queryset.annotate(**{TOTAL: total}).query.get_compiler(DEFAULT_DB_ALIAS)
         return compiler
 

@@ -191,7 +191,7 @@ SERVING = Prepared(
 # The symbols with these tickers, each with its active version as `own_version` and its active training as `active_training`.
 STATUSES = Prepared(
     "statuses",
-    Columns(Symbol, frozenset({"ticker", "upstream_state", "unknown_until", "removed_at"})),
+    Columns(Symbol, frozenset({"ticker", "upstream_state", "unknown_until", "removed_at", "followed"})),
     related={
         "own_version": Columns(ModelVersion, frozenset({"symbol_id", "number"})),
         "active_training": Columns(Training, frozenset(field.attname for field in Training._meta.concrete_fields)),

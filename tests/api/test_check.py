@@ -183,3 +183,11 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_started_training
     one = count_queries(lambda: post("check", {"symbols": tickers[:1]}))
     assert count_queries(lambda: post("check", {"symbols": tickers[1:]})) == one
     assert Training.objects.count() == 21
+
+
+def test_asking_for_a_symbol_with_a_model_follows_it_again(post: Send) -> None:
+    symbol = make_version(make_symbol("SAMPLE1", followed=False)).symbol
+    assert post("check", {"symbols": ["SAMPLE1"]})[0]["model_exists"]
+    assert symbol
+    symbol.refresh_from_db()
+    assert symbol.followed
