@@ -32,9 +32,9 @@ def told_lead() -> str:
     symbols, _, without, knowing, error, t, held, *_ = found
     return (
         f"{symbols} stocks of the simulated Tokyo, each session since {period.first}, forecast before it opened:\n"
-        f"  knowing what {LEAD} has done, the error is {error:.3f} times the last close's (t {t:.1f}), the quantile loss "
-        f"{knowing:.3f} instead of {without:.3f},\n  and the 80 % interval held {held:.0%}. The simulation was made with a correlation "
-        f"of {LEAD_CORRELATION}."
+        f"  knowing what {LEAD} has done, the error is {error:.3f} times the last close's (t {t:.1f}), the quantile loss\n"
+        f"  {knowing:.3f} instead of {without:.3f}, and the 80 % interval held {held:.0%}.\n"
+        f"  The simulation was made with a correlation of {LEAD_CORRELATION}."
     )
 
 
