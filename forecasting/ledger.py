@@ -71,12 +71,12 @@ def _compute(
     # Look up restatements before reading the bars. One that commits in between has a date up to `as_of`, so scoring ignores it.
     # In the opposite order, it would count as known although the bars that were read are not rescaled.
     restatements = Restatement.objects.last_by_symbol(models)
-    bars = market.recent_bars(models, count=max((model.bars_needed for model in models.values()), default=0))
+    bars = market.recent_bars(models, count=max((model.bars_used for model in models.values()), default=0))
     factors = _factors({symbol: serving[symbol] for symbol in models}, models)
     rows = []
     for symbol in sorted(models, key=lambda symbol: symbol.pk):  # sorted, so that two callers cannot deadlock
         try:
-            computed = models[symbol].forecast(bars[symbol.pk], factor=factors[symbol])
+            computed = models[symbol].forecast(bars[symbol.pk], exchange=symbol.calendar, factor=factors[symbol])
             row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol])
             row.restatement_id = restatements.get(symbol.pk)
             rows.append(row)

@@ -16,6 +16,7 @@ from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel
 from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.training import train
 from forecasting.prices.bars import between
+from forecasting.prices.calendars import exchange_of
 
 History = tuple[str, pd.DataFrame]  # symbol and bars
 
@@ -75,7 +76,7 @@ def _forecasts(symbol: str, model: ServingModel, bars: pd.DataFrame, period: Per
     forecaster = Forecaster(model)
     if len(bars) < forecaster.bars_needed:
         raise UntrainableError(f"{symbol} has {len(bars)} bars; at least {forecaster.bars_needed} are needed to forecast.")
-    table = compute_features(bars, model.config)
+    table = compute_features(bars, model.config, exchange=exchange_of(symbol))
     rows = _rows(table, period, window=model.config.window)
     wanted = table.dates[rows.start : rows.stop] >= pd.Timestamp(period.first)
     if not wanted.any():

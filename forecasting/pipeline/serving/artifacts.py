@@ -4,8 +4,9 @@
 - model.weights.h5: weights from which another training can start.
 - meta.json: config, scaler, calibration, metrics and origin.
 - backtest.csv (symbol's version only): out-of-sample forecasts.
-- earlier.weights.h5 (base only): weights fitted on earlier bars only. The base was evaluated with them, and a symbol's version
-  that starts from them can be evaluated on unseen data.
+- trees.onnx (base only): the trees, which the versions of symbols share. Their record of files says in which folder it is.
+- earlier.weights.h5, earlier.trees.onnx (base only): weights and trees fitted on earlier bars only. The base was evaluated with
+  them, and a symbol's version that starts from them can be evaluated on unseen data.
 
 Nothing is unpickled.
 """
@@ -25,11 +26,13 @@ import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.tree_columns import tree_columns
 from forecasting.pipeline.model.windows import Scaler, Seen
 
 ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
 BACKTEST = "backtest.csv"  # only in versions of a symbol
-EARLIER = "earlier.weights.h5"  # only in bases
+TREES, EARLIER, EARLIER_TREES = "trees.onnx", "earlier.weights.h5", "earlier.trees.onnx"  # only in bases
+BASE_FILES = (ONNX, TREES, WEIGHTS, EARLIER, EARLIER_TREES, META)
 LARGEST_FILE = 64 * 2**20  # bytes
 
 
@@ -43,6 +46,11 @@ class ArtifactFile:
 
     sha256: str  # hexadecimal
     size: int  # bytes
+    folder: str = ""  # beside the version's own folder, if another version holds the file
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it; `folder` only if another version holds the file."""
+        return {"sha256": self.sha256, "size": self.size} | ({"folder": self.folder} if self.folder else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,7 @@ class ServingModel:
     onnx: bytes
     scaler: Scaler
     calibration: Calibration
+    trees: bytes | None = None  # ONNX; None in versions without a base, and in those of earlier releases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,16 +90,18 @@ class TrainedModel(ServingModel):
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Weights and the scaler of their fit."""
+    """Weights, the scaler of their fit, and trees fitted on the same rows."""
 
     weights: bytes  # of a .weights.h5 file
     scaler: Scaler
+    trees: bytes  # ONNX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BaseModel(ServingModel):
-    """A network of many symbols. It serves symbols without a version of their own, and their trainings start from it."""
+    """A model of many symbols. It serves symbols without a version of their own, and their trainings start from it."""
 
+    trees: bytes
     weights: bytes  # of a .weights.h5 file
     earlier: Fit  # fitted only on the bars described by `seen`
     seen: Seen  # data of `earlier` and of the calibration
@@ -107,7 +118,7 @@ class BaseModel(ServingModel):
     @property
     def fit(self) -> Fit:
         """The fit on all bars, used for serving."""
-        return Fit(self.weights, self.scaler)
+        return Fit(self.weights, self.scaler, self.trees)
 
     def fits(self, config: ForecastConfig) -> bool:
         """Whether a training with `config` can start from it."""
@@ -122,7 +133,8 @@ class BaseModel(ServingModel):
             "earlier_scaler": asdict(self.earlier.scaler),
             "trained_at": self.trained_at.isoformat() if self.trained_at else None,
         }
-        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights}
+        shared, earlier = {ONNX: self.onnx, TREES: self.trees}, {EARLIER: self.earlier.weights, EARLIER_TREES: self.earlier.trees}
+        return shared | {WEIGHTS: self.weights, META: _json(meta)} | earlier
 
 
 def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFile]:
@@ -135,21 +147,23 @@ def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFi
 
 
 def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
-    """The model to serve. Raises ArtifactError if model.onnx or meta.json does not match `files`."""
+    """The model to serve. Raises ArtifactError if model.onnx, meta.json or the trees, if it has any, do not match `files`."""
     onnx, meta = (_verified(folder, name, files) for name in (ONNX, META))
+    trees = _verified(folder, TREES, files) if TREES in files else None
     with _of_this_release():
-        return ServingModel(onnx=onnx, **_serving(json.loads(meta)))
+        return ServingModel(onnx=onnx, trees=trees, **_serving(json.loads(meta)))
 
 
 def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
     """The complete base model. Raises ArtifactError if any of its files does not match `files`."""
-    onnx, weights, earlier, content = (_verified(folder, name, files) for name in (ONNX, WEIGHTS, EARLIER, META))
+    onnx, trees, weights, earlier, earlier_trees, content = (_verified(folder, name, files) for name in BASE_FILES)
     with _of_this_release():
         meta = json.loads(content)
         return BaseModel(
             onnx=onnx,
+            trees=trees,
             weights=weights,
-            earlier=Fit(earlier, _scaler(meta["earlier_scaler"])),
+            earlier=Fit(earlier, _scaler(meta["earlier_scaler"]), earlier_trees),
             seen=Seen(*(date.fromisoformat(meta[name]) for name in ("fitted_through", "calibrated_through"))),
             symbols=tuple(meta["symbols"]),
             data_start=date.fromisoformat(meta["data_start"]),
@@ -162,7 +176,7 @@ def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
 
 def recorded(folder: Path) -> dict[str, ArtifactFile]:
     """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
-    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in (ONNX, WEIGHTS, EARLIER, META)}
+    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in BASE_FILES}
     return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
 
 
@@ -177,6 +191,7 @@ def _meta(model: TrainedModel | BaseModel, names: tuple[str, ...]) -> dict[str, 
     return {
         "config": model.config.to_dict(),
         "features": list(model.config.features),
+        "tree_columns": list(tree_columns(model.config)) if model.trees else [],
         "scaler": asdict(model.scaler),
         "calibration": asdict(model.calibration),
         "data_start": model.data_start.isoformat(),
@@ -194,6 +209,8 @@ def _serving(meta: dict[str, Any]) -> dict[str, Any]:
     config = ForecastConfig.from_dict(meta["config"])
     if meta["features"] != list(config.features):
         raise ValueError(f"its features are {', '.join(meta['features'])}")
+    if (columns := meta.get("tree_columns")) and columns != list(tree_columns(config)):
+        raise ValueError(f"the columns of its trees are {', '.join(columns)}")
     return {"config": config, "scaler": _scaler(meta["scaler"]), "calibration": Calibration.from_dict(meta["calibration"])}
 
 
@@ -214,7 +231,8 @@ def _verified(folder: Path, name: str, files: Mapping[str, ArtifactFile]) -> byt
     """The file's bytes, if size and hash match. Raises ArtifactError."""
     if name not in files:
         raise ArtifactError(f"No hash of {name} is recorded.")
-    content = _read_bytes(folder / name, limit=files[name].size + 1)
+    holder = folder.parent / files[name].folder if files[name].folder else folder
+    content = _read_bytes(holder / name, limit=files[name].size + 1)
     if len(content) != files[name].size:
         found = "more" if len(content) > files[name].size else f"only {len(content)}"
         raise ArtifactError(f"{name} should have {files[name].size} bytes but has {found}.")
