@@ -56,6 +56,14 @@ def test_a_base_of_a_release_with_another_config_is_replaced_by_the_shipped_one(
     assert (serving_now.number, ModelVersion.objects.active().get()) == (2, serving_now)
 
 
+def test_a_base_of_a_release_without_trees_is_replaced_by_the_shipped_one() -> None:
+    old = make_version(None, files={"model.onnx": {"sha256": "ab" * 32, "size": 24_576}})
+    serving_now = registry.base_version()
+    old.refresh_from_db()
+    assert serving_now
+    assert (serving_now.number, serving_now.state, old.state) == (2, VersionState.ACTIVE, VersionState.RETIRED)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_processes_that_need_the_base_at_once_install_it_once() -> None:
     bases = at_once([registry.base_version] * 4)

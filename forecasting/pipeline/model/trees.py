@@ -38,6 +38,7 @@ def fit_trees(parts: Sequence[Part], config: ForecastConfig, *, threads: int) ->
     distribution, whose spread grows with the size. Missing values go to the side of a split with the smaller loss.
     """
     inputs = np.concatenate([table.tree_columns[rows.start : rows.stop] for table, rows in parts])
+    inputs[:, np.isnan(inputs).all(axis=0)] = 0.0  # scikit-learn cannot bin a column without values; no split uses a constant
     target = np.concatenate([table.target[rows.start : rows.stop] for table, rows in parts])
     regressor = HistGradientBoostingRegressor(
         loss="gamma",

@@ -68,7 +68,8 @@ def test_other_half_lives_weigh_recent_moves_more_or_less(bars: pd.DataFrame, ta
 
 def standardised(bars: pd.DataFrame, table: FeatureTable) -> pd.Series:
     before = pd.Series(table.volatility, table.dates).reindex(bars.index).shift(1)
-    return np.log(bars.close).diff() / before
+    returns: pd.Series = np.log(bars["close"]).diff()
+    return returns / before
 
 
 def test_todays_return_is_measured_by_the_volatility_before_it(bars: pd.DataFrame, table: FeatureTable) -> None:
@@ -126,8 +127,8 @@ def test_a_price_that_never_moves_gives_no_infinite_number() -> None:
 
 def calendar_before(target: date, exchange: str = "XNYS") -> dict[str, float]:
     """The calendar columns of the session before `target`, the newest of its bars."""
-    last = int(sessions(exchange, first=date(2023, 1, 3), last=target).get_loc(pd.Timestamp(target))) - 1
-    table = compute_features(session_bars(last + 1, first=date(2023, 1, 3), exchange=exchange), TINY, exchange=exchange)
+    before = len(sessions(exchange, first=date(2023, 1, 3), last=target)) - 1
+    table = compute_features(session_bars(before, first=date(2023, 1, 3), exchange=exchange), TINY, exchange=exchange)
     return {name: float(column(table, name)[-1]) for name in ("days_ahead", "days_after", "after_holiday", "monday", "friday")}
 
 

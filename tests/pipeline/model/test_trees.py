@@ -1,6 +1,7 @@
 """The trees: what they learn, and that a fit is reproducible."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from forecasting.pipeline.model.features import compute_features
@@ -39,7 +40,7 @@ def test_every_leaf_has_enough_rows() -> None:
 
 def test_they_learn_that_moves_are_larger_after_a_weekend() -> None:
     bars = session_bars(900)
-    monday = np.flatnonzero(bars.index.day_of_week == 0)
+    monday = np.flatnonzero(pd.DatetimeIndex(bars.index).day_of_week == 0)
     moved = np.log(bars["close"]).diff().fillna(0).to_numpy(copy=True)
     moved[monday] *= 4
     close = 50 * np.exp(np.cumsum(moved))
@@ -53,6 +54,15 @@ def test_they_learn_that_moves_are_larger_after_a_weekend() -> None:
 
     friday = table.dates[rows.start :].day_of_week == 4
     assert width[friday].mean() > 1.2 * width[~friday].mean()
+
+
+def test_histories_without_any_earlier_quarter_are_enough() -> None:
+    table = compute_features(simulated_bars(80), TINY)
+
+    trees = fit_trees([(table, range(len(table.dates) - 1))], TINY, threads=1)
+
+    assert np.isnan(table.tree_columns).all(axis=0).any()
+    assert np.isfinite(trees.levels).all()
 
 
 def test_a_constant_price_can_be_among_the_rows() -> None:
