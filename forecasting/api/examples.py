@@ -202,7 +202,7 @@ VERSION_ROW: dict[str, Any] = {
         "meta.json": {"sha256": "31ed7bbd772e9d0fcdfae5d187fed1e7b9c2a56f69672ebd34f0a8a5a3e3503d", "size": 4013},
         "backtest.csv": {"sha256": "12bcf1b7f3e89bb2534bc113430733de4b05c3ab35675fee1e7dccaa369f6833", "size": 56782},
         "trees.onnx": {
-            "sha256": "5b1b9e3f2f0a3f7d1c4f4a64c15f2c9bb2f9f5e0a1d7c64c8f5b7d0d9b6f1a27",
+            "sha256": "f51010e5df0f0742c2b790c666bb4c9ccac6026df7aad1a33981250eca45e750",
             "size": 282952,
             "folder": "1-4f5d2c7b9a10",
         },
