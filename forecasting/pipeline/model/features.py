@@ -13,7 +13,7 @@ import pandas as pd
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.trailing import Array as Array
 from forecasting.pipeline.model.trailing import trailing_mean, trailing_means
-from forecasting.pipeline.model.tree_columns import SIZE_FLOOR, Float32, compute_tree_columns
+from forecasting.pipeline.model.tree_columns import SIZE_FLOOR, Float32, Past, bars_remembered, compute_tree_columns
 from forecasting.prices.markets import WEEKDAYS
 
 VOLATILITY_FLOOR = 1e-4  # log return per session; keeps the scale above zero if the price does not move
@@ -30,13 +30,20 @@ class FeatureTable:
     volatility: Array  # (rows,) EWMA, log return per session
     target: Array  # (rows,) next session's log return / volatility; NaN in the last row
     close: Array  # (rows,)
-    tree_columns: Float32  # (rows, columns) the trees' inputs, see tree_columns.py; NaN where older bars would be needed
+    past: Past  # for `tree_inputs`
+
+
+def tree_inputs(table: FeatureTable, rows: range, config: ForecastConfig) -> Float32:
+    """The trees' columns at `rows`, (len(rows), columns); see tree_columns.py."""
+    bars = len(rows) + bars_remembered(config)
+    past = table.past.cut(later=len(table.dates) - rows.stop, bars=bars, config=config)
+    return compute_tree_columns(past, table.features[rows.start : rows.stop], config)
 
 
 def compute_features(bars: pd.DataFrame, config: ForecastConfig, *, exchange: str = WEEKDAYS) -> FeatureTable:
     """Features of every session of `bars` (see bars.py for their contract) from the first one that can have them all.
 
-    `exchange`: whose calendar tells the date of the next session, which only `tree_columns` need.
+    `exchange`: whose calendar tells the date of the next session, which only the trees need.
     """
     first = config.warm_up
     if len(bars) <= first:
@@ -60,15 +67,14 @@ def compute_features(bars: pd.DataFrame, config: ForecastConfig, *, exchange: st
         "gap": np.abs(log_open[1:] - log_close[:-1]).clip(max=LARGEST_GAP) / USUAL_MOVE,
     }
     rows = len(bars) - first
-    known = {name: columns[name][-rows:] for name in config.features}
     days = pd.DatetimeIndex(bars.index)
     return FeatureTable(
         dates=days[first:],
-        features=np.column_stack([*known.values()]),
+        features=np.column_stack([columns[name][-rows:] for name in config.features]),
         volatility=volatility[-rows:],
         target=np.append(log_return[len(log_return) - rows + 1 :], np.nan) / volatility[-rows:],
         close=price["close"][first:],
-        tree_columns=compute_tree_columns(days, log_prices, volatility, known, config, exchange=exchange),
+        past=Past(days, log_prices, volatility, exchange),
     )
 
 

@@ -4,6 +4,7 @@ A value that needs older bars than there are is NaN, which the trees know. No co
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
@@ -49,27 +50,35 @@ def bars_remembered(config: ForecastConfig) -> int:
     return _lags(max(QUARTERS)).stop + config.volatility_sessions + 1
 
 
-def compute_tree_columns(
-    days: pd.DatetimeIndex,
-    log_prices: Mapping[str, Array],
-    volatility: Array,
-    features: Mapping[str, Array],
-    config: ForecastConfig,
-    *,
-    exchange: str,
-) -> Float32:
-    """The columns of the last sessions, those of `features`: (rows, columns).
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """A symbol's bars as the columns need them."""
 
-    `log_prices` by name and `days`: of all bars; `volatility`: EWMA after each of the last bars, one or more per row; `features`
-    by name, each (rows,). The target's date comes from the calendar of `exchange`, never from the next bar.
+    days: pd.DatetimeIndex  # (bars,)
+    log_prices: Mapping[str, Array]  # open, high, low and close, each (bars,)
+    volatility: Array  # (bars - volatility_sessions,) EWMA after each of the last bars
+    exchange: str  # whose calendar tells the date of the next session
+
+    def cut(self, *, later: int, bars: int, config: ForecastConfig) -> "Past":
+        """The last `bars` bars, without the `later` newest ones."""
+        stop = len(self.days) - later
+        start = max(stop - bars, 0)
+        prices = {name: values[start:stop] for name, values in self.log_prices.items()}
+        return Past(self.days[start:stop], prices, self.volatility[start : stop - config.volatility_sessions], self.exchange)
+
+
+def compute_tree_columns(past: Past, features: Array, config: ForecastConfig) -> Float32:
+    """The columns of the last bars of `past`, (rows, columns); `features` (rows, features): of the same bars.
+
+    The target's date comes from the calendar, never from the next bar.
     """
-    close = log_prices["close"]
-    log_return, rows = close[1:] - close[:-1], len(features["log_return"])
+    rows, close = len(features), past.log_prices["close"]
+    log_return = close[1:] - close[:-1]
     columns = {
-        **{name: features[name] for name in _of_features(config)},
-        **_sizes(**log_prices, log_return=log_return, scale=volatility[-rows:], config=config),
-        **_quarters(log_return, volatility, rows),
-        **_calendar(days[-rows:], exchange),
+        **{name: features[:, config.features.index(name)] for name in _of_features(config)},
+        **_sizes(**past.log_prices, log_return=log_return, scale=past.volatility[-rows:], config=config),
+        **_quarters(log_return, past.volatility, rows),
+        **_calendar(past.days[-rows:], past.exchange),
     }
     return np.column_stack([columns[name] for name in tree_columns(config)]).astype(np.float32)
 
@@ -87,21 +96,23 @@ def _sizes(
     """Sizes beside today's volatility. The drift is the sum of the returns in units of its standard deviation."""
     gap, move, falls = open[1:] - close[:-1], close - open, np.minimum(log_return, 0.0)
     swing = ((high - close) * (high - open) + (low - close) * (low - open))[1:] + gap**2
-    columns = {}
-    for look_back, means in trailing_means(np.stack([gap**2, move[1:] ** 2, falls**2, log_return]), config.look_backs).items():
+    rows, columns = len(scale), {}
+    daily = np.stack([gap**2, move[1:] ** 2, falls**2, log_return])[:, 1 - rows - max(config.look_backs) :]
+    for look_back, means in trailing_means(daily, config.look_backs).items():
         for name, variance in zip(SIZES[:-1], means[:-1], strict=True):
             columns[f"{name}_{look_back}"] = _relative(variance, scale)
-        columns[f"drift_{look_back}"] = np.sqrt(look_back) * means[-1, -len(scale) :] / scale
+        columns[f"drift_{look_back}"] = np.sqrt(look_back) * means[-1] / scale
     weights = 0.5 ** (np.arange(config.volatility_sessions) / np.array(HALF_LIVES)[:, None])
-    for name, means in zip(("return", "swing"), weighted_means(np.stack([log_return**2, swing]), weights), strict=True):
+    squares = np.stack([log_return**2, swing])[:, 1 - rows - config.volatility_sessions :]
+    for name, means in zip(("return", "swing"), weighted_means(squares, weights), strict=True):
         for half_life, variance in zip(HALF_LIVES, means, strict=True):
             columns[f"{name}_ewma_{half_life:g}"] = _relative(variance, scale)
     return columns
 
 
 def _relative(variance: Array, scale: Array) -> Array:
-    """Log of the root of the last variances, in units of `scale`."""
-    relative: Array = np.log(np.sqrt(variance[-len(scale) :]).clip(min=SIZE_FLOOR) / scale)
+    """Log of the root of the variance, in units of `scale`."""
+    relative: Array = np.log(np.sqrt(variance).clip(min=SIZE_FLOOR) / scale)
     return relative
 
 

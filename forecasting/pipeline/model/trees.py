@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.model.features import FeatureTable
+from forecasting.pipeline.model.features import FeatureTable, tree_inputs
 from forecasting.pipeline.model.trailing import Array
 
 SMALLEST_TARGET = 0.02  # units of EWMA volatility; the gamma loss needs positive sizes
@@ -37,7 +37,7 @@ def fit_trees(parts: Sequence[Part], config: ForecastConfig, *, threads: int) ->
     Gradient boosting: Friedman, Greedy Function Approximation: A Gradient Boosting Machine (2001), with the deviance of the gamma
     distribution, whose spread grows with the size. Missing values go to the side of a split with the smaller loss.
     """
-    inputs = np.concatenate([table.tree_columns[rows.start : rows.stop] for table, rows in parts])
+    inputs = np.concatenate([tree_inputs(table, rows, config) for table, rows in parts])
     inputs[:, np.isnan(inputs).all(axis=0)] = 0.0  # scikit-learn cannot bin a column without values; no split uses a constant
     target = np.concatenate([table.target[rows.start : rows.stop] for table, rows in parts])
     regressor = HistGradientBoostingRegressor(

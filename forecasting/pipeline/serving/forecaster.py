@@ -12,7 +12,7 @@ import pandas as pd
 
 from forecasting.pipeline.model.adaptation import stretched
 from forecasting.pipeline.model.calibration import probability_up
-from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.model.features import Array, FeatureTable, compute_features, tree_inputs
 from forecasting.pipeline.model.tree_columns import Float32, bars_remembered
 from forecasting.pipeline.model.windows import TooFewBarsError, make_windows
 from forecasting.pipeline.serving import artifacts
@@ -106,7 +106,7 @@ class Forecaster:
         quantiles = np.sort(_run(self._network, self._input, make_windows(table, rows, self._scaler, self._config)), axis=1)
         if self._trees is None:
             return quantiles
-        by_trees = _run(self._trees, "columns", table.tree_columns[rows.start : rows.stop])
+        by_trees = _run(self._trees, "columns", tree_inputs(table, rows, self._config))
         return (1 - self._config.tree_share) * quantiles + self._config.tree_share * by_trees
 
     def _in_prices(self, log_returns: Array, *, as_of: date, last_close: float) -> QuantileForecast:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline.model.features import FeatureTable, compute_features
-from forecasting.pipeline.model.tree_columns import bars_remembered, tree_columns
+from forecasting.pipeline.model.features import FeatureTable, compute_features, tree_inputs
+from forecasting.pipeline.model.tree_columns import Float32, bars_remembered, tree_columns
 from forecasting.prices.bars import PRICES
 from forecasting.prices.calendars import sessions
 from tests.pipeline.market_data import TINY, flat_bars, session_bars, simulated_bars
@@ -26,12 +26,16 @@ def table(bars: pd.DataFrame) -> FeatureTable:
     return compute_features(bars, TINY)
 
 
+def columns_of(table: FeatureTable) -> Float32:
+    return tree_inputs(table, range(len(table.dates)), TINY)
+
+
 def column(table: FeatureTable, name: str) -> np.ndarray:
-    return table.tree_columns[:, tree_columns(TINY).index(name)]
+    return columns_of(table)[:, tree_columns(TINY).index(name)]
 
 
 def test_there_is_one_row_per_session_and_one_column_per_name(table: FeatureTable) -> None:
-    assert table.tree_columns.shape == (len(table.dates), len(tree_columns(TINY)))
+    assert columns_of(table).shape == (len(table.dates), len(tree_columns(TINY)))
     assert len({*tree_columns(TINY)}) == len(tree_columns(TINY))
 
 
@@ -96,7 +100,7 @@ def test_moves_of_a_quarter_before_the_history_are_missing() -> None:
 
     assert known == [True, True, False, False]  # 200 bars: 179 standardised returns
     others = [name not in (*QUARTERS, "standardised_return") for name in tree_columns(TINY)]
-    assert np.isfinite(table.tree_columns[:, others]).all()
+    assert np.isfinite(columns_of(table)[:, others]).all()
 
 
 def test_the_shortest_history_gives_a_row() -> None:
@@ -111,18 +115,26 @@ def test_no_row_depends_on_more_bars_than_are_remembered(bars: pd.DataFrame, tab
 
     cut = compute_features(bars.iloc[-remembered:], TINY)
 
-    np.testing.assert_array_equal(cut.tree_columns[-1], table.tree_columns[-1])
-    assert np.isnan(compute_features(bars.iloc[1 - remembered :], TINY).tree_columns[-1]).sum() == 1
+    np.testing.assert_array_equal(columns_of(cut)[-1], columns_of(table)[-1])
+    assert np.isnan(columns_of(compute_features(bars.iloc[1 - remembered :], TINY))[-1]).sum() == 1
+
+
+def test_a_row_is_the_same_to_the_last_bit_whichever_rows_are_asked_for(table: FeatureTable) -> None:
+    together = columns_of(table)
+
+    for row in (0, 40, 100, 300, len(together) - 1):
+        np.testing.assert_array_equal(tree_inputs(table, range(row, row + 1), TINY), together[row : row + 1])
+    np.testing.assert_array_equal(tree_inputs(table, range(100, 300), TINY), together[100:300])
 
 
 def test_the_price_scale_does_not_matter(bars: pd.DataFrame, table: FeatureTable) -> None:
     cheap = compute_features(bars.assign(**{name: bars[name] / 1_000 for name in PRICES}), TINY)
 
-    np.testing.assert_allclose(cheap.tree_columns, table.tree_columns, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(columns_of(cheap), columns_of(table), rtol=1e-5, atol=1e-5)
 
 
 def test_a_price_that_never_moves_gives_no_infinite_number() -> None:
-    assert not np.isinf(compute_features(flat_bars(), TINY).tree_columns).any()
+    assert not np.isinf(columns_of(compute_features(flat_bars(), TINY))).any()
 
 
 def calendar_before(target: date, exchange: str = "XNYS") -> dict[str, float]:
@@ -153,7 +165,7 @@ def test_every_exchange_has_its_own_calendar() -> None:
 def test_a_next_bar_on_another_day_than_the_calendars_changes_nothing(bars: pd.DataFrame, table: FeatureTable) -> None:
     late = bars.set_index(bars.index[:-1].append(pd.DatetimeIndex([bars.index[-1] + pd.Timedelta(days=9)])))
 
-    np.testing.assert_array_equal(compute_features(late, TINY).tree_columns[:-1], table.tree_columns[:-1])
+    np.testing.assert_array_equal(columns_of(compute_features(late, TINY))[:-1], columns_of(table)[:-1])
 
 
 def test_the_names_follow_the_look_backs() -> None:

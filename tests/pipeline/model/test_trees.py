@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.features import compute_features, tree_inputs
 from forecasting.pipeline.model.trees import fit_trees, symmetric_levels
 from forecasting.pipeline.serving import tree_graph
 from forecasting.pipeline.serving.forecaster import Forecaster
@@ -61,7 +61,7 @@ def test_histories_without_any_earlier_quarter_are_enough() -> None:
 
     trees = fit_trees([(table, range(len(table.dates) - 1))], TINY, threads=1)
 
-    assert np.isnan(table.tree_columns).all(axis=0).any()
+    assert np.isnan(tree_inputs(table, range(len(table.dates)), TINY)).all(axis=0).any()
     assert np.isfinite(trees.levels).all()
 
 

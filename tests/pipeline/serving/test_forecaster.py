@@ -13,7 +13,7 @@ import pytest
 from forecasting.pipeline.evaluation.out_of_sample import make_backtest
 from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.model.adaptation import RECENT, next_factor
-from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.features import compute_features, tree_inputs
 from forecasting.pipeline.model.tree_columns import tree_columns
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.artifacts import ArtifactError
@@ -80,7 +80,7 @@ def test_with_trees_older_bars_count_but_no_more_are_needed() -> None:
 def test_the_quantiles_are_the_weighted_mean_of_network_and_trees(bars: pd.DataFrame) -> None:
     table = compute_features(bars, TINY)
     rows = range(50, 60)
-    (by_trees,) = onnxruntime.InferenceSession(trees_onnx()).run(None, {"columns": table.tree_columns[50:60]})
+    (by_trees,) = onnxruntime.InferenceSession(trees_onnx()).run(None, {"columns": tree_inputs(table, rows, TINY)})
     by_network = Forecaster(serving_model()).standardised_quantiles(table, rows)
 
     mixed = Forecaster(serving_model(trees=trees_onnx())).standardised_quantiles(table, rows)
@@ -97,7 +97,9 @@ def test_the_calendar_of_the_exchange_decides_how_far_the_next_session_is() -> N
     whole = compute_features(bars, TINY, exchange="XNYS")
     for name, history in ends.items():
         row = len(history) - 1 - TINY.warm_up
-        assert whole.tree_columns[row, tree_columns(TINY).index("days_ahead")] == (4 if name == "holiday" else 1)
+        assert tree_inputs(whole, range(row, row + 1), TINY)[0, tree_columns(TINY).index("days_ahead")] == (
+            4 if name == "holiday" else 1
+        )
         expected = forecaster.forecast_rows(whole, range(row, row + 1))[0]
         served = forecaster.forecast(history, exchange="XNYS")
         assert [*served.quantiles.values()] == (served.last_close * np.exp(expected)).tolist()
