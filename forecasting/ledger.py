@@ -118,7 +118,7 @@ def issue_with_leads(
     for symbol, model in models.items():
         lead, window = known[symbol.calendar].lead(symbol), known[symbol.calendar].window
         if lead and len(bars[symbol.pk]) >= model.bars_needed and bars[symbol.pk].index[-1].date() == window.as_of:
-            computed = model.forecast(bars[symbol.pk], factor=factors[symbol], lead=lead)
+            computed = model.forecast(bars[symbol.pk], exchange=symbol.calendar, factor=factors[symbol], lead=lead)
             row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol], closes=bars[symbol.pk]["close"])
             row.basis, row.known_until, row.target_opens = Basis.LEAD, window.known_until, window.opens
             row.leads = [move.facts for move in lead.moves]
@@ -148,7 +148,7 @@ def _compute(
     rows = []
     for symbol in sorted(models, key=lambda symbol: symbol.pk):  # sorted, so that two callers cannot deadlock
         try:
-            computed = models[symbol].forecast(bars[symbol.pk], factor=factors[symbol])
+            computed = models[symbol].forecast(bars[symbol.pk], exchange=symbol.calendar, factor=factors[symbol])
             row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol], closes=bars[symbol.pk]["close"])
             row.restatement_id = restatements.get(symbol.pk)
             rows.append(row)
@@ -226,7 +226,7 @@ def _risk(computed: QuantileForecast) -> dict[str, dict[str, float]] | None:
 
 def _bars_needed(models: Iterable[Forecaster]) -> int:
     """Bars for forecasts of these models and for their references."""
-    return max([REFERENCE_SESSIONS + 1, *(model.bars_needed for model in models)])
+    return max([REFERENCE_SESSIONS + 1, *(model.bars_used for model in models)])
 
 
 def _reference(closes: "pd.Series[float]", levels: Sequence[str]) -> dict[str, float]:

@@ -218,6 +218,11 @@ VERSION_ROW: dict[str, Any] = {
         "model.weights.h5": {"sha256": "79b5b2c0cf5519f8bf001beccdb5e68f0dc6a4240e8f12bd25849e0aca4cec29", "size": 52120},
         "meta.json": {"sha256": "31ed7bbd772e9d0fcdfae5d187fed1e7b9c2a56f69672ebd34f0a8a5a3e3503d", "size": 4013},
         "backtest.csv": {"sha256": "12bcf1b7f3e89bb2534bc113430733de4b05c3ab35675fee1e7dccaa369f6833", "size": 56782},
+        "trees.onnx": {
+            "sha256": "f51010e5df0f0742c2b790c666bb4c9ccac6026df7aad1a33981250eca45e750",
+            "size": 282952,
+            "folder": "1-4f5d2c7b9a10",
+        },
     },
     "files_state": "kept",
     "trained_at": "2026-11-26T13:32:59.796155Z",

@@ -78,7 +78,7 @@ def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tup
         return base_training.with_leads(base_training.train(base_training.histories(), progress=progress)), None
     bars = market.training_bars(symbol, now=timezone.now())
     version, base = _base()
-    trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, base=base, progress=progress)
+    trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, exchange=symbol.calendar, base=base, progress=progress)
     return trained, version if trained.from_base else None
 
 

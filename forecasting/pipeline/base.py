@@ -17,7 +17,8 @@ from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
 from forecasting.pipeline.model.features import FeatureTable, compute_features
 from forecasting.pipeline.model.fitting import library_versions, require_finite, scaler_of, start_from_scratch
-from forecasting.pipeline.model.network import QuantileNetwork, network_for
+from forecasting.pipeline.model.network import THREADS, QuantileNetwork, network_for
+from forecasting.pipeline.model.trees import fit_trees
 from forecasting.pipeline.model.windows import (
     Examples,
     Scaler,
@@ -30,6 +31,7 @@ from forecasting.pipeline.model.windows import (
     split_rows_at,
 )
 from forecasting.pipeline.progress import Progress, ignore
+from forecasting.pipeline.serving import tree_graph
 from forecasting.pipeline.serving.artifacts import BaseModel, Fit, ServingModel
 from forecasting.pipeline.serving.onnx_graph import to_onnx
 from forecasting.prices.calendars import exchange_of
@@ -64,6 +66,7 @@ def train_base(histories: Iterable[History], config: ForecastConfig, *, progress
         evaluated, metrics = _tested(evaluated, members, splits, config)
         scaler = _fit(network, members, [split.everything for split in splits], config, _stage("refitting", 0.6, config, progress))
         require_finite(network)
+        trees = _fit_trees(members, [split.everything for split in splits], config)
     except FloatingPointError as error:
         raise UntrainableError(f"The base model cannot be fitted: {error}") from error
     duration_s = time.perf_counter() - started
@@ -72,6 +75,7 @@ def train_base(histories: Iterable[History], config: ForecastConfig, *, progress
     return BaseModel(
         config=config,
         onnx=to_onnx(network.weights, config),
+        trees=trees,
         weights=network.to_hdf5(),
         scaler=scaler,
         calibration=evaluated.calibration,
@@ -103,7 +107,8 @@ def _read(histories: Iterable[History], config: ForecastConfig, progress: Callab
             break
         bars_read += len(bars)
         progress(Progress(stage="features", fraction=0.1 * bars_read / config.base_bars))
-        members.append(_Member(symbol, compute_features(bars, config), bars["close"], bars.index[0].date()))
+        table = compute_features(bars, config, exchange=exchange_of(symbol))
+        members.append(_Member(symbol, table, bars["close"], bars.index[0].date()))
     if not members:
         raise UntrainableError(f"The base model needs a symbol with at least {config.minimum_bars} bars; there is none.")
     return members
@@ -127,9 +132,11 @@ def _evaluate(
     """The model fitted on the training rows and calibrated on the validation rows of all symbols, and its fit."""
     scaler = _fit(network, members, [split.train for split in splits], config, _stage("fitting", 0.1, config, progress))
     require_finite(network)
-    model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
+    trees = _fit_trees(members, [split.train for split in splits], config)
+    onnx = to_onnx(network.weights, config)
+    model = ServingModel(config=config, onnx=onnx, scaler=scaler, calibration=UNCALIBRATED, trees=trees)
     rows = _validation_rows(model, members, splits)
-    return replace(model, calibration=fit_calibration(rows, config)), Fit(network.to_hdf5(), scaler)
+    return replace(model, calibration=fit_calibration(rows, config)), Fit(network.to_hdf5(), scaler, trees)
 
 
 def _validation_rows(model: ServingModel, members: Sequence[_Member], splits: Sequence[Split]) -> ValidationRows:
@@ -160,6 +167,12 @@ def _fit(
     for epoch in islice(epochs, config.base_epochs):
         progress(epoch)
     return scaler
+
+
+def _fit_trees(members: Sequence[_Member], rows: Sequence[range], config: ForecastConfig) -> bytes:
+    """The ONNX model of trees fitted on these rows of all symbols."""
+    parts = [(member.table, each) for member, each in zip(members, rows, strict=True)]
+    return tree_graph.to_onnx(fit_trees(parts, config, threads=THREADS), config)
 
 
 def _stage(name: str, begins: float, config: ForecastConfig, progress: Callable[[Progress], None]) -> Callable[[int], None]:

@@ -34,6 +34,7 @@ from forecasting.pipeline.model.windows import (
 from forecasting.pipeline.progress import Progress, ignore
 from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel, TrainedModel
 from forecasting.pipeline.serving.onnx_graph import to_onnx
+from forecasting.prices.calendars import exchange_of
 from forecasting.prices.price_digits import written
 
 
@@ -42,10 +43,13 @@ def train(
     config: ForecastConfig,
     *,
     symbol: str,
+    exchange: str = "",
     base: BaseModel | None = None,
     progress: Callable[[Progress], None] = ignore,
 ) -> TrainedModel:
     """A model of `symbol`, evaluated on test rows and then refitted on all rows of its bars (a contract frame, see bars.py).
+
+    `exchange`: whose calendar the symbol has, if it is not that of its name.
 
     It is fine-tuned from `base` if that matches the config and enough sessions for an evaluation are unseen by it. Otherwise
     it is trained from scratch. Raises UntrainableError, or its subclass TooFewBarsError.
@@ -54,7 +58,7 @@ def train(
     if len(bars) < config.minimum_bars:
         raise TooFewBarsError(symbol, found=len(bars), needed=config.minimum_bars)
     progress(Progress(stage="features", fraction=0.0))
-    table = compute_features(bars, config)
+    table = compute_features(bars, config, exchange=exchange or exchange_of(symbol))
     base, split = _start(table, config, base)
     if stands_still(table, split.test):
         close, sessions = table.close[-1], len(split.test) + 1
@@ -71,6 +75,7 @@ def train(
         symbol=symbol,
         config=config,
         onnx=served.onnx,
+        trees=served.trees,
         weights=weights,
         scaler=served.scaler,
         calibration=replace(served.calibration, factor=factor),
@@ -130,7 +135,8 @@ def evaluate(
         progress(Progress(stage="fitting", fraction=0.5 * epoch / at_most, epoch=epoch, epochs=at_most))
 
     epochs = fit_until_no_better(network, examples, unseen, config, from_base=base is not None, progress=report)
-    model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
+    onnx, trees = to_onnx(network.weights, config), base.earlier.trees if base else None
+    model = ServingModel(config=config, onnx=onnx, scaler=scaler, calibration=UNCALIBRATED, trees=trees)
     rows = validation_rows(model, table, split.validation)
     return replace(model, calibration=fit_calibration(rows, config, pooled=base.calibration if base else None)), epochs
 
@@ -155,7 +161,8 @@ def refit(
         progress(Progress(stage="refitting", fraction=0.5 + 0.45 * epoch / epochs, epoch=epoch, epochs=epochs))
     require_finite(network)
     progress(Progress(stage="exporting", fraction=0.95))
-    return replace(evaluated, onnx=to_onnx(network.weights, config), scaler=scaler), network.to_hdf5()
+    onnx, trees = to_onnx(network.weights, config), base.trees if base else None
+    return replace(evaluated, onnx=onnx, scaler=scaler, trees=trees), network.to_hdf5()
 
 
 def _tested(model: ServingModel, table: FeatureTable, split: Split) -> tuple[ServingModel, pd.DataFrame, float]:

@@ -23,6 +23,9 @@ TINY = ForecastConfig(
     base_batch=16,
     base_epochs=3,
     base_rate=0.01,
+    trees=12,
+    tree_leaves=4,
+    tree_rows=20,
     batch_size=16,
     learning_rate=0.01,
     max_epochs=8,
@@ -97,11 +100,12 @@ def linear_network(config: ForecastConfig = TINY, *, seed: int = 3) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def serving_model(*, median_weight: float = 0.5, spread: float = 1.2) -> ServingModel:
+def serving_model(*, median_weight: float = 0.5, spread: float = 1.2, trees: bytes | None = None) -> ServingModel:
     """An untrained model of `TINY` that can serve."""
     return ServingModel(
         config=TINY,
         onnx=linear_network(),
         scaler=Scaler(mean=(0.0,) * len(TINY.features), spread=(1.0,) * len(TINY.features)),
         calibration=Calibration(median_weight=median_weight, spread=spread),
+        trees=trees,
     )

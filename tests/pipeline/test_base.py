@@ -68,13 +68,14 @@ def test_the_same_seed_gives_the_same_base_to_the_last_bit(base: BaseModel) -> N
 
     again = train_base(iter(HISTORIES), TINY)
 
-    assert (again.onnx, again.weights, again.earlier) == (base.onnx, base.weights, base.earlier)
+    assert (again.onnx, again.trees, again.weights, again.earlier) == (base.onnx, base.trees, base.weights, base.earlier)
     assert (again.scaler, again.calibration) == (base.scaler, base.calibration)
 
 
 def test_the_earlier_fit_is_another_one(base: BaseModel) -> None:
     assert base.earlier.weights != base.weights
     assert base.earlier.scaler != base.scaler
+    assert base.earlier.trees != base.trees
 
 
 def test_a_history_that_is_too_short_is_left_out(base: BaseModel) -> None:

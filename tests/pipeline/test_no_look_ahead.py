@@ -12,7 +12,7 @@ import pytest
 from forecasting.pipeline.base import train_base
 from forecasting.pipeline.evaluation.backtest import Period, historical_forecasts, in_one
 from forecasting.pipeline.evaluation.out_of_sample import make_backtest
-from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.features import compute_features, tree_inputs
 from forecasting.pipeline.model.fitting import fit_scaler
 from forecasting.pipeline.model.windows import Split, make_windows, split_rows
 from forecasting.pipeline.serving.artifacts import BaseModel
@@ -56,6 +56,8 @@ def test_features_do_not_depend_on_later_bars(position: int) -> None:
     np.testing.assert_array_equal(changed.features[known], original.features[known])
     np.testing.assert_array_equal(changed.volatility[known], original.volatility[known])
     np.testing.assert_array_equal(changed.target[known][:-1], original.target[known][:-1])
+    rows = range(int(known.sum()))
+    np.testing.assert_array_equal(tree_inputs(changed, rows, TINY), tree_inputs(original, rows, TINY))
 
 
 @pytest.mark.parametrize("position", [25, 100, 198])
@@ -64,6 +66,8 @@ def test_features_do_not_depend_on_the_existence_of_later_bars(position: int) ->
 
     np.testing.assert_array_equal(cut.features, original.features[: len(cut.dates)])
     np.testing.assert_array_equal(cut.target[:-1], original.target[: len(cut.dates) - 1])
+    rows = range(len(cut.dates))
+    np.testing.assert_array_equal(tree_inputs(cut, rows, TINY), tree_inputs(original, rows, TINY))
 
 
 def test_features_do_not_depend_on_bars_before_their_look_back() -> None:
@@ -137,6 +141,7 @@ def test_the_bases_earlier_fit_does_not_depend_on_later_days(base: BaseModel) ->
     assert (other.seen, other.earlier) == (base.seen, base.earlier)
     assert other.calibration != base.calibration
     assert other.weights != base.weights
+    assert other.trees != base.trees
 
 
 def test_the_bases_calibration_does_not_depend_on_later_days(base: BaseModel) -> None:
@@ -147,6 +152,7 @@ def test_the_bases_calibration_does_not_depend_on_later_days(base: BaseModel) ->
 
     assert (other.earlier, other.calibration) == (base.earlier, base.calibration)
     assert other.weights != base.weights
+    assert other.trees != base.trees
 
 
 def test_a_closed_day_of_one_exchange_does_not_leak_the_next_day_to_the_base(base: BaseModel) -> None:
@@ -180,6 +186,16 @@ def test_a_versions_metrics_do_not_depend_on_the_refit_of_its_base(base: BaseMod
 
     pd.testing.assert_frame_equal(same.backtest, model.backtest, check_exact=True)
     assert same.onnx != model.onnx
+    assert same.trees != model.trees
+
+
+def test_a_version_is_evaluated_with_the_earlier_trees_of_its_base_and_served_with_all(base: BaseModel, split: Split) -> None:
+    table = compute_features(BARS, TINY)
+
+    evaluated, epochs = evaluate(table, split, TINY, base)
+    served, _ = refit(evaluated, table, split, epochs, base)
+
+    assert (evaluated.trees, served.trees) == (base.earlier.trees, base.trees)
 
 
 def test_a_history_that_the_base_has_seen_completely_is_trained_from_scratch(base: BaseModel) -> None:

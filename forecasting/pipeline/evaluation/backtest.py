@@ -96,7 +96,7 @@ def _forecasts(
     forecaster = Forecaster(model)
     if len(bars) < forecaster.bars_needed:
         raise UntrainableError(f"{symbol} has {len(bars)} bars; at least {forecaster.bars_needed} are needed to forecast.")
-    table = compute_features(bars, model.config)
+    table = compute_features(bars, model.config, exchange=exchange_of(symbol))
     rows = _rows(table, period, window=model.config.window)
     if not (table.dates[rows.start : rows.stop] >= pd.Timestamp(period.first)).any():
         raise UntrainableError(f"{symbol} has no session from {period.first} to {period.last} to forecast from.")

@@ -1,5 +1,6 @@
 """Forecasts with a trained model: bars to quantiles of the next close. The only file that imports ONNX Runtime."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -11,11 +12,15 @@ import pandas as pd
 
 from forecasting.pipeline.model.adaptation import stretched
 from forecasting.pipeline.model.calibration import probability_up
-from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.model.features import Array, FeatureTable, compute_features, tree_inputs
 from forecasting.pipeline.model.leads import Lead, own_returns
+from forecasting.pipeline.model.tree_columns import Float32, bars_remembered
 from forecasting.pipeline.model.windows import TooFewBarsError, make_windows
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactFile, ServingModel
+from forecasting.prices.markets import WEEKDAYS
+
+BASES = 16  # whose trees are kept in memory: the versions of many symbols share them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +41,10 @@ class Forecaster:
     """Forecasts of one model. Trainings evaluate networks with it as well, so that metrics match the served forecasts."""
 
     def __init__(self, model: ServingModel) -> None:
-        self._model = model
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        # From verified bytes instead of a path, so that the model cannot load other files.
-        self._session = onnxruntime.InferenceSession(model.onnx, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._config, self._scaler, self._calibration = model.config, model.scaler, model.calibration
+        self._network = _session(model.onnx)
+        self._trees = _shared_session(model.trees) if model.trees else None
+        self._input = self._network.get_inputs()[0].name
 
     @classmethod
     def load(cls, folder: Path, files: Mapping[str, ArtifactFile]) -> "Forecaster":
@@ -50,63 +53,71 @@ class Forecaster:
 
     @property
     def bars_needed(self) -> int:
-        """Number of last bars that a forecast depends on; more of them change nothing."""
-        return self._model.config.warm_up + self._model.config.window
+        """Smallest number of bars that a forecast can be made from."""
+        return self._config.warm_up + self._config.window
+
+    @property
+    def bars_used(self) -> int:
+        """Number of last bars that a forecast depends on, if there are so many; more of them change nothing."""
+        return max(self.bars_needed, bars_remembered(self._config)) if self._trees else self.bars_needed
 
     @property
     def first_factor(self) -> float:
         """Factor of the online calibration before the first outcome of a live forecast."""
-        return self._model.calibration.factor
+        return self._calibration.factor
 
     @property
     def levels(self) -> Array:
         """Quantile levels, ascending."""
-        return np.array(self._model.config.quantile_levels)
+        return np.array(self._config.quantile_levels)
 
     @property
     def interval_levels(self) -> tuple[float, float]:
         """Lower and upper level of the published interval."""
-        return self._model.config.interval_levels
+        return self._config.interval_levels
 
     @property
     def interval_level(self) -> float:
         """Probability mass of the published interval."""
-        return self._model.config.interval_level
+        return self._config.interval_level
 
-    def forecast(self, bars: pd.DataFrame, *, factor: float = 1.0, lead: Lead | None = None) -> QuantileForecast:
-        """Forecast from the last `bars_needed` of `bars` (contract frame, see bars.py); raises TooFewBarsError.
+    def forecast(
+        self, bars: pd.DataFrame, *, exchange: str = WEEKDAYS, factor: float = 1.0, lead: Lead | None = None
+    ) -> QuantileForecast:
+        """Forecast from the last `bars_used` of `bars` (contract frame, see bars.py); raises TooFewBarsError.
 
-        `factor`: of the online calibration (see adaptation.py), which each basis has of its own. `lead`: what the forecast knows
-        of leads (see leads.py); it must be about the session after the last bar.
+        `exchange`: whose calendar tells the next session. `factor`: of the online calibration (see adaptation.py), which each basis
+        has of its own. `lead`: what the forecast knows of leads (see leads.py); it must be about the session after the last bar.
         """
         if len(bars) < self.bars_needed:
             raise TooFewBarsError("This history", found=len(bars), needed=self.bars_needed)
-        table = compute_features(bars.iloc[-self.bars_needed :], self._model.config)
+        table = compute_features(bars.iloc[-self.bars_used :], self._config, exchange=exchange)
         last = len(table.dates) - 1
         rows = self.forecast_rows(table, range(last, last + 1))
         if lead is not None:
-            rows = lead.apply(rows / table.volatility[last], own_returns(table, self._model.config)[last:]) * table.volatility[last]
+            rows = lead.apply(rows / table.volatility[last], own_returns(table, self._config)[last:]) * table.volatility[last]
         log_returns = stretched(rows[0], factor)
         return self._in_prices(log_returns, as_of=table.dates[last].date(), last_close=float(table.close[last]))
 
     def forecast_rows(self, table: FeatureTable, rows: range) -> Array:
         """Calibrated quantiles of the next session's log return at each of `rows`, ascending, (rows, levels)."""
-        quantiles = self._model.calibration.apply(self.standardised_quantiles(table, rows))
+        quantiles = self._calibration.apply(self.standardised_quantiles(table, rows))
         return quantiles * table.volatility[rows.start : rows.stop, None]
 
     def standardised_quantiles(self, table: FeatureTable, rows: range) -> Array:
-        """The network's quantiles of the target at each of `rows`, before calibration, (rows, levels).
+        """The weighted mean of the experts' quantiles of the target at each of `rows`, before calibration, (rows, levels).
 
-        Sorted, which never increases the pinball loss: Chernozhukov, Fernandez-Val & Galichon, Quantile and Probability Curves
-        Without Crossing (2010).
+        Those of the network are sorted, which never increases the pinball loss: Chernozhukov, Fernandez-Val & Galichon, Quantile
+        and Probability Curves Without Crossing (2010).
         """
-        windows = make_windows(table, rows, self._model.scaler, self._model.config)
-        # One window at a time, so that a forecast is bit-identical in any batch.
-        outputs = [self._session.run(None, {self._input: windows[row : row + 1]})[0] for row in range(len(rows))]
-        return np.sort(np.concatenate(outputs).astype(np.float64), axis=1)
+        quantiles = np.sort(_run(self._network, self._input, make_windows(table, rows, self._scaler, self._config)), axis=1)
+        if self._trees is None:
+            return quantiles
+        by_trees = _run(self._trees, "columns", tree_inputs(table, rows, self._config))
+        return (1 - self._config.tree_share) * quantiles + self._config.tree_share * by_trees
 
     def _in_prices(self, log_returns: Array, *, as_of: date, last_close: float) -> QuantileForecast:
-        config = self._model.config
+        config = self._config
         prices = dict(zip(config.quantile_levels, (last_close * np.exp(log_returns)).tolist(), strict=True))
         low, high = config.interval_levels
         return QuantileForecast(
@@ -119,3 +130,19 @@ class Forecaster:
             interval_level=config.interval_level,
             probability_up=probability_up(log_returns, np.array(config.quantile_levels)),
         )
+
+
+def _session(onnx: bytes) -> onnxruntime.InferenceSession:
+    """From verified bytes instead of a path, so that the model cannot load other files."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+
+_shared_session = functools.lru_cache(maxsize=BASES)(_session)
+
+
+def _run(session: onnxruntime.InferenceSession, name: str, inputs: Float32) -> Array:
+    """Outputs (rows, levels). One row at a time, so that a forecast is bit-identical in any batch."""
+    outputs = [session.run(None, {name: inputs[row : row + 1]})[0] for row in range(len(inputs))]
+    return np.concatenate(outputs).astype(np.float64)
