@@ -174,6 +174,18 @@ class Shape(Field, serializers.Serializer[Any]):
         return nullable(get, write) if self.allow_null else lambda shown: write(get(shown))
 
 
+class Shapes(Field, serializers.ListField):
+    """Several JSON objects of one shape; null if there are none."""
+
+    def __init__(self, child: Shape, **options: Any) -> None:
+        super().__init__(child=child, allow_null=True, **options)
+
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        get, write = super().reader(getter), cast("Shape", self.child).writer()
+        return lambda shown: [write(each) for each in get(shown)] or None
+
+
 @cache
 def _writer(shape: type[Shape]) -> Callable[[Any], dict[str, Any]]:
     return shape.writer()

@@ -14,6 +14,7 @@ from forecasting.api.fields import (
     Constant,
     Count,
     Day,
+    DayText,
     Flag,
     Moment,
     Number,
@@ -21,6 +22,7 @@ from forecasting.api.fields import (
     Prices,
     Rounded,
     Shape,
+    Shapes,
     Simulated,
     Text,
 )
@@ -60,6 +62,24 @@ class Interval(Shape):
     )
 
 
+class OutlookInterval(Shape):
+    """The close lies inside with probability `level`."""
+
+    level = Number(of="interval_level")
+    low = Price(of="interval_low", help_text=PRICE)
+    high = Price(of="interval_high", help_text=PRICE)
+
+
+class OutlookEntry(Shape):
+    """A forecast of a later session, issued together with that of the next one."""
+
+    sessions = Count(of="horizon", help_text="From the last known one to the target.")
+    target_date = DayText(help_text="The session whose close is forecast.")
+    median = Price(of="price", help_text=f"The last close: drifts are too small to forecast. {PRICE}")
+    interval = OutlookInterval(of="*")
+    quantiles = Prices(help_text="Probability level to price.")
+
+
 class ServingModel(Shape):
     """The version that made the forecast."""
 
@@ -94,6 +114,7 @@ class ForecastFields(Shape):
     interval = Interval(of="*")
     probability_up = Rounded(3, help_text="That the close is above the last one.")
     quantiles = Prices(help_text="Probability level to price.")
+    outlook = Shapes(OutlookEntry(), of="outlooks", help_text="Later sessions. Null if the version cannot forecast them.")
     model = ServingModel(of="version")
     skill = Skill(of="version.skill")
     currency = Text(of="symbol.currency", help_text="As the price source writes it.")

@@ -1,5 +1,6 @@
-"""`manage.py backtest`: fits on bars up to a date, forecasts every later session, and compares with the baselines."""
+"""`manage.py backtest`: fits on bars up to a date, forecasts from every later session, and compares with the baselines."""
 
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from forecasting import registry, terminal
 from forecasting.management.price_folder import PriceFolder, day, ticker
 from forecasting.pipeline.evaluation import baselines
 from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, Period, historical_forecasts, in_one, require_ignorance
+from forecasting.pipeline.evaluation.reliability import reliability
+from forecasting.pipeline.model import horizons
 from forecasting.pipeline.model.calibration import told_median
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
@@ -23,7 +26,7 @@ from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel
 class Command(BaseCommand):
     """Uses neither the database nor the active models."""
 
-    help = "Backtests on price files as if live; writes the forecasts as CSV: symbol, as_of, q05 ... q95 of the next close."
+    help = "Backtests on price files as if live; writes the forecasts as CSV: symbol, as_of, q01 ... q99 of the close."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,6 +38,9 @@ class Command(BaseCommand):
         parser.add_argument("--base", metavar="DIR|shipped", help="the base to start from (default: train one on the symbols)")
         parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all in the folder")
         parser.add_argument("--no-fine-tune", action="store_true", help="forecast every symbol with the unchanged base")
+        parser.add_argument(
+            "--sessions", type=int, choices=(1, *horizons.SESSIONS), default=1, help="how many sessions ahead (default: 1)"
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the forecasts, as CSV")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,14 +53,18 @@ class Command(BaseCommand):
             )
             base = _base(options["base"], folder, period, console)
             console.print(f"Weight of the base's median: {told_median(**base.calibration.median_facts)}.")
-            forecasts = _forecasts(folder, period, base, console, fine_tune=not options["no_fine_tune"])
+            sessions: int = options["sessions"]
+            forecasts = _forecasts(folder, period, base, console, fine_tune=not options["no_fine_tune"], sessions=sessions)
         except (BaseKnowsTooMuchError, UntrainableError, ArtifactError, ValueError) as error:
             raise CommandError(str(error)) from error
         if forecasts.empty:
             raise CommandError(f"No session between {period.first} and {period.last} could be forecast from; see above.")
         forecasts.to_csv(options["out"], index=False, date_format="%Y-%m-%d")
         console.print(f"{len(forecasts):,} forecasts written to {options['out']}")
-        console.print(_beside_baselines(forecasts, folder))
+        symbols = set(forecasts["symbol"])
+        histories = {symbol: bars for symbol, bars in folder.histories(through=date.max) if symbol in symbols}
+        for table in _tables(forecasts, histories, sessions=sessions):
+            console.print(table)
 
 
 def _base(where: str | None, folder: PriceFolder, period: Period, console: Console) -> BaseModel:
@@ -74,30 +84,39 @@ def _base(where: str | None, folder: PriceFolder, period: Period, console: Conso
         return base_training.train(folder.histories(through=period.through), progress=show)
 
 
-def _forecasts(folder: PriceFolder, period: Period, base: BaseModel, console: Console, *, fine_tune: bool) -> pd.DataFrame:
+def _forecasts(
+    folder: PriceFolder, period: Period, base: BaseModel, console: Console, *, fine_tune: bool, sessions: int
+) -> pd.DataFrame:
     def left_out(symbol: str, reason: str) -> None:
         console.print(f"  left out: {reason}")
 
     frames = []
     with terminal.TrainingProgress(console) as bars:
         histories = folder.histories(through=period.last)
-        each = historical_forecasts(histories, period, registry.forecast_config(), base=base, fine_tune=fine_tune, skipped=left_out)
+        each = historical_forecasts(
+            histories, period, registry.forecast_config(), base=base, fine_tune=fine_tune, skipped=left_out, sessions=sessions
+        )
         for frame in each:
             frames.append(frame)
             bars.update("symbols", stage="forecasting", fraction=len(frames) / len(folder.symbols))
     return in_one(frames)
 
 
-def _beside_baselines(forecasts: pd.DataFrame, folder: PriceFolder) -> Table | str:
-    """The table, or the reason for its absence."""
-    symbols = set(forecasts["symbol"])
-    histories = {symbol: bars for symbol, bars in folder.histories(through=date.max) if symbol in symbols}
-    summary = baselines.score_beside_baselines(forecasts, histories, registry.forecast_config())
+def _tables(forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], *, sessions: int) -> Iterator[Table | str]:
+    """The forecasts beside the baselines and their reliability, or the reason for their absence."""
+    summary = baselines.score_beside_baselines(forecasts, histories, registry.forecast_config(), sessions=sessions)
     if summary.empty:
-        return "No target session is over yet, so there is nothing to score."
-    table = Table(title=f"{len(symbols)} symbols, out of sample, compared with the baselines", title_justify="left")
-    for heading in ("", *summary.columns):
+        yield "No target session is over yet, so there is nothing to score."
+        return
+    yield _table(f"{len(histories)} symbols, out of sample, compared with the baselines", summary)
+    if not (promises := reliability(forecasts, histories, sessions=sessions)).empty:
+        yield _table("How often what was promised has happened", promises)
+
+
+def _table(title: str, figures: pd.DataFrame) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("", *figures.columns):
         table.add_column(heading, justify="right" if heading else "left")
-    for method, figures in baselines.as_lines(summary):
-        table.add_row(method, *figures)
+    for name, row in baselines.as_lines(figures):
+        table.add_row(name, *row)
     return table

@@ -9,8 +9,9 @@ import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation.quantiles import quantile_column
-from forecasting.pipeline.model.adaptation import adapted, stretched
+from forecasting.pipeline.model.adaptation import adapted, adapted_horizon, stretched
 from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.model.horizons import outcomes
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel
 from forecasting.pipeline.serving.forecaster import Forecaster
@@ -53,8 +54,9 @@ def historical_forecasts(
     base: BaseModel | None,
     fine_tune: bool,
     skipped: Callable[[str, str], None],
+    sessions: int = 1,
 ) -> Iterator[pd.DataFrame]:
-    """One frame per symbol: `symbol`, `as_of`, q05 ... q95, the quantiles of the next session's close (units of price).
+    """One frame per symbol: `symbol`, `as_of`, q01 ... q99, the quantiles of the close `sessions` later (units of price).
 
     If `fine_tune`, each symbol has its own model, trained from `base` on bars up to the end of the fit; else the base forecasts.
     Without a base, models are trained from scratch. `skipped` receives each symbol without forecasts, and the reason.
@@ -66,12 +68,12 @@ def historical_forecasts(
         known = between(bars, first=None, last=period.through)
         try:
             model = train(known, config, symbol=symbol, base=base) if fine_tune or base is None else base
-            yield _forecasts(symbol, model, bars, period)
+            yield _forecasts(symbol, model, bars, period, sessions)
         except UntrainableError as error:
             skipped(symbol, str(error))
 
 
-def _forecasts(symbol: str, model: ServingModel, bars: pd.DataFrame, period: Period) -> pd.DataFrame:
+def _forecasts(symbol: str, model: ServingModel, bars: pd.DataFrame, period: Period, sessions: int) -> pd.DataFrame:
     forecaster = Forecaster(model)
     if len(bars) < forecaster.bars_needed:
         raise UntrainableError(f"{symbol} has {len(bars)} bars; at least {forecaster.bars_needed} are needed to forecast.")
@@ -80,11 +82,9 @@ def _forecasts(symbol: str, model: ServingModel, bars: pd.DataFrame, period: Per
     wanted = table.dates[rows.start : rows.stop] >= pd.Timestamp(period.first)
     if not wanted.any():
         raise UntrainableError(f"{symbol} has no session from {period.first} to {period.last} to forecast from.")
-    quantiles = forecaster.forecast_rows(table, rows)
-    factors = _factors(forecaster, quantiles, table, rows)
-    close = table.close[rows.start : rows.stop, None]
-    prices = (close * np.exp(stretched(quantiles, factors)))[wanted]
-    frame = pd.DataFrame(prices, columns=[quantile_column(level) for level in model.config.quantile_levels])
+    levels, quantiles = _next(forecaster, table, rows) if sessions == 1 else _further(symbol, model, table, rows, sessions)
+    prices = (table.close[rows.start : rows.stop, None] * np.exp(quantiles))[wanted]
+    frame = pd.DataFrame(prices, columns=[quantile_column(level) for level in levels])
     frame.insert(0, "as_of", table.dates[rows.start : rows.stop][wanted])
     frame.insert(0, "symbol", symbol)
     return frame
@@ -97,11 +97,32 @@ def _rows(table: FeatureTable, period: Period, *, window: int) -> range:
     return range(max(start, window - 1), stop)
 
 
-def _factors(forecaster: Forecaster, quantiles: Array, table: FeatureTable, rows: range) -> Array:
-    """Factor of the online calibration for each row, from the outcomes of earlier rows."""
-    known = slice(rows.start, rows.stop - 1)
-    actual = np.log(table.close[rows.start + 1 : rows.stop] / table.close[known])
-    return adapted(quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor)
+def _next(forecaster: Forecaster, table: FeatureTable, rows: range) -> tuple[tuple[float, ...], Array]:
+    """Levels and quantiles of the next session's log return, (rows, levels), adapted from the outcomes of earlier rows."""
+    quantiles = forecaster.forecast_rows(table, rows)
+    actual = np.log(table.close[rows.start + 1 : rows.stop] / table.close[rows.start : rows.stop - 1])
+    factors = adapted(
+        quantiles[:-1], actual, forecaster.levels, interval=forecaster.interval_levels, factor=forecaster.first_factor
+    )
+    return forecaster.tailed_levels, stretched(forecaster.with_tails(quantiles), factors)
+
+
+def _further(symbol: str, model: ServingModel, table: FeatureTable, rows: range, sessions: int) -> tuple[tuple[float, ...], Array]:
+    """The same of the log return over `sessions`. Raises UntrainableError if the model has no such horizon."""
+    if model.horizons is None or sessions not in model.horizons.sessions:
+        raise UntrainableError(f"{symbol} has no forecast of {sessions} sessions ahead.")
+    horizon, levels = model.horizons.of(sessions), model.horizons.quantile_levels
+    quantiles = model.horizons.quantiles(table, rows, model.config)[sessions]
+    actual = outcomes(table, sessions)[rows.start : rows.stop]
+    factors, _ = adapted_horizon(
+        quantiles,
+        actual,
+        np.array(levels),
+        interval=model.config.interval_levels,
+        sessions=sessions,
+        earlier=(horizon.outcomes, horizon.covered),
+    )
+    return levels, stretched(quantiles, factors)
 
 
 def in_one(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -4,6 +4,7 @@
 - model.weights.h5: weights from which another training can start.
 - meta.json: config, scaler, calibration, metrics and origin.
 - backtest.csv (symbol's version only): out-of-sample forecasts.
+- horizons.json (not in versions of earlier releases): the forecasts of several sessions ahead.
 - earlier.weights.h5 (base only): weights fitted on earlier bars only. The base was evaluated with them, and a symbol's version
   that starts from them can be evaluated on unseen data.
 
@@ -25,11 +26,13 @@ import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.horizons import Horizons
 from forecasting.pipeline.model.windows import Scaler, Seen
 
 ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
 BACKTEST = "backtest.csv"  # only in versions of a symbol
 EARLIER = "earlier.weights.h5"  # only in bases
+HORIZONS = "horizons.json"  # not in versions of earlier releases
 LARGEST_FILE = 64 * 2**20  # bytes
 
 
@@ -53,6 +56,7 @@ class ServingModel:
     onnx: bytes
     scaler: Scaler
     calibration: Calibration
+    horizons: Horizons | None = None  # None in versions of earlier releases, and if there were too few bars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +80,8 @@ class TrainedModel(ServingModel):
         """The files of its version, by name."""
         meta = _meta(self, ("symbol", "from_base", "epochs"))
         backtest = self.backtest.to_csv(index=False, date_format="%Y-%m-%d").encode()
-        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), BACKTEST: backtest}
+        files = {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), BACKTEST: backtest}
+        return files | _horizons_file(served=self.horizons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class BaseModel(ServingModel):
 
     weights: bytes  # of a .weights.h5 file
     earlier: Fit  # fitted only on the bars described by `seen`
+    earlier_horizons: Horizons | None = None  # fitted only on bars up to `seen.calibrated_through`
     seen: Seen  # data of `earlier` and of the calibration
     symbols: tuple[str, ...]
     metrics: dict[str, Any]  # out of sample, over all symbols
@@ -122,7 +128,8 @@ class BaseModel(ServingModel):
             "earlier_scaler": asdict(self.earlier.scaler),
             "trained_at": self.trained_at.isoformat() if self.trained_at else None,
         }
-        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights}
+        files = {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights}
+        return files | _horizons_file(served=self.horizons, earlier=self.earlier_horizons)
 
 
 def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFile]:
@@ -137,16 +144,19 @@ def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFi
 def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
     """The model to serve. Raises ArtifactError if model.onnx or meta.json does not match `files`."""
     onnx, meta = (_verified(folder, name, files) for name in (ONNX, META))
-    with _of_this_release():
-        return ServingModel(onnx=onnx, **_serving(json.loads(meta)))
+    with _of_this_release(META):
+        return ServingModel(onnx=onnx, horizons=_read_horizons(folder, files).get("served"), **_serving(json.loads(meta)))
 
 
 def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
     """The complete base model. Raises ArtifactError if any of its files does not match `files`."""
     onnx, weights, earlier, content = (_verified(folder, name, files) for name in (ONNX, WEIGHTS, EARLIER, META))
-    with _of_this_release():
+    with _of_this_release(META):
         meta = json.loads(content)
+        horizons = _read_horizons(folder, files)
         return BaseModel(
+            horizons=horizons.get("served"),
+            earlier_horizons=horizons.get("earlier"),
             onnx=onnx,
             weights=weights,
             earlier=Fit(earlier, _scaler(meta["earlier_scaler"])),
@@ -162,7 +172,8 @@ def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
 
 def recorded(folder: Path) -> dict[str, ArtifactFile]:
     """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
-    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in (ONNX, WEIGHTS, EARLIER, META)}
+    names = (ONNX, WEIGHTS, EARLIER, META, *([HORIZONS] if (folder / HORIZONS).exists() else []))
+    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in names}
     return {name: ArtifactFile(hashlib.sha256(content).hexdigest(), len(content)) for name, content in contents.items()}
 
 
@@ -189,6 +200,21 @@ def _json(values: dict[str, Any]) -> bytes:
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
+def _horizons_file(**fits: Horizons | None) -> dict[str, bytes]:
+    """The file of these fits, by name; no file if there are none."""
+    present = {name: fit.to_dict() for name, fit in fits.items() if fit}
+    return {HORIZONS: _json(present)} if present else {}
+
+
+def _read_horizons(folder: Path, files: Mapping[str, ArtifactFile]) -> dict[str, Horizons]:
+    """The fits of its file, by name; none if the version has no such file."""
+    if HORIZONS not in files:
+        return {}
+    content = _verified(folder, HORIZONS, files)
+    with _of_this_release(HORIZONS):
+        return {name: Horizons.from_dict(values) for name, values in json.loads(content).items()}
+
+
 def _serving(meta: dict[str, Any]) -> dict[str, Any]:
     """The fields of a ServingModel from meta.json."""
     config = ForecastConfig.from_dict(meta["config"])
@@ -202,12 +228,12 @@ def _scaler(values: dict[str, Any]) -> Scaler:
 
 
 @contextmanager
-def _of_this_release() -> Iterator[None]:
-    """Turns errors of reading meta.json into ArtifactError."""
+def _of_this_release(name: str) -> Iterator[None]:
+    """Turns errors of reading the JSON file into ArtifactError."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{META} is of another release: {error}") from error
+        raise ArtifactError(f"{name} is of another release: {error}") from error
 
 
 def _verified(folder: Path, name: str, files: Mapping[str, ArtifactFile]) -> bytes:

@@ -1,4 +1,4 @@
-"""Forecasts with a trained model: bars to quantiles of the next close. The only file that imports ONNX Runtime."""
+"""Forecasts with a trained model: bars to quantiles of the next and later closes. The only file that imports ONNX Runtime."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ import onnxruntime
 import pandas as pd
 
 from forecasting.pipeline.model.adaptation import stretched
-from forecasting.pipeline.model.calibration import probability_up
+from forecasting.pipeline.model.distribution import TAIL_LEVEL, probability_up, with_tails
 from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.model.horizons import Horizons
 from forecasting.pipeline.model.windows import TooFewBarsError, make_windows
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactFile, ServingModel
@@ -19,11 +20,12 @@ from forecasting.pipeline.serving.artifacts import ArtifactFile, ServingModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantileForecast:
-    """A forecast of the close of the session after `as_of`, in units of price."""
+    """A forecast of the close `horizon` sessions after `as_of`, in units of price."""
 
+    horizon: int
     as_of: date
     last_close: float
-    quantiles: dict[str, float]  # by level: "0.05" ... "0.95", ascending
+    quantiles: dict[str, float]  # by level: "0.01" ... "0.99", ascending; without these two if the version has no tails
     price: float  # the median
     interval_low: float
     interval_high: float
@@ -58,8 +60,13 @@ class Forecaster:
         return self._model.calibration.factor
 
     @property
+    def horizons(self) -> Horizons | None:
+        """Forecasts of several sessions ahead; None if the version has none."""
+        return self._model.horizons
+
+    @property
     def levels(self) -> Array:
-        """Quantile levels, ascending."""
+        """Quantile levels of the network, ascending. They lack the tails."""
         return np.array(self._model.config.quantile_levels)
 
     @property
@@ -73,16 +80,36 @@ class Forecaster:
         return self._model.config.interval_level
 
     def forecast(self, bars: pd.DataFrame, *, factor: float = 1.0) -> QuantileForecast:
-        """Forecast from the last `bars_needed` of `bars` (contract frame, see bars.py); raises TooFewBarsError.
+        """Forecast of the next session from the last `bars_needed` of `bars` (contract frame, see bars.py).
 
-        `factor`: of the online calibration (see adaptation.py).
+        `factor`: of the online calibration (see adaptation.py). Raises TooFewBarsError.
         """
+        return self.forecasts(bars, factors={1: factor})[0]
+
+    def forecasts(self, bars: pd.DataFrame, *, factors: Mapping[int, float]) -> list[QuantileForecast]:
+        """Forecasts of the next session and of those horizons of the model that have a factor, nearest first; see `forecast`."""
         if len(bars) < self.bars_needed:
             raise TooFewBarsError("This history", found=len(bars), needed=self.bars_needed)
         table = compute_features(bars.iloc[-self.bars_needed :], self._model.config)
-        last = len(table.dates) - 1
-        log_returns = stretched(self.forecast_rows(table, range(last, last + 1))[0], factor)
-        return self._in_prices(log_returns, as_of=table.dates[last].date(), last_close=float(table.close[last]))
+        last = range(len(table.dates) - 1, len(table.dates))
+        returns = {1: (self.tailed_levels, self.with_tails(self.forecast_rows(table, last))[0])}
+        if horizons := self._model.horizons:
+            further = horizons.quantiles(table, last, self._model.config)
+            returns |= {sessions: (horizons.quantile_levels, further[sessions][0]) for sessions in further if sessions in factors}
+        return [
+            self._in_prices(sessions, levels, stretched(quantiles, factors[sessions]), table)
+            for sessions, (levels, quantiles) in returns.items()
+        ]
+
+    @property
+    def tailed_levels(self) -> tuple[float, ...]:
+        """Quantile levels of a forecast of the next session: those of the network, and of the tails if the version has them."""
+        levels = self._model.config.quantile_levels
+        return levels if self._model.calibration.tail is None else (TAIL_LEVEL, *levels, 1 - TAIL_LEVEL)
+
+    def with_tails(self, quantiles: Array) -> Array:
+        """Quantiles (rows, levels) of the next session, with those of the tails if the version has them."""
+        return quantiles if (tail := self._model.calibration.tail) is None else with_tails(quantiles, tail)
 
     def forecast_rows(self, table: FeatureTable, rows: range) -> Array:
         """Calibrated quantiles of the next session's log return at each of `rows`, ascending, (rows, levels)."""
@@ -100,17 +127,19 @@ class Forecaster:
         outputs = [self._session.run(None, {self._input: windows[row : row + 1]})[0] for row in range(len(rows))]
         return np.sort(np.concatenate(outputs).astype(np.float64), axis=1)
 
-    def _in_prices(self, log_returns: Array, *, as_of: date, last_close: float) -> QuantileForecast:
-        config = self._model.config
-        prices = dict(zip(config.quantile_levels, (last_close * np.exp(log_returns)).tolist(), strict=True))
-        low, high = config.interval_levels
+    def _in_prices(self, horizon: int, levels: tuple[float, ...], log_returns: Array, table: FeatureTable) -> QuantileForecast:
+        """The forecast from the last row of `table`."""
+        last_close = float(table.close[-1])
+        prices = dict(zip(levels, (last_close * np.exp(log_returns)).tolist(), strict=True))
+        low, high = self.interval_levels
         return QuantileForecast(
-            as_of=as_of,
+            horizon=horizon,
+            as_of=table.dates[-1].date(),
             last_close=last_close,
             quantiles={str(level): price for level, price in prices.items()},
             price=prices[0.5],
             interval_low=prices[low],
             interval_high=prices[high],
-            interval_level=config.interval_level,
-            probability_up=probability_up(log_returns, np.array(config.quantile_levels)),
+            interval_level=self.interval_level,
+            probability_up=probability_up(log_returns, levels),
         )
