@@ -79,6 +79,24 @@ class Interval(Shape):
     )
 
 
+class OutlookInterval(Shape):
+    """The close lies inside with probability `level`."""
+
+    level = Number(of="interval_level")
+    low = Price(of="interval_low", help_text=PRICE)
+    high = Price(of="interval_high", help_text=PRICE)
+
+
+class OutlookEntry(Shape):
+    """A forecast of a later session, issued together with that of the next one."""
+
+    sessions = Count(of="horizon", help_text="From the last known one to the target.")
+    target_date = DayText(help_text="The session whose close is forecast.")
+    median = Price(of="price", help_text=f"The last close: drifts are too small to forecast. {PRICE}")
+    interval = OutlookInterval(of="*")
+    quantiles = Prices(help_text="Probability level to price.")
+
+
 class ServingModel(Shape):
     """The version that made the forecast."""
 
@@ -129,9 +147,7 @@ class ForecastFields(Shape):
     )
     basis = Choice(Basis.choices, help_text="What it knows: the symbol's own bars, or also sessions of other markets.")
     known_until = Moment(allow_null=True, help_text="When the leads were read; null if the basis is `close`.")
-    leads = Shapes(
-        LeadMove, allow_null=True, help_text="What other markets have done since the last close; null if the basis is `close`."
-    )
+    leads = Shapes(LeadMove(), help_text="What other markets have done since the last close; null if the basis is `close`.")
     variation = Variation(of=percentage)
     last_close = Price(help_text=PRICE)
     as_of = Day(help_text="The last session that the forecast knew.")
@@ -146,6 +162,7 @@ class ForecastFields(Shape):
     summary = Text(of=summary, help_text="The interval in one sentence.")
     probability_up = Rounded(3, help_text="That the close is above the last one.")
     quantiles = Prices(help_text="Probability level to price.")
+    outlook = Shapes(OutlookEntry(), of="outlooks", help_text="Later sessions. Null if the version cannot forecast them.")
     model = ServingModel(of="version")
     skill = Skill(of="version.skill")
     currency = Text(of="symbol.currency", help_text="As the price source writes it.")

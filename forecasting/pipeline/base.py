@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation.horizons import measure_horizons
 from forecasting.pipeline.evaluation.metrics import directional_accuracy, improvement_p, measure, price_errors
 from forecasting.pipeline.evaluation.out_of_sample import make_backtest, stands_still, validation_rows
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
 from forecasting.pipeline.model.features import FeatureTable, compute_features
 from forecasting.pipeline.model.fitting import library_versions, require_finite, scaler_of, start_from_scratch
+from forecasting.pipeline.model.horizons import Horizons, fit_horizons
 from forecasting.pipeline.model.network import THREADS, QuantileNetwork, network_for
 from forecasting.pipeline.model.trees import fit_trees
 from forecasting.pipeline.model.windows import (
@@ -69,6 +71,7 @@ def train_base(histories: Iterable[History], config: ForecastConfig, *, progress
         trees = _fit_trees(members, [split.everything for split in splits], config)
     except FloatingPointError as error:
         raise UntrainableError(f"The base model cannot be fitted: {error}") from error
+    earlier_horizons = _horizons(members, seen.calibrated_through, config)
     duration_s = time.perf_counter() - started
     data_end = max(member.table.dates[-1].date() for member in members)
     progress(Progress(stage="trained", fraction=1.0))
@@ -80,10 +83,13 @@ def train_base(histories: Iterable[History], config: ForecastConfig, *, progress
         scaler=scaler,
         calibration=evaluated.calibration,
         earlier=earlier,
+        horizons=_horizons(members, data_end, config),
+        earlier_horizons=earlier_horizons,
         seen=seen,
         symbols=tuple(member.symbol for member in members),
         metrics=metrics
         | {
+            "by_horizon": _measure_horizons(earlier_horizons, members, splits, config),
             "last_data_date": data_end.isoformat(),
             "training_duration": round(duration_s, 1),
             "training_data_size": sum(len(split.train) for split in splits),
@@ -225,6 +231,36 @@ def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[S
         "symbols": len(scores),
         "test_size": len(days),
     }
+
+
+def _horizons(members: Sequence[_Member], through: date, config: ForecastConfig) -> Horizons | None:
+    """Horizons fitted on outcomes up to this day."""
+    day = np.datetime64(through)
+    known = [(member.table, int(np.searchsorted(member.table.dates.to_numpy(), day, side="right")) - 1) for member in members]
+    return fit_horizons([(table, last) for table, last in known if last >= 0], config)
+
+
+def _measure_horizons(
+    horizons: Horizons | None, members: Sequence[_Member], splits: Sequence[Split], config: ForecastConfig
+) -> dict[str, dict[str, Any]]:
+    """By horizon, the number of forecasts on the test rows and the means of their figures over symbols."""
+    if horizons is None:
+        return {}
+    measured = [
+        measure_horizons(horizons, member.table, split.test, member.closes, config)[0]
+        for member, split in zip(members, splits, strict=True)
+        if len(split.test) and not stands_still(member.table, split.test)
+    ]
+    coverage = f"coverage_{round(config.interval_level * 100)}"
+    summary = {}
+    for sessions in sorted({sessions for each in measured for sessions in each}, key=int):
+        each = [metrics[sessions] for metrics in measured if sessions in metrics]
+        summary[sessions] = {
+            "forecasts": sum(one["forecasts"] for one in each),
+            "pinball_ratio": float(np.exp(np.mean([np.log(one["pinball_ratio"]) for one in each]))),
+            coverage: float(np.mean([one[coverage] for one in each])),
+        }
+    return summary
 
 
 def _over_symbols(scores: Sequence[dict[str, Any]], coverage: str) -> dict[str, float]:

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation.horizons import measure_horizons
 from forecasting.pipeline.evaluation.metrics import measure, relative_mae
 from forecasting.pipeline.evaluation.out_of_sample import make_backtest, stands_still, validation_rows
 from forecasting.pipeline.evaluation.quantiles import quantile_column
@@ -22,6 +24,7 @@ from forecasting.pipeline.model.fitting import (
     most_epochs,
     require_finite,
 )
+from forecasting.pipeline.model.horizons import Horizons, fit_horizons
 from forecasting.pipeline.model.network import network_for
 from forecasting.pipeline.model.windows import (
     NoRoomError,
@@ -69,6 +72,7 @@ def train(
         served, weights = refit(evaluated, table, split, epochs, base, progress)
     except FloatingPointError as error:
         raise UntrainableError(f"{symbol} cannot be fitted: {error}") from error
+    horizons, by_horizon = _horizons(bars["close"], table, split, config, base)
     duration_s = time.perf_counter() - started
     progress(Progress(stage="trained", fraction=1.0))
     return TrainedModel(
@@ -79,8 +83,10 @@ def train(
         weights=weights,
         scaler=served.scaler,
         calibration=replace(served.calibration, factor=factor),
+        horizons=horizons,
         metrics={
             **measure(backtest, bars["close"], config),
+            "by_horizon": by_horizon,
             "median": served.calibration.median_facts,
             **_facts(bars, split, duration_s),
         },
@@ -103,6 +109,20 @@ def _start(table: FeatureTable, config: ForecastConfig, base: BaseModel | None) 
         except NoRoomError:  # the base has seen nearly all of the history
             pass
     return None, split_rows(table, config)
+
+
+def _horizons(
+    closes: pd.Series, table: FeatureTable, split: Split, config: ForecastConfig, base: BaseModel | None
+) -> tuple[Horizons | None, dict[str, dict[str, Any]]]:
+    """The base's horizons, or the symbol's own without a base, with the symbol's record; and their metrics on the test rows."""
+    if base:
+        tested, served = base.earlier_horizons, base.horizons
+    else:
+        tested, served = (fit_horizons([(table, part.stop)], config) for part in (split.validation, split.test))
+    if tested is None or served is None:
+        return None, {}
+    metrics, records = measure_horizons(tested, table, split.test, closes, config)
+    return served.with_records(records), metrics
 
 
 def _facts(bars: pd.DataFrame, split: Split, duration_s: float) -> dict[str, object]:

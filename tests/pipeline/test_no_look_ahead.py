@@ -3,7 +3,7 @@
 Every comparison is exact, to the bit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -140,6 +140,7 @@ def test_the_bases_earlier_fit_does_not_depend_on_later_days(base: BaseModel) ->
 
     assert (other.seen, other.earlier) == (base.seen, base.earlier)
     assert other.calibration != base.calibration
+    assert other.earlier_horizons != base.earlier_horizons
     assert other.weights != base.weights
     assert other.trees != base.trees
 
@@ -151,8 +152,10 @@ def test_the_bases_calibration_does_not_depend_on_later_days(base: BaseModel) ->
     other = base_of({symbol: changed_after(calibrated, bars) for symbol, bars in known.items()})
 
     assert (other.earlier, other.calibration) == (base.earlier, base.calibration)
+    assert other.earlier_horizons == base.earlier_horizons
     assert other.weights != base.weights
     assert other.trees != base.trees
+    assert other.horizons != base.horizons
 
 
 def test_a_closed_day_of_one_exchange_does_not_leak_the_next_day_to_the_base(base: BaseModel) -> None:
@@ -217,10 +220,15 @@ class Way:
     whole: pd.DataFrame
 
 
-def forecasts(symbols: dict[str, pd.DataFrame], base: BaseModel | None, *, fine_tune: bool, last: int = -1) -> pd.DataFrame:
+def forecasts(
+    symbols: dict[str, pd.DataFrame], base: BaseModel | None, *, fine_tune: bool, last: int = -1, sessions: int = 1
+) -> pd.DataFrame:
     period = Period(through=THROUGH, first=DAYS[203].date(), last=DAYS[last].date())
     reasons: dict[str, str] = {}
-    frames = [*historical_forecasts(symbols.items(), period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)]
+    each = historical_forecasts(
+        symbols.items(), period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__, sessions=sessions
+    )
+    frames = [*each]
     assert not reasons
     return in_one(frames)
 
@@ -261,3 +269,26 @@ def test_a_backtest_does_not_depend_on_its_end(way: Way) -> None:
     short = forecasts(SYMBOLS, way.base, fine_tune=way.fine_tune, last=230)
 
     pd.testing.assert_frame_equal(short, up_to(way.whole, DAYS[230]), check_exact=True)
+
+
+@pytest.mark.parametrize("position", [225, 240, 258])
+@pytest.mark.parametrize("sessions", [5, 10, 21])
+def test_a_backtest_of_several_sessions_does_not_depend_on_later_bars(way: Way, sessions: int, position: int) -> None:
+    session = DAYS[position]
+    changed = {symbol: changed_after(session, bars) for symbol, bars in SYMBOLS.items()}
+
+    whole, other = (forecasts(symbols, way.base, fine_tune=False, sessions=sessions) for symbols in (SYMBOLS, changed))
+
+    pd.testing.assert_frame_equal(up_to(other, session), up_to(whole, session), check_exact=True)
+
+
+def test_a_symbol_that_was_listed_later_tells_the_earlier_horizons_nothing() -> None:
+    config = replace(TINY, test_share=0.3, base_epochs=1)
+    known = {f"S{seed}": simulated_bars(600, seed=seed) for seed in range(2)}
+    late = simulated_bars(600, seed=9).iloc[450:]
+
+    without, beside = (train_base(symbols.items(), config) for symbols in (known, known | {"LATE": late}))
+
+    assert late.index[0].date() > beside.seen.calibrated_through == without.seen.calibrated_through
+    assert beside.earlier_horizons == without.earlier_horizons
+    assert beside.horizons != without.horizons

@@ -9,7 +9,7 @@ from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation.backtest import CLOSE, LEAD, best
 from forecasting.pipeline.evaluation.baselines import FORECAST, scores
 from forecasting.pipeline.evaluation.quantiles import levels_of, quantile_columns
-from forecasting.pipeline.model.calibration import probability_up
+from forecasting.pipeline.model.distribution import probability_up
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.markets import sessions_like
 

@@ -5,6 +5,7 @@
 - meta.json: config, scaler, calibration, metrics and origin.
 - leads.json (base only, if it has any): coefficients of the lead model. It can be replaced without training the base again.
 - backtest.csv (symbol's version only): out-of-sample forecasts.
+- horizons.json (not in versions of earlier releases): the forecasts of several sessions ahead.
 - trees.onnx (base only): the trees, which the versions of symbols share. Their record of files says in which folder it is.
 - earlier.weights.h5, earlier.trees.onnx (base only): weights and trees fitted on earlier bars only. The base was evaluated with
   them, and a symbol's version that starts from them can be evaluated on unseen data.
@@ -27,6 +28,7 @@ import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.horizons import Horizons
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.tree_columns import tree_columns
 from forecasting.pipeline.model.windows import Scaler, Seen
@@ -35,6 +37,7 @@ ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
 BACKTEST = "backtest.csv"  # only in versions of a symbol
 TREES, EARLIER, EARLIER_TREES = "trees.onnx", "earlier.weights.h5", "earlier.trees.onnx"  # only in bases
 LEADS = "leads.json"  # only in bases, and not in all
+HORIZONS = "horizons.json"  # not in versions of earlier releases
 BASE_FILES = (ONNX, TREES, WEIGHTS, EARLIER, EARLIER_TREES, META)
 LARGEST_FILE = 64 * 2**20  # bytes
 
@@ -65,6 +68,7 @@ class ServingModel:
     scaler: Scaler
     calibration: Calibration
     trees: bytes | None = None  # ONNX; None in versions without a base, and in those of earlier releases
+    horizons: Horizons | None = None  # None in versions of earlier releases, and if there were too few bars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,7 +92,8 @@ class TrainedModel(ServingModel):
         """The files of its version, by name."""
         meta = _meta(self, ("symbol", "from_base", "epochs"))
         backtest = self.backtest.to_csv(index=False, date_format="%Y-%m-%d").encode()
-        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), BACKTEST: backtest}
+        files = {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), BACKTEST: backtest}
+        return files | _horizons_file(served=self.horizons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ class BaseModel(ServingModel):
     trees: bytes
     weights: bytes  # of a .weights.h5 file
     earlier: Fit  # fitted only on the bars described by `seen`
+    earlier_horizons: Horizons | None = None  # fitted only on bars up to `seen.calibrated_through`
     seen: Seen  # data of `earlier` and of the calibration
     symbols: tuple[str, ...]
     metrics: dict[str, Any]  # out of sample, over all symbols
@@ -139,7 +145,8 @@ class BaseModel(ServingModel):
         }
         shared, earlier = {ONNX: self.onnx, TREES: self.trees}, {EARLIER: self.earlier.weights, EARLIER_TREES: self.earlier.trees}
         leads = {LEADS: leads_file(self.leads)} if self.leads else {}
-        return shared | {WEIGHTS: self.weights, META: _json(meta)} | earlier | leads
+        horizons = _horizons_file(served=self.horizons, earlier=self.earlier_horizons)
+        return shared | {WEIGHTS: self.weights, META: _json(meta)} | earlier | horizons | leads
 
 
 def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFile]:
@@ -160,16 +167,20 @@ def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
     """The model to serve. Raises ArtifactError if model.onnx, meta.json or the trees, if it has any, do not match `files`."""
     onnx, meta = (_verified(folder, name, files) for name in (ONNX, META))
     trees = _verified(folder, TREES, files) if TREES in files else None
-    with _of_this_release():
-        return ServingModel(onnx=onnx, trees=trees, **_serving(json.loads(meta)))
+    horizons = _read_horizons(folder, files).get("served")
+    with _of_this_release(META):
+        return ServingModel(onnx=onnx, trees=trees, horizons=horizons, **_serving(json.loads(meta)))
 
 
 def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
     """The complete base model. Raises ArtifactError if any of its files does not match `files`."""
     onnx, trees, weights, earlier, earlier_trees, content = (_verified(folder, name, files) for name in BASE_FILES)
-    with _of_this_release():
+    with _of_this_release(META):
         meta = json.loads(content)
+        horizons = _read_horizons(folder, files)
         return BaseModel(
+            horizons=horizons.get("served"),
+            earlier_horizons=horizons.get("earlier"),
             onnx=onnx,
             trees=trees,
             weights=weights,
@@ -201,7 +212,7 @@ def leads_file(leads: LeadModel) -> bytes:
 
 def recorded(folder: Path) -> dict[str, ArtifactFile]:
     """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
-    names = (*BASE_FILES, *((LEADS,) if (folder / LEADS).exists() else ()))
+    names = (*BASE_FILES, *(name for name in (HORIZONS, LEADS) if (folder / name).exists()))
     contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in names}
     return {name: file_of(content) for name, content in contents.items()}
 
@@ -230,6 +241,21 @@ def _json(values: dict[str, Any]) -> bytes:
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
+def _horizons_file(**fits: Horizons | None) -> dict[str, bytes]:
+    """The file of these fits, by name; no file if there are none."""
+    present = {name: fit.to_dict() for name, fit in fits.items() if fit}
+    return {HORIZONS: _json(present)} if present else {}
+
+
+def _read_horizons(folder: Path, files: Mapping[str, ArtifactFile]) -> dict[str, Horizons]:
+    """The fits of its file, by name; none if the version has no such file."""
+    if HORIZONS not in files:
+        return {}
+    content = _verified(folder, HORIZONS, files)
+    with _of_this_release(HORIZONS):
+        return {name: Horizons.from_dict(values) for name, values in json.loads(content).items()}
+
+
 def _serving(meta: dict[str, Any]) -> dict[str, Any]:
     """The fields of a ServingModel from meta.json."""
     config = ForecastConfig.from_dict(meta["config"])
@@ -245,7 +271,7 @@ def _scaler(values: dict[str, Any]) -> Scaler:
 
 
 @contextmanager
-def _of_this_release(name: str = META) -> Iterator[None]:
+def _of_this_release(name: str) -> Iterator[None]:
     """Turns errors of reading a JSON file into ArtifactError."""
     try:
         yield

@@ -12,12 +12,14 @@ import pytest
 
 from forecasting.pipeline.model.calibration import Calibration, MedianTest
 from forecasting.pipeline.model.conformal import BETTER
+from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.horizons import fit_horizons
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.windows import Scaler, Seen
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactError, ArtifactFile, BaseModel, Fit, ServingModel, TrainedModel
 from tests.pipeline.lead_data import exchange_leads
-from tests.pipeline.market_data import TINY, serving_model
+from tests.pipeline.market_data import TINY, serving_model, simulated_bars
 
 Files = dict[str, ArtifactFile]
 
@@ -52,6 +54,7 @@ def base_model() -> BaseModel:
     return BaseModel(
         **{field.name: getattr(serving_model(trees=b"trees"), field.name) for field in fields(ServingModel)},
         weights=b"weights",
+        earlier_horizons=fit_horizons([(compute_features(simulated_bars(seed=5), TINY), 150)], TINY),
         earlier=Fit(b"earlier weights", Scaler(mean=(0.1,) * columns, spread=(1 / 3,) * columns), b"earlier trees"),
         seen=Seen(date(2022, 6, 30), date(2023, 6, 30)),
         symbols=("KO", "PEP"),
@@ -71,7 +74,7 @@ def files(tmp_path: Path) -> Files:
 
 def test_it_writes_exactly_the_files_that_it_records(tmp_path: Path, files: Files) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {*files}
-    assert {*files} == {"model.onnx", "model.weights.h5", "meta.json", "backtest.csv"}
+    assert {*files} == {"model.onnx", "model.weights.h5", "meta.json", "backtest.csv", "horizons.json"}
     assert all((tmp_path / name).stat().st_size == file.size for name, file in files.items())
 
 
@@ -151,7 +154,7 @@ def test_the_files_of_a_folder_without_a_record_are_hashed_as_written(tmp_path: 
     written = artifacts.write(tmp_path, base_model())
 
     assert artifacts.recorded(tmp_path) == written
-    assert {*written} == {*BASE_FILES}
+    assert {*written} == {*BASE_FILES, "horizons.json"}
 
 
 BASE_FILES = ["model.onnx", "trees.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5", "earlier.trees.onnx"]
@@ -163,6 +166,21 @@ def test_a_base_folder_that_lacks_a_file_names_it(base_folder: Path, name: str) 
 
     with pytest.raises(ArtifactError, match=f"{name} is missing"):
         artifacts.recorded(base_folder)
+
+
+def test_a_base_of_a_release_without_horizons_is_read(tmp_path: Path) -> None:
+    artifacts.write(tmp_path, replace(base_model(), horizons=None, earlier_horizons=None))
+    assert not (tmp_path / "horizons.json").exists()
+
+    base = artifacts.read_base(tmp_path, artifacts.recorded(tmp_path))
+
+    assert (base.horizons, base.earlier_horizons) == (None, None)
+
+
+def test_a_version_of_a_release_without_horizons_serves(tmp_path: Path) -> None:
+    files = artifacts.write(tmp_path, trained_model(horizons=None))
+
+    assert artifacts.read(tmp_path, files).horizons is None
 
 
 def test_a_symbols_version_is_no_base(tmp_path: Path, files: Files) -> None:
@@ -246,7 +264,7 @@ DAMAGE = [
 ]
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "meta.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "meta.json", "horizons.json"])
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE)
 def test_a_damaged_file_does_not_serve(
     tmp_path: Path, files: Files, name: str, damage: Callable[[Path], None], reason: str
@@ -269,7 +287,7 @@ def test_a_version_whose_trees_are_damaged_in_the_folder_of_its_base_does_not_se
         artifacts.read(folder, files)
 
 
-@pytest.mark.parametrize("name", BASE_FILES)
+@pytest.mark.parametrize("name", [*BASE_FILES, "horizons.json"])
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE)
 def test_a_damaged_file_of_a_base_is_named(base_folder: Path, name: str, damage: Callable[[Path], None], reason: str) -> None:
     written = artifacts.recorded(base_folder)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import deque
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -139,6 +140,38 @@ def test_a_factor_stretches_the_distances_from_the_median(forecaster: Forecaster
     assert wide.price == usual.price
     for level, price in usual.quantiles.items():
         assert np.log(wide.quantiles[level] / wide.price) == pytest.approx(1.5 * np.log(price / usual.price))
+
+
+def test_horizons_with_a_factor_come_after_the_next_session(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    every, some = (forecaster.forecasts(bars, factors=dict.fromkeys(horizons, 1.0)) for horizons in ((1, 5, 10, 21), (1, 10)))
+
+    assert [each.horizon for each in every] == [1, 5, 10, 21]
+    assert some == [every[0], every[2]]
+    assert every[0] == forecaster.forecast(bars)
+
+
+def test_a_factor_stretches_its_horizon_only(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    usual = forecaster.forecasts(bars, factors={1: 1.0, 5: 1.0, 10: 1.0, 21: 1.0})
+    changed = forecaster.forecasts(bars, factors={1: 1.0, 5: 1.0, 10: 1.5, 21: 1.0})
+
+    assert [new == old for new, old in zip(changed, usual, strict=True)] == [True, True, False, True]
+    assert np.log(changed[2].interval_low / changed[2].price) == pytest.approx(1.5 * np.log(usual[2].interval_low / usual[2].price))
+
+
+def test_all_horizons_of_the_last_bars_are_those_of_the_whole_history(forecaster: Forecaster, bars: pd.DataFrame) -> None:
+    factors = {1: 1.0, 5: 1.0, 10: 1.0, 21: 1.0}
+
+    assert forecaster.forecasts(bars.iloc[-30:], factors=factors) == forecaster.forecasts(bars, factors=factors)
+
+
+def test_tails_are_as_far_from_the_median_as_the_calibration_says(bars: pd.DataFrame) -> None:
+    model = serving_model()
+    forecast = Forecaster(replace(model, calibration=replace(model.calibration, tail=1.5))).forecast(bars, factor=1.2)
+
+    log_prices = {level: np.log(price / forecast.price) for level, price in forecast.quantiles.items()}
+    assert log_prices["0.01"] == pytest.approx(1.5 * log_prices["0.05"])
+    assert log_prices["0.99"] == pytest.approx(1.5 * log_prices["0.95"])
+    assert [*forecast.quantiles] == ["0.01", "0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95", "0.99"]
 
 
 def test_a_price_that_never_moves_gives_a_narrow_finite_forecast(forecaster: Forecaster) -> None:
