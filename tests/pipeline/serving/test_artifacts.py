@@ -361,7 +361,7 @@ LEADS = LeadModel({"XTKS": exchange_leads()})
 def test_a_base_keeps_its_lead_model_in_a_file_of_its_own(tmp_path: Path) -> None:
     files = artifacts.write(tmp_path, replace(base_model(), leads=LEADS))
 
-    assert {*files} == {"model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5", "leads.json"}
+    assert {*files} == {*BASE_FILES, "horizons.json", "leads.json"}
     assert artifacts.read_base(tmp_path, files).leads == artifacts.read_leads(tmp_path, files) == LEADS
     assert artifacts.recorded(tmp_path) == files
 
