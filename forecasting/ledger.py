@@ -38,7 +38,7 @@ def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
 
 def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
     """The existing forecasts of these versions from the newest bar, by symbol."""
-    known = Forecast.objects.of(serving).filter(version__in=list(serving.values())).from_newest_bar()
+    known = Forecast.objects.of(serving).of_next_close().filter(version__in=list(serving.values())).from_newest_bar()
     return {each.symbol: each for each in known.select_related("symbol", "version") if serving[each.symbol] == each.version}
 
 
@@ -58,7 +58,7 @@ def issue(
 def _stored(rows: Sequence[Forecast]) -> dict[Symbol, Forecast]:
     """The stored rows of these forecasts, ours or a concurrent caller's. A bar that arrived meanwhile does not exclude them."""
     made = {(row.symbol_id, row.version_id, row.as_of) for row in rows}
-    stored = Forecast.objects.of(row.symbol for row in rows).filter(as_of__in={row.as_of for row in rows})
+    stored = Forecast.objects.of(row.symbol for row in rows).of_next_close().filter(as_of__in={row.as_of for row in rows})
     mine = [row for row in stored.select_related("symbol", "version") if (row.symbol_id, row.version_id, row.as_of) in made]
     return {forecast.symbol: forecast for forecast in mine}
 
@@ -96,6 +96,7 @@ def _factors(serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, For
             FROM forecasting_forecast AS forecast
             JOIN forecasting_score AS score ON score.forecast_id = forecast.id AND score.latest
             WHERE forecast.symbol_id = wanted.symbol AND forecast.version_id = wanted.version
+                AND forecast.horizon = 1 AND forecast.basis = 'close'
             ORDER BY forecast.as_of DESC LIMIT %s
         ) AS recent
         ORDER BY recent.as_of

@@ -35,10 +35,10 @@ def lost_performance(symbols: Sequence[Symbol]) -> list[Symbol]:
 
 def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]:
     """The scored forecasts of each version for its own symbol, oldest first, in the format of a backtest; by the version's key."""
-    scored = Forecast.objects.scored().filter(version__in=versions, issued_at__gt=Now() - WATCHED_SESSIONS).order_by("as_of")
+    scored = Forecast.objects.scored().of_next_close().filter(version__in=versions, issued_at__gt=Now() - WATCHED_SESSIONS)
     rows: dict[int, list[dict[str, object]]] = {}
     columns = ("version_id", "last_close", "score__actual_close", "quantiles")
-    for version, last, actual, quantiles in scored.values_list(*columns).iterator():
+    for version, last, actual, quantiles in scored.order_by("as_of").values_list(*columns).iterator():
         named = {quantile_column(float(level)): price for level, price in quantiles.items()}
         rows.setdefault(version, []).append({"last_close": last, "actual_close": actual} | named)
     return {key: pd.DataFrame(each) for key, each in rows.items()}

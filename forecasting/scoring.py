@@ -24,8 +24,9 @@ COMMITS_WITHIN = "1 hour"  # of its `restated_at`; until then, a scoring run may
 # session is later than `as_of`, it has rescaled the close of `as_of`. Dividing by its ratio restores the price scale of the
 # forecast, whether or not the target was rescaled too.
 #
-# A forecast is scored against the first session after `as_of`. This may differ from the calendar: it is later if the target did not
-# take place, and earlier if the calendar lacks a session.
+# A forecast of the next session is scored against the first one after `as_of`. This may differ from the calendar: it is later if
+# the target did not take place, and earlier if the calendar lacks a session. A forecast of a later session is scored against the
+# first one from its target on, because the gate may have left out bars in between.
 STATEMENT = """
     WITH known AS (
         SELECT symbol.id AS symbol_id, newest.actual_date, newest.scored_at
@@ -34,7 +35,7 @@ STATEMENT = """
             SELECT score.actual_date, score.scored_at
             FROM forecasting_forecast AS forecast
             JOIN forecasting_score AS score ON score.forecast_id = forecast.id AND score.latest
-            WHERE forecast.symbol_id = symbol.id
+            WHERE forecast.symbol_id = symbol.id AND forecast.horizon = 1
             ORDER BY forecast.as_of DESC LIMIT 1
         ) AS newest ON TRUE
         WHERE %(symbols)s::bigint[] IS NULL OR symbol.id = ANY(%(symbols)s)
@@ -72,7 +73,9 @@ STATEMENT = """
         FROM candidate
         JOIN LATERAL (
             SELECT date, close FROM forecasting_pricebar
-            WHERE symbol_id = candidate.symbol_id AND date > candidate.as_of ORDER BY date LIMIT 1
+            WHERE symbol_id = candidate.symbol_id AND date > candidate.as_of
+                AND (candidate.horizon = 1 OR date >= candidate.target_date)
+            ORDER BY date LIMIT 1
         ) AS bar ON TRUE
         JOIN LATERAL (
             SELECT coalesce(exp(sum(ln(ratio))), 1) AS ratio, coalesce(bool_or(restated_at > candidate.scored_at), FALSE) AS anew
@@ -101,12 +104,12 @@ STATEMENT = """
         RETURNING score.id
     )
     INSERT INTO forecasting_score (
-        forecast_id, symbol_id, version_id, actual_date, actual_close, absolute_error, naive_absolute_error, inside_interval,
-        reason, scored_at, latest
+        forecast_id, symbol_id, version_id, horizon, basis, actual_date, actual_close, absolute_error, naive_absolute_error,
+        inside_interval, reason, scored_at, latest
     )
     SELECT
-        due.id, symbol_id, version_id, actual_date, actual_close, abs(actual_close - price), abs(actual_close - last_close),
-        actual_close BETWEEN interval_low AND interval_high,
+        due.id, symbol_id, version_id, horizon, basis, actual_date, actual_close, abs(actual_close - price),
+        abs(actual_close - last_close), actual_close BETWEEN interval_low AND interval_high,
         CASE WHEN score_id IS NOT NULL THEN 'corrected' WHEN actual_date = target_date THEN 'first' ELSE 'session_moved' END,
         statement_timestamp(), TRUE
     FROM due

@@ -102,6 +102,8 @@ def trainable(ticker: str, *, now: datetime, budget_s: float, admit: Admit = adm
     missing = market.look_up([] if known else [ticker], now=now, budget_s=budget_s, admit=admit).get(ticker, NoSymbol())
     symbol = Symbol.objects.named([ticker]).first()
     if symbol and symbol.is_in_service:
+        if not symbol.followed:
+            Symbol.objects.named([ticker]).follow()
         return symbol
     if reason := TAKEN_OUT if symbol else missing.reason:
         raise NotTrainableError(reason, refused=missing.refused)
@@ -169,6 +171,8 @@ def _statuses(
     _refresh([symbol for symbol in refresh if symbol.is_in_service], now=now, budget_s=budget_s)
     names = [ticker for ticker in tickers if ticker not in known]
     missing = market.look_up(names, now=now, budget_s=ends - time.monotonic(), admit=admit)
+    if any(not symbol.followed for symbol in known.values()):
+        Symbol.objects.named(known).follow()
     symbols = Symbol.objects.all().by_ticker(tickers)  # with new symbols, and with what was stored about the others
     in_service = [symbols[ticker] for ticker in tickers if ticker in symbols and symbols[ticker].is_in_service]
     statuses = {status.symbol.ticker: status for status in training_requests.ensure_trained(in_service, now=now)}

@@ -176,6 +176,8 @@ def make_score(forecast: Forecast, actual_close: float, **values: Any) -> Score:
         "absolute_error": abs(actual_close - forecast.price),
         "naive_absolute_error": abs(actual_close - forecast.last_close),
         "inside_interval": forecast.interval_low <= actual_close <= forecast.interval_high,
+        "horizon": forecast.horizon,
+        "basis": forecast.basis,
         "reason": ScoreReason.FIRST,
         "scored_at": datetime.combine(forecast.target_date, datetime.min.time(), tzinfo=UTC) + timedelta(days=1),
     }

@@ -90,6 +90,15 @@ def test_a_symbol_whose_only_version_was_retired_is_trained_again_though_the_for
     assert Training.objects.active().count() == 1
 
 
+def test_a_lead_is_neither_listed_nor_forecast_until_somebody_asks_for_it() -> None:
+    symbol = make_symbol(followed=False)
+    add_bars(symbol, count=BARS_NEEDED, end=FRIDAY)
+    serving.current(["SAMPLE1"], now=NOW, budget_s=5)
+    assert not Symbol.objects.followed().exists()
+    assert predict().forecast
+    assert (Symbol.objects.followed().get(), Training.objects.get().symbol) == (symbol, symbol)
+
+
 def test_its_own_version_takes_over_from_the_base() -> None:
     symbol = followed()
     predict()

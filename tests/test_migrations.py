@@ -136,10 +136,10 @@ def test_scores_of_an_earlier_release_are_moved_and_moved_back() -> None:
         )
         assert cursor.fetchall() == [(103.5, 2.5, 3.5, False), (None, None, None, None)]
     migrate_to("0012")
-    score = Score.objects.get()
-    assert (score.forecast_id, score.reason, score.actual_date) == (scored.pk, ScoreReason.FIRST, scored.target_date)
-    assert (score.actual_close, score.scored_at, score.latest) == (103.5, corrected.scored_at, True)
-    assert list(Forecast.objects.values_list("restatement", flat=True)) == [known.pk, known.pk]
+    columns = ("forecast_id", "reason", "actual_date", "actual_close", "scored_at", "latest")
+    expected = (scored.pk, ScoreReason.FIRST, scored.target_date, 103.5, corrected.scored_at, True)
+    assert Score.objects.values_list(*columns).get() == expected
+    assert list(Forecast.objects.order_by("pk").values_list("restatement", flat=True)) == [known.pk, known.pk]
 
 
 @pytest.mark.usefixtures("migrated_back")

@@ -38,14 +38,14 @@ class ForecastAdmin(ReadOnlyAdmin):
     """Every forecast ever served, with its scores."""
 
     list_display = (
-        "symbol", "target_date", "version_number", "last_price", "forecast_price", "interval", "actual", "error", "naive_error",
-        "inside",
+        "symbol", "as_of", "target_date", "horizon", "basis", "version_number", "last_price", "forecast_price", "interval",
+        "actual", "error", "naive_error", "inside",
     )  # fmt: skip
-    list_filter = (InsideFilter, "symbol__exchange")
+    list_filter = (InsideFilter, "basis", "horizon", "symbol__exchange")
     date_hierarchy = "target_date"
     search_fields = ("symbol__ticker",)
     fieldsets = (
-        (None, {"fields": ("symbol_link", "version_link", "as_of", "target_date", "issued_at")}),
+        (None, {"fields": ("symbol_link", "version_link", "as_of", "target_date", "horizon", "basis", "known_until", "issued_at")}),
         ("Forecast", {"fields": ("last_price", "forecast_price", "interval", "spread", "probability", "quantile_table")}),
         ("Result", {"fields": ("actual", "error", "naive_error", "inside", "score_table")}),
     )

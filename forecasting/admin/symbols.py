@@ -45,11 +45,11 @@ class SymbolAdmin(ReadOnlyAdmin):
     """The requested symbols."""
 
     list_display = ("ticker", "market", "last_bar", "active_version", "newest_forecast", "upstream")
-    list_filter = ("upstream_state", "exchange", ("removed_at", admin.EmptyFieldListFilter))
+    list_filter = ("upstream_state", "followed", "exchange", ("removed_at", admin.EmptyFieldListFilter))
     search_fields = ("ticker",)
     actions = ("retrain",)
     fieldsets = (
-        (None, {"fields": ("ticker", "market", "currency", "created_at", "removed_at", "related_rows")}),
+        (None, {"fields": ("ticker", "market", "currency", "followed", "created_at", "removed_at", "related_rows")}),
         ("Model", {"fields": ("active_version", "newest_forecast", "live")}),
         ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "recent_bars")}),
         ("Quality of the prices", {"fields": ("quality",)}),

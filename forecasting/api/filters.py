@@ -11,6 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from forecasting.api.serializers import TICKER_SCHEMA
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training, Webhook
 from forecasting.models.findings import RULES, VERDICTS
+from forecasting.models.forecasts import HORIZONS, Basis
 from forecasting.models.symbols import UpstreamState, ticker_problem
 from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
@@ -107,9 +108,11 @@ class TrainingFilter(filters.FilterSet):
 
 
 class ForecastFilter(filters.FilterSet):
-    """Forecasts by symbol, target session, and whether that session has taken place."""
+    """Forecasts by symbol, horizon, basis, target session, and whether that session has taken place."""
 
     symbol = TickerFilter("symbol__ticker")
+    horizon = ChoiceFilter([(str(sessions), f"{sessions} sessions") for sessions in HORIZONS])
+    basis = ChoiceFilter(Basis.choices)
     target_date_after = DayFilter("target_date", "gte")
     target_date_before = DayFilter("target_date", "lte")
     scored = ScoredFilter()

@@ -97,7 +97,7 @@ forecasts = list_and_detail(
     serializer=records.ForecastSerializer,
     example=examples.FORECAST_ROW,
     detail=(records.ForecastDetailSerializer, examples.FORECAST_DETAIL),
-    description="Every forecast ever served, unrounded, newest target session first, with the actual close if it is known. If the "
+    description="Every forecast ever served, unrounded, newest first, with the actual close if it is known. If the "
     "price source corrects that close later, a new score is added; the detail route shows all scores.",
 )
 findings = list_and_detail(

@@ -83,9 +83,9 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
 
 @list_documentation.symbols
 class SymbolViewSet(RecordViewSet[Symbol]):
-    """All symbols that the price source has ever known, with their newest bar."""
+    """All followed symbols that the price source has ever known, with their newest bar."""
 
-    queryset = Symbol.objects.all().with_last_bar()
+    queryset = Symbol.objects.filter(followed=True).with_last_bar()
     serializer_class = records.SymbolSerializer
     filterset_class = filters.SymbolFilter
     lookup_field = "ticker"

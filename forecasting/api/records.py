@@ -196,6 +196,14 @@ class ScoreSerializer(RowSerializer[Score]):
         read_only_fields = fields
 
 
+class LeadSerializer(serializers.Serializer[Any]):
+    """What another market did since the last close."""
+
+    symbol = serializers.CharField(read_only=True)
+    session = serializers.DateField(read_only=True, help_text="Its last session that the forecast knew.")
+    percentage = serializers.FloatField(read_only=True, help_text="Its move in percent.")
+
+
 class ForecastSerializer(RowSerializer[Forecast]):
     """An unrounded forecast of the ledger with its latest score, which is null until the session has taken place."""
 
@@ -206,6 +214,7 @@ class ForecastSerializer(RowSerializer[Forecast]):
     price = Deprecated(read_only=True, help_text="The same; use `predicted_price`.")
     currency = serializers.CharField(source="symbol.currency", read_only=True, help_text="As the price source writes it.")
     kind = serializers.ChoiceField(source="version.kind", choices=("symbol", "base"), read_only=True)
+    leads = LeadSerializer(many=True, allow_null=True, read_only=True, help_text="Null if `basis` is `close`.")
     quantiles = QuantilesField(read_only=True, help_text="Probability level to price, ascending.")
     actual_date = serializers.DateField(
         source="score.actual_date",
@@ -227,7 +236,8 @@ class ForecastSerializer(RowSerializer[Forecast]):
     class Meta:
         model = Forecast
         fields: tuple[str, ...] = (
-            "id", "symbol", "version", "version_id", "kind", "as_of", "target_date", "last_close", "predicted_price", "price",
+            "id", "symbol", "version", "version_id", "kind", "as_of", "target_date", "horizon", "basis", "known_until", "leads",
+            "last_close", "predicted_price", "price",
             "quantiles", "interval_level", "interval_low", "interval_high", "spread_factor", "probability_up", "currency",
             "simulated", "issued_at", "actual_date", *SCORE_FIELDS,
         )  # fmt: skip

@@ -53,7 +53,7 @@ def _reader(field: "serializers.Field[Any, Any, Any, Any]") -> Reader:
     if source == "*":
         return field.to_representation
     if isinstance(field, serializers.ListSerializer):
-        return lambda instance: field.to_representation(getattr(instance, source))
+        return nullable(attrgetter(source), field.to_representation)
     get: Reader = attrgetter(source)
     if "." in source and field.allow_null:
         get = _or_none(get)

@@ -26,11 +26,11 @@ def train(histories: Iterable[tuple[str, pd.DataFrame]], *, progress: Callable[[
 
 
 def histories(symbols: Collection[str] | None = None, *, through: date = date.max) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yields symbol and bars of these symbols, or of all in service with enough history, if the bars pass the quality gate.
+    """Yields symbol and bars of these symbols, or of all followed ones with enough history, if the bars pass the quality gate.
 
     The order is pseudorandom but always the same: if there are more bars than a base is trained on, the first symbols are used.
     """
-    known = Symbol.objects.in_service().with_history(registry.forecast_config().minimum_bars)
+    known = Symbol.objects.followed().with_history(registry.forecast_config().minimum_bars)
     wanted = known if symbols is None else known.named(symbols)
     for symbol in sorted(wanted, key=lambda each: hashlib.sha256(each.ticker.encode()).digest()):
         try:

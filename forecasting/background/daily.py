@@ -163,8 +163,8 @@ def _forecast(report: Report, now: datetime) -> bool:
 
 
 def _describe_forecasts(report: Report, now: datetime) -> list[str]:
-    with_bars = Symbol.objects.in_service().with_bars()
-    current = Forecast.objects.filter(symbol__removed_at=None).from_newest_bar().values("symbol").distinct()
+    with_bars = Symbol.objects.followed().with_bars()
+    current = Forecast.objects.filter(symbol__removed_at=None).of_next_close().from_newest_bar().values("symbol").distinct()
     return [f"{with_bars.count()} symbols would be forecast; {current.count()} of them have a forecast from their newest bar."]
 
 
@@ -191,7 +191,7 @@ def _retrainings() -> dict[TrainingReason, list[Symbol]]:
 
     Age and bars are those of the newest version, even if it was rejected: a new one on the same bars would be rejected too.
     """
-    followed, newest = Symbol.objects.followed(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
+    followed, newest = Symbol.objects.followed().known(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
     old = newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
     return {
         TrainingReason.PERFORMANCE_LOST: [symbol for batch in _batches() for symbol in monitoring.lost_performance(batch)],
@@ -225,7 +225,7 @@ def _base_is_due() -> bool:
     age = timedelta(days=settings.BASE_MAX_AGE_DAYS)
     bases, symbols = (
         ModelVersion.objects.filter(symbol=None),
-        Symbol.objects.in_service().with_history(ForecastConfig().minimum_bars),
+        Symbol.objects.followed().with_history(ForecastConfig().minimum_bars),
     )
     if active := bases.active().first():
         symbols = symbols.with_bar_since(active.data_end + age)
@@ -250,9 +250,9 @@ def _describe_tidying(report: Report, now: datetime) -> list[str]:
 
 
 def _batches() -> Iterator[list[Symbol]]:
-    """The symbols in service with bars, in batches of FORECAST_BATCH, in the order of their keys."""
+    """The followed symbols with bars, in batches of FORECAST_BATCH, in the order of their keys."""
     last = 0
-    with_bars = Symbol.objects.in_service().with_bars().order_by("pk")
+    with_bars = Symbol.objects.followed().with_bars().order_by("pk")
     while batch := list(with_bars.filter(pk__gt=last)[:FORECAST_BATCH]):
         yield batch
         last = batch[-1].pk

@@ -39,7 +39,7 @@ def restore(symbols: Iterable[Symbol], *, by: str) -> None:
 
 def forgettable(*, now: datetime) -> SymbolQuerySet:
     """Symbols that the daily job forgets: they never had bars or trainings, and nobody has asked for them lately."""
-    unused = Symbol.objects.that_never_had_bars().without_trainings().filter(created_at__lt=now - UNUSED_FOR)
+    unused = Symbol.objects.followed().that_never_had_bars().without_trainings().filter(created_at__lt=now - UNUSED_FOR)
     return unused.exclude(upstream_checked_at__gte=now - UNUSED_FOR)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Case, F, FilteredRelation, Q, When
+from django.utils import timezone
 from django.utils.functional import cached_property
 
 from forecasting.models.prepared import Columns, Prepared
@@ -23,6 +24,15 @@ INFINITY = float("inf")  # Postgres sorts NaN above infinity, so "less than infi
 # leave out a bad newest bar; the next syncs then request it again, here on three evenings. If the bar arrives even later, a
 # corrected score follows.
 BARS_WITHOUT_TARGET = 3
+
+HORIZONS = (1, 5, 10, 21)  # sessions from the last known one to the target
+
+
+class Basis(models.TextChoices):
+    """What a forecast knew."""
+
+    CLOSE = "close", "own bars"  # the symbol's own bars up to `as_of`
+    LEAD = "lead", "own bars and leads"  # also sessions of other markets that ended after `as_of`
 
 
 class ForecastQuerySet(models.QuerySet["Forecast"]):
@@ -47,6 +57,10 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         only_then = Case(When(Q(score__isnull=True), then=happened | passed_over), output_field=models.BooleanField())
         return self.with_score().filter(Q(score__isnull=True), only_then)
 
+    def of_next_close(self) -> "ForecastQuerySet":
+        """Forecasts of the next session from the symbol's own bars: one for each session and version."""
+        return self.filter(horizon=1, basis=Basis.CLOSE)
+
     def of(self, symbols: Iterable[Symbol]) -> "ForecastQuerySet":
         """Forecasts of these symbols."""
         return self.filter(symbol__in=list(symbols))
@@ -58,12 +72,21 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
 
 
 class Forecast(models.Model):
-    """One forecast of one session's close. A trigger prevents updates; results are stored as scores."""
+    """One forecast of one session's close. A trigger prevents updates; results are stored as scores.
+
+    A `lead` row knows what other markets did until `known_until`; the database refuses one that was issued earlier, or after the
+    target session opened.
+    """
 
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="forecasts")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="forecasts")
     as_of = models.DateField(help_text="The last session used by the forecast.")
     target_date = models.DateField(help_text="The session whose close is forecast.")
+    horizon = models.PositiveSmallIntegerField(default=1, db_default=1, help_text="Sessions from `as_of` to `target_date`.")
+    basis = models.CharField(max_length=5, choices=Basis, default=Basis.CLOSE, db_default=Basis.CLOSE)
+    known_until = models.DateTimeField(null=True, blank=True, help_text="When the leads were read; empty without leads.")
+    target_opens = models.DateTimeField(null=True, blank=True, help_text="Opening of the target session; empty without leads.")
+    leads = models.JSONField(null=True, blank=True, help_text="Symbol, last session and move in percent of each lead.")
     last_close = models.FloatField()
     price = models.FloatField(help_text="The median.")
     quantiles = models.JSONField(help_text="Maps probability level to price.")
@@ -77,7 +100,7 @@ class Forecast(models.Model):
     simulated = models.BooleanField(
         null=True, blank=True, help_text="Whether the prices were simulated; empty for forecasts of earlier releases."
     )
-    issued_at = models.DateTimeField(auto_now_add=True)
+    issued_at = models.DateTimeField(default=timezone.now)
     restatement = models.ForeignKey(
         Restatement,
         null=True,
@@ -93,9 +116,18 @@ class Forecast(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        ordering = ["-target_date", "symbol_id", "-pk"]
+        ordering = ["-as_of", "symbol_id", "horizon", "-pk"]
         constraints = [
-            models.UniqueConstraint(fields=["symbol", "version", "as_of"], name="forecast_one_per_version_and_session"),
+            models.UniqueConstraint(
+                fields=["symbol", "version", "as_of", "horizon", "basis"], name="forecast_one_per_version_and_session"
+            ),
+            models.CheckConstraint(condition=Q(horizon__gte=1), name="forecast_horizon_positive"),
+            models.CheckConstraint(
+                condition=Q(basis=Basis.CLOSE, known_until__isnull=True, target_opens__isnull=True, leads__isnull=True)
+                | Q(basis=Basis.LEAD, horizon=1, known_until__isnull=False, target_opens__isnull=False, leads__isnull=False)
+                & Q(known_until__lte=F("issued_at"), issued_at__lt=F("target_opens")),
+                name="forecast_knows_the_past_only",
+            ),
             models.CheckConstraint(condition=Q(target_date__gt=F("as_of")), name="forecast_target_is_later"),
             models.CheckConstraint(
                 condition=Q(price__gt=0, price__lt=INFINITY, last_close__gt=0, last_close__lt=INFINITY),
@@ -113,7 +145,7 @@ class Forecast(models.Model):
         ]
         indexes = [
             models.Index(fields=["symbol", "-as_of"], name="forecast_newest"),
-            models.Index(fields=["-target_date", "symbol", "-id"], name="forecast_list_order"),
+            models.Index(fields=["-as_of", "symbol", "horizon", "-id"], name="forecast_list_order"),
             models.Index(fields=["symbol", "target_date"], name="forecast_of_session"),
         ]
 
@@ -152,6 +184,7 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
         ) AS newest_bar
         JOIN forecasting_forecast AS forecast
             ON forecast.symbol_id = symbol.id AND forecast.version_id = version.id AND forecast.as_of = newest_bar.date
+            AND forecast.horizon = 1 AND forecast.basis = 'close'
         LEFT JOIN LATERAL (
             SELECT * FROM forecasting_training WHERE symbol_id = symbol.id AND own.id IS NULL
             ORDER BY created_at DESC, id DESC LIMIT 1

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Avg, Case, Count, Q, Value, When
 from django.db.models.functions import Now
 
-from forecasting.models.forecasts import INFINITY, Forecast
+from forecasting.models.forecasts import INFINITY, Basis, Forecast
 from forecasting.models.symbols import Symbol
 from forecasting.models.versions import ModelVersion
 
@@ -28,10 +28,13 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         return self.filter(symbol__in=list(symbols))
 
     def track_record(self) -> "models.QuerySet[Any, Any]":
-        """One row per symbol over its scored forecasts: `forecasts`, `mae` (price), `naive_mae`, `coverage` (share inside)."""
+        """One row per symbol over its scored forecasts of the next close, made from its own bars.
+
+        `forecasts`, `mae` and `naive_mae` (price), `coverage` (share inside).
+        """
         inside = Case(When(inside_interval=True, then=Value(1.0)), default=Value(0.0))
         return (
-            self.filter(latest=True)
+            self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
             .order_by("symbol_id")
             .values("symbol_id")
             .annotate(
@@ -46,13 +49,15 @@ class ScoreQuerySet(models.QuerySet["Score"]):
 class Score(models.Model):
     """One score of one forecast, in the forecast's own prices. A trigger allows one change only: `latest` from true to false.
 
-    Symbol and version are copied from the forecast, which never changes, so one index serves a track record. With a join, five
-    symbols in a ledger of 300,000 forecasts took 40 ms.
+    Symbol, version, horizon and basis are copied from the forecast, which never changes, so one index serves a track record. With
+    a join, five symbols in a ledger of 300,000 forecasts took 40 ms.
     """
 
     forecast = models.ForeignKey(Forecast, on_delete=models.PROTECT, related_name="scores")
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="+", db_index=False)
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+", db_index=False)
+    horizon = models.PositiveSmallIntegerField(default=1, db_default=1)
+    basis = models.CharField(max_length=5, choices=Basis, default=Basis.CLOSE, db_default=Basis.CLOSE)
     actual_date = models.DateField(help_text="The scored session: a later one if the target session did not take place.")
     actual_close = models.FloatField(help_text="On the forecast's price scale: later splits and dividends are removed.")
     absolute_error = models.FloatField()
@@ -79,7 +84,7 @@ class Score(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["symbol", "version"],
+                fields=["symbol", "horizon", "basis", "version"],
                 include=["absolute_error", "naive_absolute_error", "inside_interval"],
                 condition=Q(latest=True),
                 name="score_record",

@@ -59,8 +59,12 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         return self.filter(removed_at=None)
 
     def followed(self) -> "SymbolQuerySet":
-        """All symbols in service except those that the price source does not know."""
-        return self.in_service().exclude(upstream_state=UpstreamState.UNKNOWN)
+        """All symbols in service except those that are only synced, because others are forecast with their prices."""
+        return self.in_service().filter(followed=True)
+
+    def known(self) -> "SymbolQuerySet":
+        """All symbols except those that the price source does not know."""
+        return self.exclude(upstream_state=UpstreamState.UNKNOWN)
 
     def worth_asking(self, *, now: datetime) -> "SymbolQuerySet":
         """All symbols in service except those with an unexpired "unknown symbol" answer."""
@@ -117,7 +121,8 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
 
     def with_newest_forecast(self) -> "SymbolQuerySet":
         """Adds `forecast_id`, `forecast_price`, `forecast_change` (percent of the last close) and `forecast_target` (a date)."""
-        forecasts = apps.get_model("forecasting.Forecast").objects.filter(symbol=models.OuterRef("pk")).order_by("-as_of", "-pk")
+        forecasts = apps.get_model("forecasting.Forecast").objects.filter(symbol=models.OuterRef("pk"), horizon=1)
+        forecasts = forecasts.order_by("-as_of", "-pk")
         change = models.ExpressionWrapper(100 * (F("price") / F("last_close") - 1), output_field=models.FloatField())
         return self.annotate(
             forecast_id=models.Subquery(forecasts.values("pk")[:1]),
@@ -125,6 +130,15 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
             forecast_change=models.Subquery(forecasts.values(change=change)[:1]),
             forecast_target=models.Subquery(forecasts.values("target_date")[:1]),
         )
+
+    def ensure_leads(self, tickers: Iterable[str]) -> None:
+        """Creates those of these symbols that do not exist, without following them."""
+        missing = sorted({*tickers} - {*self.by_ticker(tickers)})
+        self.bulk_create([Symbol(ticker=each, followed=False) for each in missing], ignore_conflicts=True)
+
+    def follow(self) -> int:
+        """From now on these symbols are forecast, if the price source knows them. Returns how many were not."""
+        return self.known().filter(followed=False).update(followed=True)
 
     def ensure(self, tickers: Sequence[str]) -> "list[Symbol]":
         """The symbols of these tickers in the given order; missing ones are created. Only for tickers that have prices.
@@ -158,6 +172,11 @@ class Symbol(models.Model):
     unknown_answers = models.PositiveSmallIntegerField(default=0, help_text="Consecutive unknown-symbol answers of the source.")
     unknown_until = models.DateTimeField(null=True, blank=True, help_text="The source is not asked again before this time.")
     removed_at = models.DateTimeField(null=True, blank=True, help_text="When an operator took it out of service.")
+    followed = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="Whether it is forecast. If not, only its prices are kept, for forecasts of others.",
+    )
 
     newest_restatements: "list[Restatement]"  # set by `RestatementQuerySet.add_newest`
     objects = SymbolQuerySet.as_manager()

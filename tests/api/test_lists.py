@@ -1,6 +1,6 @@
 """The read-only lists: symbols, versions, trainings, forecasts."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from rest_framework.test import APIClient
@@ -203,6 +203,10 @@ def test_forecasts_show_their_scores(get: Send) -> None:
         "kind": "symbol",
         "as_of": "2025-05-28",
         "target_date": "2025-05-29",
+        "horizon": 1,
+        "basis": "close",
+        "known_until": None,
+        "leads": None,
         "last_close": 100.0,
         "predicted_price": 101.0,
         "price": 101.0,
@@ -222,6 +226,16 @@ def test_forecasts_show_their_scores(get: Send) -> None:
         "scored_at": "2025-05-30T00:00:00Z",
     }
     assert datetime.fromisoformat(issued_at) == forecast.issued_at
+
+
+def test_a_forecast_that_knew_other_markets_names_them(get: Send) -> None:
+    opens = datetime(2025, 5, 29, 13, 30, tzinfo=UTC)
+    known = {"known_until": opens - timedelta(minutes=5), "issued_at": opens - timedelta(minutes=4), "target_opens": opens}
+    leads = [{"symbol": "SPY", "session": "2025-05-28", "percentage": 0.8}]
+    make_forecast(make_version(make_symbol()), DAY, basis="lead", leads=leads, **known)
+    (row,) = get("/models/forecasts", {"basis": "lead"})["results"]
+    assert (row["basis"], row["known_until"], row["leads"]) == ("lead", "2025-05-29T13:25:00Z", leads)
+    assert get("/models/forecasts", {"horizon": "5"})["results"] == []
 
 
 def test_a_forecast_shows_its_latest_score_and_its_detail_all_scores(get: Send) -> None:

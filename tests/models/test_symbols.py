@@ -77,11 +77,26 @@ def test_ensure_in_any_order_at_once_makes_each_symbol_once() -> None:
     assert Symbol.objects.count() == len(tickers)
 
 
-def test_followed_leaves_out_what_the_source_does_not_know() -> None:
+def test_known_leaves_out_what_the_source_does_not_know() -> None:
     make_symbol("SAMPLE1", upstream_state=UpstreamState.UNKNOWN)
     make_symbol("SAMPLE2", upstream_state=UpstreamState.UNAVAILABLE)
     make_symbol("SAMPLE3")
-    assert [symbol.ticker for symbol in Symbol.objects.followed()] == ["SAMPLE2", "SAMPLE3"]
+    assert [symbol.ticker for symbol in Symbol.objects.all().known()] == ["SAMPLE2", "SAMPLE3"]
+
+
+def test_leads_are_not_followed_until_somebody_asks_for_them() -> None:
+    make_symbol("SAMPLE1")
+    for _ in range(2):
+        Symbol.objects.all().ensure_leads(["SAMPLE1", "SAMPLE2", "SAMPLE3"])
+    assert [symbol.ticker for symbol in Symbol.objects.followed()] == ["SAMPLE1"]
+    assert Symbol.objects.in_service().count() == 3
+    assert Symbol.objects.named(["SAMPLE1", "SAMPLE2"]).follow() == 1
+    assert [symbol.ticker for symbol in Symbol.objects.followed()] == ["SAMPLE1", "SAMPLE2"]
+
+
+def test_a_lead_that_the_source_does_not_know_is_not_followed() -> None:
+    make_symbol("SAMPLE1", upstream_state=UpstreamState.UNKNOWN, followed=False)
+    assert Symbol.objects.named(["SAMPLE1"]).follow() == 0
 
 
 def columns(symbols: SymbolQuerySet, *names: str) -> list[tuple[Any, ...]]:

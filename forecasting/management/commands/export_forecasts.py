@@ -1,6 +1,7 @@
 """`manage.py export_forecasts`: exports the ledger as CSV."""
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ from django.db.models import F, Func, QuerySet, TextField
 
 from forecasting.api.filters import ForecastFilter
 from forecasting.models import Forecast
+from forecasting.models.forecasts import Basis
 
 AS_STORED = (
-    "id", "as_of", "target_date", "last_close", "price", "interval_level", "interval_low", "interval_high", "spread_factor",
-    "probability_up", "simulated", "issued_at", "restatement",
+    "id", "as_of", "target_date", "horizon", "basis", "known_until", "target_opens", "leads", "last_close", "price",
+    "interval_level", "interval_low", "interval_high", "spread_factor", "probability_up", "simulated", "issued_at", "restatement",
 )  # fmt: skip
 OF_SCORE = ("actual_date", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "reason", "scored_at")
 COLUMNS = {
@@ -24,7 +26,7 @@ COLUMNS = {
     **{name: name for name in AS_STORED},
     **{name: f"score__{name}" for name in OF_SCORE},
 }
-FILTERS = ("symbol", "target_date_after", "target_date_before", "scored")
+FILTERS = ("symbol", "horizon", "basis", "target_date_after", "target_date_before", "scored")
 BATCH_ROWS = 2000
 
 
@@ -36,6 +38,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """The filters of `GET /models/forecasts`, and the file."""
         parser.add_argument("--symbol", help="only this symbol")
+        parser.add_argument("--horizon", metavar="N", help="only forecasts of the Nth session ahead")
+        parser.add_argument("--basis", choices=Basis.values, help="only forecasts with this basis")
         parser.add_argument("--target-date-after", metavar="DATE", help="only target sessions on or after this day")
         parser.add_argument("--target-date-before", metavar="DATE", help="only target sessions on or before this day")
         parser.add_argument("--scored", choices=("true", "false"), help="only forecasts with a score, or only those without")
@@ -90,7 +94,7 @@ def _write(file: IO[str], forecasts: "QuerySet[Forecast]", levels: Sequence[str]
 
 
 def _text(value: Any) -> Any:
-    """Formats times as ISO 8601 and booleans in lower case as in JSON; None becomes empty."""
-    if isinstance(value, bool):
-        return str(value).lower()
+    """Formats times as ISO 8601, booleans and lists as in JSON; None becomes empty."""
+    if isinstance(value, bool | list):
+        return json.dumps(value)
     return value.isoformat() if hasattr(value, "isoformat") else value

@@ -34,11 +34,12 @@ class Command(BaseCommand):
         action(*([_symbols(options["symbols"])] if "symbols" in options else []))
 
     def _list(self) -> None:
-        columns = ("ticker", "upstream_state", "removed_at", "last_date")
-        for ticker, state, removed_at, last_date in Symbol.objects.all().with_last_bar().values_list(*columns).iterator():
+        columns = ("ticker", "upstream_state", "followed", "removed_at", "last_date")
+        for ticker, state, followed, removed_at, last_date in Symbol.objects.all().with_last_bar().values_list(*columns).iterator():
             newest = f"newest bar {last_date}" if last_date else "no bars"
             removed = f", out of service since {removed_at:%Y-%m-%d}" if removed_at else ""
-            self.stdout.write(f"{ticker}: {newest}, {UpstreamState(state).label}{removed}")
+            purpose = "" if followed else ", not forecast itself"
+            self.stdout.write(f"{ticker}: {newest}, {UpstreamState(state).label}{purpose}{removed}")
 
     def _remove(self, symbols: list[Symbol]) -> None:
         market.remove(symbols, by=getpass.getuser())

@@ -1,0 +1,59 @@
+"""Scores of forecasts of later sessions: against the close of the target, whatever happened in between."""
+
+from datetime import date
+
+import pytest
+
+from forecasting import ledger
+from forecasting.models import Forecast, Score
+from tests.factories import add_bar, make_forecast, make_restatement, make_symbol, make_version
+
+pytestmark = pytest.mark.django_db
+
+FRIDAY = date(2024, 6, 28)
+WEEK = [date(2024, 7, day) for day in (1, 2, 3, 5)]  # the fourth is a holiday
+TARGET = date(2024, 7, 8)
+
+
+def make_forecasts() -> tuple[Forecast, Forecast]:
+    """Friday's forecasts for the next session and for the fifth one."""
+    version = make_version(symbol := make_symbol())
+    add_bar(symbol, FRIDAY, 100.0)
+    return make_forecast(version, FRIDAY), make_forecast(version, FRIDAY, horizon=5, target_date=TARGET)
+
+
+def test_each_horizon_is_scored_against_its_own_session() -> None:
+    next_one, fifth = make_forecasts()
+    for day in WEEK:
+        add_bar(fifth.symbol, day, 102.0)
+    assert ledger.score_due() == 1
+    add_bar(fifth.symbol, TARGET, 90.0)
+    assert ledger.score_due([fifth.symbol]) == 1
+    found = {score.horizon: (score.actual_date, score.actual_close) for score in Score.objects.all()}
+    assert found == {1: (WEEK[0], 102.0), 5: (TARGET, 90.0)}
+    assert next_one.scores.get().basis == "close"
+
+
+def test_a_bar_that_was_left_out_in_between_does_not_move_the_target() -> None:
+    _, fifth = make_forecasts()
+    for day in (*WEEK[1:], TARGET):
+        add_bar(fifth.symbol, day, 102.0)
+    ledger.score_due()
+    assert (fifth.scores.get().actual_date, fifth.scores.get().reason) == (TARGET, "first")
+
+
+def test_a_split_in_between_does_not_change_the_score() -> None:
+    _, fifth = make_forecasts()
+    add_bar(fifth.symbol, TARGET, 51.0)
+    make_restatement(fifth.symbol, date=WEEK[1], ratio=0.5)
+    ledger.score_due()
+    assert fifth.scores.get().actual_close == pytest.approx(102.0)
+
+
+def test_later_sessions_are_not_part_of_the_track_record() -> None:
+    next_one, fifth = make_forecasts()
+    for day in (*WEEK, TARGET):
+        add_bar(next_one.symbol, day, 102.0)
+    ledger.score_due()
+    assert [record["forecasts"] for record in Score.objects.track_record()] == [1]
+    assert fifth.scores.count() == 1
