@@ -74,8 +74,9 @@ def compute_tree_columns(past: Past, features: Array, config: ForecastConfig) ->
     """
     rows, close = len(features), past.log_prices["close"]
     log_return = close[1:] - close[:-1]
+    known = dict(zip(config.features, features.T, strict=True))
     columns = {
-        **{name: features[:, config.features.index(name)] for name in _of_features(config)},
+        **{name: known[name] for name in _of_features(config)},
         **_sizes(**past.log_prices, log_return=log_return, scale=past.volatility[-rows:], config=config),
         **_quarters(log_return, past.volatility, rows),
         **_calendar(past.days[-rows:], past.exchange),
