@@ -17,14 +17,16 @@ SEQUENCE = (
 # stress. Together with the last of SEQUENCE they are the regressors of the volatility regression.
 SIZES = ("range", "swing", "return", "move")
 STRESS = ("fall", "gap")
-# Parameters of the network's input and output. A network can only be fine-tuned under a config with equal values.
+# Parameters of the network's input and output. A network can only be used under a config with equal values.
 NETWORK = (
     *("window", "volatility_decay", "volatility_sessions", "volume_sessions", "look_backs"),
     *("quantile_levels", "interval_level", "units", "network_share"),
 )
 
 
-RENAMED = {"horizons": "look_backs"}  # keys of configs that an earlier release stored
+# Keys of configs that an earlier release stored.
+RENAMED = {"horizons": "look_backs"}
+RETIRED = ("fine_tune_rate", "fine_tune_epochs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +54,9 @@ class ForecastConfig:
     tree_leaves: int = 15  # of each tree, at most
     tree_rows: int = 400  # of each leaf, at least
     tree_rate: float = 0.05  # learning rate of the boosting
-    batch_size: int = 128  # windows
-    learning_rate: float = 2e-3  # of a network trained from scratch
-    fine_tune_rate: float = 3e-4  # learning rate of a network fine-tuned from the base
-    max_epochs: int = 20  # for a network trained from scratch
-    fine_tune_epochs: int = 8  # maximum for a network fine-tuned from the base
+    batch_size: int = 128  # windows; this and the next three are of a symbol's own network, which is trained without a base
+    learning_rate: float = 2e-3
+    max_epochs: int = 20
     patience: int = 3  # epochs without a better validation loss until fitting stops
     validation_share: float = 0.15  # of all windows: early stopping and calibration
     test_share: float = 0.15  # of all windows: metrics only
@@ -72,7 +72,7 @@ class ForecastConfig:
             raise ValueError(f"{self.minimum_training_windows} training windows do not fill a batch of {self.batch_size}")
 
     def has_network_of(self, other: "ForecastConfig") -> bool:
-        """Whether a network of the other config can be fine-tuned under this one; fit parameters and seed may differ."""
+        """Whether a network of the other config can be used under this one; fit parameters and seed may differ."""
         return all(getattr(self, name) == getattr(other, name) for name in NETWORK)
 
     @property
@@ -108,7 +108,7 @@ class ForecastConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ForecastConfig":
         """The config that `to_dict` described, in this release or an earlier one. Raises TypeError for unknown keys."""
-        values = {RENAMED.get(name, name): value for name, value in values.items()}
+        values = {RENAMED.get(name, name): value for name, value in values.items() if name not in RETIRED}
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise TypeError(f"unknown configuration keys: {', '.join(unknown)}")

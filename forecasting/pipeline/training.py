@@ -1,4 +1,7 @@
-"""Training of one symbol's model: features, split, fit, calibration, out-of-sample metrics, refit on all bars."""
+"""Training of one symbol's model: features, split, fit, calibration, out-of-sample metrics, refit on all bars.
+
+A model that starts from a base has the base's network and trees; only its calibration is the symbol's own.
+"""
 
 import time
 from collections.abc import Callable
@@ -16,14 +19,7 @@ from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.conformal import at_last_close, fit_calibration
 from forecasting.pipeline.model.features import FeatureTable, compute_features
-from forecasting.pipeline.model.fitting import (
-    begin,
-    fit_until_no_better,
-    learning_rate,
-    library_versions,
-    most_epochs,
-    require_finite,
-)
+from forecasting.pipeline.model.fitting import begin, fit_until_no_better, library_versions, require_finite
 from forecasting.pipeline.model.horizons import Horizons, fit_horizons
 from forecasting.pipeline.model.network import network_for
 from forecasting.pipeline.model.windows import (
@@ -54,8 +50,8 @@ def train(
 
     `exchange`: whose calendar the symbol has, if it is not that of its name.
 
-    It is fine-tuned from `base` if that matches the config and enough sessions for an evaluation are unseen by it. Otherwise
-    it is trained from scratch. Raises UntrainableError, or its subclass TooFewBarsError.
+    It starts from `base` if that matches the config and enough sessions for an evaluation are unseen by it. Otherwise it is
+    trained from scratch. Raises UntrainableError, or its subclass TooFewBarsError.
     """
     started = time.perf_counter()
     if len(bars) < config.minimum_bars:
@@ -142,23 +138,36 @@ def evaluate(
     base: BaseModel | None = None,
     progress: Callable[[Progress], None] = ignore,
 ) -> tuple[ServingModel, int]:
-    """The model fitted on training rows and calibrated on validation rows, and the number of epochs chosen by validation.
+    """The base's earlier fit or one on the training rows, calibrated on validation rows; and its number of epochs, 0 with a base.
 
     Raises FloatingPointError if the fit diverges.
     """
-    network = network_for(config, config.batch_size)
-    scaler, examples = begin(network, table, split.train, config, base.earlier if base else None)
-    unseen = make_examples(table, split.validation, scaler, config)
-    at_most = most_epochs(config, from_base=base is not None)
-
-    def report(epoch: int) -> None:
-        progress(Progress(stage="fitting", fraction=0.5 * epoch / at_most, epoch=epoch, epochs=at_most))
-
-    epochs = fit_until_no_better(network, examples, unseen, config, from_base=base is not None, progress=report)
-    onnx, trees = to_onnx(network.weights, config), base.earlier.trees if base else None
-    model = ServingModel(config=config, onnx=onnx, scaler=scaler, calibration=UNCALIBRATED, trees=trees)
+    model, epochs = (_earlier(base, config), 0) if base else _fitted(table, split, config, progress)
     rows = validation_rows(model, table, split.validation)
     return replace(model, calibration=fit_calibration(rows, config, pooled=base.calibration if base else None)), epochs
+
+
+def _earlier(base: BaseModel, config: ForecastConfig) -> ServingModel:
+    """The base's fit on earlier bars, uncalibrated."""
+    network = network_for(config, config.batch_size)
+    network.from_hdf5(base.earlier.weights)
+    onnx, scaler, trees = to_onnx(network.weights, config), base.earlier.scaler, base.earlier.trees
+    return ServingModel(config=config, onnx=onnx, scaler=scaler, calibration=UNCALIBRATED, trees=trees)
+
+
+def _fitted(
+    table: FeatureTable, split: Split, config: ForecastConfig, progress: Callable[[Progress], None]
+) -> tuple[ServingModel, int]:
+    """A model fitted on the training rows, uncalibrated, and the number of epochs, which the validation rows choose."""
+    network = network_for(config, config.batch_size)
+    scaler, examples = begin(network, table, split.train, config)
+    unseen = make_examples(table, split.validation, scaler, config)
+
+    def report(epoch: int) -> None:
+        progress(Progress(stage="fitting", fraction=0.5 * epoch / config.max_epochs, epoch=epoch, epochs=config.max_epochs))
+
+    epochs = fit_until_no_better(network, examples, unseen, config, progress=report)
+    return ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED), epochs
 
 
 def refit(
@@ -169,20 +178,21 @@ def refit(
     base: BaseModel | None = None,
     progress: Callable[[Progress], None] = ignore,
 ) -> tuple[ServingModel, bytes]:
-    """The model to serve, fitted on all rows, and its weights file.
+    """The model to serve, which is the base's fit or one on all rows, and its weights file.
 
     The number of epochs stays the same, so the number of steps grows with the rows. The calibration also stays, because no
     unseen rows remain to fit it. Raises FloatingPointError if the fit diverges.
     """
+    if base:
+        return replace(evaluated, onnx=base.onnx, scaler=base.scaler, trees=base.trees), base.weights
     config = evaluated.config
     network = network_for(config, config.batch_size)
-    scaler, examples = begin(network, table, split.everything, config, base.fit if base else None)
-    for epoch in islice(network.epochs(examples, learning_rate=learning_rate(config, from_base=base is not None)), epochs):
+    scaler, examples = begin(network, table, split.everything, config)
+    for epoch in islice(network.epochs(examples, learning_rate=config.learning_rate), epochs):
         progress(Progress(stage="refitting", fraction=0.5 + 0.45 * epoch / epochs, epoch=epoch, epochs=epochs))
     require_finite(network)
     progress(Progress(stage="exporting", fraction=0.95))
-    onnx, trees = to_onnx(network.weights, config), base.trees if base else None
-    return replace(evaluated, onnx=onnx, scaler=scaler, trees=trees), network.to_hdf5()
+    return replace(evaluated, onnx=to_onnx(network.weights, config), scaler=scaler), network.to_hdf5()
 
 
 def _tested(model: ServingModel, table: FeatureTable, split: Split) -> tuple[ServingModel, pd.DataFrame, float]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from forecasting.pipeline.config import RENAMED, SEQUENCE, STRESS, ForecastConfig
+from forecasting.pipeline.config import RENAMED, RETIRED, SEQUENCE, STRESS, ForecastConfig
 
 
 def test_it_survives_a_round_trip_through_json() -> None:
@@ -20,6 +20,12 @@ def test_it_reads_the_renamed_keys_of_an_earlier_release(old: str, new: str) -> 
     stored[old] = stored.pop(new)
 
     assert ForecastConfig.from_dict(stored) == config
+
+
+def test_it_ignores_the_retired_keys_of_an_earlier_release() -> None:
+    config = ForecastConfig(look_backs=(1, 9))
+
+    assert ForecastConfig.from_dict(config.to_dict() | dict.fromkeys(RETIRED, 3)) == config
 
 
 def test_it_refuses_unknown_keys() -> None:

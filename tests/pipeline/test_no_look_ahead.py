@@ -237,7 +237,7 @@ def up_to(frame: pd.DataFrame, session: pd.Timestamp) -> pd.DataFrame:
     return frame[frame["as_of"] <= session].reset_index(drop=True)
 
 
-@pytest.fixture(scope="module", params=["fine-tuned", "the base alone", "from nothing"])
+@pytest.fixture(scope="module", params=["own versions", "the base alone", "from nothing"])
 def way(request: pytest.FixtureRequest, base: BaseModel) -> Way:
     start, fine_tune = None if request.param == "from nothing" else base, request.param != "the base alone"
     return Way(start, fine_tune, forecasts(SYMBOLS, start, fine_tune=fine_tune))

@@ -24,6 +24,7 @@ from tests.pipeline.market_data import TINY, simulated_bars
 
 ROOT = Path(__file__).parents[2]
 BARS = simulated_bars(200)
+SHARED = ("onnx", "weights", "scaler", "trees")
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,26 @@ def trusting() -> BaseModel:
     """A base with median weight 1, although the data are random walks."""
     base = train_base([(f"S{seed}", simulated_bars(240, seed=seed)) for seed in range(3)], TINY)
     return replace(base, calibration=Calibration(median_weight=1.0, spread=1.0))
+
+
+def test_a_version_that_starts_from_a_base_has_its_network_and_a_calibration_of_its_own(trusting: BaseModel) -> None:
+    steps: list[Progress] = []
+
+    model = train(simulated_bars(300, seed=20), TINY, symbol="KO", base=trusting, progress=steps.append)
+
+    assert (model.from_base, model.epochs) == (True, 0)
+    assert [getattr(model, name) for name in SHARED] == [getattr(trusting, name) for name in SHARED]
+    assert model.calibration.spread != trusting.calibration.spread
+    assert model.calibration.factor != trusting.calibration.factor
+    assert [step.stage for step in steps] == ["features", "trained"]
+
+
+def test_a_network_of_a_symbols_own_does_not_depend_on_the_base_that_was_loaded_before(
+    trusting: BaseModel, model: TrainedModel
+) -> None:
+    train(simulated_bars(300, seed=20), TINY, symbol="PEP", base=trusting)
+
+    assert train(BARS, TINY, symbol="KO").weights == model.weights
 
 
 def test_a_median_that_is_worse_than_the_last_close_in_the_backtest_gets_weight_zero(trusting: BaseModel) -> None:

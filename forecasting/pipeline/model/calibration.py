@@ -33,6 +33,9 @@ class Calibration:
     # Distance of the quantiles of TAIL_LEVEL and 1 - TAIL_LEVEL from the median, divided by that of the outermost; not used by
     # `apply`. None in versions of earlier releases, which have no tails.
     tail: float | None = None
+    # Mean distance of the outcomes from the median over the mean half-width of the interval; not used by `apply`. A symbol's own is
+    # compared with it. The default applies to bases of earlier releases: 52 stocks, 2018 to 2019.
+    size: float = 0.65
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":

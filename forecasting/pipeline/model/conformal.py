@@ -13,7 +13,7 @@ from forecasting.pipeline.model.distribution import TAIL_LEVEL
 from forecasting.pipeline.model.features import Array
 
 SPREAD_BOUNDS = (0.5, 2.0)  # a factor outside indicates unusual validation rows rather than a wrong network
-OWN_ROWS = 250  # number of validation rows of one symbol with the same weight as the pooled spread
+OWN_ROWS = 250  # number of validation rows of one symbol that halve the log of its own size
 USUAL_TAIL = 1.6  # distance of the 1 % quantile from the median over that of the 5 % one: 52 stocks, 2010 to 2021
 TAIL_ROWS = 2000  # number of validation rows with the same weight as USUAL_TAIL
 SIGNIFICANCE = 0.05  # level at which the median must beat the last close to get a weight above 0
@@ -44,16 +44,16 @@ class ValidationRows:
 def fit_calibration(rows: ValidationRows, config: ForecastConfig, *, pooled: Calibration | None = None) -> Calibration:
     """Fits a calibration. `pooled`: the calibration of all symbols, if `rows` belong to one symbol.
 
-    In that case the median's weight and the tail are the pooled ones. The spread is a mean of the pooled one and the rows' own,
-    weighted by the number of rows.
+    In that case only the spread is the symbol's own: the pooled one times the size of the rows over that of all symbols, shrunk
+    towards 1 the more, the fewer the rows are.
     """
     if pooled is None:
         weight, test = fit_median_weight(rows, config)
         calibration = Calibration(median_weight=weight, spread=_spread(rows, weight, config), median_test=test)
-        return replace(calibration, tail=_fit_tail(rows, calibration))
-    own = _spread(rows, pooled.median_weight, config)
+        return replace(calibration, tail=_fit_tail(rows, calibration), size=_size(rows, calibration, config))
+    own = float(np.clip(_size(rows, pooled, config) / pooled.size, *SPREAD_BOUNDS))
     share = len(rows.target) / (len(rows.target) + OWN_ROWS)
-    return replace(pooled, spread=float(own**share * pooled.spread ** (1 - share)))
+    return replace(pooled, spread=pooled.spread * own**share)
 
 
 def at_last_close(calibration: Calibration, rows: ValidationRows, config: ForecastConfig) -> Calibration:
@@ -71,6 +71,16 @@ def _spread(rows: ValidationRows, weight: float, config: ForecastConfig) -> floa
     median = shrunk_median(rows.quantiles, weight)
     low, high = (np.abs(distances(rows.quantiles, median)[:, levels.index(level)]) for level in config.interval_levels)
     return fit_spread(rows.target - median[:, 0], low, high, level=config.interval_level)
+
+
+def _size(rows: ValidationRows, calibration: Calibration, config: ForecastConfig) -> float:
+    """Mean distance of the outcomes from the calibrated median, divided by the mean half-width of the interval.
+
+    It needs fewer rows than a quantile of the distances does.
+    """
+    levels, quantiles = config.quantile_levels, calibration.apply(rows.quantiles)
+    low, median, high = (quantiles[:, levels.index(level)] for level in (config.interval_levels[0], 0.5, config.interval_levels[1]))
+    return float(np.abs(rows.target - median).mean() / max((high - low).mean() / 2, SMALLEST_DISTANCE))
 
 
 def _fit_tail(rows: ValidationRows, calibration: Calibration) -> float:

@@ -14,7 +14,6 @@ from forecasting.pipeline.model.features import Array, FeatureTable
 from forecasting.pipeline.model.network import NETWORK_VERSIONS, QuantileNetwork
 from forecasting.pipeline.model.volatility import fit_volatility
 from forecasting.pipeline.model.windows import Examples, Scaler, make_examples
-from forecasting.pipeline.serving.artifacts import Fit
 
 
 def fit_scaler(table: FeatureTable, rows: range) -> Scaler:
@@ -34,27 +33,12 @@ def start_from_scratch(network: QuantileNetwork, examples: Examples, config: For
     network.start_from_scratch(examples, fit_volatility(regressors, examples.target.astype(np.float64), config.quantile_levels))
 
 
-def begin(
-    network: QuantileNetwork, table: FeatureTable, rows: range, config: ForecastConfig, start: Fit | None
-) -> tuple[Scaler, Examples]:
+def begin(network: QuantileNetwork, table: FeatureTable, rows: range, config: ForecastConfig) -> tuple[Scaler, Examples]:
     """Sets the network's initial weights for a fit on `rows`; returns the scaler and the examples of the fit."""
-    scaler = start.scaler if start else fit_scaler(table, rows)
+    scaler = fit_scaler(table, rows)
     examples = make_examples(table, rows, scaler, config)
-    if start:
-        network.from_hdf5(start.weights)
-    else:
-        start_from_scratch(network, examples, config)
+    start_from_scratch(network, examples, config)
     return scaler, examples
-
-
-def learning_rate(config: ForecastConfig, *, from_base: bool) -> float:
-    """Learning rate of a fit from a base, or from scratch."""
-    return config.fine_tune_rate if from_base else config.learning_rate
-
-
-def most_epochs(config: ForecastConfig, *, from_base: bool) -> int:
-    """Maximum number of epochs of a fit from a base, or from scratch."""
-    return config.fine_tune_epochs if from_base else config.max_epochs
 
 
 def fit_until_no_better(
@@ -63,18 +47,14 @@ def fit_until_no_better(
     unseen: Examples,
     config: ForecastConfig,
     *,
-    from_base: bool,
     progress: Callable[[int], None],
 ) -> int:
     """Fits until the loss on `unseen` has not improved for `patience` epochs; restores the best epoch and returns its number.
 
-    If no epoch improves a base, the result is 0 and its weights stay. `progress` receives each finished epoch.
-    Raises FloatingPointError if the loss is never finite.
+    `progress` receives each finished epoch. Raises FloatingPointError if the loss is never finite.
     """
-    best_epoch, best_weights = 0, network.weights
-    lowest = _loss(network, unseen, config) if from_base else np.inf
-    epochs = network.epochs(examples, learning_rate=learning_rate(config, from_base=from_base))
-    for epoch in islice(epochs, most_epochs(config, from_base=from_base)):
+    best_epoch, best_weights, lowest = 0, network.weights, np.inf
+    for epoch in islice(network.epochs(examples, learning_rate=config.learning_rate), config.max_epochs):
         progress(epoch)
         if (now := _loss(network, unseen, config)) < lowest:
             lowest, best_epoch, best_weights = now, epoch, network.weights

@@ -1,14 +1,14 @@
 """Files of a version's folder: written once and flushed to disk; used only after a check of size and SHA-256.
 
 - model.onnx: the model for serving.
-- model.weights.h5: weights from which another training can start.
+- model.weights.h5: the weights of model.onnx as Keras can load them.
 - meta.json: config, scaler, calibration, metrics and origin.
 - leads.json (base only, if it has any): coefficients of the lead model. It can be replaced without training the base again.
 - backtest.csv (symbol's version only): out-of-sample forecasts.
 - horizons.json (not in versions of earlier releases): the forecasts of several sessions ahead.
 - trees.onnx (base only): the trees, which the versions of symbols share. Their record of files says in which folder it is.
 - earlier.weights.h5, earlier.trees.onnx (base only): weights and trees fitted on earlier bars only. The base was evaluated with
-  them, and a symbol's version that starts from them can be evaluated on unseen data.
+  them, and a symbol's version that has its network can be evaluated on unseen data.
 
 Nothing is unpickled.
 """
@@ -79,11 +79,11 @@ class TrainedModel(ServingModel):
     weights: bytes  # of a .weights.h5 file
     metrics: dict[str, Any]  # out of sample; finite, JSON-compatible
     backtest: pd.DataFrame  # per test row: as_of, target_date, last_close, actual_close, q05 ... q95 (units of price)
-    from_base: bool  # whether the fit started from a base model
+    from_base: bool  # whether network and trees are those of a base model
     data_start: date
     data_end: date
     bar_count: int
-    epochs: int  # of the fit of the served weights
+    epochs: int  # of the fit of the served weights; 0 if they are the base's
     duration_s: float
     versions: dict[str, str]  # of the libraries, by name
 
@@ -124,11 +124,6 @@ class BaseModel(ServingModel):
     command: str = ""  # command line that reproduces it, if it was trained from a terminal
     trained_at: datetime | None = None  # tz-aware; None in folders of a release that did not record it
     leads: LeadModel | None = None  # used for all symbols, those with a version of their own included
-
-    @property
-    def fit(self) -> Fit:
-        """The fit on all bars, used for serving."""
-        return Fit(self.weights, self.scaler, self.trees)
 
     def fits(self, config: ForecastConfig) -> bool:
         """Whether a training with `config` can start from it."""

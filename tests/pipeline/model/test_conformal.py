@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.calibration import Calibration, distances
 from forecasting.pipeline.model.conformal import (
     TOO_FEW_DAYS,
     ValidationRows,
@@ -219,13 +219,15 @@ def test_rows_without_an_opinion_do_not_affect_the_weight() -> None:
 def test_at_the_last_close_the_spread_changes_as_that_of_the_validation_rows(rng: np.random.Generator) -> None:
     median = rng.standard_normal(400)
     rows = rows_of(median + 0.8 * rng.standard_normal(400), median)
-    alone = (fit_calibration(rows, CONFIG, pooled=Calibration(median_weight=weight, spread=1.0)) for weight in (0.0, 1.0))
-    share = 400 / (400 + 250)
-    without, with_median = (each.spread ** (1 / share) for each in alone)
+
+    def spread_at(weight: float) -> float:
+        middle = weight * median
+        low, high = (np.abs(distances(rows.quantiles, middle[:, None])[:, column]) for column in (1, 5))
+        return fit_spread(rows.target - middle, low, high, level=0.8)
 
     vetoed = at_last_close(Calibration(median_weight=1.0, spread=1.3), rows, CONFIG)
 
-    assert vetoed.spread == pytest.approx(1.3 * without / with_median)
+    assert vetoed.spread == pytest.approx(1.3 * spread_at(0.0) / spread_at(1.0))
 
 
 def test_a_calibrated_network_hardly_changes(rng: np.random.Generator) -> None:
@@ -249,11 +251,41 @@ def test_a_symbol_keeps_the_pooled_weight(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("count", [50, 250, 2_000])
-def test_a_symbols_own_spread_counts_by_the_number_of_its_rows(rng: np.random.Generator, count: int) -> None:
-    own_rows = rows_of(1.7 * rng.standard_normal(count), np.zeros(count))
-    own = fit_calibration(own_rows, CONFIG, pooled=Calibration(median_weight=0.25, spread=1.0)).spread
-    whole = fit_calibration(own_rows, CONFIG).spread
+def test_a_symbols_own_size_counts_by_the_number_of_its_rows(rng: np.random.Generator, count: int) -> None:
+    target, median = rng.standard_t(4, count), np.zeros(count)
+    pooled = fit_calibration(rows_of(target, median), CONFIG)
 
-    assert own == pytest.approx(whole ** (count / (count + 250)))
-    shrunk = fit_calibration(own_rows, CONFIG, pooled=POOLED).spread
-    assert min(POOLED.spread, whole) < shrunk < max(POOLED.spread, whole)
+    own = fit_calibration(rows_of(1.3 * target, median), CONFIG, pooled=pooled)
+
+    assert own.spread == pytest.approx(pooled.spread * 1.3 ** (count / (count + 250)))
+    assert replace(own, spread=pooled.spread) == pooled
+
+
+def test_a_symbol_of_the_usual_size_has_the_pooled_spread(rng: np.random.Generator) -> None:
+    median = 0.3 * rng.standard_normal(600)
+    rows = rows_of(median + rng.standard_normal(600), median)
+    pooled = fit_calibration(rows, CONFIG)
+
+    assert fit_calibration(rows, CONFIG, pooled=pooled).spread == pytest.approx(pooled.spread)
+
+
+def test_the_size_is_the_mean_error_over_the_mean_half_width(rng: np.random.Generator) -> None:
+    width = rng.uniform(0.5, 2, (400, 1))
+    target = rng.standard_normal(400)
+
+    calibration = fit_calibration(rows_of(target, np.zeros(400), quantiles=width * NORMAL), CONFIG)
+
+    assert calibration.size == pytest.approx(np.abs(target).mean() / (calibration.spread * 1.282 * width.mean()))
+
+
+@pytest.mark.parametrize(("target", "factor"), [(0.0, 0.5), (50.0, 2.0)])
+def test_a_symbols_own_size_is_bounded_on_odd_rows(target: float, factor: float) -> None:
+    rows = rows_of(np.full(250, target), np.zeros(250))
+
+    assert fit_calibration(rows, CONFIG, pooled=POOLED).spread == pytest.approx(POOLED.spread * factor**0.5)
+
+
+def test_a_symbol_without_forecast_widths_has_the_largest_size() -> None:
+    rows = rows_of(np.ones(250), np.zeros(250), quantiles=np.zeros((250, 7)))
+
+    assert fit_calibration(rows, CONFIG, pooled=POOLED).spread == pytest.approx(POOLED.spread * 2**0.5)
