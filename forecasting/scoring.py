@@ -114,7 +114,9 @@ STATEMENT = f"""
         due.id, symbol_id, version_id, horizon, basis, actual_date, actual_close, abs(actual_close - price),
         abs(actual_close - last_close), actual_close BETWEEN interval_low AND interval_high,
         (SELECT {PINBALL} FROM jsonb_each_text(quantiles)), (SELECT {PINBALL} FROM jsonb_each_text(reference)),
-        CASE WHEN probability_up <> 0.5 THEN ((actual_close > last_close)::int - probability_up) ^ 2 END,
+        CASE
+            WHEN probability_up <> 0.5 AND actual_close <> last_close THEN ((actual_close > last_close)::int - probability_up) ^ 2
+        END,
         CASE WHEN score_id IS NOT NULL THEN 'corrected' WHEN actual_date = target_date THEN 'first' ELSE 'session_moved' END,
         statement_timestamp(), TRUE
     FROM due

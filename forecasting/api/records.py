@@ -45,9 +45,9 @@ class VersionMetrics(OutOfSampleMetrics):
     most_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the most.")
 
     def to_representation(self, version: ModelVersion) -> dict[str, Any]:
-        """The stored metrics, the second spelling of R², and the unit of the errors."""
+        """The stored metrics, the second spelling of R², and the unit of the errors. Earlier releases stored no Brier score."""
         naive = with_r2(version.metrics["naive"])
-        return {**with_r2(version.metrics), "naive": naive, "unit": version.error_unit}
+        return {"brier": None, **with_r2(version.metrics), "naive": naive, "unit": version.error_unit}
 
 
 class VersionRecord(LiveRecord):
