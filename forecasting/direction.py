@@ -14,12 +14,14 @@ VALUES_AT_RISK = (95, 99)  # percent: the loss that is not exceeded with this pr
 def use_base_rates(rows: Iterable[Forecast]) -> None:
     """Sets the probability of a rise and the risk of unsaved forecasts by the base rate of their symbol's class.
 
-    Only of those of the next close that say nothing of its direction, and whose class has passed its test.
+    Only of those of the next close that say nothing of its direction, and whose class has passed its test. Versions of symbols
+    whose own bars speak against that rate do without it.
     """
     silent = [row for row in rows if row.horizon == 1 and row.basis == Basis.CLOSE and row.point_forecast == "last_close"]
     rates = registry.base_rates() if silent else None
     for row in silent:
-        if rates and (known := rates.of(row.symbol.rate_class)):
+        known = rates.of(row.symbol.rate_class) if rates else None
+        if known and not row.version.metrics.get("against_base_rate"):
             row.probability_up = known.rate
             row.risk = risk(row.quantiles, last_close=row.last_close, upper_half=known.rate)
 

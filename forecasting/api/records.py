@@ -39,6 +39,10 @@ class VersionMetrics(OutOfSampleMetrics):
     usual_width = serializers.FloatField(
         required=False, help_text="Median width of the interval in the last year of the test, as a share of the last close."
     )
+    against_base_rate = serializers.BooleanField(
+        required=False,
+        help_text="Whether its bars speak against the base rate of rising days of its class, as an inverse fund's do.",
+    )
     symbols = serializers.IntegerField(required=False, help_text="Only of a base: how many were measured.")
     worst_pinball_ratio = serializers.FloatField(required=False, help_text="Only of a base: of the worst symbol.")
     least_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the least.")

@@ -20,7 +20,7 @@ from forecasting import market, registry
 from forecasting.background import base_training
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import Outcome
-from forecasting.pipeline.evaluation.direction import backtest_brier
+from forecasting.pipeline.evaluation.direction import direction_facts
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, TrainedModel
@@ -82,8 +82,8 @@ def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tup
     version, base = _base()
     trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, base=base, progress=progress)
     rate = base.rates.of(symbol.rate_class) if base and base.rates else None
-    metrics = trained.metrics | {"brier": backtest_brier(trained.backtest, rate)}
-    return replace(trained, metrics=metrics), version if trained.from_base else None
+    facts = direction_facts(bars["close"], trained.backtest, rate)
+    return replace(trained, metrics=trained.metrics | facts), version if trained.from_base else None
 
 
 def _base() -> tuple[ModelVersion | None, BaseModel | None]:

@@ -1,7 +1,6 @@
 """A folder of SYMBOL.csv files and its subfolders, the input of commands that work without the database."""
 
 import argparse
-from collections import defaultdict
 from collections.abc import Collection, Iterator
 from datetime import date
 from pathlib import Path
@@ -47,13 +46,14 @@ class PriceFolder:
     def known_histories(self, *, through: date | None) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yields symbol and the bars of a fit: up to `through`, or the first half of an exchange with few bars before or after it.
 
-        They are read again up to their end, because the quality gate would use later ones as well.
+        All are read again up to their end, because the quality gate would use later ones as well.
         """
-        days: dict[str, dict[str, pd.Index]] = defaultdict(dict)
-        for symbol, bars in self.histories(through=date.max):
-            days[sessions_like(exchange_of(symbol))][symbol] = bars.index
-        for each in days.values():
-            yield from self.histories(through=_end(each.values(), through), symbols=each)
+        days = {symbol: bars.index for symbol, bars in self.histories(through=date.max)}
+        exchanges = {symbol: sessions_like(exchange_of(symbol)) for symbol in self.symbols}
+        for exchange in dict.fromkeys(exchanges.values()):
+            symbols = [symbol for symbol in self.symbols if exchanges[symbol] == exchange]
+            end = _end([days[symbol] for symbol in symbols if symbol in days], through)
+            yield from self.histories(through=end, symbols=symbols)
 
     def histories(self, *, through: date, symbols: Collection[str] | None = None) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yields symbol and bars up to `through`, after the quality gate; only of these `symbols`, if given."""
@@ -67,8 +67,8 @@ class PriceFolder:
 
 def _end(days: Collection[pd.Index], through: date | None) -> date:
     """The last session to use of an exchange, whose symbols have bars on these `days`."""
-    if through is None:
-        return date.max
+    if through is None or not days:
+        return through or date.max
     every = np.sort(np.concatenate([each.to_numpy() for each in days]))
     before = float((every <= np.datetime64(through)).mean())
     middle: date = pd.Timestamp(every[len(every) // 2]).date()

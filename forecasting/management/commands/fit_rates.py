@@ -58,17 +58,16 @@ class Command(BaseCommand):
 
 
 def _report(rates: BaseRates, later: dict[str, LaterDays], console: Console) -> None:
-    table = Table(title="Base rates of rising days; t of the Brier score beside that of 0.5", title_justify="left")
-    for heading in ("", "first", "through", "days", "moves", "rose", "rate", "t", "used", "later days", "rose", "Brier", "t"):
+    table = Table(title="Base rates of rising days. t: of the Brier score beside that of 0.5", title_justify="left")
+    for heading in ("", "through", "days", "rose", "rate", "t", "used", "later", "rose", "Brier", "t"):
         table.add_column(heading)
     for name, each in rates.classes.items():
-        fitted = (each.first.isoformat(), each.through.isoformat(), f"{each.days}", f"{each.moves}", f"{each.share:.4f}")
-        judged = (f"{each.rate:.4f}", _told(each.test.t, 2), "yes" if each.test.passed else "no")
+        fitted = (each.through.isoformat(), f"{each.days}", f"{each.share:.4f}", f"{each.rate:.4f}", _told(each.test.t))
         after = later.get(name)
-        outcome = (f"{after.days}", f"{after.share:.4f}", f"{after.brier:.5f}", _told(after.t, 2)) if after else ("-",) * 4
-        table.add_row(name, *fitted, *judged, *outcome)
+        outcome = (f"{after.days}", f"{after.share:.4f}", f"{after.brier:.5f}", _told(after.t)) if after else ("-",) * 4
+        table.add_row(name, *fitted, "yes" if each.test.passed else "no", *outcome)
     console.print(table)
 
 
-def _told(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _told(t: float | None) -> str:
+    return "-" if t is None else f"{t:.2f}"

@@ -5,12 +5,22 @@ Sessions without a move do not count. Brier, Verification of Forecasts Expressed
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.evaluation.quantiles import levels_of, quantile_column, quantile_columns
-from forecasting.pipeline.model.base_rates import COIN, BaseRates, ClassRate, History, brier_gain, daily_shares, dm_t
+from forecasting.pipeline.model.base_rates import (
+    COIN,
+    BaseRates,
+    ClassRate,
+    History,
+    brier_gain,
+    daily_shares,
+    dm_t,
+    speaks_against,
+)
 from forecasting.pipeline.model.distribution import probability_up
 
 FEWEST_LATER_DAYS = 60
@@ -37,6 +47,16 @@ def later_days(rates: BaseRates, histories: Iterable[History]) -> dict[str, Late
             gain = brier_gain(share, known.rate)
             found[name] = LaterDays(days=len(share), share=float(share.mean()), brier=COIN + float(gain.mean()), t=dm_t(gain))
     return found
+
+
+def direction_facts(closes: pd.Series, backtest: pd.DataFrame, known: ClassRate | None) -> dict[str, Any]:
+    """What the metrics of a symbol's version say of direction: `brier`, and `against_base_rate`.
+
+    The latter: whether all its closes speak against the rate of its class, `known`, as those of an inverse fund do. Then it is not
+    used.
+    """
+    against = known is not None and speaks_against(closes, known.rate)
+    return {"brier": backtest_brier(backtest, None if against else known), "against_base_rate": against}
 
 
 def backtest_brier(backtest: pd.DataFrame, known: ClassRate | None) -> float | None:

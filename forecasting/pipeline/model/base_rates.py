@@ -4,17 +4,17 @@ A day of a class is the share of its symbols that rose, among those that moved: 
 first. The mean over the days is shrunk to 0.5. The rates are stored with the base model.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 HELD_BACK = 0.3  # share of the days, the last ones, that tests the rate of the others
 FEWEST_DAYS = 250  # of a class; fewer have no rate
-BETTER_T = -1.65  # one-sided 5 %
+BETTER_T, WORSE_T = -1.65, 1.65  # one-sided 5 %
 COIN = 0.25  # Brier score of a probability of 0.5
 
 History = tuple[str, pd.DataFrame]  # class and bars of a symbol
@@ -132,7 +132,13 @@ def brier_gain(share: "pd.Series[float]", rate: float) -> "pd.Series[float]":
 def dm_t(gain: "pd.Series[float]") -> float | None:
     """Diebold-Mariano t of the mean of daily gains; None if it is undefined."""
     spread = float(gain.std())
-    return float(gain.mean()) / (spread / np.sqrt(len(gain))) if spread > 0 else None
+    return float(gain.mean()) / (spread / math.sqrt(len(gain))) if spread > 0 else None
+
+
+def speaks_against(closes: pd.Series, rate: float) -> bool:
+    """Whether 0.5 would have been significantly better than `rate` on the days of these closes."""
+    t = dm_t(brier_gain(_counts(closes)["rose"], rate))
+    return t is not None and t >= WORSE_T
 
 
 def _fitted(days: pd.DataFrame) -> ClassRate:
