@@ -41,7 +41,7 @@ class VersionMetrics(OutOfSampleMetrics):
     )
     against_base_rate = serializers.BooleanField(
         required=False,
-        help_text="Whether its bars speak against the base rate of rising days of its class, as an inverse fund's do.",
+        help_text="Whether its bars speak against the base rate of its class, as those of an inverse fund do.",
     )
     symbols = serializers.IntegerField(required=False, help_text="Only of a base: how many were measured.")
     worst_pinball_ratio = serializers.FloatField(required=False, help_text="Only of a base: of the worst symbol.")
