@@ -1,4 +1,8 @@
-"""The ledger: issues each forecast once, keeps it for ever, and scores it after its session."""
+"""The ledger: issues each forecast once, keeps it for ever, and scores it after its session.
+
+The forecasts of all horizons are issued together. What is said of a symbol is its forecast of the next session, with the others as
+its outlook.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +18,11 @@ from forecasting.models import Forecast, ModelVersion, Restatement, Symbol
 from forecasting.models.forecasts import HORIZONS, Basis
 from forecasting.models.versions import SERVING
 from forecasting.pipeline.evaluation.quantiles import REFERENCE_SESSIONS, reference_quantiles
-from forecasting.pipeline.model.adaptation import RECENT, next_factor
+from forecasting.pipeline.model.adaptation import RECENT, RECENT_OUTCOMES, horizon_factor, next_factor, recent_outcomes
+from forecasting.pipeline.model.horizons import SESSIONS
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.forecaster import Forecaster, QuantileForecast
-from forecasting.prices.calendars import next_session
+from forecasting.prices.calendars import session_after
 from forecasting.prices.catalogue import is_simulated
 from forecasting.scoring import score_due
 
@@ -79,8 +84,8 @@ def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
 
 
 def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
-    """The best existing forecast of each of these versions from the newest bar, by symbol."""
-    known = Forecast.objects.of(serving).filter(horizon=1, version__in=list(serving.values())).from_newest_bar()
+    """The best existing forecast of each of these versions from the newest bar, with its outlook, by symbol."""
+    known = Forecast.objects.of(serving).filter(horizon=1, version__in=list(serving.values())).from_newest_bar().with_outlook()
     ranked = known.select_related("symbol", "version").order_by("basis")  # the last one knows most
     return {each.symbol: each for each in ranked if serving[each.symbol] == each.version}
 
@@ -88,9 +93,10 @@ def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
 def issue(
     models: Mapping[Symbol, Forecaster], serving: Mapping[Symbol, ModelVersion]
 ) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
-    """Computes and stores each symbol's forecast from its newest bar. Returns the forecasts and the errors, both by symbol.
+    """Computes and stores each symbol's forecasts from its newest bar, for all horizons of its model.
 
-    Only one forecast exists per version, symbol and session: of two concurrent callers, both get the first one's row.
+    Returns those of the next session, with their outlook, and the errors, both by symbol. Only one forecast exists per version,
+    symbol, session and horizon: of two concurrent callers, both get the first one's row.
     """
     score_due(models)  # the new scores decide the width of the new intervals
     rows, errors = _compute(models, serving)
@@ -113,7 +119,7 @@ def issue_with_leads(
     for symbol, model in models.items():
         lead, window = known[symbol.calendar].lead(symbol), known[symbol.calendar].window
         if lead and len(bars[symbol.pk]) >= model.bars_needed and bars[symbol.pk].index[-1].date() == window.as_of:
-            computed = model.forecast(bars[symbol.pk], factor=factors[symbol], lead=lead)
+            computed = model.forecast(bars[symbol.pk], exchange=symbol.calendar, factor=factors[symbol], lead=lead)
             row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol], closes=bars[symbol.pk]["close"])
             row.basis, row.known_until, row.target_opens = Basis.LEAD, window.known_until, window.opens
             row.leads = [move.facts for move in lead.moves]
@@ -125,8 +131,12 @@ def issue_with_leads(
 def _stored(rows: Sequence[Forecast]) -> dict[Symbol, Forecast]:
     """The stored rows of these forecasts, ours or a concurrent caller's. A bar that arrived meanwhile does not exclude them."""
     made = {(row.symbol_id, row.version_id, row.as_of) for row in rows}
-    stored = Forecast.objects.of(row.symbol for row in rows).of_next_close().filter(as_of__in={row.as_of for row in rows})
-    mine = [row for row in stored.select_related("symbol", "version") if (row.symbol_id, row.version_id, row.as_of) in made]
+    stored = Forecast.objects.of({row.symbol for row in rows}).of_next_close().filter(as_of__in={row.as_of for row in rows})
+    mine = [
+        row
+        for row in stored.with_outlook().select_related("symbol", "version")
+        if (row.symbol_id, row.version_id, row.as_of) in made
+    ]
     return {forecast.symbol: forecast for forecast in mine}
 
 
@@ -140,13 +150,15 @@ def _compute(
     restatements = Restatement.objects.last_by_symbol(models)
     bars = market.recent_bars(models, count=_bars_needed(models.values()))
     factors = _factors({symbol: serving[symbol] for symbol in models}, models)
+    further = _factors_of_horizons({symbol: serving[symbol] for symbol in models}, models)
     rows = []
     for symbol in sorted(models, key=lambda symbol: symbol.pk):  # sorted, so that two callers cannot deadlock
         try:
-            computed = models[symbol].forecast(bars[symbol.pk], factor=factors[symbol])
-            row = _forecast(symbol, serving[symbol], computed, factor=factors[symbol], closes=bars[symbol.pk]["close"])
-            row.restatement_id = restatements.get(symbol.pk)
-            rows.append(row)
+            for_each, closes = {1: factors[symbol], **further[symbol]}, bars[symbol.pk]["close"]
+            for computed in models[symbol].forecasts(bars[symbol.pk], exchange=symbol.calendar, factors=for_each):
+                row = _forecast(symbol, serving[symbol], computed, factor=for_each[computed.horizon], closes=closes)
+                row.restatement_id = restatements.get(symbol.pk)
+                rows.append(row)
         except TooFewBarsError as error:
             errors[symbol] = f"No forecast: {error}"
     direction.use_base_rates(rows)
@@ -185,6 +197,39 @@ def _factor(scored: Sequence[tuple[float, bool]], model: Forecaster) -> float:
     return next_factor(scored[-1][0], [inside for _, inside in scored], level=model.interval_level)
 
 
+def _factors_of_horizons(
+    serving: Mapping[Symbol, ModelVersion], models: Mapping[Symbol, Forecaster]
+) -> dict[Symbol, dict[int, float]]:
+    """By symbol and horizon, the spread factor of the next forecast of several sessions ahead. One query; see `_factors`."""
+    query = """
+        SELECT wanted.symbol, ahead.sessions, count(*), count(*) FILTER (WHERE recent.inside_interval)
+        FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (symbol, version)
+        CROSS JOIN unnest(%s::int[]) AS ahead (sessions)
+        CROSS JOIN LATERAL (
+            SELECT inside_interval FROM forecasting_score
+            WHERE symbol_id = wanted.symbol AND version_id = wanted.version AND horizon = ahead.sessions AND basis = 'close'
+                AND latest
+            ORDER BY actual_date DESC LIMIT %s
+        ) AS recent
+        GROUP BY wanted.symbol, ahead.sessions
+    """
+    keys = [symbol.pk for symbol in serving], [version.pk for version in serving.values()]
+    with connection.cursor() as cursor:
+        cursor.execute(query, [*keys, list(SESSIONS), RECENT_OUTCOMES])
+        scored = {(symbol, horizon): (outcomes, covered) for symbol, horizon, outcomes, covered in cursor}
+    return {
+        symbol: {
+            each.sessions: horizon_factor(
+                *recent_outcomes(*scored.get((symbol.pk, each.sessions), (0, 0)), earlier=(each.outcomes, each.covered)),
+                sessions=each.sessions,
+                level=model.interval_level,
+            )
+            for each in (model.horizons.each if model.horizons else ())
+        }
+        for symbol, model in models.items()
+    }
+
+
 def _forecast(
     symbol: Symbol, version: ModelVersion, computed: QuantileForecast, *, factor: float, closes: "pd.Series[float]"
 ) -> Forecast:
@@ -193,27 +238,28 @@ def _forecast(
         symbol=symbol,
         version=version,
         as_of=computed.as_of,
-        target_date=next_session(symbol.calendar, after=computed.as_of),
+        target_date=session_after(symbol.calendar, after=computed.as_of, count=computed.horizon),
+        horizon=computed.horizon,
         last_close=computed.last_close,
         price=computed.price,
         quantiles=computed.quantiles,
-        reference=_reference(closes, list(computed.quantiles)),
+        reference=_reference(closes, list(computed.quantiles), computed.horizon),
         interval_level=computed.interval_level,
         interval_low=computed.interval_low,
         interval_high=computed.interval_high,
         spread_factor=factor,
         probability_up=computed.probability_up,
-        risk=direction.risk(computed.quantiles, last_close=computed.last_close),
+        risk=direction.risk(computed.quantiles, last_close=computed.last_close) if computed.horizon == 1 else None,
         simulated=is_simulated(settings.PRICE_SOURCE),
     )
 
 
 def _bars_needed(models: Iterable[Forecaster]) -> int:
     """Bars for forecasts of these models and for their references."""
-    return max([REFERENCE_SESSIONS + 1, *(model.bars_needed for model in models)])
+    return max([REFERENCE_SESSIONS + HORIZONS[-1], *(model.bars_used for model in models)])
 
 
-def _reference(closes: "pd.Series[float]", levels: Sequence[str]) -> dict[str, float]:
+def _reference(closes: "pd.Series[float]", levels: Sequence[str], horizon: int) -> dict[str, float]:
     """The reference forecast from these closes, by level in prices."""
-    prices = reference_quantiles(closes.to_numpy(np.float64), np.array(levels, dtype=float))
+    prices = reference_quantiles(closes.to_numpy(np.float64), np.array(levels, dtype=float), sessions=horizon)
     return dict(zip(levels, prices.tolist(), strict=True))

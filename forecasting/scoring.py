@@ -28,8 +28,10 @@ COMMITS_WITHIN = "1 hour"  # of its `restated_at`; until then, a scoring run may
 # the target did not take place, and earlier if the calendar lacks a session. A forecast of a later session is scored against the
 # first one from its target on, because the gate may have left out bars in between.
 
-# Mean quantile loss in log returns, over rows of level and price.
-PINBALL = "avg(greatest(key::float8 * ln(actual_close / value::float8), (key::float8 - 1) * ln(actual_close / value::float8)))"
+# Mean quantile loss in log returns, over rows of level and price. The tails do not count, so that it compares with the loss in a
+# version's test, whose experts have none.
+LEVELS = "WHERE key::float8 BETWEEN 0.05 AND 0.95"
+PINBALL_LOSS = "avg(greatest(key::float8 * ln(actual_close / value::float8), (key::float8 - 1) * ln(actual_close / value::float8)))"
 STATEMENT = f"""
     WITH known AS (
         SELECT symbol.id AS symbol_id, newest.actual_date, newest.scored_at
@@ -113,7 +115,8 @@ STATEMENT = f"""
     SELECT
         due.id, symbol_id, version_id, horizon, basis, actual_date, actual_close, abs(actual_close - price),
         abs(actual_close - last_close), actual_close BETWEEN interval_low AND interval_high,
-        (SELECT {PINBALL} FROM jsonb_each_text(quantiles)), (SELECT {PINBALL} FROM jsonb_each_text(reference)),
+        (SELECT {PINBALL_LOSS} FROM jsonb_each_text(quantiles) {LEVELS}),
+        (SELECT {PINBALL_LOSS} FROM jsonb_each_text(reference) {LEVELS}),
         CASE
             WHEN probability_up <> 0.5 AND actual_close <> last_close THEN ((actual_close > last_close)::int - probability_up) ^ 2
         END,

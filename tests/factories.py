@@ -140,7 +140,7 @@ def make_version(symbol: Symbol | None, **values: Any) -> ModelVersion:
         "data_end": date(2025, 6, 2),
         "bar_count": 1360,
         "folder": f"{next(_folders)}-of-a-test",
-        "files": {"model.onnx": {"sha256": "ab" * 32, "size": 24_576}},
+        "files": {name: {"sha256": "ab" * 32, "size": 24_576} for name in ("model.onnx", *(() if symbol else ("trees.onnx",)))},
     }
     return ModelVersion.objects.create(symbol=symbol, **(defaults | values))
 

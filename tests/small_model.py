@@ -14,6 +14,7 @@ from forecasting import registry
 from forecasting.models import ModelVersion, Symbol
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.horizons import Horizon, Horizons
 from forecasting.pipeline.model.windows import Scaler
 from forecasting.pipeline.serving.artifacts import TrainedModel
 from tests.factories import METRICS, make_claimed
@@ -23,6 +24,25 @@ LEVELS = len(CONFIG.quantile_levels)
 FEATURES = len(CONFIG.features)
 BARS_NEEDED = CONFIG.warm_up + CONFIG.window
 QUANTILES = (-1.6, -1.3, -0.6, 0.1, 0.7, 1.3, 1.7)  # of the next return, in units of its volatility
+
+
+# Half of the EWMA volatility times the root of the sessions, whatever the bars; with a record of a backtest at 5 sessions.
+HORIZONS = Horizons(
+    regressors=("fall",),
+    scaler=Scaler(mean=(0.0,), spread=(1.0,)),
+    quantile_levels=(0.01, *CONFIG.quantile_levels, 0.99),
+    each=tuple(
+        Horizon(
+            sessions=sessions,
+            coefficients=(0.0,),
+            intercept=0.5,
+            levels=(-3.3, -2.1, -1.6, -0.8, 0.0, 0.8, 1.6, 2.1, 3.3),
+            outcomes=outcomes,
+            covered=covered,
+        )
+        for sessions, outcomes, covered in ((5, 400, 300), (10, 0, 0), (21, 0, 0))
+    ),
+)
 
 
 def trained_model(*, symbol: str = "SAMPLE1", quantiles: Sequence[float] = QUANTILES, **values: Any) -> TrainedModel:

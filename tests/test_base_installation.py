@@ -26,7 +26,8 @@ def test_the_shipped_base_can_be_used_by_this_release() -> None:
     assert base.fits(registry.forecast_config())
     assert base.seen.fitted_through < base.seen.calibrated_through < base.data_end
     assert base.command.startswith("python manage.py train_base")
-    assert sum(len(content) for content in base.contents.values()) < 500_000
+    assert len(base.onnx) + len(base.trees) < 350_000
+    assert sum(len(content) for content in base.contents.values()) < 750_000
 
 
 def test_the_base_is_installed_once_and_listed_with_the_versions() -> None:
@@ -54,6 +55,14 @@ def test_a_base_of_a_release_with_another_config_is_replaced_by_the_shipped_one(
     serving_now = registry.base_version()
     assert serving_now
     assert (serving_now.number, ModelVersion.objects.active().get()) == (2, serving_now)
+
+
+def test_a_base_of_a_release_without_trees_is_replaced_by_the_shipped_one() -> None:
+    old = make_version(None, files={"model.onnx": {"sha256": "ab" * 32, "size": 24_576}})
+    serving_now = registry.base_version()
+    old.refresh_from_db()
+    assert serving_now
+    assert (serving_now.number, serving_now.state, old.state) == (2, VersionState.ACTIVE, VersionState.RETIRED)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -123,7 +132,7 @@ def test_the_shipped_base_was_trained_when_it_was_made_not_when_it_was_installed
     shipped = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
     version = registry.base_version()
     assert version
-    assert version.trained_at == shipped.trained_at == datetime(2026, 11, 25, 3, 11, tzinfo=UTC)
+    assert version.trained_at == shipped.trained_at == datetime(2026, 11, 26, 20, 59, 57, 653744, tzinfo=UTC)
 
 
 def test_the_shipped_base_claims_nothing_that_its_point_forecast_makes_a_constant() -> None:

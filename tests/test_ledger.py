@@ -61,6 +61,17 @@ def test_a_forecast_is_what_the_model_says_of_the_newest_bars() -> None:
     }
 
 
+def test_a_forecast_knows_from_the_calendar_how_far_its_session_is() -> None:
+    symbol = followed(end=date(2024, 7, 3), count=400)  # the next day is a holiday
+    version = registry.base_version()
+    assert version
+    forecasts, _ = serving.serve({symbol: version})
+    model = registry.load_forecaster(version)
+    by_calendar, by_week = (model.forecast(market.bars(symbol), exchange=name) for name in ("XNYS", "WEEKDAYS"))
+    assert forecasts[symbol].target_date == date(2024, 7, 5)
+    assert forecasts[symbol].quantiles == by_calendar.quantiles != by_week.quantiles
+
+
 def test_a_forecast_is_of_the_session_after_the_newest_bar() -> None:
     forecast = issued(served())
     assert (forecast.as_of, forecast.target_date) == (FRIDAY, MONDAY)

@@ -107,7 +107,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(count: i
         predict(*tickers)
     with CaptureQueriesContext(connection) as again:
         predict(*tickers)
-    assert (len(first_time), len(again)) == (14, 1)
+    assert (len(first_time), len(again)) == (15, 1)
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 from pytest_django import Settings
 
 from forecasting import registry
-from forecasting.models import ModelVersion, Symbol
+from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.evaluation.drift import paired_losses
-from forecasting.pipeline.serving.artifacts import BACKTEST, ONNX, ArtifactError
-from tests.factories import make_symbol, make_version
-from tests.small_model import publish_model
+from forecasting.pipeline.serving.artifacts import BACKTEST, ONNX, TREES, ArtifactError
+from tests.factories import make_claimed, make_symbol, make_version
+from tests.small_model import BARS_NEEDED, publish_model, trained_model
 
 pytestmark = pytest.mark.django_db
 
@@ -199,3 +199,74 @@ def test_the_files_of_old_bases_are_removed_too(settings: Settings) -> None:
     registry.expire_files()
     old.refresh_from_db()
     assert old.files_state == FilesState.REMOVED
+
+
+def test_a_base_keeps_its_files_as_long_as_a_version_shares_its_trees(settings: Settings) -> None:
+    settings.KEEP_VERSIONS = 1
+    base = make_version(None, state=VersionState.RETIRED)
+    make_version(None, number=2)
+    version = make_version(make_symbol(), parent=base)
+    registry.expire_files()
+    base.refresh_from_db()
+    assert base.files_state == FilesState.KEPT
+    ModelVersion.objects.filter(pk=version.pk).update(state=VersionState.RETIRED, files_state=FilesState.REMOVED)
+    registry.expire_files()
+    base.refresh_from_db()
+    assert base.files_state == FilesState.REMOVED
+
+
+# Trees, which the versions of symbols share with their base
+
+
+@pytest.fixture
+def base() -> ModelVersion:
+    version = registry.base_version()
+    assert version
+    return version
+
+
+def sharing(symbol: Symbol, base: ModelVersion) -> ModelVersion:
+    """A version of the symbol with the trees of the base."""
+    trees = registry.load_base(base).trees
+    training = make_claimed(symbol)
+    return registry.publish(trained_model(trees=trees), training_id=training.pk, fence=training.fence, parent=base)
+
+
+def test_a_version_shares_the_trees_of_its_base_instead_of_a_copy(base: ModelVersion) -> None:
+    version = sharing(make_symbol(), base)
+    assert version.files[TREES] == base.files[TREES] | {"folder": base.folder}
+    assert not (registry.models_root() / version.folder / TREES).exists()
+    forecaster = registry.load_forecaster(version)
+    assert forecaster.bars_used > forecaster.bars_needed
+
+
+@pytest.mark.parametrize("how", ["deleted", "truncated", "changed"])
+def test_if_the_trees_are_damaged_the_version_is_retired_with_the_reason_and_trained_again(base: ModelVersion, how: str) -> None:
+    symbol = make_symbol()
+    version = sharing(symbol, base)
+    damaged(base, TREES, how)
+    with pytest.raises(ArtifactError, match=r"^trees\.onnx ") as caught:
+        registry.load_forecaster(version)
+    registry.replace_damaged(version, problem=str(caught.value))
+    version.refresh_from_db()
+    assert (version.state, version.files_state) == (VersionState.RETIRED, FilesState.DAMAGED)
+    assert version.decision.startswith("Retired, because its files cannot be used: trees.onnx ")
+    assert Training.objects.active().get().symbol == symbol
+
+
+def test_an_earlier_version_without_trees_serves_instead_of_one_whose_trees_are_damaged(base: ModelVersion) -> None:
+    symbol = make_symbol()
+    earlier, version = published(symbol), sharing(symbol, base)
+    damaged(base, TREES, "deleted")
+    replacement = registry.replace_damaged(version, problem="trees.onnx is missing.")
+    assert replacement == earlier
+    assert registry.load_forecaster(earlier).bars_used == BARS_NEEDED
+
+
+def test_a_version_without_the_trees_of_its_base_cannot_be_activated(base: ModelVersion) -> None:
+    symbol = make_symbol()
+    version = sharing(symbol, base)
+    published(symbol)
+    damaged(base, TREES, "deleted")
+    with pytest.raises(ArtifactError, match=r"^trees\.onnx is missing"):
+        registry.activate(version, by="admin")

@@ -229,9 +229,10 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="artifacts")
     def artifacts(self, version: ModelVersion) -> SafeString:
-        """Name, size and the start of the SHA-256 of each file."""
-        rows = ((name, filesizeformat(file.size), _short(file.sha256)) for name, file in sorted(version.artifact_files.items()))
-        return display.table(("file", "size", "SHA-256"), rows)
+        """Name, size and the start of the SHA-256 of each file, and the folder of those that another version holds."""
+        files = sorted(version.artifact_files.items())
+        rows = ((name, filesizeformat(file.size), _short(file.sha256), file.folder or version.folder) for name, file in files)
+        return display.table(("file", "size", "SHA-256", "folder"), rows)
 
     @admin.display(description="config")
     def pretty_config(self, version: ModelVersion) -> SafeString:

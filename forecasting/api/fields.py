@@ -190,28 +190,26 @@ class Shape(Field, serializers.Serializer[Any]):
 
 
 class Shapes(Field, serializers.ListField):
-    """A list of JSON objects, all of one class."""
+    """Several JSON objects of one shape; null if there are none."""
 
-    def __init__(self, shape: type[Shape], **options: Any) -> None:
-        super().__init__(child=shape(), **options)
-        self.shape = shape
+    def __init__(self, child: Shape, **options: Any) -> None:
+        super().__init__(child=child, allow_null=True, **options)
 
     def reader(self, getter: Getter) -> Reader:
         """See Field."""
-        write = self.shape.writer()
-        return nullable(super().reader(getter), lambda listed: [write(each) for each in listed])
+        get, write = super().reader(getter), cast("Shape", self.child).writer()
+        return lambda shown: [write(each) for each in get(shown) or ()] or None
 
 
 class ShapesByName(Field, serializers.DictField):
-    """JSON objects by name, all of one class."""
+    """JSON objects by name, all of one shape."""
 
-    def __init__(self, shape: type[Shape], **options: Any) -> None:
-        super().__init__(child=shape(), **options)
-        self.shape = shape
+    def __init__(self, child: Shape, **options: Any) -> None:
+        super().__init__(child=child, **options)
 
     def reader(self, getter: Getter) -> Reader:
         """See Field."""
-        get, write = super().reader(getter), self.shape.writer()
+        get, write = super().reader(getter), cast("Shape", self.child).writer()
         return lambda shown: {name: write(each) for name, each in get(shown).items()}
 
 

@@ -84,8 +84,8 @@ class Service(Shape):
     version = Count(of="version.number", help_text="Number of the version that serves.")
     version_id = Count(of="version.pk", help_text="See `/models/versions/{id}`.")
     live = LiveRecord(help_text="Of the next close, forecast from the symbol's own bars.")
-    by_basis = ShapesByName(Record, help_text="Of the next close, by what the forecasts knew: `close`, `lead`.")
-    by_horizon = ShapesByName(Record, help_text="Of forecasts from the symbol's own bars, by number of sessions.")
+    by_basis = ShapesByName(Record(), help_text="Of the next close, by what the forecasts knew: `close`, `lead`.")
+    by_horizon = ShapesByName(Record(), help_text="Of forecasts from the symbol's own bars, by number of sessions.")
     simulated = Simulated()
 
 

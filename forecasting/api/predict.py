@@ -29,7 +29,7 @@ from forecasting.api.fields import (
 )
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
 from forecasting.models import Forecast
-from forecasting.models.forecasts import Basis
+from forecasting.models.forecasts import Basis, Outlook
 from forecasting.pipeline.model.distribution import PriceDistribution
 from forecasting.prices.calendars import bar_due
 from forecasting.training.positions import Position
@@ -77,6 +77,24 @@ class Interval(Shape):
     spread_factor = Rounded(
         4, help_text="Factor by which the online calibration multiplies the interval's width; below 1 narrows it."
     )
+
+
+class OutlookInterval(Shape):
+    """The close lies inside with probability `level`."""
+
+    level = Number(of="interval_level")
+    low = Price(of="interval_low", help_text=PRICE)
+    high = Price(of="interval_high", help_text=PRICE)
+
+
+class OutlookEntry(Shape):
+    """A forecast of a later session, issued together with that of the next one."""
+
+    sessions = Count(of="horizon", help_text="From the last known one to the target.")
+    target_date = DayText(help_text="The session whose close is forecast.")
+    median = Price(of="price", help_text=f"The last close: drifts are too small to forecast. {PRICE}")
+    interval = OutlookInterval(of="*", allow_null=True, help_text="Null as that of the next session.")
+    quantiles = Prices(help_text="Probability level to price.")
 
 
 class ServingModel(Shape):
@@ -129,9 +147,7 @@ class ForecastFields(Shape):
     )
     basis = Choice(Basis.choices, help_text="What it knows: the symbol's own bars, or also sessions of other markets.")
     known_until = Moment(allow_null=True, help_text="When the leads were read; null if the basis is `close`.")
-    leads = Shapes(
-        LeadMove, allow_null=True, help_text="What other markets have done since the last close; null if the basis is `close`."
-    )
+    leads = Shapes(LeadMove(), help_text="What other markets have done since the last close; null if the basis is `close`.")
     variation = Variation(of=percentage)
     last_close = Price(help_text=PRICE)
     as_of = Day(help_text="The last session that the forecast knew.")
@@ -150,6 +166,7 @@ class ForecastFields(Shape):
         "rises, if that has proved better than 0.5; else 0.5.",
     )
     quantiles = Prices(help_text="Probability level to price.")
+    outlook = Shapes(OutlookEntry(), of="outlooks", help_text="Later sessions. Null if the version cannot forecast them.")
     model = ServingModel(of="version")
     skill = Skill(of="version.skill")
     currency = Text(of="symbol.currency", help_text="As the price source writes it.")
@@ -227,15 +244,25 @@ def prediction_json(
 
 
 def _at(coverage: float, forecast: Forecast) -> dict[str, Any]:
-    """What changes in an answer for another coverage. The interval is null if the forecast does not know the tails."""
-    ascending = dict(sorted(forecast.quantiles.items(), key=lambda item: float(item[0])))
+    """What changes in an answer for another coverage. An interval is null if the forecast does not know the tails that it needs."""
+    ends = _interval(forecast, forecast, coverage)
+    changed: dict[str, Any] = {"interval": ends and Interval.json(forecast) | ends}
+    if ends:
+        changed["summary"] = summary(forecast, (coverage, ends["low"], ends["high"]))
+    if forecast.outlooks:
+        entries = [OutlookEntry.json(each) | {"interval": _interval(each, forecast, coverage)} for each in forecast.outlooks]
+        changed["outlook"] = entries
+    return changed
+
+
+def _interval(quantiles_of: Forecast | Outlook, forecast: Forecast, coverage: float) -> dict[str, float] | None:
+    ascending = dict(sorted(quantiles_of.quantiles.items(), key=lambda item: float(item[0])))
     try:
-        low, high = PriceDistribution(ascending, last_close=forecast.last_close).interval(coverage)
+        ends = PriceDistribution(ascending, last_close=forecast.last_close).interval(coverage)
     except ValueError:
-        return {"interval": None}
-    ends = {"low": round(low, forecast.decimals), "high": round(high, forecast.decimals)}
-    interval = Interval.json(forecast) | {"level": coverage, **ends}
-    return {"interval": interval, "summary": summary(forecast, (coverage, low, high))}
+        return None
+    low, high = (round(end, forecast.decimals) for end in ends)
+    return {"level": coverage, "low": low, "high": high}
 
 
 def seconds_of_validity(predictions: Iterable[serving.Prediction], *, now: datetime) -> int:

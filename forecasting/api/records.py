@@ -67,6 +67,7 @@ class ArtifactFile(serializers.Serializer[Any]):
 
     sha256 = serializers.CharField(help_text="Hexadecimal.")
     size = serializers.IntegerField(help_text="Bytes.")
+    folder = serializers.CharField(required=False, help_text="Only of a file that another version holds: its folder.")
 
 
 @extend_schema_field(serializers.DictField(child=ArtifactFile()))

@@ -80,7 +80,7 @@ def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tup
         return base_training.with_rates(base_training.with_leads(trained_base)), None
     bars = market.training_bars(symbol, now=timezone.now())
     version, base = _base()
-    trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, base=base, progress=progress)
+    trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, exchange=symbol.calendar, base=base, progress=progress)
     rate = base.rates.of(symbol.rate_class) if base and base.rates else None
     facts = direction_facts(bars["close"], trained.backtest, rate)
     return replace(trained, metrics=trained.metrics | facts), version if trained.from_base else None

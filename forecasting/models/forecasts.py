@@ -1,10 +1,12 @@
 """The ledger: every forecast ever served, with its scores."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import Case, F, FilteredRelation, Q, When
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 from django.utils.functional import cached_property
 
@@ -35,6 +37,22 @@ class Basis(models.TextChoices):
     LEAD = "lead", "own bars and leads"  # also sessions of other markets that ended after `as_of`
 
 
+OUTLOOK = ("horizon", "target_date", "price", "interval_level", "interval_low", "interval_high", "quantiles")
+
+
+class Outlook(NamedTuple):
+    """A forecast of a later session, as part of the one of the next session."""
+
+    horizon: int
+    target_date: str  # ISO 8601
+    price: float
+    interval_level: float
+    interval_low: float
+    interval_high: float
+    quantiles: dict[str, float]
+    decimals: int
+
+
 class ForecastQuerySet(models.QuerySet["Forecast"]):
     """Reads of forecasts."""
 
@@ -60,6 +78,12 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
     def of_next_close(self) -> "ForecastQuerySet":
         """Forecasts of the next session from the symbol's own bars: one for each session and version."""
         return self.filter(horizon=1, basis=Basis.CLOSE)
+
+    def with_outlook(self) -> "ForecastQuerySet":
+        """Adds `outlook`: the forecasts of later sessions that were issued with each, nearest first."""
+        same = {name: models.OuterRef(name) for name in ("symbol", "version", "as_of")}
+        further = Forecast.objects.filter(**same, horizon__gt=1, basis=Basis.CLOSE).order_by("horizon")
+        return self.annotate(outlook=ArraySubquery(further.values(outlook=JSONObject(**{name: name for name in OUTLOOK}))))  # type: ignore[no-redef]  # the plugin
 
     def of(self, symbols: Iterable[Symbol]) -> "ForecastQuerySet":
         """Forecasts of these symbols."""
@@ -120,6 +144,7 @@ class Forecast(models.Model):
     )
 
     score: "Score | None" = None  # the latest score, set by `with_score`
+    outlook: "Sequence[dict[str, Any]] | None" = None  # forecasts issued with it, set by `with_outlook` and `STANDING`
     newest_training: Training | None = None  # of a symbol that the base serves, set by `STANDING`
     objects = ForecastQuerySet.as_manager()
 
@@ -167,6 +192,11 @@ class Forecast(models.Model):
         return price_digits.decimals(self.last_close)
 
     @property
+    def outlooks(self) -> list[Outlook]:
+        """The forecasts of later sessions that were issued with it, nearest first; none by versions of earlier releases."""
+        return [Outlook(**each, decimals=self.decimals) for each in self.outlook or ()]
+
+    @property
     def change_percent(self) -> float:
         """The forecast move, in percent of the last close."""
         return 100 * (self.price / self.last_close - 1)
@@ -187,10 +217,12 @@ class Forecast(models.Model):
 
 def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
     """Not by the ORM: it has no LATERAL, so it would look up the newest bar for each old forecast of a symbol."""
+    *columns, _ = columns  # the last one is the outlook
     selected = ", ".join(column.replace("__", ".") if "__" in column else f"forecast.{column}" for column in columns)
+    outlook = ", ".join(f"'{name}', {name}" for name in OUTLOOK)
     return (
         f"""
-        SELECT {selected}
+        SELECT {selected}, further.outlook
         FROM forecasting_symbol AS symbol
         LEFT JOIN forecasting_modelversion AS own ON own.symbol_id = symbol.id AND own.state = 'active'
         JOIN forecasting_modelversion AS version ON version.id = COALESCE(
@@ -208,6 +240,10 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
             SELECT * FROM forecasting_training WHERE symbol_id = symbol.id AND own.id IS NULL
             ORDER BY created_at DESC, id DESC LIMIT 1
         ) AS newest_training ON true
+        CROSS JOIN LATERAL (
+            SELECT jsonb_agg(jsonb_build_object({outlook}) ORDER BY horizon) AS outlook FROM forecasting_forecast
+            WHERE symbol_id = symbol.id AND version_id = version.id AND as_of = newest_bar.date AND horizon > 1 AND basis = 'close'
+        ) AS further
         WHERE symbol.ticker = ANY ($1) AND symbol.removed_at IS NULL
         """,  # noqa: S608 - column names of our own
         (),
@@ -215,7 +251,7 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
 
 
 # The best forecast of each symbol in service from its newest bar, by its active version or else by the active base. For a symbol
-# that the base serves, its newest training too.
+# that the base serves, its newest training too. Each has its outlook.
 STANDING = Prepared(
     "standing_forecasts",
     Columns(
@@ -240,5 +276,6 @@ STANDING = Prepared(
         "version": Columns(ModelVersion, frozenset({"symbol_id", "number", "trained_at", "metrics"})),
         "newest_training": Columns(Training, frozenset({"state", "finished_at"})),
     },
+    objects=["outlook"],
     statement=_standing,
 )

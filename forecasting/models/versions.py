@@ -49,10 +49,15 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return self.filter(pk__in=self.order_by("symbol_id", "-number").distinct("symbol_id").values("pk"))
 
     def beyond_newest(self, count: int) -> "ModelVersionQuerySet":
-        """Versions with files that neither serve nor are among the last `count` of their symbol."""
+        """Versions with files that do not serve and are not among the last `count` of their symbol.
+
+        Bases are no such versions as long as one that started from them has files, because it shares their trees.
+        """
         place = models.Window(RowNumber(), partition_by=[F("symbol")], order_by=F("number").desc())
         old = self.annotate(place=place).filter(place__gt=count).values("pk")
-        return self.filter(pk__in=old).exclude(state=VersionState.ACTIVE).exclude(files_state=FilesState.REMOVED)
+        started = ModelVersion.objects.filter(parent=models.OuterRef("pk")).exclude(files_state=FilesState.REMOVED)
+        with_files = self.filter(pk__in=old).exclude(files_state=FilesState.REMOVED)
+        return with_files.exclude(state=VersionState.ACTIVE).exclude(models.Exists(started))
 
     def with_live_record(self) -> "ModelVersionQuerySet":
         """Adds `live`: forecasts, mae, naive_mae and coverage of the version's served forecasts; None before the first score."""

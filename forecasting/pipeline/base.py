@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation.horizons import measure_horizons
 from forecasting.pipeline.evaluation.metrics import directional_accuracy, improvement_p, measure, price_errors
 from forecasting.pipeline.evaluation.out_of_sample import make_backtest, stands_still, validation_rows
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.conformal import ValidationRows, at_last_close, fit_calibration
 from forecasting.pipeline.model.features import FeatureTable, compute_features
 from forecasting.pipeline.model.fitting import library_versions, require_finite, scaler_of, start_from_scratch
-from forecasting.pipeline.model.network import QuantileNetwork, network_for
+from forecasting.pipeline.model.horizons import Horizons, fit_horizons
+from forecasting.pipeline.model.network import THREADS, QuantileNetwork, network_for
+from forecasting.pipeline.model.trees import fit_trees
 from forecasting.pipeline.model.windows import (
     Examples,
     Scaler,
@@ -30,6 +33,7 @@ from forecasting.pipeline.model.windows import (
     split_rows_at,
 )
 from forecasting.pipeline.progress import Progress, ignore
+from forecasting.pipeline.serving import tree_graph
 from forecasting.pipeline.serving.artifacts import BaseModel, Fit, ServingModel
 from forecasting.pipeline.serving.onnx_graph import to_onnx
 from forecasting.prices.calendars import exchange_of
@@ -64,22 +68,28 @@ def train_base(histories: Iterable[History], config: ForecastConfig, *, progress
         evaluated, metrics = _tested(evaluated, members, splits, config)
         scaler = _fit(network, members, [split.everything for split in splits], config, _stage("refitting", 0.6, config, progress))
         require_finite(network)
+        trees = _fit_trees(members, [split.everything for split in splits], config)
     except FloatingPointError as error:
         raise UntrainableError(f"The base model cannot be fitted: {error}") from error
+    earlier_horizons = _horizons(members, seen.calibrated_through, config)
     duration_s = time.perf_counter() - started
     data_end = max(member.table.dates[-1].date() for member in members)
     progress(Progress(stage="trained", fraction=1.0))
     return BaseModel(
         config=config,
         onnx=to_onnx(network.weights, config),
+        trees=trees,
         weights=network.to_hdf5(),
         scaler=scaler,
         calibration=evaluated.calibration,
         earlier=earlier,
+        horizons=_horizons(members, data_end, config),
+        earlier_horizons=earlier_horizons,
         seen=seen,
         symbols=tuple(member.symbol for member in members),
         metrics=metrics
         | {
+            "by_horizon": _measure_horizons(earlier_horizons, members, splits, config),
             "last_data_date": data_end.isoformat(),
             "training_duration": round(duration_s, 1),
             "training_data_size": sum(len(split.train) for split in splits),
@@ -103,7 +113,8 @@ def _read(histories: Iterable[History], config: ForecastConfig, progress: Callab
             break
         bars_read += len(bars)
         progress(Progress(stage="features", fraction=0.1 * bars_read / config.base_bars))
-        members.append(_Member(symbol, compute_features(bars, config), bars["close"], bars.index[0].date()))
+        table = compute_features(bars, config, exchange=exchange_of(symbol))
+        members.append(_Member(symbol, table, bars["close"], bars.index[0].date()))
     if not members:
         raise UntrainableError(f"The base model needs a symbol with at least {config.minimum_bars} bars; there is none.")
     return members
@@ -127,9 +138,11 @@ def _evaluate(
     """The model fitted on the training rows and calibrated on the validation rows of all symbols, and its fit."""
     scaler = _fit(network, members, [split.train for split in splits], config, _stage("fitting", 0.1, config, progress))
     require_finite(network)
-    model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
+    trees = _fit_trees(members, [split.train for split in splits], config)
+    onnx = to_onnx(network.weights, config)
+    model = ServingModel(config=config, onnx=onnx, scaler=scaler, calibration=UNCALIBRATED, trees=trees)
     rows = _validation_rows(model, members, splits)
-    return replace(model, calibration=fit_calibration(rows, config)), Fit(network.to_hdf5(), scaler)
+    return replace(model, calibration=fit_calibration(rows, config)), Fit(network.to_hdf5(), scaler, trees)
 
 
 def _validation_rows(model: ServingModel, members: Sequence[_Member], splits: Sequence[Split]) -> ValidationRows:
@@ -160,6 +173,12 @@ def _fit(
     for epoch in islice(epochs, config.base_epochs):
         progress(epoch)
     return scaler
+
+
+def _fit_trees(members: Sequence[_Member], rows: Sequence[range], config: ForecastConfig) -> bytes:
+    """The ONNX model of trees fitted on these rows of all symbols."""
+    parts = [(member.table, each) for member, each in zip(members, rows, strict=True)]
+    return tree_graph.to_onnx(fit_trees(parts, config, threads=THREADS), config)
 
 
 def _stage(name: str, begins: float, config: ForecastConfig, progress: Callable[[Progress], None]) -> Callable[[int], None]:
@@ -212,6 +231,36 @@ def _measure(model: ServingModel, members: Sequence[_Member], splits: Sequence[S
         "symbols": len(scores),
         "test_size": len(days),
     }
+
+
+def _horizons(members: Sequence[_Member], through: date, config: ForecastConfig) -> Horizons | None:
+    """Horizons fitted on outcomes up to this day."""
+    day = np.datetime64(through)
+    known = [(member.table, int(np.searchsorted(member.table.dates.to_numpy(), day, side="right")) - 1) for member in members]
+    return fit_horizons([(table, last) for table, last in known if last >= 0], config)
+
+
+def _measure_horizons(
+    horizons: Horizons | None, members: Sequence[_Member], splits: Sequence[Split], config: ForecastConfig
+) -> dict[str, dict[str, Any]]:
+    """By horizon, the number of forecasts on the test rows and the means of their figures over symbols."""
+    if horizons is None:
+        return {}
+    measured = [
+        measure_horizons(horizons, member.table, split.test, member.closes, config)[0]
+        for member, split in zip(members, splits, strict=True)
+        if len(split.test) and not stands_still(member.table, split.test)
+    ]
+    coverage = f"coverage_{round(config.interval_level * 100)}"
+    summary = {}
+    for sessions in sorted({sessions for each in measured for sessions in each}, key=int):
+        each = [metrics[sessions] for metrics in measured if sessions in metrics]
+        summary[sessions] = {
+            "forecasts": sum(one["forecasts"] for one in each),
+            "pinball_ratio": float(np.exp(np.mean([np.log(one["pinball_ratio"]) for one in each]))),
+            coverage: float(np.mean([one[coverage] for one in each])),
+        }
+    return summary
 
 
 def _over_symbols(scores: Sequence[dict[str, Any]], coverage: str) -> dict[str, float]:

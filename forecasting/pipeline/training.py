@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.evaluation.horizons import measure_horizons
 from forecasting.pipeline.evaluation.metrics import measure, relative_mae
 from forecasting.pipeline.evaluation.out_of_sample import make_backtest, stands_still, validation_rows
 from forecasting.pipeline.evaluation.quantiles import quantile_column
@@ -22,6 +24,7 @@ from forecasting.pipeline.model.fitting import (
     most_epochs,
     require_finite,
 )
+from forecasting.pipeline.model.horizons import Horizons, fit_horizons
 from forecasting.pipeline.model.network import network_for
 from forecasting.pipeline.model.windows import (
     NoRoomError,
@@ -34,6 +37,7 @@ from forecasting.pipeline.model.windows import (
 from forecasting.pipeline.progress import Progress, ignore
 from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel, TrainedModel
 from forecasting.pipeline.serving.onnx_graph import to_onnx
+from forecasting.prices.calendars import exchange_of
 from forecasting.prices.price_digits import written
 
 
@@ -42,10 +46,13 @@ def train(
     config: ForecastConfig,
     *,
     symbol: str,
+    exchange: str = "",
     base: BaseModel | None = None,
     progress: Callable[[Progress], None] = ignore,
 ) -> TrainedModel:
     """A model of `symbol`, evaluated on test rows and then refitted on all rows of its bars (a contract frame, see bars.py).
+
+    `exchange`: whose calendar the symbol has, if it is not that of its name.
 
     It is fine-tuned from `base` if that matches the config and enough sessions for an evaluation are unseen by it. Otherwise
     it is trained from scratch. Raises UntrainableError, or its subclass TooFewBarsError.
@@ -54,7 +61,7 @@ def train(
     if len(bars) < config.minimum_bars:
         raise TooFewBarsError(symbol, found=len(bars), needed=config.minimum_bars)
     progress(Progress(stage="features", fraction=0.0))
-    table = compute_features(bars, config)
+    table = compute_features(bars, config, exchange=exchange or exchange_of(symbol))
     base, split = _start(table, config, base)
     if stands_still(table, split.test):
         close, sessions = table.close[-1], len(split.test) + 1
@@ -65,17 +72,21 @@ def train(
         served, weights = refit(evaluated, table, split, epochs, base, progress)
     except FloatingPointError as error:
         raise UntrainableError(f"{symbol} cannot be fitted: {error}") from error
+    horizons, by_horizon = _horizons(bars["close"], table, split, config, base)
     duration_s = time.perf_counter() - started
     progress(Progress(stage="trained", fraction=1.0))
     return TrainedModel(
         symbol=symbol,
         config=config,
         onnx=served.onnx,
+        trees=served.trees,
         weights=weights,
         scaler=served.scaler,
         calibration=replace(served.calibration, factor=factor),
+        horizons=horizons,
         metrics={
             **measure(backtest, bars["close"], config),
+            "by_horizon": by_horizon,
             "median": served.calibration.median_facts,
             **_facts(bars, split, duration_s),
         },
@@ -98,6 +109,20 @@ def _start(table: FeatureTable, config: ForecastConfig, base: BaseModel | None) 
         except NoRoomError:  # the base has seen nearly all of the history
             pass
     return None, split_rows(table, config)
+
+
+def _horizons(
+    closes: pd.Series, table: FeatureTable, split: Split, config: ForecastConfig, base: BaseModel | None
+) -> tuple[Horizons | None, dict[str, dict[str, Any]]]:
+    """The base's horizons, or the symbol's own without a base, with the symbol's record; and their metrics on the test rows."""
+    if base:
+        tested, served = base.earlier_horizons, base.horizons
+    else:
+        tested, served = (fit_horizons([(table, part.stop)], config) for part in (split.validation, split.test))
+    if tested is None or served is None:
+        return None, {}
+    metrics, records = measure_horizons(tested, table, split.test, closes, config)
+    return served.with_records(records), metrics
 
 
 def _facts(bars: pd.DataFrame, split: Split, duration_s: float) -> dict[str, object]:
@@ -130,7 +155,8 @@ def evaluate(
         progress(Progress(stage="fitting", fraction=0.5 * epoch / at_most, epoch=epoch, epochs=at_most))
 
     epochs = fit_until_no_better(network, examples, unseen, config, from_base=base is not None, progress=report)
-    model = ServingModel(config=config, onnx=to_onnx(network.weights, config), scaler=scaler, calibration=UNCALIBRATED)
+    onnx, trees = to_onnx(network.weights, config), base.earlier.trees if base else None
+    model = ServingModel(config=config, onnx=onnx, scaler=scaler, calibration=UNCALIBRATED, trees=trees)
     rows = validation_rows(model, table, split.validation)
     return replace(model, calibration=fit_calibration(rows, config, pooled=base.calibration if base else None)), epochs
 
@@ -155,7 +181,8 @@ def refit(
         progress(Progress(stage="refitting", fraction=0.5 + 0.45 * epoch / epochs, epoch=epoch, epochs=epochs))
     require_finite(network)
     progress(Progress(stage="exporting", fraction=0.95))
-    return replace(evaluated, onnx=to_onnx(network.weights, config), scaler=scaler), network.to_hdf5()
+    onnx, trees = to_onnx(network.weights, config), base.trees if base else None
+    return replace(evaluated, onnx=onnx, scaler=scaler, trees=trees), network.to_hdf5()
 
 
 def _tested(model: ServingModel, table: FeatureTable, split: Split) -> tuple[ServingModel, pd.DataFrame, float]:

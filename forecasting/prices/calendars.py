@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -48,10 +49,15 @@ def bar_due(exchange: str, session: date) -> datetime:
     return schedule_of(exchange).close(session) + BAR_SETTLES
 
 
-@lru_cache(maxsize=256)
 def next_session(exchange: str, *, after: date) -> date:
     """The first session later than `after`."""
-    return next(_sessions_from(exchange, after + timedelta(days=1), step=1))
+    return session_after(exchange, after=after, count=1)
+
+
+@lru_cache(maxsize=256)
+def session_after(exchange: str, *, after: date, count: int) -> date:
+    """The session `count` sessions later than `after`."""
+    return next(islice(_sessions_from(exchange, after + timedelta(days=1), step=1), count - 1, None))
 
 
 def is_session(exchange: str, day: date) -> bool:

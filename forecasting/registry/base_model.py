@@ -15,7 +15,7 @@ from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactError, ArtifactFile, BaseModel
+from forecasting.pipeline.serving.artifacts import TREES, ArtifactError, ArtifactFile, BaseModel
 from forecasting.registry.files import models_root, write_files
 from forecasting.registry.publishing import create, locked_versions
 
@@ -102,8 +102,8 @@ def _install_shipped_base() -> ModelVersion | None:
 
 
 def _fits(version: ModelVersion) -> bool:
-    """Whether this release can use the base; it may come from a release with another config."""
+    """Whether this release can use the base; it may come from a release with another config, or without trees."""
     try:
-        return forecast_config().has_network_of(ForecastConfig.from_dict(version.config))
+        return TREES in version.files and forecast_config().has_network_of(ForecastConfig.from_dict(version.config))
     except (KeyError, TypeError, ValueError):
         return False

@@ -1,7 +1,7 @@
 """Publishing: files first, then one transaction for the version, the promotion decision and the end of the training."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import ModelVersionQuerySet, VersionState
-from forecasting.pipeline.serving.artifacts import ArtifactFile, BaseModel, TrainedModel
+from forecasting.pipeline.serving.artifacts import TREES, ArtifactFile, BaseModel, TrainedModel
 from forecasting.registry import promotion
 from forecasting.registry.files import models_root, write_files
 
@@ -30,7 +30,8 @@ def publish(
 ) -> ModelVersion:
     """Publishes a training's result: files first (scratch folder, fsync, hash, rename), then one transaction for all rows.
 
-    `parent`: the version from which the fit started. `restatement`: the last restatement before the bars were read.
+    `parent`: the base from which the fit started; it must have the model's trees. `restatement`: the last restatement before the
+    bars were read.
 
     Raises FenceLostError if the training no longer belongs to this trainer, and OSError if the files cannot be written.
 
@@ -41,7 +42,7 @@ def publish(
     try:
         return _register(
             trained,
-            files,
+            files | _shared(trained, parent),
             version_id=version_id,
             folder=folder,
             training_id=training_id,
@@ -54,6 +55,13 @@ def publish(
     except BaseException:
         shutil.rmtree(models_root() / folder, ignore_errors=True)
         raise
+
+
+def _shared(trained: TrainedModel | BaseModel, base: ModelVersion | None) -> dict[str, ArtifactFile]:
+    """The record of the trees of a symbol's version, which stay in the folder of its base."""
+    if base is None or not isinstance(trained, TrainedModel) or trained.trees is None:
+        return {}
+    return {TREES: replace(base.artifact_files[TREES], folder=base.folder)}
 
 
 @transaction.atomic
@@ -121,7 +129,7 @@ def create(
         data_end=model.data_end,
         bar_count=model.bar_count,
         folder=folder,
-        files={name: asdict(file) for name, file in files.items()},
+        files={name: file.to_dict() for name, file in files.items()},
         **origin,
     )
 

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 def expire_files() -> int:
     """Marks files as removed, except those of active versions and of each symbol's last KEEP_VERSIONS versions.
 
-    The next sweep deletes them. Files are marked first, so no version claims files that are gone. Retired bases need no files,
-    because trainings start from the active base.
+    The next sweep deletes them. Files are marked first, so no version claims files that are gone. A base keeps its files as long as
+    a version with files shares its trees.
     """
     return ModelVersion.objects.all().beyond_newest(settings.KEEP_VERSIONS).update(files_state=FilesState.REMOVED)
 

@@ -49,8 +49,9 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
         "usual_width": None,
         "risk": None,
         "summary": f"80 %: {prices[1]:.2f} to {prices[5]:.2f} BRL at the close of Tuesday 3 June.",
-        "probability_up": 0.536,  # the line from (-0.6, 25 %) to (0.1, 50 %) is at 46.4 % where it crosses 0
+        "probability_up": 0.538,  # the line of normal scores from (-0.6, 25 %) to (0.1, 50 %) is at 46.2 % where it crosses 0
         "quantiles": dict(zip(["0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95"], prices, strict=True)),
+        "outlook": None,
         "model": {"version": 3, "version_id": version.pk, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
         "skill": {"mase": 0.9841, "beats_naive": False},
         "currency": "BRL",
@@ -223,3 +224,29 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(post: Se
     )
     issued = count_queries(lambda: post("predict", {"symbols": tickers[:1]}))
     assert count_queries(lambda: post("predict", {"symbols": tickers})) == issued
+
+
+def test_later_sessions_are_its_outlook(predict: Predict) -> None:
+    symbol = make_symbol("BBAS3.SA")
+    add_steady_bars(symbol, end=LAST_SESSION)
+    version = make_version(symbol)
+    make_forecast(version, LAST_SESSION)
+    prices = {
+        "price": 100.0,
+        "interval_low": 95.12345,
+        "interval_high": 105.0,
+        "quantiles": {"0.1": 95.12345, "0.5": 100.0, "0.9": 105.0},
+    }
+    for horizon, target in ((10, date(2025, 6, 16)), (5, date(2025, 6, 9))):
+        make_forecast(version, LAST_SESSION, horizon=horizon, target_date=target, **prices)
+
+    first, second = predict("BBAS3.SA")["outlook"]
+
+    assert first == {
+        "sessions": 5,
+        "target_date": "2025-06-09",
+        "median": 100.0,
+        "interval": {"level": 0.8, "low": 95.12, "high": 105.0},
+        "quantiles": {"0.1": 95.12, "0.5": 100.0, "0.9": 105.0},
+    }
+    assert (second["sessions"], second["target_date"]) == (10, "2025-06-16")

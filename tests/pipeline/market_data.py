@@ -1,6 +1,7 @@
 """Test data of the pipeline: small seeded bars, a small config, and an ONNX network made without Keras."""
 
 from datetime import date, timedelta
+from functools import cache
 
 import numpy as np
 import onnx
@@ -9,6 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.horizons import Horizons, fit_horizons
 from forecasting.pipeline.model.windows import Scaler
 from forecasting.pipeline.serving.artifacts import ServingModel
 from forecasting.prices.bars import PRICES
@@ -23,6 +26,9 @@ TINY = ForecastConfig(
     base_batch=16,
     base_epochs=3,
     base_rate=0.01,
+    trees=12,
+    tree_leaves=4,
+    tree_rows=20,
     batch_size=16,
     learning_rate=0.01,
     max_epochs=8,
@@ -97,11 +103,19 @@ def linear_network(config: ForecastConfig = TINY, *, seed: int = 3) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def serving_model(*, median_weight: float = 0.5, spread: float = 1.2) -> ServingModel:
+@cache
+def _horizons() -> Horizons | None:
+    table = compute_features(simulated_bars(), TINY)
+    return fit_horizons([(table, len(table.dates) - 1)], TINY)
+
+
+def serving_model(*, median_weight: float = 0.5, spread: float = 1.2, trees: bytes | None = None) -> ServingModel:
     """An untrained model of `TINY` that can serve."""
     return ServingModel(
         config=TINY,
         onnx=linear_network(),
         scaler=Scaler(mean=(0.0,) * len(TINY.features), spread=(1.0,) * len(TINY.features)),
         calibration=Calibration(median_weight=median_weight, spread=spread),
+        trees=trees,
+        horizons=_horizons(),
     )

@@ -3,7 +3,7 @@
 Every comparison is exact, to the bit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ import pytest
 from forecasting.pipeline.base import train_base
 from forecasting.pipeline.evaluation.backtest import Period, historical_forecasts, in_one
 from forecasting.pipeline.evaluation.out_of_sample import make_backtest
-from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.features import compute_features, tree_inputs
 from forecasting.pipeline.model.fitting import fit_scaler
 from forecasting.pipeline.model.windows import Split, make_windows, split_rows
 from forecasting.pipeline.serving.artifacts import BaseModel
@@ -56,6 +56,8 @@ def test_features_do_not_depend_on_later_bars(position: int) -> None:
     np.testing.assert_array_equal(changed.features[known], original.features[known])
     np.testing.assert_array_equal(changed.volatility[known], original.volatility[known])
     np.testing.assert_array_equal(changed.target[known][:-1], original.target[known][:-1])
+    rows = range(int(known.sum()))
+    np.testing.assert_array_equal(tree_inputs(changed, rows, TINY), tree_inputs(original, rows, TINY))
 
 
 @pytest.mark.parametrize("position", [25, 100, 198])
@@ -64,6 +66,8 @@ def test_features_do_not_depend_on_the_existence_of_later_bars(position: int) ->
 
     np.testing.assert_array_equal(cut.features, original.features[: len(cut.dates)])
     np.testing.assert_array_equal(cut.target[:-1], original.target[: len(cut.dates) - 1])
+    rows = range(len(cut.dates))
+    np.testing.assert_array_equal(tree_inputs(cut, rows, TINY), tree_inputs(original, rows, TINY))
 
 
 def test_features_do_not_depend_on_bars_before_their_look_back() -> None:
@@ -136,7 +140,9 @@ def test_the_bases_earlier_fit_does_not_depend_on_later_days(base: BaseModel) ->
 
     assert (other.seen, other.earlier) == (base.seen, base.earlier)
     assert other.calibration != base.calibration
+    assert other.earlier_horizons != base.earlier_horizons
     assert other.weights != base.weights
+    assert other.trees != base.trees
 
 
 def test_the_bases_calibration_does_not_depend_on_later_days(base: BaseModel) -> None:
@@ -146,7 +152,10 @@ def test_the_bases_calibration_does_not_depend_on_later_days(base: BaseModel) ->
     other = base_of({symbol: changed_after(calibrated, bars) for symbol, bars in known.items()})
 
     assert (other.earlier, other.calibration) == (base.earlier, base.calibration)
+    assert other.earlier_horizons == base.earlier_horizons
     assert other.weights != base.weights
+    assert other.trees != base.trees
+    assert other.horizons != base.horizons
 
 
 def test_a_closed_day_of_one_exchange_does_not_leak_the_next_day_to_the_base(base: BaseModel) -> None:
@@ -180,6 +189,16 @@ def test_a_versions_metrics_do_not_depend_on_the_refit_of_its_base(base: BaseMod
 
     pd.testing.assert_frame_equal(same.backtest, model.backtest, check_exact=True)
     assert same.onnx != model.onnx
+    assert same.trees != model.trees
+
+
+def test_a_version_is_evaluated_with_the_earlier_trees_of_its_base_and_served_with_all(base: BaseModel, split: Split) -> None:
+    table = compute_features(BARS, TINY)
+
+    evaluated, epochs = evaluate(table, split, TINY, base)
+    served, _ = refit(evaluated, table, split, epochs, base)
+
+    assert (evaluated.trees, served.trees) == (base.earlier.trees, base.trees)
 
 
 def test_a_history_that_the_base_has_seen_completely_is_trained_from_scratch(base: BaseModel) -> None:
@@ -201,10 +220,15 @@ class Way:
     whole: pd.DataFrame
 
 
-def forecasts(symbols: dict[str, pd.DataFrame], base: BaseModel | None, *, fine_tune: bool, last: int = -1) -> pd.DataFrame:
+def forecasts(
+    symbols: dict[str, pd.DataFrame], base: BaseModel | None, *, fine_tune: bool, last: int = -1, sessions: int = 1
+) -> pd.DataFrame:
     period = Period(through=THROUGH, first=DAYS[203].date(), last=DAYS[last].date())
     reasons: dict[str, str] = {}
-    frames = [*historical_forecasts(symbols.items(), period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)]
+    each = historical_forecasts(
+        symbols.items(), period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__, sessions=sessions
+    )
+    frames = [*each]
     assert not reasons
     return in_one(frames)
 
@@ -245,3 +269,26 @@ def test_a_backtest_does_not_depend_on_its_end(way: Way) -> None:
     short = forecasts(SYMBOLS, way.base, fine_tune=way.fine_tune, last=230)
 
     pd.testing.assert_frame_equal(short, up_to(way.whole, DAYS[230]), check_exact=True)
+
+
+@pytest.mark.parametrize("position", [225, 240, 258])
+@pytest.mark.parametrize("sessions", [5, 10, 21])
+def test_a_backtest_of_several_sessions_does_not_depend_on_later_bars(way: Way, sessions: int, position: int) -> None:
+    session = DAYS[position]
+    changed = {symbol: changed_after(session, bars) for symbol, bars in SYMBOLS.items()}
+
+    whole, other = (forecasts(symbols, way.base, fine_tune=False, sessions=sessions) for symbols in (SYMBOLS, changed))
+
+    pd.testing.assert_frame_equal(up_to(other, session), up_to(whole, session), check_exact=True)
+
+
+def test_a_symbol_that_was_listed_later_tells_the_earlier_horizons_nothing() -> None:
+    config = replace(TINY, test_share=0.3, base_epochs=1)
+    known = {f"S{seed}": simulated_bars(600, seed=seed) for seed in range(2)}
+    late = simulated_bars(600, seed=9).iloc[450:]
+
+    without, beside = (train_base(symbols.items(), config) for symbols in (known, known | {"LATE": late}))
+
+    assert late.index[0].date() > beside.seen.calibrated_through == without.seen.calibrated_through
+    assert beside.earlier_horizons == without.earlier_horizons
+    assert beside.horizons != without.horizons

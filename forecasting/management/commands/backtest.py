@@ -1,6 +1,6 @@
-"""`manage.py backtest`: fits on bars up to a date, forecasts every later session, and compares with the baselines."""
+"""`manage.py backtest`: fits on bars up to a date, forecasts from every later session, and compares with the baselines."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,6 +23,8 @@ from forecasting.pipeline.evaluation.backtest import (
     in_one,
     require_ignorance,
 )
+from forecasting.pipeline.evaluation.reliability import reliability
+from forecasting.pipeline.model import horizons
 from forecasting.pipeline.model.calibration import told_median
 from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.lead_moves import LeadMarkets
@@ -35,7 +37,7 @@ from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel
 class Command(BaseCommand):
     """Uses neither the database nor the active models."""
 
-    help = "Backtests on price files as if live; writes the forecasts as CSV: symbol, as_of, basis, q05 ... q95 of the next close."
+    help = "Backtests on price files as if live; writes the forecasts as CSV: symbol, as_of, basis, q01 ... q99 of the close."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -48,6 +50,9 @@ class Command(BaseCommand):
         parser.add_argument("--base", metavar="DIR|shipped", help="the base to start from (default: train one on the symbols)")
         parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all in the folder")
         parser.add_argument("--no-fine-tune", action="store_true", help="forecast every symbol with the unchanged base")
+        parser.add_argument(
+            "--sessions", type=int, choices=(1, *horizons.SESSIONS), default=1, help="how many sessions ahead (default: 1)"
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the forecasts, as CSV")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -64,7 +69,8 @@ class Command(BaseCommand):
                 known = folder.histories(through=period.through)
                 base = replace(base, leads=fit_leads(known, markets, registry.forecast_config()))
             console.print(f"Weight of the base's median: {told_median(**base.calibration.median_facts)}.")
-            forecasts = _forecasts(folder, period, base, markets, console, fine_tune=not options["no_fine_tune"])
+            sessions: int = options["sessions"]
+            forecasts = _forecasts(folder, period, base, markets, console, fine_tune=not options["no_fine_tune"], sessions=sessions)
         except (BaseKnowsTooMuchError, UntrainableError, ArtifactError, ValueError) as error:
             raise CommandError(str(error)) from error
         if forecasts.empty:
@@ -74,7 +80,7 @@ class Command(BaseCommand):
             _write(forecasts[forecasts["basis"] == CLOSE], options["out"].with_suffix(".close.csv"), console)
         symbols = set(forecasts["symbol"])
         histories = {symbol: bars for symbol, bars in folder.histories(through=date.max) if symbol in symbols}
-        for table in _tables(forecasts, histories, with_leads=markets is not None):
+        for table in _tables(forecasts, histories, sessions=sessions, with_leads=markets is not None and sessions == 1):
             console.print(table)
 
 
@@ -96,7 +102,14 @@ def _base(where: str | None, folder: PriceFolder, period: Period, console: Conso
 
 
 def _forecasts(
-    folder: PriceFolder, period: Period, base: BaseModel, markets: LeadMarkets | None, console: Console, *, fine_tune: bool
+    folder: PriceFolder,
+    period: Period,
+    base: BaseModel,
+    markets: LeadMarkets | None,
+    console: Console,
+    *,
+    fine_tune: bool,
+    sessions: int,
 ) -> pd.DataFrame:
     def left_out(symbol: str, reason: str) -> None:
         console.print(f"  left out: {reason}")
@@ -105,7 +118,8 @@ def _forecasts(
     with terminal.TrainingProgress(console) as bars:
         histories = folder.histories(through=period.last)
         config = registry.forecast_config()
-        each = historical_forecasts(histories, period, config, base=base, fine_tune=fine_tune, skipped=left_out, markets=markets)
+        how: dict[str, Any] = {"base": base, "fine_tune": fine_tune, "skipped": left_out, "markets": markets, "sessions": sessions}
+        each = historical_forecasts(histories, period, config, **how)
         for frame in each:
             frames.append(frame)
             bars.update("symbols", stage="forecasting", fraction=len(frames) / len(folder.symbols))
@@ -117,14 +131,18 @@ def _write(forecasts: pd.DataFrame, path: Path, console: Console) -> None:
     console.print(f"{len(forecasts):,} forecasts written to {path}")
 
 
-def _tables(forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], *, with_leads: bool) -> Iterable[Table | str]:
-    """The tables, or the reason for their absence."""
+def _tables(
+    forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], *, sessions: int, with_leads: bool
+) -> Iterator[Table | str]:
+    """The forecasts beside the baselines and their reliability, or the reason for their absence."""
     config = registry.forecast_config()
-    summary = baselines.score_beside_baselines(best(forecasts), histories, config)
+    summary = baselines.score_beside_baselines(best(forecasts), histories, config, sessions=sessions)
     if summary.empty:
         yield "No target session is over yet, so there is nothing to score."
         return
     yield _table(f"{len(histories)} symbols, out of sample, compared with the baselines", summary)
+    if not (promises := reliability(best(forecasts), histories, sessions=sessions)).empty:
+        yield _table("How often what was promised has happened", promises)
     if with_leads:
         yield _table("By exchange, without leads (close) and with leads (best)", bases.by_exchange(forecasts, histories, config))
         yield _table("Probability of a rise, by forecasts with leads", bases.reliability(forecasts, histories))

@@ -67,6 +67,11 @@ class Story:
         self._console.print(terminal.metrics_table(metrics, simulated=service.simulated))
         self.step("POST /models/predict: what will the next close be?")
         self._predict(service)
+        if service.simulated:
+            from forecasting.management.simulated_leads import told_lead  # noqa: PLC0415 - loads TensorFlow
+
+            self.step("What is it worth to know another market?")
+            self._console.print(f"  {told_lead()}")
         ticker = self._tickers[0]
         self.step(f"POST /models/retrain: train {ticker} again")
         self._console.print(f"  {service.post('retrain', symbol=ticker)['message']}")

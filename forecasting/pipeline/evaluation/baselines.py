@@ -14,23 +14,26 @@ from forecasting.pipeline.evaluation.metrics import (
 )
 from forecasting.pipeline.evaluation.quantiles import pinball_loss, quantile_column
 from forecasting.pipeline.model.features import Array, FeatureTable, compute_features
+from forecasting.pipeline.model.horizons import outcomes
 
 REFERENCE, EWMA, FORECAST = "last 250 returns", "EWMA volatility", "stockpred"
 
 
-def ewma_quantiles(table: FeatureTable, levels: Array, *, known: int) -> Array:
-    """Quantiles of the next log return at each row, (rows, levels), with 0 as median.
+def ewma_quantiles(table: FeatureTable, levels: Array, *, known: int, sessions: int = 1) -> Array:
+    """Quantiles of the log return over the next `sessions` at each row, (rows, levels), with 0 as median.
 
     They are today's EWMA volatility times the quantiles of the first `known` standardised returns. RiskMetrics Technical
     Document (1996), with empirical quantiles.
     """
-    standardised = np.quantile(table.target[:known], levels)
+    standardised = np.quantile((outcomes(table, sessions) / table.volatility)[:known], levels)
     standardised[len(levels) // 2] = 0.0
     quantiles: Array = table.volatility[:, None] * standardised
     return quantiles
 
 
-def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], config: ForecastConfig) -> pd.DataFrame:
+def score_beside_baselines(
+    forecasts: pd.DataFrame, histories: Mapping[str, pd.DataFrame], config: ForecastConfig, *, sessions: int = 1
+) -> pd.DataFrame:
     """One row per method and one column per figure over all symbols; empty if no forecast's session has happened.
 
     - pinball ratio: quantile loss divided by that of REFERENCE, the geometric mean over symbols; worst: the largest.
@@ -38,13 +41,15 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
     - coverage: share of closes inside the interval, the mean over symbols; least and most: its extremes.
     - p of beating naive: only of FORECAST; errors are first averaged per date. NaN if the forecast always is the last close.
 
-    `forecasts` as from `historical_forecasts`; each symbol's last one, whose session has not happened, does not count.
+    `forecasts` as from `historical_forecasts`; those whose session has not happened do not count.
     """
     rows, gains = [], []
     for symbol, mine in forecasts.groupby("symbol", sort=False):
-        if len(mine) < 2:  # its only session may not have happened yet
+        bars = histories[str(symbol)]
+        ended = mine[mine["as_of"].isin(bars.index[:-sessions])]
+        if ended.empty:
             continue
-        each, gain = scores(mine.set_index("as_of"), histories[str(symbol)], config)
+        each, gain = scores(ended.set_index("as_of"), bars, config, sessions)
         rows += each
         gains.append(gain)
     if not rows:
@@ -66,18 +71,19 @@ def score_beside_baselines(forecasts: pd.DataFrame, histories: Mapping[str, pd.D
     return summary.assign(**{"p of beating naive": [beats if name == FORECAST else np.nan for name in summary.index]})
 
 
-def scores(mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig) -> tuple[list[dict[str, object]], pd.Series]:
+def scores(
+    mine: pd.DataFrame, bars: pd.DataFrame, config: ForecastConfig, sessions: int = 1
+) -> tuple[list[dict[str, object]], pd.Series]:
     """One row per method for one symbol, and by date the gain: naive absolute error - absolute error of the forecast."""
     levels = np.array(config.quantile_levels)
     table = compute_features(bars, config)
     rows = table.dates.get_indexer(pd.DatetimeIndex(mine.index))
-    rows = rows[rows < len(table.dates) - 1]
-    actual = np.log(table.close[rows + 1] / table.close[rows])
+    actual = outcomes(table, sessions)[rows]
     columns = [quantile_column(level) for level in config.quantile_levels]
-    own = np.log(mine[columns].to_numpy()[: len(rows)] / table.close[rows, None])
+    own = np.log(mine[columns].to_numpy() / table.close[rows, None])
     methods = {
-        REFERENCE: rolling_quantiles(np.log(bars["close"]).diff(), levels).loc[table.dates[rows]].to_numpy(),
-        EWMA: ewma_quantiles(table, levels, known=int(rows[0]) - 1)[rows],
+        REFERENCE: rolling_quantiles(np.log(bars["close"]).diff(sessions), levels).loc[table.dates[rows]].to_numpy(),
+        EWMA: ewma_quantiles(table, levels, known=int(rows[0]) - sessions, sessions=sessions)[rows],
         FORECAST: own,
     }
     reference = pinball_loss(actual, methods[REFERENCE], levels)

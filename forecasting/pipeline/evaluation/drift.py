@@ -67,7 +67,8 @@ def watch(backtest: pd.DataFrame, live: pd.DataFrame, *, seed: int) -> Watch | N
     """
     if len(backtest) < FEWEST_BACKTEST or live.empty or not quantile_columns(backtest):
         return None
-    scaled = _in_units_of_volatility(pd.concat([backtest, live], ignore_index=True))
+    shared = ["last_close", "actual_close", *quantile_columns(backtest)]  # a live forecast may have more quantiles
+    scaled = _in_units_of_volatility(pd.concat([backtest[shared], live[shared]], ignore_index=True))
     before, now = scaled[WARM_UP : len(backtest)], scaled[len(backtest) :]
     usual = _geometric_mean(before)
     mean_excess = (1 - usual / before).mean()

@@ -30,6 +30,9 @@ class Calibration:
     spread: float  # factor on every quantile's distance from the median
     factor: float = 1.0  # not used by `apply`: the online calibration of live forecasts starts from it
     median_test: MedianTest = MedianTest()
+    # Distance of the quantiles of TAIL_LEVEL and 1 - TAIL_LEVEL from the median, divided by that of the outermost; not used by
+    # `apply`. None in versions of earlier releases, which have no tails.
+    tail: float | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
@@ -57,16 +60,6 @@ def told_median(*, weight: float, reason: str, tried: float | None, p: float | N
         return text
     each = ", ".join(f"{exchange} {value:.3f}" for exchange, value in p_by_exchange.items())
     return f"{text} (p {p:.3f}; {each})" if each else f"{text} (p {p:.3f})"
-
-
-def probability_up(quantiles: Array, levels: Array) -> float:
-    """Probability of a positive return, by linear interpolation of one forecast's quantiles (levels,).
-
-    Bounded by the outermost levels. If several quantiles are zero, the result is the mean of their limits.
-    """
-    below_or_at = np.interp(0.0, quantiles, levels)
-    above_or_at = np.interp(0.0, -quantiles[::-1], 1 - levels[::-1])
-    return float((1 - below_or_at + above_or_at) / 2)
 
 
 def shrunk_median(quantiles: Array, weight: float) -> Array:

@@ -8,15 +8,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
-
-Array = npt.NDArray[np.float64]
+from forecasting.pipeline.model.trailing import Array as Array
+from forecasting.pipeline.model.trailing import trailing_mean, trailing_means
+from forecasting.pipeline.model.tree_columns import SIZE_FLOOR, Float32, Past, bars_remembered, compute_tree_columns
+from forecasting.prices.markets import WEEKDAYS
 
 VOLATILITY_FLOOR = 1e-4  # log return per session; keeps the scale above zero if the price does not move
-SIZE_FLOOR = 2e-3  # log return per session; smaller moves, often a single tick, are raised to it
 USUAL_MOVE = 0.02  # log return that is large for most stocks; unit of the signs of stress
 LARGEST_GAP = 0.1  # log return; larger gaps are clipped to it
 
@@ -30,16 +30,28 @@ class FeatureTable:
     volatility: Array  # (rows,) EWMA, log return per session
     target: Array  # (rows,) next session's log return / volatility; NaN in the last row
     close: Array  # (rows,)
+    past: Past  # for `tree_inputs`
 
 
-def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable:
-    """Features of every session of `bars` (see bars.py for their contract) from the first one that can have them all."""
+def tree_inputs(table: FeatureTable, rows: range, config: ForecastConfig) -> Float32:
+    """The trees' columns at `rows`, (len(rows), columns); see tree_columns.py."""
+    bars = len(rows) + bars_remembered(config)
+    past = table.past.cut(later=len(table.dates) - rows.stop, bars=bars, config=config)
+    return compute_tree_columns(past, table.features[rows.start : rows.stop], config)
+
+
+def compute_features(bars: pd.DataFrame, config: ForecastConfig, *, exchange: str = WEEKDAYS) -> FeatureTable:
+    """Features of every session of `bars` (see bars.py for their contract) from the first one that can have them all.
+
+    `exchange`: whose calendar tells the date of the next session, which only the trees need.
+    """
     first = config.warm_up
     if len(bars) <= first:
         raise ValueError(f"{len(bars)} bars give no features; at least {first + 1} are needed")
     # Contiguous, because NumPy's logarithm of strided memory may differ in the last bit.
     price = {name: np.ascontiguousarray(bars[name], dtype=np.float64) for name in ("open", "high", "low", "close")}
-    log_open, log_high, log_low, log_close = (np.log(values) for values in price.values())
+    log_prices = {name: np.log(values) for name, values in price.items()}
+    log_open, log_high, log_low, log_close = log_prices.values()
     log_return = log_close[1:] - log_close[:-1]  # (bars - 1,): row i is the return of bar i + 1
     volatility = ewma_volatility(log_return, decay=config.volatility_decay, sessions=config.volatility_sessions)
     columns = {
@@ -55,12 +67,14 @@ def compute_features(bars: pd.DataFrame, config: ForecastConfig) -> FeatureTable
         "gap": np.abs(log_open[1:] - log_close[:-1]).clip(max=LARGEST_GAP) / USUAL_MOVE,
     }
     rows = len(bars) - first
+    days = pd.DatetimeIndex(bars.index)
     return FeatureTable(
-        dates=pd.DatetimeIndex(bars.index[first:]),
+        dates=days[first:],
         features=np.column_stack([columns[name][-rows:] for name in config.features]),
         volatility=volatility[-rows:],
         target=np.append(log_return[len(log_return) - rows + 1 :], np.nan) / volatility[-rows:],
         close=price["close"][first:],
+        past=Past(days, log_prices, volatility, exchange),
     )
 
 
@@ -114,29 +128,3 @@ def relative_volume(volume: Array, *, sessions: int) -> Array:
     mean = trailing_mean(volume, np.ones(sessions))
     ratio = np.divide(volume[sessions - 1 :], mean, out=np.ones_like(mean), where=mean > 0)
     return np.log1p(ratio) - math.log(2)
-
-
-def trailing_mean(values: Array, weights: Array) -> Array:
-    """Weighted mean of each value (weights[0]) and those before it, (len(values) - len(weights) + 1,).
-
-    Summed lag by lag, because a running sum would propagate rounding errors from earlier to later rows.
-    """
-    total = np.zeros(len(values) - len(weights) + 1)
-    for lag, weight in enumerate(weights / weights.sum()):
-        total += weight * values[len(weights) - 1 - lag : len(values) - lag]
-    return total
-
-
-def trailing_means(values: Array, look_backs: tuple[int, ...]) -> dict[int, Array]:
-    """By look-back, the means of the last so many columns of `values` (series, n), each (series, n - longest look-back + 1).
-
-    Added lag by lag, in one pass over the longest look-back, for the reason of `trailing_mean`.
-    """
-    longest = max(look_backs)
-    total = np.zeros((len(values), values.shape[1] - longest + 1))
-    means = {}
-    for lag in range(longest):
-        total += values[:, longest - 1 - lag : values.shape[1] - lag]
-        if lag + 1 in look_backs:
-            means[lag + 1] = total / (lag + 1)
-    return means

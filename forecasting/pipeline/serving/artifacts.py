@@ -6,8 +6,10 @@
 - leads.json (base only, if it has any): coefficients of the lead model. It can be replaced without training the base again.
 - rates.json (base only, if it has any): base rates of rising days. It can be replaced as well.
 - backtest.csv (symbol's version only): out-of-sample forecasts.
-- earlier.weights.h5 (base only): weights fitted on earlier bars only. The base was evaluated with them, and a symbol's version
-  that starts from them can be evaluated on unseen data.
+- horizons.json (not in versions of earlier releases): the forecasts of several sessions ahead.
+- trees.onnx (base only): the trees, which the versions of symbols share. Their record of files says in which folder it is.
+- earlier.weights.h5, earlier.trees.onnx (base only): weights and trees fitted on earlier bars only. The base was evaluated with
+  them, and a symbol's version that starts from them can be evaluated on unseen data.
 
 Nothing is unpickled.
 """
@@ -28,14 +30,18 @@ import pandas as pd
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.calibration import Calibration
+from forecasting.pipeline.model.horizons import Horizons
 from forecasting.pipeline.model.leads import LeadModel
+from forecasting.pipeline.model.tree_columns import tree_columns
 from forecasting.pipeline.model.windows import Scaler, Seen
 
 ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
 BACKTEST = "backtest.csv"  # only in versions of a symbol
-EARLIER = "earlier.weights.h5"  # only in bases
+TREES, EARLIER, EARLIER_TREES = "trees.onnx", "earlier.weights.h5", "earlier.trees.onnx"  # only in bases
 LEADS = "leads.json"  # only in bases, and not in all
 RATES = "rates.json"  # the same
+HORIZONS = "horizons.json"  # not in versions of earlier releases
+BASE_FILES = (ONNX, TREES, WEIGHTS, EARLIER, EARLIER_TREES, META)
 LARGEST_FILE = 64 * 2**20  # bytes
 
 
@@ -49,6 +55,11 @@ class ArtifactFile:
 
     sha256: str  # hexadecimal
     size: int  # bytes
+    folder: str = ""  # beside the version's own folder, if another version holds the file
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it; `folder` only if another version holds the file."""
+        return {"sha256": self.sha256, "size": self.size} | ({"folder": self.folder} if self.folder else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +70,8 @@ class ServingModel:
     onnx: bytes
     scaler: Scaler
     calibration: Calibration
+    trees: bytes | None = None  # ONNX; None in versions without a base, and in those of earlier releases
+    horizons: Horizons | None = None  # None in versions of earlier releases, and if there were too few bars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,23 +95,27 @@ class TrainedModel(ServingModel):
         """The files of its version, by name."""
         meta = _meta(self, ("symbol", "from_base", "epochs"))
         backtest = self.backtest.to_csv(index=False, date_format="%Y-%m-%d").encode()
-        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), BACKTEST: backtest}
+        files = {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), BACKTEST: backtest}
+        return files | _horizons_file(served=self.horizons)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Weights and the scaler of their fit."""
+    """Weights, the scaler of their fit, and trees fitted on the same rows."""
 
     weights: bytes  # of a .weights.h5 file
     scaler: Scaler
+    trees: bytes  # ONNX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BaseModel(ServingModel):
-    """A network of many symbols. It serves symbols without a version of their own, and their trainings start from it."""
+    """A model of many symbols. It serves symbols without a version of their own, and their trainings start from it."""
 
+    trees: bytes
     weights: bytes  # of a .weights.h5 file
     earlier: Fit  # fitted only on the bars described by `seen`
+    earlier_horizons: Horizons | None = None  # fitted only on bars up to `seen.calibrated_through`
     seen: Seen  # data of `earlier` and of the calibration
     symbols: tuple[str, ...]
     metrics: dict[str, Any]  # out of sample, over all symbols
@@ -115,7 +132,7 @@ class BaseModel(ServingModel):
     @property
     def fit(self) -> Fit:
         """The fit on all bars, used for serving."""
-        return Fit(self.weights, self.scaler)
+        return Fit(self.weights, self.scaler, self.trees)
 
     def fits(self, config: ForecastConfig) -> bool:
         """Whether a training with `config` can start from it."""
@@ -130,9 +147,11 @@ class BaseModel(ServingModel):
             "earlier_scaler": asdict(self.earlier.scaler),
             "trained_at": self.trained_at.isoformat() if self.trained_at else None,
         }
+        shared, earlier = {ONNX: self.onnx, TREES: self.trees}, {EARLIER: self.earlier.weights, EARLIER_TREES: self.earlier.trees}
         extra = {LEADS: leads_file(self.leads)} if self.leads else {}
         extra |= {RATES: rates_file(self.rates)} if self.rates else {}
-        return {ONNX: self.onnx, WEIGHTS: self.weights, META: _json(meta), EARLIER: self.earlier.weights, **extra}
+        horizons = _horizons_file(served=self.horizons, earlier=self.earlier_horizons)
+        return shared | {WEIGHTS: self.weights, META: _json(meta)} | earlier | horizons | extra
 
 
 def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFile]:
@@ -150,21 +169,27 @@ def file_of(content: bytes) -> ArtifactFile:
 
 
 def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
-    """The model to serve. Raises ArtifactError if model.onnx or meta.json does not match `files`."""
+    """The model to serve. Raises ArtifactError if model.onnx, meta.json or the trees, if it has any, do not match `files`."""
     onnx, meta = (_verified(folder, name, files) for name in (ONNX, META))
-    with _of_this_release():
-        return ServingModel(onnx=onnx, **_serving(json.loads(meta)))
+    trees = _verified(folder, TREES, files) if TREES in files else None
+    horizons = _read_horizons(folder, files).get("served")
+    with _of_this_release(META):
+        return ServingModel(onnx=onnx, trees=trees, horizons=horizons, **_serving(json.loads(meta)))
 
 
 def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
     """The complete base model. Raises ArtifactError if any of its files does not match `files`."""
-    onnx, weights, earlier, content = (_verified(folder, name, files) for name in (ONNX, WEIGHTS, EARLIER, META))
-    with _of_this_release():
+    onnx, trees, weights, earlier, earlier_trees, content = (_verified(folder, name, files) for name in BASE_FILES)
+    with _of_this_release(META):
         meta = json.loads(content)
+        horizons = _read_horizons(folder, files)
         return BaseModel(
+            horizons=horizons.get("served"),
+            earlier_horizons=horizons.get("earlier"),
             onnx=onnx,
+            trees=trees,
             weights=weights,
-            earlier=Fit(earlier, _scaler(meta["earlier_scaler"])),
+            earlier=Fit(earlier, _scaler(meta["earlier_scaler"]), earlier_trees),
             seen=Seen(*(date.fromisoformat(meta[name]) for name in ("fitted_through", "calibrated_through"))),
             symbols=tuple(meta["symbols"]),
             data_start=date.fromisoformat(meta["data_start"]),
@@ -207,7 +232,7 @@ def leads_file(leads: LeadModel) -> bytes:
 
 def recorded(folder: Path) -> dict[str, ArtifactFile]:
     """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
-    names = (ONNX, WEIGHTS, EARLIER, META, *(name for name in (LEADS, RATES) if (folder / name).exists()))
+    names = (*BASE_FILES, *(name for name in (HORIZONS, LEADS, RATES) if (folder / name).exists()))
     contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in names}
     return {name: file_of(content) for name, content in contents.items()}
 
@@ -223,6 +248,7 @@ def _meta(model: TrainedModel | BaseModel, names: tuple[str, ...]) -> dict[str, 
     return {
         "config": model.config.to_dict(),
         "features": list(model.config.features),
+        "tree_columns": list(tree_columns(model.config)) if model.trees else [],
         "scaler": asdict(model.scaler),
         "calibration": asdict(model.calibration),
         "data_start": model.data_start.isoformat(),
@@ -235,11 +261,28 @@ def _json(values: dict[str, Any]) -> bytes:
     return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
+def _horizons_file(**fits: Horizons | None) -> dict[str, bytes]:
+    """The file of these fits, by name; no file if there are none."""
+    present = {name: fit.to_dict() for name, fit in fits.items() if fit}
+    return {HORIZONS: _json(present)} if present else {}
+
+
+def _read_horizons(folder: Path, files: Mapping[str, ArtifactFile]) -> dict[str, Horizons]:
+    """The fits of its file, by name; none if the version has no such file."""
+    if HORIZONS not in files:
+        return {}
+    content = _verified(folder, HORIZONS, files)
+    with _of_this_release(HORIZONS):
+        return {name: Horizons.from_dict(values) for name, values in json.loads(content).items()}
+
+
 def _serving(meta: dict[str, Any]) -> dict[str, Any]:
     """The fields of a ServingModel from meta.json."""
     config = ForecastConfig.from_dict(meta["config"])
     if meta["features"] != list(config.features):
         raise ValueError(f"its features are {', '.join(meta['features'])}")
+    if (columns := meta.get("tree_columns")) and columns != list(tree_columns(config)):
+        raise ValueError(f"the columns of its trees are {', '.join(columns)}")
     return {"config": config, "scaler": _scaler(meta["scaler"]), "calibration": Calibration.from_dict(meta["calibration"])}
 
 
@@ -248,7 +291,7 @@ def _scaler(values: dict[str, Any]) -> Scaler:
 
 
 @contextmanager
-def _of_this_release(name: str = META) -> Iterator[None]:
+def _of_this_release(name: str) -> Iterator[None]:
     """Turns errors of reading a JSON file into ArtifactError."""
     try:
         yield
@@ -260,7 +303,8 @@ def _verified(folder: Path, name: str, files: Mapping[str, ArtifactFile]) -> byt
     """The file's bytes, if size and hash match. Raises ArtifactError."""
     if name not in files:
         raise ArtifactError(f"No hash of {name} is recorded.")
-    content = _read_bytes(folder / name, limit=files[name].size + 1)
+    holder = folder.parent / files[name].folder if files[name].folder else folder
+    content = _read_bytes(holder / name, limit=files[name].size + 1)
     if len(content) != files[name].size:
         found = "more" if len(content) > files[name].size else f"only {len(content)}"
         raise ArtifactError(f"{name} should have {files[name].size} bytes but has {found}.")

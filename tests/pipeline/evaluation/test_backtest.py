@@ -17,7 +17,7 @@ from tests.pipeline.market_data import TINY, simulated_bars
 
 HISTORIES = [(f"S{seed}", simulated_bars(260, seed=seed)) for seed in range(3)]
 DAYS = HISTORIES[0][1].index
-QUANTILES = ["q05", "q10", "q25", "q50", "q75", "q90", "q95"]
+QUANTILES = ["q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99"]
 PERIOD = Period(through=DAYS[199].date(), first=DAYS[205].date(), last=DAYS[249].date())
 
 
@@ -68,7 +68,7 @@ def test_each_symbol_is_forecast_by_its_own_version(base: BaseModel, forecasts: 
 
 def factors_of(forecaster: Forecaster, bars: pd.DataFrame) -> dict[date, float]:
     """Factor of the online calibration for each session after the fit, from sequential live forecasts."""
-    levels = np.array(TINY.quantile_levels)
+    levels = np.array(forecaster.tailed_levels)
     days = DAYS[200:250]
     unstretched = [forecaster.forecast(bars.loc[:day]) for day in days]
     quantiles = np.log([[price / each.last_close for price in each.quantiles.values()] for each in unstretched])

@@ -141,3 +141,11 @@ def test_pairs_are_the_sessions_of_both() -> None:
     assert len(paired) == 20
     assert (paired["first"] == paired["second"]).all()
     assert paired_losses(frame, frame.drop(columns="q50")).empty
+
+
+def test_quantiles_that_only_live_forecasts_have_do_not_matter() -> None:
+    backtest, live = years()[0]
+
+    tailed = live.assign(q01=0.9 * live["q05"], q99=1.1 * live["q95"])
+
+    np.testing.assert_array_equal(watched(backtest, tailed).levels, watched(backtest, live).levels)

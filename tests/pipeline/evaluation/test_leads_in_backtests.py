@@ -19,6 +19,7 @@ from forecasting.prices.leads import lead_window
 from tests.pipeline.lead_data import exchange_leads, following_bars, lead_bars, tokyo
 from tests.pipeline.market_data import TINY, rescaled, session_bars
 from tests.pipeline.serving.test_artifacts import base_model
+from tests.pipeline.small_trees import trees_onnx
 
 SPY = lead_bars()
 MARKETS = LeadMarkets({"SPY": SPY})
@@ -31,7 +32,7 @@ KNOWN = [(symbol, between(bars, first=None, last=PERIOD.through)) for symbol, ba
 
 @pytest.fixture(scope="module")
 def base() -> BaseModel:
-    return replace(base_model(), data_end=PERIOD.through, leads=fit_leads(KNOWN, MARKETS, TINY))
+    return replace(base_model(), trees=trees_onnx(), data_end=PERIOD.through, leads=fit_leads(KNOWN, MARKETS, TINY))
 
 
 def run(
@@ -162,7 +163,8 @@ def test_probabilities_of_a_rise_come_true(forecasts: pd.DataFrame) -> None:
 
 
 def test_there_are_no_tables_without_outcomes(forecasts: pd.DataFrame) -> None:
-    assert by_exchange(forecasts.groupby("symbol").head(1), dict(HISTORIES), TINY).empty
+    until = {symbol: bars[: DAYS[690]] for symbol, bars in HISTORIES}
+    assert by_exchange(forecasts[forecasts["as_of"] == DAYS[690]], until, TINY).empty
     assert reliability(forecasts[forecasts["basis"] == "close"], dict(HISTORIES)).empty
 
 

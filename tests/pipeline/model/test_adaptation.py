@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.model.adaptation import adapted, next_factor, stretched
+from forecasting.pipeline.model.adaptation import (
+    RECENT_OUTCOMES,
+    adapted,
+    adapted_horizon,
+    horizon_factor,
+    next_factor,
+    recent_outcomes,
+    stretched,
+)
 from forecasting.pipeline.model.features import Array
 
 CONFIG = ForecastConfig()
@@ -162,3 +170,81 @@ def test_the_first_outcomes_do_not_count_as_a_break() -> None:
     few = [False] * 5
 
     assert next_factor(1.0, few, level=0.8) == pytest.approx(math.exp(0.8 * STEP))
+
+
+def factors_over(moves: Array, sessions: int, earlier: tuple[int, int] = (0, 0)) -> tuple[Array, tuple[int, int]]:
+    """Factors and final record for forecasts of `sessions` standard normal moves that are always the same."""
+    ends = np.concatenate([[0.0], np.cumsum(moves)])
+    actual = np.append(ends[sessions:] - ends[:-sessions], np.full(sessions, np.nan)) / math.sqrt(sessions)
+    quantiles = np.tile(NORMAL, (len(actual), 1))
+    return adapted_horizon(quantiles, actual, LEVELS, interval=CONFIG.interval_levels, sessions=sessions, earlier=earlier)
+
+
+def test_without_outcomes_a_horizon_has_no_factor() -> None:
+    assert horizon_factor(0, 0, sessions=5, level=0.8) == 1.0
+
+
+def test_the_factor_of_a_horizon_is_proportional_to_its_coverage_error() -> None:
+    wide, wider = (horizon_factor(500, 400 - missed, sessions=5, level=0.8) for missed in (25, 50))
+
+    assert math.log(wide) == pytest.approx(4.5 / math.sqrt(5) * 0.05)
+    assert math.log(wider) == pytest.approx(2 * math.log(wide))
+    assert horizon_factor(500, 425, sessions=5, level=0.8) == pytest.approx(1 / wide)
+
+
+def test_longer_horizons_and_fewer_outcomes_move_the_factor_less() -> None:
+    usual = horizon_factor(500, 350, sessions=5, level=0.8)
+
+    assert 1 < horizon_factor(500, 350, sessions=21, level=0.8) < usual
+    assert 1 < horizon_factor(50, 35, sessions=5, level=0.8) < usual
+
+
+def test_earlier_outcomes_fill_up_what_is_missing() -> None:
+    assert recent_outcomes(0, 0, earlier=(500, 420)) == (500, 420)
+    assert recent_outcomes(100, 70, earlier=(400, 320)) == (500, 390)
+    assert recent_outcomes(100, 70, earlier=(500, 420)) == (500, 70 + 0.8 * 420)
+    assert recent_outcomes(500, 390, earlier=(500, 420)) == (500, 390)
+
+
+def test_the_factor_of_a_row_uses_only_outcomes_that_have_ended() -> None:
+    moves = np.random.default_rng(4).standard_normal(700)
+    changed = np.concatenate([moves[:400], 9 * moves[400:]])
+
+    (factors, _), (others, _) = (factors_over(each, 10) for each in (moves, changed))
+
+    np.testing.assert_array_equal(factors[:401], others[:401])  # row 400 knows the move that ends there
+    assert not np.array_equal(factors[401:], others[401:])
+    assert (factors[:10] == 1).all()
+
+
+def test_the_record_is_of_the_last_outcomes() -> None:
+    moves = np.random.default_rng(4).standard_normal(800)
+    factors, (number, covered) = factors_over(moves, 5)
+    ends = np.concatenate([[0.0], np.cumsum(moves)])
+    actual = (ends[5:] - ends[:-5]) / math.sqrt(5)
+
+    assert number == RECENT_OUTCOMES
+    assert covered == held(actual, factors[: len(actual)])[-RECENT_OUTCOMES:].sum()
+
+
+def test_a_backtests_record_starts_the_live_factor() -> None:
+    moves = 1.3 * np.random.default_rng(4).standard_normal(800)
+    _, record = factors_over(moves, 5)
+
+    factors, _ = factors_over(moves[:20], 5, earlier=record)
+
+    assert factors[0] == horizon_factor(*record, sessions=5, level=0.8) > 1.1
+
+
+@pytest.mark.parametrize(("scale", "sessions"), [(1.3, 5), (0.75, 5), (1.3, 21), (0.75, 21)])
+def test_intervals_of_a_wrong_width_come_nearer_to_their_level(scale: float, sessions: int) -> None:
+    error_before, error_after = [], []
+    for seed in range(20):
+        moves = scale * np.random.default_rng(seed).standard_normal(2_500)
+        factors, _ = factors_over(moves, sessions)
+        ends = np.concatenate([[0.0], np.cumsum(moves)])
+        actual = (ends[sessions:] - ends[:-sessions]) / math.sqrt(sessions)
+        error_before.append(held(actual, 1.0).mean() - 0.8)
+        error_after.append(held(actual, factors[: len(actual)])[500:].mean() - 0.8)
+
+    assert abs(np.mean(error_after)) < 0.75 * abs(np.mean(error_before))

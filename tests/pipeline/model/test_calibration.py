@@ -1,4 +1,4 @@
-"""Calibration: weight of the median, spread of the interval, probability from quantiles."""
+"""Calibration: weight of the median, spread of the interval."""
 
 from dataclasses import asdict
 
@@ -10,7 +10,6 @@ from forecasting.pipeline.model.calibration import (
     UNCALIBRATED,
     Calibration,
     MedianTest,
-    probability_up,
     told_median,
 )
 from forecasting.pipeline.model.conformal import NONE_CHOSEN, NOT_BETTER
@@ -91,28 +90,6 @@ def test_applying_it_does_not_change_its_input(rng: np.random.Generator) -> None
     Calibration(median_weight=0.0, spread=2.0).apply(quantiles)
 
     np.testing.assert_array_equal(quantiles, before)
-
-
-def test_a_rise_is_as_likely_as_a_fall_around_zero() -> None:
-    assert probability_up(NORMAL, LEVELS) == pytest.approx(0.5)
-
-
-def test_quantiles_further_up_make_a_rise_more_likely() -> None:
-    assert probability_up(NORMAL + 0.337, LEVELS) == pytest.approx(0.625)
-
-
-@pytest.mark.parametrize(("shift", "expected"), [(9.0, 0.95), (-9.0, 0.05)])
-def test_the_probability_stays_within_the_outermost_levels(shift: float, expected: float) -> None:
-    assert probability_up(NORMAL + shift, LEVELS) == pytest.approx(expected)
-
-
-def test_the_probability_lies_between_those_of_several_quantiles_at_zero() -> None:
-    """A tenth to half of the outcomes are at zero or below it."""
-    assert probability_up(np.array([-2.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0]), LEVELS) == pytest.approx(1 - (0.1 + 0.5) / 2)
-
-
-def test_quantiles_that_are_all_zero_give_no_direction() -> None:
-    assert probability_up(np.zeros(7), LEVELS) == pytest.approx(0.5)
 
 
 def test_the_text_about_a_median_gives_the_tried_weight_and_every_p_value() -> None:

@@ -10,8 +10,8 @@ from forecasting.pipeline.model.features import (
     ewma_volatility,
     parkinson_volatility,
     relative_volume,
-    trailing_means,
 )
+from forecasting.pipeline.model.trailing import trailing_means
 from tests.pipeline.market_data import TINY, flat_bars, simulated_bars
 
 

@@ -125,7 +125,7 @@ def test_a_fit_from_a_base_starts_with_its_scaler_and_weights(network: QuantileN
     scaler, examples = begin(network, table, range(9, 60), TINY, None)
     for _ in islice(network.epochs(examples, learning_rate=0.01), 2):
         pass
-    base = Fit(weights=network.to_hdf5(), scaler=scaler)
+    base = Fit(weights=network.to_hdf5(), scaler=scaler, trees=b"")
     forecasts = network.predict(make_examples(table, ROWS, scaler, TINY))
     begin(network, table, ROWS, TINY, None)
 

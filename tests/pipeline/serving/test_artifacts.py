@@ -13,12 +13,14 @@ import pytest
 from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.calibration import Calibration, MedianTest
 from forecasting.pipeline.model.conformal import BETTER
+from forecasting.pipeline.model.features import compute_features
+from forecasting.pipeline.model.horizons import fit_horizons
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.windows import Scaler, Seen
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactError, ArtifactFile, BaseModel, Fit, ServingModel, TrainedModel
 from tests.pipeline.lead_data import exchange_leads
-from tests.pipeline.market_data import TINY, serving_model
+from tests.pipeline.market_data import TINY, serving_model, simulated_bars
 from tests.pipeline.model.test_base_rates import class_rate
 
 Files = dict[str, ArtifactFile]
@@ -52,9 +54,10 @@ def trained_model(**changes: object) -> TrainedModel:
 def base_model() -> BaseModel:
     columns = len(TINY.features)
     return BaseModel(
-        **{field.name: getattr(serving_model(), field.name) for field in fields(ServingModel)},
+        **{field.name: getattr(serving_model(trees=b"trees"), field.name) for field in fields(ServingModel)},
         weights=b"weights",
-        earlier=Fit(b"earlier weights", Scaler(mean=(0.1,) * columns, spread=(1 / 3,) * columns)),
+        earlier_horizons=fit_horizons([(compute_features(simulated_bars(seed=5), TINY), 150)], TINY),
+        earlier=Fit(b"earlier weights", Scaler(mean=(0.1,) * columns, spread=(1 / 3,) * columns), b"earlier trees"),
         seen=Seen(date(2022, 6, 30), date(2023, 6, 30)),
         symbols=("KO", "PEP"),
         metrics={"mase": 0.1 + 0.2, "symbols": 2},
@@ -73,7 +76,7 @@ def files(tmp_path: Path) -> Files:
 
 def test_it_writes_exactly_the_files_that_it_records(tmp_path: Path, files: Files) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {*files}
-    assert {*files} == {"model.onnx", "model.weights.h5", "meta.json", "backtest.csv"}
+    assert {*files} == {"model.onnx", "model.weights.h5", "meta.json", "backtest.csv", "horizons.json"}
     assert all((tmp_path / name).stat().st_size == file.size for name, file in files.items())
 
 
@@ -146,17 +149,20 @@ def test_the_base_that_is_read_is_the_one_that_was_written(base_folder: Path) ->
 
 
 def test_a_base_serves_like_a_symbols_version(base_folder: Path) -> None:
-    assert artifacts.read(base_folder, artifacts.recorded(base_folder)) == serving_model()
+    assert artifacts.read(base_folder, artifacts.recorded(base_folder)) == serving_model(trees=b"trees")
 
 
 def test_the_files_of_a_folder_without_a_record_are_hashed_as_written(tmp_path: Path) -> None:
     written = artifacts.write(tmp_path, base_model())
 
     assert artifacts.recorded(tmp_path) == written
-    assert {*written} == {"model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5"}
+    assert {*written} == {*BASE_FILES, "horizons.json"}
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5"])
+BASE_FILES = ["model.onnx", "trees.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5", "earlier.trees.onnx"]
+
+
+@pytest.mark.parametrize("name", BASE_FILES)
 def test_a_base_folder_that_lacks_a_file_names_it(base_folder: Path, name: str) -> None:
     (base_folder / name).unlink()
 
@@ -164,9 +170,63 @@ def test_a_base_folder_that_lacks_a_file_names_it(base_folder: Path, name: str) 
         artifacts.recorded(base_folder)
 
 
+def test_a_base_of_a_release_without_horizons_is_read(tmp_path: Path) -> None:
+    artifacts.write(tmp_path, replace(base_model(), horizons=None, earlier_horizons=None))
+    assert not (tmp_path / "horizons.json").exists()
+
+    base = artifacts.read_base(tmp_path, artifacts.recorded(tmp_path))
+
+    assert (base.horizons, base.earlier_horizons) == (None, None)
+
+
+def test_a_version_of_a_release_without_horizons_serves(tmp_path: Path) -> None:
+    files = artifacts.write(tmp_path, trained_model(horizons=None))
+
+    assert artifacts.read(tmp_path, files).horizons is None
+
+
 def test_a_symbols_version_is_no_base(tmp_path: Path, files: Files) -> None:
-    with pytest.raises(ArtifactError, match=r"earlier\.weights\.h5 is missing"):
+    with pytest.raises(ArtifactError, match=r"trees\.onnx is missing"):
         artifacts.recorded(tmp_path)
+
+
+@pytest.fixture
+def sharing(tmp_path: Path, base_folder: Path) -> tuple[Path, Files]:
+    """A symbol's version with the trees of the base beside it: its folder and its record."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    files = artifacts.write(folder, trained_model(trees=b"trees"))
+    return folder, files | {"trees.onnx": replace(artifacts.recorded(base_folder)["trees.onnx"], folder=base_folder.name)}
+
+
+def test_a_symbols_version_reads_the_trees_from_the_folder_of_its_base(sharing: tuple[Path, Files]) -> None:
+    folder, files = sharing
+
+    assert not (folder / "trees.onnx").exists()
+    assert artifacts.read(folder, files) == serving_model(trees=b"trees")
+
+
+def test_the_record_of_a_file_names_only_the_folder_of_another_version(sharing: tuple[Path, Files]) -> None:
+    _, files = sharing
+
+    records = {name: file.to_dict() for name, file in files.items()}
+
+    assert records["trees.onnx"]["folder"] == "base"
+    assert {*records["model.onnx"]} == {"sha256", "size"}
+    assert {name: ArtifactFile(**record) for name, record in records.items()} == files
+
+
+def test_a_version_of_a_release_without_trees_is_read(tmp_path: Path, files: Files) -> None:
+    meta = json.loads((tmp_path / "meta.json").read_text(encoding="utf-8"))
+    del meta["tree_columns"]
+    for name in ("tree_share", "trees", "tree_leaves", "tree_rows", "tree_rate"):
+        del meta["config"][name]
+    content = json.dumps(meta).encode()
+    (tmp_path / "meta.json").write_bytes(content)
+
+    model = artifacts.read(tmp_path, files | {"meta.json": ArtifactFile(hashlib.sha256(content).hexdigest(), len(content))})
+
+    assert model.trees is None
 
 
 @pytest.mark.parametrize(("change", "fits"), [({"seed": 7}, True), ({"units": 5}, False), ({"window": 11}, False)])
@@ -206,7 +266,7 @@ DAMAGE = [
 ]
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "meta.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "meta.json", "horizons.json"])
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE)
 def test_a_damaged_file_does_not_serve(
     tmp_path: Path, files: Files, name: str, damage: Callable[[Path], None], reason: str
@@ -218,7 +278,18 @@ def test_a_damaged_file_does_not_serve(
     assert str(tmp_path) not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5"])
+@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
+def test_a_version_whose_trees_are_damaged_in_the_folder_of_its_base_does_not_serve(
+    base_folder: Path, sharing: tuple[Path, Files], damage: Callable[[Path], None], reason: str
+) -> None:
+    folder, files = sharing
+    damage(base_folder / "trees.onnx")
+
+    with pytest.raises(ArtifactError, match=rf"trees\.onnx .*{reason}"):
+        artifacts.read(folder, files)
+
+
+@pytest.mark.parametrize("name", [*BASE_FILES, "horizons.json"])
 @pytest.mark.parametrize(("damage", "reason"), DAMAGE)
 def test_a_damaged_file_of_a_base_is_named(base_folder: Path, name: str, damage: Callable[[Path], None], reason: str) -> None:
     written = artifacts.recorded(base_folder)
@@ -273,6 +344,7 @@ def test_the_test_of_the_median_survives_a_round_trip(tmp_path: Path, files: Fil
     ("changes", "reason"),
     [
         ({"features": ["log_return"]}, "its features are log_return"),
+        ({"tree_columns": ["range_1"]}, "the columns of its trees are range_1"),
         ({"config": asdict(serving_model().config) | {"layers": 3}}, "layers"),
         ({"calibration": {}}, "median_weight"),
         ({"scaler": {}}, "mean"),
@@ -291,7 +363,7 @@ LEADS = LeadModel({"XTKS": exchange_leads()})
 def test_a_base_keeps_its_lead_model_in_a_file_of_its_own(tmp_path: Path) -> None:
     files = artifacts.write(tmp_path, replace(base_model(), leads=LEADS))
 
-    assert {*files} == {"model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5", "leads.json"}
+    assert {*files} == {*BASE_FILES, "horizons.json", "leads.json"}
     assert artifacts.read_base(tmp_path, files).leads == artifacts.read_leads(tmp_path, files) == LEADS
     assert artifacts.recorded(tmp_path) == files
 
@@ -337,7 +409,7 @@ RATES = BaseRates({"XNYS": class_rate()})
 def test_a_base_keeps_its_base_rates_in_a_file_of_its_own(tmp_path: Path) -> None:
     files = artifacts.write(tmp_path, replace(base_model(), rates=RATES))
 
-    assert {*files} == {"model.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5", "rates.json"}
+    assert {*files} == {*BASE_FILES, "horizons.json", "rates.json"}
     assert artifacts.read_base(tmp_path, files).rates == artifacts.read_rates(tmp_path, files) == RATES
     assert artifacts.recorded(tmp_path) == files
 
