@@ -160,7 +160,11 @@ class ForecastFields(Shape):
     )
     risk = Risk(allow_null=True, help_text="Null if the version was trained by an earlier release.")
     summary = Text(of=summary, help_text="The interval in one sentence.")
-    probability_up = Rounded(3, help_text="That the close is above the last one.")
+    probability_up = Rounded(
+        3,
+        help_text="That the close is above the last one. If the point forecast is the last close: how often the symbol's class "
+        "rises, if that has proved better than 0.5; else 0.5.",
+    )
     quantiles = Prices(help_text="Probability level to price.")
     outlook = Shapes(OutlookEntry(), of="outlooks", help_text="Later sessions. Null if the version cannot forecast them.")
     model = ServingModel(of="version")
