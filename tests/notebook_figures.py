@@ -10,9 +10,8 @@ from typing import Any
 import nbformat
 from PIL import Image
 
-from tests.test_notebooks import NOTEBOOKS, executed
+from tests.test_notebooks import NOTEBOOKS, VARIABLES, executed
 
-VARIABLES = ("NOTEBOOK_SYMBOL", "NOTEBOOK_SYMBOLS", "NOTEBOOK_PRICES", "NOTEBOOK_SEED")
 WIDTH = 560  # pixels of a figure
 COLOURS = 24
 
@@ -20,7 +19,7 @@ COLOURS = 24
 def main() -> None:
     """Writes every notebook anew. Text outputs stay out: they hold durations, which differ from run to run."""
     for name in VARIABLES:
-        os.environ.pop(name, None)
+        os.environ.pop(f"NOTEBOOK_{name}", None)
     for path in NOTEBOOKS:
         with tempfile.TemporaryDirectory() as folder:
             nbformat.write(with_figures(path, executed(path, working_directory=Path(folder))), path)
