@@ -12,14 +12,13 @@ import pandas as pd
 from django.conf import settings
 from django.db import connection
 
-from forecasting import market
+from forecasting import direction, market
 from forecasting.leads import Known
 from forecasting.models import Forecast, ModelVersion, Restatement, Symbol
 from forecasting.models.forecasts import HORIZONS, Basis
 from forecasting.models.versions import SERVING
 from forecasting.pipeline.evaluation.quantiles import REFERENCE_SESSIONS, reference_quantiles
 from forecasting.pipeline.model.adaptation import RECENT, RECENT_OUTCOMES, horizon_factor, next_factor, recent_outcomes
-from forecasting.pipeline.model.distribution import PriceDistribution
 from forecasting.pipeline.model.horizons import SESSIONS
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.forecaster import Forecaster, QuantileForecast
@@ -28,10 +27,6 @@ from forecasting.prices.catalogue import is_simulated
 from forecasting.scoring import score_due
 
 __all__ = ["Scorecard", "issue", "issue_with_leads", "issued", "score_due", "scorecards"]
-
-
-RISKS = (1, 2, 5)  # percent below and above the last close
-VALUES_AT_RISK = (95, 99)  # percent: the loss that is not exceeded with this probability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +161,7 @@ def _compute(
                 rows.append(row)
         except TooFewBarsError as error:
             errors[symbol] = f"No forecast: {error}"
+    direction.use_base_rates(rows)
     return rows, errors
 
 
@@ -253,21 +249,9 @@ def _forecast(
         interval_high=computed.interval_high,
         spread_factor=factor,
         probability_up=computed.probability_up,
-        risk=_risk(computed),
+        risk=direction.risk(computed.quantiles, last_close=computed.last_close) if computed.horizon == 1 else None,
         simulated=is_simulated(settings.PRICE_SOURCE),
     )
-
-
-def _risk(computed: QuantileForecast) -> dict[str, dict[str, float]] | None:
-    """The ledger's `risk`; None for later sessions, and if the version does not know the tails."""
-    distribution = PriceDistribution(computed.quantiles, last_close=computed.last_close)
-    if computed.horizon > 1 or not distribution.has_tails:
-        return None
-    return {
-        "below": {str(percent): distribution.probability_of_fall(percent) for percent in RISKS},
-        "above": {str(percent): distribution.probability_of_rise(percent) for percent in RISKS},
-        "value_at_risk": {str(percent): distribution.value_at_risk(percent) for percent in VALUES_AT_RISK},
-    }
 
 
 def _bars_needed(models: Iterable[Forecaster]) -> int:

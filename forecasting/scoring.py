@@ -117,7 +117,9 @@ STATEMENT = f"""
         abs(actual_close - last_close), actual_close BETWEEN interval_low AND interval_high,
         (SELECT {PINBALL_LOSS} FROM jsonb_each_text(quantiles) {LEVELS}),
         (SELECT {PINBALL_LOSS} FROM jsonb_each_text(reference) {LEVELS}),
-        CASE WHEN probability_up <> 0.5 THEN ((actual_close > last_close)::int - probability_up) ^ 2 END,
+        CASE
+            WHEN probability_up <> 0.5 AND actual_close <> last_close THEN ((actual_close > last_close)::int - probability_up) ^ 2
+        END,
         CASE WHEN score_id IS NOT NULL THEN 'corrected' WHEN actual_date = target_date THEN 'first' ELSE 'session_moved' END,
         statement_timestamp(), TRUE
     FROM due

@@ -35,6 +35,7 @@ METRICS: dict[str, Any] = {
     "pinball_ratio": 0.9854321,
     "coverage_80": 0.8012345,
     "directional_accuracy": 0.5212345,
+    "brier": 0.2487654,
 }
 
 AT_LAST_CLOSE: dict[str, Any] = METRICS | {

@@ -23,7 +23,7 @@ from forecasting.training import requests as training_requests
 from tests.factories import make_symbol
 
 THROUGH = date(2018, 12, 31)
-COLUMNS = ["symbol", "as_of", "basis", "q05", "q10", "q25", "q50", "q75", "q90", "q95"]
+COLUMNS = ["symbol", "as_of", "basis", "q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99"]
 
 
 def simulated(symbol: str, *, last: date = date(2019, 3, 29)) -> pd.DataFrame:
@@ -93,7 +93,18 @@ def test_a_backtest_forecasts_every_later_session(
         assert forecasts[forecasts["symbol"] == symbol]["as_of"].tolist() == sessions.tolist()
     assert {*forecasts["basis"]} == {"close"}
     assert (forecasts[COLUMNS[3:]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
-    assert "EWMA volatility" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "EWMA volatility" in told
+    assert "inside the 98% interval" in told
+
+
+def test_a_backtest_of_a_later_horizon_is_wider(prices: Path, base: Path, tmp_path: Path) -> None:
+    options = {"base": str(base), "symbols": ["SAMPLE1"], "no_fine_tune": True}
+    near, far = (run_backtest(prices, tmp_path / f"{sessions}.csv", sessions=sessions, **options) for sessions in (1, 21))
+    assert list(far) == COLUMNS
+    assert far["as_of"].tolist() == near["as_of"].tolist()
+    assert ((far["q90"] / far["q10"]) > (near["q90"] / near["q10"])).all()
+    assert (far["q50"] / near["q50"]).between(0.95, 1.05).all()
 
 
 def test_a_backtest_of_some_dates_is_that_part_of_the_whole(prices: Path, base: Path, tmp_path: Path) -> None:

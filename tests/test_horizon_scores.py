@@ -89,3 +89,12 @@ def test_later_sessions_are_not_part_of_the_track_record() -> None:
     ledger.score_due()
     assert [record["forecasts"] for record in Score.objects.track_record()] == [1]
     assert fifth.scores.count() == 1
+
+
+def test_a_close_that_did_not_move_says_nothing_of_the_probability_of_a_rise() -> None:
+    version = make_version(symbol := make_symbol())
+    add_bar(symbol, FRIDAY, 100.0)
+    forecast = make_forecast(version, FRIDAY, probability_up=0.6)
+    add_bar(symbol, WEEK[0], 100.0)
+    ledger.score_due()
+    assert forecast.scores.get().brier_score is None

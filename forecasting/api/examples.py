@@ -77,6 +77,7 @@ METRICS = {
         "pinball_ratio": 0.9819,
         "coverage_80": 0.8098,
         "directional_accuracy": None,
+        "brier": None,
         "test_size": 347,
         "version": 2,
         "version_id": 3,
@@ -218,6 +219,7 @@ VERSION_ROW: dict[str, Any] = {
         "pinball_ratio": 0.9819003971348547,
         "coverage_80": 0.8097982708933718,
         "directional_accuracy": None,
+        "brier": None,
         "test_size": 347,
         "median": {
             "weight": 0.0,

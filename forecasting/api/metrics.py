@@ -51,6 +51,12 @@ class OutOfSampleMetrics(ClassicalMetrics):
         allow_null=True,
         help_text="Share of sessions whose direction was right. Null if the point forecast is the last close.",
     )
+    brier = Rounded(
+        4,
+        allow_null=True,
+        of=lambda metrics: metrics.get("brier"),  # missing from versions of earlier releases
+        help_text="Brier score of `probability_up`; that of 0.5 is 0.25. Null if it was always 0.5.",
+    )
     test_size = Count(help_text="Sessions.")
 
 

@@ -29,7 +29,7 @@ from forecasting.api.fields import (
 )
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
 from forecasting.models import Forecast
-from forecasting.models.forecasts import Basis
+from forecasting.models.forecasts import Basis, Outlook
 from forecasting.pipeline.model.distribution import PriceDistribution
 from forecasting.prices.calendars import bar_due
 from forecasting.training.positions import Position
@@ -93,7 +93,7 @@ class OutlookEntry(Shape):
     sessions = Count(of="horizon", help_text="From the last known one to the target.")
     target_date = DayText(help_text="The session whose close is forecast.")
     median = Price(of="price", help_text=f"The last close: drifts are too small to forecast. {PRICE}")
-    interval = OutlookInterval(of="*")
+    interval = OutlookInterval(of="*", allow_null=True, help_text="Null as that of the next session.")
     quantiles = Prices(help_text="Probability level to price.")
 
 
@@ -160,7 +160,11 @@ class ForecastFields(Shape):
     )
     risk = Risk(allow_null=True, help_text="Null if the version was trained by an earlier release.")
     summary = Text(of=summary, help_text="The interval in one sentence.")
-    probability_up = Rounded(3, help_text="That the close is above the last one.")
+    probability_up = Rounded(
+        3,
+        help_text="That the close is above the last one. If the point forecast is the last close: how often the symbol's class "
+        "rises, if that has proved better than 0.5; else 0.5.",
+    )
     quantiles = Prices(help_text="Probability level to price.")
     outlook = Shapes(OutlookEntry(), of="outlooks", help_text="Later sessions. Null if the version cannot forecast them.")
     model = ServingModel(of="version")
@@ -240,15 +244,25 @@ def prediction_json(
 
 
 def _at(coverage: float, forecast: Forecast) -> dict[str, Any]:
-    """What changes in an answer for another coverage. The interval is null if the forecast does not know the tails."""
-    ascending = dict(sorted(forecast.quantiles.items(), key=lambda item: float(item[0])))
+    """What changes in an answer for another coverage. An interval is null if the forecast does not know the tails that it needs."""
+    ends = _interval(forecast, forecast, coverage)
+    changed: dict[str, Any] = {"interval": ends and Interval.json(forecast) | ends}
+    if ends:
+        changed["summary"] = summary(forecast, (coverage, ends["low"], ends["high"]))
+    if forecast.outlooks:
+        entries = [OutlookEntry.json(each) | {"interval": _interval(each, forecast, coverage)} for each in forecast.outlooks]
+        changed["outlook"] = entries
+    return changed
+
+
+def _interval(quantiles_of: Forecast | Outlook, forecast: Forecast, coverage: float) -> dict[str, float] | None:
+    ascending = dict(sorted(quantiles_of.quantiles.items(), key=lambda item: float(item[0])))
     try:
-        low, high = PriceDistribution(ascending, last_close=forecast.last_close).interval(coverage)
+        ends = PriceDistribution(ascending, last_close=forecast.last_close).interval(coverage)
     except ValueError:
-        return {"interval": None}
-    ends = {"low": round(low, forecast.decimals), "high": round(high, forecast.decimals)}
-    interval = Interval.json(forecast) | {"level": coverage, **ends}
-    return {"interval": interval, "summary": summary(forecast, (coverage, low, high))}
+        return None
+    low, high = (round(end, forecast.decimals) for end in ends)
+    return {"level": coverage, "low": low, "high": high}
 
 
 def seconds_of_validity(predictions: Iterable[serving.Prediction], *, now: datetime) -> int:

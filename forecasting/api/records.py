@@ -39,15 +39,19 @@ class VersionMetrics(OutOfSampleMetrics):
     usual_width = serializers.FloatField(
         required=False, help_text="Median width of the interval in the last year of the test, as a share of the last close."
     )
+    against_base_rate = serializers.BooleanField(
+        required=False,
+        help_text="Whether its bars speak against the base rate of its class, as those of an inverse fund do.",
+    )
     symbols = serializers.IntegerField(required=False, help_text="Only of a base: how many were measured.")
     worst_pinball_ratio = serializers.FloatField(required=False, help_text="Only of a base: of the worst symbol.")
     least_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the least.")
     most_coverage_80 = serializers.FloatField(required=False, help_text="Only of a base: of the symbol with the most.")
 
     def to_representation(self, version: ModelVersion) -> dict[str, Any]:
-        """The stored metrics, the second spelling of R², and the unit of the errors."""
+        """The stored metrics, the second spelling of R², and the unit of the errors. Earlier releases stored no Brier score."""
         naive = with_r2(version.metrics["naive"])
-        return {**with_r2(version.metrics), "naive": naive, "unit": version.error_unit}
+        return {"brier": None, **with_r2(version.metrics), "naive": naive, "unit": version.error_unit}
 
 
 class VersionRecord(LiveRecord):

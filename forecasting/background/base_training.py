@@ -12,6 +12,7 @@ from django.utils import timezone
 from forecasting import market, registry
 from forecasting.models import Symbol
 from forecasting.pipeline.base import train_base
+from forecasting.pipeline.model.base_rates import fit_rates
 from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.pipeline.progress import Progress, ignore
@@ -36,6 +37,14 @@ def with_leads(base: BaseModel) -> BaseModel:
     fitted = fit_leads(histories(led), markets, base.config)
     former = registry.lead_model()
     return replace(base, leads=former.extended_by(fitted) if former else fitted)
+
+
+def with_rates(base: BaseModel) -> BaseModel:
+    """The base with base rates: of each class, the fit on stored bars or that of the active base, whichever saw more moves."""
+    symbols = Symbol.objects.in_service().with_history(base.config.minimum_bars).order_by("pk")
+    fitted = fit_rates((symbol.rate_class, market.bars(symbol)) for symbol in symbols.iterator() if symbol.rate_class)
+    former = registry.base_rates()
+    return replace(base, rates=former.extended_by(fitted) if former else fitted)
 
 
 def histories(symbols: Collection[str] | None = None, *, through: date = date.max) -> Iterator[tuple[str, pd.DataFrame]]:

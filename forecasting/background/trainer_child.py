@@ -10,7 +10,7 @@ It fetches no prices: once TensorFlow is loaded, yfinance's curl resolves to Ten
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import IO
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
@@ -20,6 +20,7 @@ from forecasting import market, registry
 from forecasting.background import base_training
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import Outcome
+from forecasting.pipeline.evaluation.direction import direction_facts
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, TrainedModel
@@ -75,11 +76,14 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
 def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tuple[TrainedModel | BaseModel, ModelVersion | None]:
     """The trained model of the symbol, or the base if there is no symbol, and the version that its training started from."""
     if symbol is None:
-        return base_training.with_leads(base_training.train(base_training.histories(), progress=progress)), None
+        trained_base = base_training.train(base_training.histories(), progress=progress)
+        return base_training.with_rates(base_training.with_leads(trained_base)), None
     bars = market.training_bars(symbol, now=timezone.now())
     version, base = _base()
     trained = train(bars, registry.forecast_config(), symbol=symbol.ticker, exchange=symbol.calendar, base=base, progress=progress)
-    return trained, version if trained.from_base else None
+    rate = base.rates.of(symbol.rate_class) if base and base.rates else None
+    facts = direction_facts(bars["close"], trained.backtest, rate)
+    return replace(trained, metrics=trained.metrics | facts), version if trained.from_base else None
 
 
 def _base() -> tuple[ModelVersion | None, BaseModel | None]:

@@ -1,10 +1,11 @@
 """A folder of SYMBOL.csv files and its subfolders, the input of commands that work without the database."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from django.core.management.base import CommandError
 from rich.console import Console
@@ -14,8 +15,11 @@ from forecasting.prices.bars import BadBarsError
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.csv_folder import CsvFolder
 from forecasting.prices.leads import ALL_LEADS
+from forecasting.prices.markets import sessions_like
 from forecasting.prices.quality import check_bars
 from forecasting.prices.sources import PriceSourceError
+
+FEWEST = 0.1  # share of an exchange's bars on each side of the end of a fit; else the first half of its bars is used
 
 
 class PriceFolder:
@@ -39,14 +43,36 @@ class PriceFolder:
             raise CommandError(f"There are no CSV files in {folder}.")
         self._console = console
 
-    def histories(self, *, through: date) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Yields symbol and bars up to `through`, after the quality gate."""
-        for symbol in self.symbols:
+    def known_histories(self, *, through: date | None) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yields symbol and the bars of a fit: up to `through`, or the first half of an exchange with few bars before or after it.
+
+        All are read again up to their end, because the quality gate would use later ones as well.
+        """
+        days = {symbol: bars.index for symbol, bars in self.histories(through=date.max)}
+        exchanges = {symbol: sessions_like(exchange_of(symbol)) for symbol in self.symbols}
+        for exchange in dict.fromkeys(exchanges.values()):
+            symbols = [symbol for symbol in self.symbols if exchanges[symbol] == exchange]
+            end = _end([days[symbol] for symbol in symbols if symbol in days], through)
+            yield from self.histories(through=end, symbols=symbols)
+
+    def histories(self, *, through: date, symbols: Collection[str] | None = None) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yields symbol and bars up to `through`, after the quality gate; only of these `symbols`, if given."""
+        for symbol in self.symbols if symbols is None else symbols:
             try:
                 bars = CsvFolder(self._folders[symbol]).fetch(symbol, since=None, through=through).bars
                 yield symbol, check_bars(bars, symbol=symbol, exchange=exchange_of(symbol)).bars
             except (PriceSourceError, BadBarsError) as error:
                 self._console.print(f"  left out: {error}")
+
+
+def _end(days: Collection[pd.Index], through: date | None) -> date:
+    """The last session to use of an exchange, whose symbols have bars on these `days`."""
+    if through is None or not days:
+        return through or date.max
+    every = np.sort(np.concatenate([each.to_numpy() for each in days]))
+    before = float((every <= np.datetime64(through)).mean())
+    middle: date = pd.Timestamp(every[len(every) // 2]).date()
+    return through if FEWEST <= before <= 1 - FEWEST else middle
 
 
 def lead_markets(folder: Path, console: Console) -> LeadMarkets:

@@ -67,6 +67,7 @@ def store(symbol: Symbol, history: PriceHistory, *, whole: bool, now: datetime) 
         symbol.exchange = exchange_of_answer(symbol, history, whole=whole)
         written, checked = (_store_whole if whole else _store_newest)(symbol, history, now)
         symbol.currency = history.currency or symbol.currency
+        symbol.instrument = history.instrument or symbol.instrument
         if checked.held:
             _note(symbol, state=UpstreamState.BAD_DATA, reason=checked.held, now=now)
         else:
@@ -200,7 +201,7 @@ def _state_of(error: PriceSourceError) -> UpstreamState:
 
 
 def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -> None:
-    """Stores the upstream state. Exchange, currency and sync time are saved only with state OK: the object may be outdated."""
+    """Stores the upstream state. What the source says of the symbol is saved only with state OK: the object may be outdated."""
     symbol.upstream_state, symbol.upstream_reason, symbol.upstream_checked_at = state, reason, now
     fields = ["upstream_state", "upstream_reason", "upstream_checked_at"]
     if state == UpstreamState.UNKNOWN and is_remote():
@@ -209,5 +210,5 @@ def _note(symbol: Symbol, *, state: UpstreamState, reason: str, now: datetime) -
         fields += ["unknown_until", "unknown_answers"]
     if state == UpstreamState.OK:
         symbol.unknown_until, symbol.unknown_answers = None, 0
-        fields += ["unknown_until", "unknown_answers", "exchange", "currency", "synced_at"]
+        fields += ["unknown_until", "unknown_answers", "exchange", "currency", "instrument", "synced_at"]
     symbol.save(update_fields=fields)

@@ -81,7 +81,9 @@ class Score(models.Model):
     pinball_loss = models.FloatField(null=True, blank=True, help_text="Mean over the quantiles, in log returns.")
     reference_pinball_loss = models.FloatField(null=True, blank=True, help_text="The same of the reference forecast.")
     brier_score = models.FloatField(
-        null=True, blank=True, help_text="Of the probability of a rise; empty if that was 0.5, whose score is 0.25."
+        null=True,
+        blank=True,
+        help_text="Of the probability of a rise; empty if that was 0.5, whose score is 0.25, or if the close did not move.",
     )
     reason = models.CharField(max_length=16, choices=ScoreReason)
     scored_at = models.DateTimeField(db_default=Now())

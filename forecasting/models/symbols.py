@@ -12,6 +12,7 @@ from django.db.models.functions import Upper
 
 from forecasting.models.names import RequestedName
 from forecasting.prices.calendars import exchange_of
+from forecasting.prices.rate_classes import rate_class
 from forecasting.prices.suggestions import spellings
 
 if TYPE_CHECKING:
@@ -166,6 +167,12 @@ class Symbol(models.Model):
         help_text="Market identifier code, 24/7, 24/5, or the trading days of an unknown market; null before the first bars.",
     )
     currency = models.CharField(max_length=8, blank=True)
+    instrument = models.CharField(  # noqa: DJ001  # an empty string would be an answer of the source
+        max_length=16,
+        null=True,
+        blank=True,
+        help_text="What the price source calls it, such as EQUITY, ETF or INDEX; null if it does not say.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     synced_at = models.DateTimeField(null=True, blank=True, help_text="When the bars were last up to date.")
     upstream_state = models.CharField(max_length=16, choices=UpstreamState, default=UpstreamState.NEVER_ASKED)
@@ -201,6 +208,11 @@ class Symbol(models.Model):
     def calendar(self) -> str:
         """The exchange whose sessions the symbol has. Before the first bars, it is derived from the ticker."""
         return self.exchange or exchange_of(self.ticker)
+
+    @property
+    def rate_class(self) -> str | None:
+        """The class of symbols with which it shares a base rate of rising days; None if it has none."""
+        return rate_class(self.ticker, exchange=self.calendar, instrument=self.instrument or "")
 
     @property
     def is_in_service(self) -> bool:

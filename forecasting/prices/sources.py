@@ -59,12 +59,14 @@ class PriceHistory:
 
     `currency`: as the source writes it. `exchange`: ISO 10383 code, "24/7" or "24/5"; "" if the source does not report it.
     `traded_until`: time of the last trade that the source knows, with time zone; None if it does not report it.
+    `instrument`: what the symbol is, in Yahoo's words, such as EQUITY, ETF or INDEX; "" if the source does not report it.
     """
 
     bars: pd.DataFrame
     currency: str
     exchange: str = ""
     traded_until: datetime | None = None
+    instrument: str = ""
 
 
 class PriceSource(Protocol):

@@ -43,6 +43,7 @@ yfinance.config.debug.hide_exceptions = False
 
 CHART = "/v8/finance/chart/"
 SIDE_REQUEST_SHARE = 0.25  # share of a fetch's time for each request other than for prices (cookie, crumb, consent)
+LONGEST_INSTRUMENT = 16  # characters; CRYPTOCURRENCY has 14
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; sixty years of daily bars need two million
 BROWSER = "chrome"  # browser whose TLS handshake is imitated, because Yahoo rejects plain scripts
 
@@ -83,7 +84,8 @@ class Yahoo:
         currency = _word(metadata.get("currency"), longest=8) or currency_of(symbol)
         exchange = exchange_named(_word(metadata.get("exchangeName"), longest=8))
         checked = checked_history(bars, symbol=symbol, currency=currency, exchange=exchange, since=since, through=through)
-        return replace(checked, traded_until=_moment(metadata.get("regularMarketTime")))
+        instrument = _word(metadata.get("instrumentType"), longest=LONGEST_INSTRUMENT)
+        return replace(checked, traded_until=_moment(metadata.get("regularMarketTime")), instrument=instrument)
 
     def _connection(self) -> "tuple[_Session, _Data]":
         """The connection of the current thread."""

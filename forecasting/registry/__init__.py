@@ -1,7 +1,15 @@
 """Model versions: publishing, promotion, activation, loading for serving, and replacement of damaged versions."""
 
 from forecasting.registry.activation import activate, replace_damaged
-from forecasting.registry.base_model import SHIPPED_BASE, base_version, forecast_config, lead_model, load_base, register_base
+from forecasting.registry.base_model import (
+    SHIPPED_BASE,
+    base_rates,
+    base_version,
+    forecast_config,
+    lead_model,
+    load_base,
+    register_base,
+)
 from forecasting.registry.files import load_backtest, load_forecaster, models_root, remove_scratch
 from forecasting.registry.publishing import FenceLostError, publish
 from forecasting.registry.retention import UNPUBLISHED_SECONDS, expire_files, orphans, sweep
@@ -11,6 +19,7 @@ __all__ = [
     "UNPUBLISHED_SECONDS",
     "FenceLostError",
     "activate",
+    "base_rates",
     "base_version",
     "expire_files",
     "forecast_config",

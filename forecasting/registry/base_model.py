@@ -12,6 +12,7 @@ from forecasting.models import ModelVersion
 from forecasting.models.locks import Lock, lock_until_commit
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import TREES, ArtifactError, ArtifactFile, BaseModel
@@ -54,6 +55,12 @@ def lead_model() -> LeadModel | None:
     return _lead_model(version.folder, version.artifact_files.get(artifacts.LEADS)) if version else None
 
 
+def base_rates() -> BaseRates | None:
+    """The base rates of the base that serves, cached in memory; None if it has none or its file cannot be used."""
+    version = base_version()
+    return _base_rates(version.folder, version.artifact_files.get(artifacts.RATES)) if version else None
+
+
 def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
     """Publishes and activates a base that was not made by a queued training. Raises OSError."""
     version_id, files, folder = write_files(base)
@@ -69,6 +76,15 @@ def _lead_model(folder: str, file: ArtifactFile | None) -> LeadModel | None:
         return artifacts.read_leads(models_root() / folder, {artifacts.LEADS: file} if file else {})
     except ArtifactError as error:
         logger.error("no forecasts with leads: %s", error)
+        return None
+
+
+@functools.lru_cache(maxsize=2)
+def _base_rates(folder: str, file: ArtifactFile | None) -> BaseRates | None:
+    try:
+        return artifacts.read_rates(models_root() / folder, {artifacts.RATES: file} if file else {})
+    except ArtifactError as error:
+        logger.error("no base rates of rising days: %s", error)
         return None
 
 

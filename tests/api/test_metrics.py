@@ -36,6 +36,7 @@ def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Sen
                 "pinball_ratio": 0.9854,
                 "coverage_80": 0.8012,
                 "directional_accuracy": 0.5212,
+                "brier": 0.2488,
                 "test_size": 250,
                 "version": 3,
                 "version_id": version.pk,
@@ -53,6 +54,12 @@ def test_figures_that_a_forecast_of_the_last_close_makes_constants_are_null(post
     (answer,) = post("metrics", {"symbols": ["SAMPLE1"]})
     names = ("mase", "beats_naive_p", "directional_accuracy")
     assert [answer["metrics"][name] for name in names] == [1.0, None, None]
+
+
+def test_a_version_of_an_earlier_release_has_no_brier_score(post: Send) -> None:
+    make_version(make_symbol(), metrics={name: value for name, value in METRICS.items() if name != "brier"})
+    (answer,) = post("metrics", {"symbols": ["SAMPLE1"]})
+    assert answer["metrics"]["brier"] is None
 
 
 def test_a_symbol_without_a_model_has_an_error_beside_the_others_metrics(post: Send) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from forecasting.models import ModelVersion
 from tests.api.conftest import Predict, Send
 from tests.factories import METRICS, add_bars, make_forecast, make_symbol, make_version
 
@@ -67,6 +68,15 @@ def test_a_coverage_between_two_levels_lies_between_their_quantiles(post: Send) 
     interval = post("predict", {"symbols": ["SAMPLE1"], "coverage": 0.95})["predictions"]["SAMPLE1"]["interval"]
     assert 95 < interval["low"] < 98
     assert 104 < interval["high"] < 107
+
+
+def test_the_outlook_has_intervals_of_the_same_coverage(post: Send) -> None:
+    make_answered()
+    version = ModelVersion.objects.get()
+    make_forecast(version, LAST_SESSION, horizon=5, target_date=date(2025, 6, 9), quantiles=QUANTILES)
+    answer = post("predict", {"symbols": ["SAMPLE1"], "coverage": 0.9})["predictions"]["SAMPLE1"]
+    (entry,) = answer["outlook"]
+    assert (entry["sessions"], entry["interval"]) == (5, {"level": 0.9, "low": 98.0, "high": 104.0})
 
 
 def test_a_forecast_without_tails_has_no_interval_that_needs_them(post: Send) -> None:

@@ -76,6 +76,18 @@ def test_an_exchange_that_is_named_later_keeps_the_stored_bars(yahoo: FakeYahoo)
     assert len(market.training_bars(symbol, now=NOW)) == len(HISTORY)
 
 
+def test_what_a_symbol_is_comes_with_the_next_sync(yahoo: FakeYahoo) -> None:
+    yahoo.bars["AAA"] = HISTORY
+    make_symbol("AAA", instrument="ETF")
+    assert synced("AAA").instrument == "EQUITY"
+
+
+def test_a_source_that_does_not_say_what_a_symbol_is_leaves_what_another_one_said(folder: Path) -> None:
+    write(folder)
+    make_symbol("AAA", instrument="ETF")
+    assert (synced("AAA").instrument, asked_for("BBB").instrument) == ("ETF", None)
+
+
 def test_an_exchange_with_other_sessions_than_the_bars_is_not_taken(yahoo: FakeYahoo) -> None:
     bars = generated_bars("BTC-USD", first=date(2024, 1, 2), last=date(2024, 6, 27))
     yahoo.bars["BTC-USD"], yahoo.scenarios["BTC-USD"] = bars, listed_at("NYQ")

@@ -49,6 +49,16 @@ def test_its_scores_are_finite_and_of_all_symbols(base: BaseModel) -> None:
     assert sum(sizes) == 3 * (240 - TINY.warm_up - TINY.window)
 
 
+def test_it_measures_every_horizon_out_of_sample(base: BaseModel) -> None:
+    metrics = base.metrics["by_horizon"]
+
+    assert [*metrics] == ["5", "10", "21"]
+    for sessions, measured in metrics.items():
+        assert measured["forecasts"] == base.metrics["test_size"] - 3 * (int(sessions) - 1)
+        assert 0.2 < measured["coverage_80"] <= 1
+        assert 0.7 < measured["pinball_ratio"] < 1.5
+
+
 def test_it_serves(base: BaseModel) -> None:
     forecast = Forecaster(base).forecast(HISTORIES[0][1])
 
@@ -70,6 +80,7 @@ def test_the_same_seed_gives_the_same_base_to_the_last_bit(base: BaseModel) -> N
 
     assert (again.onnx, again.trees, again.weights, again.earlier) == (base.onnx, base.trees, base.weights, base.earlier)
     assert (again.scaler, again.calibration) == (base.scaler, base.calibration)
+    assert (again.horizons, again.earlier_horizons) == (base.horizons, base.earlier_horizons)
 
 
 def test_the_earlier_fit_is_another_one(base: BaseModel) -> None:

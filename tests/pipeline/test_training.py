@@ -51,7 +51,7 @@ def test_the_metrics_are_complete_and_finite(model: TrainedModel) -> None:
     assert {*metrics} == {
         *("MAE", "RMSE", "MAPE", "R²", "last_data_date", "training_duration", "training_data_size"),
         *("validation_data_size", "test_size", "naive", "mase", "beats_naive_p", "pinball_ratio", "coverage_80"),
-        *("directional_accuracy", "usual_width", "median"),
+        *("directional_accuracy", "usual_width", "median", "by_horizon"),
     }
     assert metrics["last_data_date"] == BARS.index[-1].date().isoformat()
 
@@ -195,3 +195,21 @@ def test_a_training_in_a_new_process_gives_the_same_forecasts(model: TrainedMode
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
 
     assert json.loads(result.stdout) == served(model, BARS)
+
+
+def test_a_version_has_the_horizons_of_its_base_with_its_own_record() -> None:
+    base = train_base([(f"S{seed}", simulated_bars(170, seed=seed)) for seed in range(2, 5)], TINY)
+    model = train(BARS, TINY, symbol="KO", base=base)
+
+    assert model.horizons
+    assert base.horizons
+    assert model.horizons.with_records(dict.fromkeys((5, 10, 21), (0, 0))) == base.horizons
+    for sessions in (5, 10, 21):
+        record, tested = model.horizons.of(sessions), model.metrics["by_horizon"][str(sessions)]
+        assert record.outcomes == tested["forecasts"] == len(model.backtest) + 1 - sessions
+        assert record.covered == round(tested["coverage_80"] * record.outcomes)
+
+
+def test_without_a_base_the_horizons_are_the_symbols_own(model: TrainedModel) -> None:
+    assert model.horizons
+    assert [*model.metrics["by_horizon"]] == ["5", "10", "21"]

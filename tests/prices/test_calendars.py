@@ -17,6 +17,7 @@ from forecasting.prices.calendars import (
     last_completed_session,
     may_be_of,
     next_session,
+    session_after,
     sessions,
 )
 from forecasting.prices.markets import TABLES
@@ -69,6 +70,20 @@ def test_weekdays_are_sessions_if_the_holidays_are_unknown(day: date) -> None:
 
 def test_the_next_session_skips_weekend_and_holidays() -> None:
     assert next_session("BVMF", after=date(2024, 2, 9)) == date(2024, 2, 14)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "count", "expected"),
+    [
+        ("BVMF", 1, date(2024, 2, 14)),  # after carnival
+        ("BVMF", 5, date(2024, 2, 20)),
+        ("XNYS", 5, date(2024, 2, 16)),
+        ("XNYS", 6, date(2024, 2, 20)),  # after Presidents' Day
+        ("24/7", 21, date(2024, 3, 1)),
+    ],
+)
+def test_later_sessions_are_counted_over_holidays(exchange: str, count: int, expected: date) -> None:
+    assert session_after(exchange, after=date(2024, 2, 9), count=count) == expected
 
 
 def test_the_next_session_is_later_than_a_session() -> None:

@@ -110,6 +110,12 @@ def test_there_is_no_exchange_if_yahoos_name_is_unknown(fake: FakeYahoo, yahoo: 
     assert fetched(yahoo).exchange == ""
 
 
+@pytest.mark.parametrize(("said", "found"), [("ETF", "ETF"), ("INDEX", "INDEX"), (None, ""), (7, ""), ("x" * 400, "")])
+def test_yahoo_says_what_a_symbol_is(fake: FakeYahoo, yahoo: Yahoo, said: object, found: str) -> None:
+    altered(fake, instrumentType=said)
+    assert fetched(yahoo).instrument == found
+
+
 @pytest.mark.parametrize("scenario", [fake_yahoo.no_rows, NOTHING_IN_RANGE])
 def test_there_are_no_bars_when_nothing_is_newer(fake: FakeYahoo, yahoo: Yahoo, scenario: Scenario) -> None:
     fake.scenarios[SYMBOL] = scenario

@@ -1,13 +1,8 @@
 """`manage.py fit_leads`: fits the lead model of a base on price files, apart from its network."""
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
@@ -17,10 +12,6 @@ from forecasting.management.price_folder import PriceFolder, day, lead_markets, 
 from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
-from forecasting.prices.calendars import exchange_of
-from forecasting.prices.markets import sessions_like
-
-FEWEST = 0.1  # share of an exchange's bars on each side of --through; else the first half of its bars is used
 
 
 class Command(BaseCommand):
@@ -47,34 +38,12 @@ class Command(BaseCommand):
         console = terminal.console()
         folder = PriceFolder(options["prices"], options["symbols"], console, without=options["leads"])
         markets = lead_markets(options["leads"], console)
-        known = _histories(folder, options["through"], lambda symbols: PriceFolder(options["prices"], symbols, console))
-        leads = fit_leads(known, markets, registry.forecast_config())
+        leads = fit_leads(folder.known_histories(through=options["through"]), markets, registry.forecast_config())
         if not leads.exchanges:
             raise CommandError("No exchange with leads has enough bars; see above.")
         options["out"].write_bytes(artifacts.leads_file(leads))
         _report(leads, console)
         console.print(f"Written to {options['out']}.")
-
-
-def _histories(
-    folder: PriceFolder, through: date | None, of: Callable[[list[str]], PriceFolder]
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The bars to fit on. They are read again up to their end, because the quality gate would use later ones as well."""
-    days: dict[str, dict[str, pd.Index]] = defaultdict(dict)
-    for symbol, bars in folder.histories(through=date.max):
-        days[sessions_like(exchange_of(symbol))][symbol] = bars.index
-    for each in days.values():
-        yield from of([*each]).histories(through=_end([*each.values()], through))
-
-
-def _end(days: Collection[pd.Index], through: date | None) -> date:
-    """The last session to use of an exchange, whose symbols have bars on these `days`."""
-    if through is None:
-        return date.max
-    every = np.sort(np.concatenate([each.to_numpy() for each in days]))
-    before = float((every <= np.datetime64(through)).mean())
-    middle: date = pd.Timestamp(every[len(every) // 2]).date()
-    return through if FEWEST <= before <= 1 - FEWEST else middle
 
 
 def _report(leads: LeadModel, console: Console) -> None:

@@ -61,7 +61,8 @@ class Command(BaseCommand):
         if out is None:
             from forecasting.background import base_training  # noqa: PLC0415 - as above
 
-            version = registry.register_base(base_training.with_leads(base), decision="Trained at the terminal.")
+            base = base_training.with_rates(base_training.with_leads(base))
+            version = registry.register_base(base, decision="Trained at the terminal.")
             console.print(f"{version} is now active.")
             return
         out.mkdir(parents=True, exist_ok=True)

@@ -76,8 +76,10 @@ def _scores_of(
     """Figures by symbol, and by day the mean of the absolute error that was saved; None without any outcome."""
     figures, gains = [], []
     for symbol, mine in forecasts.groupby("symbol"):
-        if len(mine) >= 2:  # the only session of others may not have happened yet
-            methods, gain = scores(mine.set_index("as_of"), histories[str(symbol)], config)
+        bars = histories[str(symbol)]
+        happened = mine[mine["as_of"].isin(bars.index[:-1])]
+        if len(happened):
+            methods, gain = scores(happened.set_index("as_of"), bars, config)
             figures += [row for row in methods if row["method"] == FORECAST]
             gains.append(gain)
     return (pd.DataFrame(figures), pd.concat(gains).groupby(level=0).mean()) if figures else None

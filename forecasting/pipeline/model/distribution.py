@@ -61,14 +61,43 @@ def with_tails(quantiles: Array, ratio: float) -> Array:
     return np.concatenate([beyond[..., :1], quantiles, beyond[..., 1:]], axis=-1)
 
 
-class PriceDistribution:
-    """The distribution of a future close. Probabilities of moves beyond its quantiles need those of TAIL_LEVEL."""
+def outer_quantile(quantiles: Sequence[float] | Array, levels: Sequence[float] | Array, level: float) -> float:
+    """The quantile of a level below the outermost one, by the tail of that side: the inverse of `probability_below`."""
+    median = quantiles[len(levels) // 2]
+    last, before = median - quantiles[0], median - quantiles[1]
+    if before <= 0 or last <= before:
+        return float(quantiles[0])
+    exponent = math.log(levels[1] / levels[0]) / math.log(last / before)
+    return float(median - last * (levels[0] / level) ** (1 / exponent))
 
-    def __init__(self, quantiles: Mapping[str, float], *, last_close: float) -> None:
-        """`quantiles`: probability level to price, ascending, as a forecast stores them."""
+
+def reweighted(probability: float, upper_half: float) -> float:
+    """The probability of less than a value, from that of a distribution whose upper half has not 0.5 but `upper_half`."""
+    if probability <= 0.5:
+        return 2 * (1 - upper_half) * probability
+    return probability + (1 - 2 * upper_half) * (1 - probability)
+
+
+def unweighted(probability: float, upper_half: float) -> float:
+    """The inverse of `reweighted`."""
+    if probability <= 1 - upper_half:
+        return probability / (2 * (1 - upper_half))
+    return 1 - (1 - probability) / (2 * upper_half)
+
+
+class PriceDistribution:
+    """The distribution of a future close. Probabilities of moves beyond its quantiles need those of TAIL_LEVEL.
+
+    `upper_half`: the probability of more than the median. If it is not 0.5, both halves are reweighted to it. That changes the
+    probabilities of moves and the value at risk. The quantiles, and so the intervals, stay as they are.
+    """
+
+    def __init__(self, quantiles: Mapping[str, float], *, last_close: float, upper_half: float = 0.5) -> None:
+        """`quantiles`: probability level to price, ascending, as a forecast stores them. `upper_half`: in (0, 1)."""
         self._levels = [float(level) for level in quantiles]
         self._returns = [math.log(price / last_close) for price in quantiles.values()]
         self._last_close = last_close
+        self._upper_half = upper_half
 
     @property
     def has_tails(self) -> bool:
@@ -81,7 +110,7 @@ class PriceDistribution:
 
     def probability_below(self, price: float) -> float:
         """Probability of a close below `price`."""
-        return probability_below(self._returns, self._levels, math.log(price / self._last_close))
+        return reweighted(probability_below(self._returns, self._levels, math.log(price / self._last_close)), self._upper_half)
 
     def probability_of_fall(self, percent: float) -> float:
         """Probability of a close more than `percent` below the last one."""
@@ -93,7 +122,9 @@ class PriceDistribution:
 
     def value_at_risk(self, percent: float) -> float:
         """The loss in percent of the last close that is not exceeded with a probability of `percent`; 0 if none is likely."""
-        return max(0.0, -100 * math.expm1(quantile_at(self._returns, self._levels, 1 - percent / 100)))
+        level = unweighted(1 - percent / 100, self._upper_half)
+        quantile = outer_quantile if level < self._levels[0] else quantile_at
+        return max(0.0, -100 * math.expm1(quantile(self._returns, self._levels, level)))
 
     def interval(self, coverage: float) -> tuple[float, float]:
         """The prices between which the close lies with probability `coverage`, equally often above and below."""

@@ -289,3 +289,24 @@ def test_a_symbol_without_forecast_widths_has_the_largest_size() -> None:
     rows = rows_of(np.ones(250), np.zeros(250), quantiles=np.zeros((250, 7)))
 
     assert fit_calibration(rows, CONFIG, pooled=POOLED).spread == pytest.approx(POOLED.spread * 2**0.5)
+
+
+def test_the_tail_of_many_rows_is_their_own(rng: np.random.Generator) -> None:
+    """Quantiles of a normal distribution, and outcomes of Student's t with as wide an 80 % interval."""
+    target = rng.standard_t(4, 200_000) * 1.2816 / 1.5332
+
+    calibration = fit_calibration(rows_of(target, np.zeros(len(target))), CONFIG)
+
+    assert calibration.tail == pytest.approx(3.7469 * 1.2816 / 1.5332 / 1.6449, rel=0.03)
+
+
+def test_the_tail_of_few_rows_is_the_usual_one(rng: np.random.Generator) -> None:
+    calibration = fit_calibration(rows_of(rng.standard_normal(60), np.zeros(60)), CONFIG)
+
+    assert calibration.tail == pytest.approx(1.6, abs=0.03)
+
+
+def test_the_tail_of_a_symbol_is_that_of_all_symbols(rng: np.random.Generator) -> None:
+    pooled = Calibration(median_weight=0.0, spread=1.0, tail=1.7)
+
+    assert fit_calibration(rows_of(rng.standard_normal(300), np.zeros(300)), CONFIG, pooled=pooled).tail == 1.7

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.calibration import Calibration, MedianTest
 from forecasting.pipeline.model.conformal import BETTER
 from forecasting.pipeline.model.features import compute_features
@@ -20,6 +21,7 @@ from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactError, ArtifactFile, BaseModel, Fit, ServingModel, TrainedModel
 from tests.pipeline.lead_data import exchange_leads
 from tests.pipeline.market_data import TINY, serving_model, simulated_bars
+from tests.pipeline.model.test_base_rates import class_rate
 
 Files = dict[str, ArtifactFile]
 
@@ -399,3 +401,33 @@ def test_a_lead_model_of_another_release_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactError, match=r"leads\.json is of another release"):
         artifacts.read_leads(tmp_path, artifacts.recorded(tmp_path))
+
+
+RATES = BaseRates({"XNYS": class_rate()})
+
+
+def test_a_base_keeps_its_base_rates_in_a_file_of_its_own(tmp_path: Path) -> None:
+    files = artifacts.write(tmp_path, replace(base_model(), rates=RATES))
+
+    assert {*files} == {*BASE_FILES, "horizons.json", "rates.json"}
+    assert artifacts.read_base(tmp_path, files).rates == artifacts.read_rates(tmp_path, files) == RATES
+    assert artifacts.recorded(tmp_path) == files
+
+
+def test_base_rates_can_be_replaced_apart_from_the_network(tmp_path: Path) -> None:
+    before = artifacts.write(tmp_path, replace(base_model(), rates=RATES))
+    (tmp_path / "rates.json").write_bytes(artifacts.rates_file(BaseRates({})))
+    after = artifacts.recorded(tmp_path)
+
+    assert {name for name in before if before[name] != after[name]} == {"rates.json"}
+    assert artifacts.read_base(tmp_path, after).rates == BaseRates({})
+    with pytest.raises(ArtifactError, match=r"rates\.json should have"):
+        artifacts.read_base(tmp_path, before)
+
+
+def test_base_rates_of_another_release_are_refused(tmp_path: Path) -> None:
+    artifacts.write(tmp_path, replace(base_model(), rates=RATES))
+    (tmp_path / "rates.json").write_text('{"classes": {"XNYS": {}}}')
+
+    with pytest.raises(ArtifactError, match=r"rates\.json is of another release"):
+        artifacts.read_rates(tmp_path, artifacts.recorded(tmp_path))
