@@ -69,7 +69,7 @@ def test_what_became_of_the_median_is_printed_with_its_weight(
     made = artifacts.read_base(base, artifacts.recorded(base))
     told = f"median: {told_median(**made.calibration.median_facts)}."
     assert told in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
-    run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE1"], no_fine_tune=True)
+    run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE1"], base_alone=True)
     assert told in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
 
 
@@ -86,7 +86,7 @@ def test_a_symbol_without_a_file_is_named(prices: Path, tmp_path: Path) -> None:
 def test_a_backtest_forecasts_every_later_session(
     prices: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    forecasts = run_backtest(prices, tmp_path / "f.csv", base=str(base), no_fine_tune=True, symbols=["SAMPLE1", "SAMPLE2"])
+    forecasts = run_backtest(prices, tmp_path / "f.csv", base=str(base), base_alone=True, symbols=["SAMPLE1", "SAMPLE2"])
     assert list(forecasts) == COLUMNS
     sessions = simulated("SAMPLE1").loc["2019":].index
     for symbol in ("SAMPLE1", "SAMPLE2"):
@@ -99,7 +99,7 @@ def test_a_backtest_forecasts_every_later_session(
 
 
 def test_a_backtest_of_a_later_horizon_is_wider(prices: Path, base: Path, tmp_path: Path) -> None:
-    options = {"base": str(base), "symbols": ["SAMPLE1"], "no_fine_tune": True}
+    options = {"base": str(base), "symbols": ["SAMPLE1"], "base_alone": True}
     near, far = (run_backtest(prices, tmp_path / f"{sessions}.csv", sessions=sessions, **options) for sessions in (1, 21))
     assert list(far) == COLUMNS
     assert far["as_of"].tolist() == near["as_of"].tolist()
@@ -117,7 +117,7 @@ def test_a_backtest_of_some_dates_is_that_part_of_the_whole(prices: Path, base: 
 
 def test_a_backtest_of_nothing_says_so(prices: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CommandError, match="could be forecast from"):
-        run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE3"], no_fine_tune=True)
+        run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE3"], base_alone=True)
     assert "SAMPLE3 has 100 bars" in capsys.readouterr().out
     assert not (tmp_path / "f.csv").exists()
 
@@ -126,7 +126,7 @@ def test_a_session_that_has_not_happened_is_forecast_and_not_scored(
     prices: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = simulated("SAMPLE1").index[-1]
-    forecasts = run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE1"], first=last.date(), no_fine_tune=True)
+    forecasts = run_backtest(prices, tmp_path / "f.csv", base=str(base), symbols=["SAMPLE1"], first=last.date(), base_alone=True)
     assert forecasts["as_of"].tolist() == [last]
     assert "nothing to score" in capsys.readouterr().out
 

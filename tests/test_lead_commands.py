@@ -49,7 +49,7 @@ def fit(prices: Path, out: Path, **options: object) -> None:
 
 
 def backtest(prices: Path, base: Path, out: Path) -> pd.DataFrame:
-    options = {"leads": prices / "leads", "base": str(base), "through": THROUGH, "no_fine_tune": True}
+    options = {"leads": prices / "leads", "base": str(base), "through": THROUGH, "base_alone": True}
     call_command("backtest", prices=prices, out=out, **options)
     return pd.read_csv(out, parse_dates=["as_of"])
 

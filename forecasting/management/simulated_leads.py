@@ -26,7 +26,7 @@ def told_lead() -> str:
     histories = {symbol: _bars(symbol, last) for symbol in SYMBOLS}
     markets, config = LeadMarkets({LEAD: _bars(LEAD, last)}), ForecastConfig()
     forecasts = historical_forecasts(
-        histories.items(), period, config, base=base, fine_tune=False, skipped=lambda *_: None, markets=markets
+        histories.items(), period, config, base=base, own_versions=False, skipped=lambda *_: None, markets=markets
     )
     (found,) = by_exchange(in_one(list(forecasts)), histories, config).itertuples(index=False, name=None)
     symbols, _, without, knowing, error, t, held, *_ = found

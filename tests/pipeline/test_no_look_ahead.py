@@ -216,17 +216,17 @@ class Way:
     """One kind of backtest, and its result for unchanged bars."""
 
     base: BaseModel | None
-    fine_tune: bool
+    own_versions: bool
     whole: pd.DataFrame
 
 
 def forecasts(
-    symbols: dict[str, pd.DataFrame], base: BaseModel | None, *, fine_tune: bool, last: int = -1, sessions: int = 1
+    symbols: dict[str, pd.DataFrame], base: BaseModel | None, *, own_versions: bool, last: int = -1, sessions: int = 1
 ) -> pd.DataFrame:
     period = Period(through=THROUGH, first=DAYS[203].date(), last=DAYS[last].date())
     reasons: dict[str, str] = {}
     each = historical_forecasts(
-        symbols.items(), period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__, sessions=sessions
+        symbols.items(), period, TINY, base=base, own_versions=own_versions, skipped=reasons.__setitem__, sessions=sessions
     )
     frames = [*each]
     assert not reasons
@@ -239,8 +239,8 @@ def up_to(frame: pd.DataFrame, session: pd.Timestamp) -> pd.DataFrame:
 
 @pytest.fixture(scope="module", params=["own versions", "the base alone", "from nothing"])
 def way(request: pytest.FixtureRequest, base: BaseModel) -> Way:
-    start, fine_tune = None if request.param == "from nothing" else base, request.param != "the base alone"
-    return Way(start, fine_tune, forecasts(SYMBOLS, start, fine_tune=fine_tune))
+    start, own_versions = None if request.param == "from nothing" else base, request.param != "the base alone"
+    return Way(start, own_versions, forecasts(SYMBOLS, start, own_versions=own_versions))
 
 
 @pytest.mark.parametrize("position", [205, 240, 258])
@@ -248,7 +248,7 @@ def test_a_backtest_does_not_depend_on_the_existence_of_later_bars(way: Way, pos
     session = DAYS[position]
     cut = {symbol: bars[bars.index <= session] for symbol, bars in SYMBOLS.items()}
 
-    known = forecasts(cut, way.base, fine_tune=way.fine_tune)
+    known = forecasts(cut, way.base, own_versions=way.own_versions)
 
     assert known["as_of"].max() == session
     pd.testing.assert_frame_equal(known, up_to(way.whole, session), check_exact=True)
@@ -259,14 +259,14 @@ def test_a_backtest_does_not_depend_on_the_values_of_later_bars(way: Way, positi
     session = DAYS[position]
     changed = {symbol: changed_after(session, bars) for symbol, bars in SYMBOLS.items()}
 
-    other = forecasts(changed, way.base, fine_tune=way.fine_tune)
+    other = forecasts(changed, way.base, own_versions=way.own_versions)
 
     pd.testing.assert_frame_equal(up_to(other, session), up_to(way.whole, session), check_exact=True)
     assert not (other["q10"] == way.whole["q10"])[way.whole["as_of"] > session].any()
 
 
 def test_a_backtest_does_not_depend_on_its_end(way: Way) -> None:
-    short = forecasts(SYMBOLS, way.base, fine_tune=way.fine_tune, last=230)
+    short = forecasts(SYMBOLS, way.base, own_versions=way.own_versions, last=230)
 
     pd.testing.assert_frame_equal(short, up_to(way.whole, DAYS[230]), check_exact=True)
 
@@ -277,7 +277,7 @@ def test_a_backtest_of_several_sessions_does_not_depend_on_later_bars(way: Way, 
     session = DAYS[position]
     changed = {symbol: changed_after(session, bars) for symbol, bars in SYMBOLS.items()}
 
-    whole, other = (forecasts(symbols, way.base, fine_tune=False, sessions=sessions) for symbols in (SYMBOLS, changed))
+    whole, other = (forecasts(symbols, way.base, own_versions=False, sessions=sessions) for symbols in (SYMBOLS, changed))
 
     pd.testing.assert_frame_equal(up_to(other, session), up_to(whole, session), check_exact=True)
 

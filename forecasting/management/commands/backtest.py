@@ -49,7 +49,7 @@ class Command(BaseCommand):
         parser.add_argument("--to", dest="last", type=day, default=date.max, metavar="DATE", help="the last such session")
         parser.add_argument("--base", metavar="DIR|shipped", help="the base to start from (default: train one on the symbols)")
         parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all in the folder")
-        parser.add_argument("--no-fine-tune", action="store_true", help="forecast every symbol with the unchanged base")
+        parser.add_argument("--base-alone", action="store_true", help="forecast every symbol with the unchanged base")
         parser.add_argument(
             "--sessions", type=int, choices=(1, *horizons.SESSIONS), default=1, help="how many sessions ahead (default: 1)"
         )
@@ -70,7 +70,9 @@ class Command(BaseCommand):
                 base = replace(base, leads=fit_leads(known, markets, registry.forecast_config()))
             console.print(f"Weight of the base's median: {told_median(**base.calibration.median_facts)}.")
             sessions: int = options["sessions"]
-            forecasts = _forecasts(folder, period, base, markets, console, fine_tune=not options["no_fine_tune"], sessions=sessions)
+            forecasts = _forecasts(
+                folder, period, base, markets, console, own_versions=not options["base_alone"], sessions=sessions
+            )
         except (BaseKnowsTooMuchError, UntrainableError, ArtifactError, ValueError) as error:
             raise CommandError(str(error)) from error
         if forecasts.empty:
@@ -108,7 +110,7 @@ def _forecasts(
     markets: LeadMarkets | None,
     console: Console,
     *,
-    fine_tune: bool,
+    own_versions: bool,
     sessions: int,
 ) -> pd.DataFrame:
     def left_out(symbol: str, reason: str) -> None:
@@ -118,7 +120,13 @@ def _forecasts(
     with terminal.TrainingProgress(console) as bars:
         histories = folder.histories(through=period.last)
         config = registry.forecast_config()
-        how: dict[str, Any] = {"base": base, "fine_tune": fine_tune, "skipped": left_out, "markets": markets, "sessions": sessions}
+        how: dict[str, Any] = {
+            "base": base,
+            "own_versions": own_versions,
+            "skipped": left_out,
+            "markets": markets,
+            "sessions": sessions,
+        }
         each = historical_forecasts(histories, period, config, **how)
         for frame in each:
             frames.append(frame)

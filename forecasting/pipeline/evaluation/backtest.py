@@ -66,7 +66,7 @@ def historical_forecasts(
     config: ForecastConfig,
     *,
     base: BaseModel | None,
-    fine_tune: bool,
+    own_versions: bool,
     skipped: Callable[[str, str], None],
     markets: LeadMarkets | None = None,
     sessions: int = 1,
@@ -76,7 +76,7 @@ def historical_forecasts(
     Each session has a row of basis `close`. If one session is forecast, it has another one of basis `lead` if `markets` has the
     moves of all leads, and the base has coefficients for the symbol's exchange.
 
-    If `fine_tune`, each symbol has its own model, trained from `base` on bars up to the end of the fit; else the base forecasts.
+    If `own_versions`, each symbol has its own model, trained from `base` on bars up to the end of the fit; else the base forecasts.
     Without a base, models are trained from scratch. `skipped` receives each symbol without forecasts, and the reason.
     Raises BaseKnowsTooMuchError.
     """
@@ -85,7 +85,7 @@ def historical_forecasts(
     for symbol, bars in histories:
         known = between(bars, first=None, last=period.through)
         try:
-            model = train(known, config, symbol=symbol, base=base) if fine_tune or base is None else base
+            model = train(known, config, symbol=symbol, base=base) if own_versions or base is None else base
             leads = base.leads.of(symbol, exchange_of(symbol)) if base and base.leads and sessions == 1 else None
             yield _forecasts(symbol, model, bars, period, sessions, leads, markets or LeadMarkets({}))
         except UntrainableError as error:

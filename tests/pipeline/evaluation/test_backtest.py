@@ -27,11 +27,11 @@ def base() -> BaseModel:
 
 
 def run(
-    histories: list[History], base: BaseModel | None, *, period: Period = PERIOD, fine_tune: bool = True
+    histories: list[History], base: BaseModel | None, *, period: Period = PERIOD, own_versions: bool = True
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """All forecasts, and the reasons for skipped symbols."""
     reasons: dict[str, str] = {}
-    frames = historical_forecasts(histories, period, TINY, base=base, fine_tune=fine_tune, skipped=reasons.__setitem__)
+    frames = historical_forecasts(histories, period, TINY, base=base, own_versions=own_versions, skipped=reasons.__setitem__)
     return in_one([*frames]), reasons
 
 
@@ -78,8 +78,8 @@ def factors_of(forecaster: Forecaster, bars: pd.DataFrame) -> dict[date, float]:
     return dict(zip((day.date() for day in days), factors.tolist(), strict=True))
 
 
-def test_the_base_itself_forecasts_without_fine_tuning(base: BaseModel) -> None:
-    forecasts, _ = run(HISTORIES[:1], base, fine_tune=False)
+def test_the_base_itself_forecasts_alone(base: BaseModel) -> None:
+    forecasts, _ = run(HISTORIES[:1], base, own_versions=False)
 
     served = Forecaster(base).forecast(between(HISTORIES[0][1], first=None, last=PERIOD.first))
     assert forecasts["q50"].iloc[0] == served.price
@@ -88,7 +88,7 @@ def test_the_base_itself_forecasts_without_fine_tuning(base: BaseModel) -> None:
 def test_a_symbol_that_the_base_never_saw_needs_no_training(base: BaseModel) -> None:
     short = simulated_bars(260, seed=7).iloc[-100:]
 
-    forecasts, reasons = run([("NEW", short)], base, fine_tune=False)
+    forecasts, reasons = run([("NEW", short)], base, own_versions=False)
 
     assert (len(forecasts), reasons) == (45, {})
 
@@ -106,9 +106,9 @@ def test_a_base_that_saw_later_bars_is_refused(base: BaseModel) -> None:
         run(HISTORIES, base, period=earlier)
 
 
-@pytest.mark.parametrize("fine_tune", [True, False])
-def test_a_symbol_whose_bars_end_before_the_period_is_left_out_with_the_reason(base: BaseModel, *, fine_tune: bool) -> None:
-    forecasts, reasons = run([("GONE", HISTORIES[0][1].iloc[:200]), HISTORIES[1]], base, fine_tune=fine_tune)
+@pytest.mark.parametrize("own_versions", [True, False])
+def test_a_symbol_whose_bars_end_before_the_period_is_left_out_with_the_reason(base: BaseModel, *, own_versions: bool) -> None:
+    forecasts, reasons = run([("GONE", HISTORIES[0][1].iloc[:200]), HISTORIES[1]], base, own_versions=own_versions)
 
     assert {*forecasts["symbol"]} == {"S1"}
     assert reasons == {"GONE": f"GONE has no session from {PERIOD.first} to {PERIOD.last} to forecast from."}
@@ -124,7 +124,7 @@ def test_a_symbol_that_cannot_be_trained_is_left_out_with_the_reason(base: BaseM
 
 
 def test_a_symbol_with_too_few_bars_to_forecast_is_left_out_with_the_reason(base: BaseModel) -> None:
-    _, reasons = run([("NEW", HISTORIES[0][1].iloc[-29:]), HISTORIES[1]], base, fine_tune=False)
+    _, reasons = run([("NEW", HISTORIES[0][1].iloc[-29:]), HISTORIES[1]], base, own_versions=False)
 
     assert reasons == {"NEW": "NEW has 29 bars; at least 30 are needed to forecast."}
 

@@ -39,7 +39,7 @@ def run(
     base: BaseModel, markets: LeadMarkets | None = MARKETS, histories: list[tuple[str, pd.DataFrame]] = HISTORIES
 ) -> pd.DataFrame:
     each = historical_forecasts(
-        histories, PERIOD, TINY, base=base, fine_tune=False, skipped=lambda symbol, reason: None, markets=markets
+        histories, PERIOD, TINY, base=base, own_versions=False, skipped=lambda symbol, reason: None, markets=markets
     )
     return in_one([*each])
 

@@ -38,7 +38,7 @@ def forecasts(symbols: dict[str, pd.DataFrame], period: Period) -> tuple[pd.Data
     """A backtest of all symbols from a base trained on them."""
     base = train_base(((symbol, between(bars, first=None, last=period.through)) for symbol, bars in symbols.items()), TINY)
     reasons: dict[str, str] = {}
-    frames = [*historical_forecasts(symbols.items(), period, TINY, base=base, fine_tune=True, skipped=reasons.__setitem__)]
+    frames = [*historical_forecasts(symbols.items(), period, TINY, base=base, own_versions=True, skipped=reasons.__setitem__)]
     assert not reasons
     return in_one(frames), base
 
