@@ -31,7 +31,7 @@ def test_the_readme_is_one_screen_that_begins_with_a_picture_and_an_answer() -> 
     assert len(lines) <= 120
     first = "\n".join(lines[:25])
     assert "docs/service.png" in first
-    assert '"predicted_price"' in first
+    assert "predicted_price" in first
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
+VARIABLES = ("SYMBOL", "SYMBOLS", "PRICES", "LEADS", "BASE", "SEED")  # after NOTEBOOK_, see docs/notebooks.md
 LARGEST = 300_000  # characters of a notebook's figures; `make notebooks` shrinks them
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -22,8 +23,8 @@ def test_there_are_notebooks() -> None:
 
 @each_notebook
 def test_it_runs_on_simulated_prices_from_any_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NOTEBOOK_SYMBOL", "NOTEBOOK_SYMBOLS", "NOTEBOOK_PRICES", "NOTEBOOK_SEED"):
-        monkeypatch.delenv(name, raising=False)
+    for name in VARIABLES:
+        monkeypatch.delenv(f"NOTEBOOK_{name}", raising=False)
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))  # Jupyter passes the notebook's name to the kernel in it
 
     notebook = executed(path, working_directory=tmp_path)
