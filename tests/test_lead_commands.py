@@ -15,6 +15,7 @@ from forecasting.prices.leads import ALL_LEADS
 from tests.pipeline.lead_data import following_bars, lead_bars, tokyo
 from tests.pipeline.market_data import session_bars
 from tests.pipeline.serving.test_artifacts import base_model
+from tests.pipeline.small_trees import trees_onnx
 
 SPY = lead_bars()
 THROUGH = date(2019, 12, 30)
@@ -40,7 +41,7 @@ def base(tmp_path: Path) -> Path:
     """The folder of a base that has seen nothing after THROUGH, without a lead model."""
     folder = tmp_path / "base"
     folder.mkdir()
-    artifacts.write(folder, replace(base_model(), data_end=THROUGH))
+    artifacts.write(folder, replace(base_model(), trees=trees_onnx(), data_end=THROUGH))
     return folder
 
 

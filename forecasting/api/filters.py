@@ -69,6 +69,14 @@ class ScoredFilter(filters.TypedChoiceFilter):
         )
 
 
+@extend_schema_field({"type": "integer", "enum": list(HORIZONS), "description": "Sessions from `as_of` to `target_date`."})
+class HorizonFilter(ChoiceFilter):
+    """One of the horizons."""
+
+    def __init__(self) -> None:
+        super().__init__([(str(sessions), f"{sessions} sessions") for sessions in HORIZONS])
+
+
 class SymbolFilter(filters.FilterSet):
     """Symbols by name and by state at the price source."""
 
@@ -111,7 +119,7 @@ class ForecastFilter(filters.FilterSet):
     """Forecasts by symbol, horizon, basis, target session, and whether that session has taken place."""
 
     symbol = TickerFilter("symbol__ticker")
-    horizon = ChoiceFilter([(str(sessions), f"{sessions} sessions") for sessions in HORIZONS])
+    horizon = HorizonFilter()
     basis = ChoiceFilter(Basis.choices)
     target_date_after = DayFilter("target_date", "gte")
     target_date_before = DayFilter("target_date", "lte")
