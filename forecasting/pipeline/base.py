@@ -177,7 +177,7 @@ def _fit(
 
 def _fit_trees(members: Sequence[_Member], rows: Sequence[range], config: ForecastConfig) -> bytes:
     """The ONNX model of trees fitted on these rows of all symbols."""
-    parts = [(member.table, each) for member, each in zip(members, rows, strict=True)]
+    parts = [(member.table, each) for member, each in zip(members, rows, strict=True) if each]
     return tree_graph.to_onnx(fit_trees(parts, config, threads=THREADS), config)
 
 
