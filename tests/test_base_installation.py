@@ -132,7 +132,7 @@ def test_the_shipped_base_was_trained_when_it_was_made_not_when_it_was_installed
     shipped = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
     version = registry.base_version()
     assert version
-    assert version.trained_at == shipped.trained_at == datetime(2026, 11, 26, 21, 30, 0, 284810, tzinfo=UTC)
+    assert version.trained_at == shipped.trained_at == datetime(2026, 11, 26, 21, 47, 53, 938689, tzinfo=UTC)
 
 
 def test_the_shipped_base_claims_nothing_that_its_point_forecast_makes_a_constant() -> None:
