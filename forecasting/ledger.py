@@ -6,6 +6,7 @@ its outlook.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,13 @@ class Record:
         return self.mae / self.naive_mae if self.mae is not None and self.naive_mae else None
 
 
+class Records(NamedTuple):
+    """How forecasts of one kind did on the version's test sessions (None if it has no such test), and how live ones turned out."""
+
+    test: Record | None
+    live: Record
+
+
 @dataclass(frozen=True, slots=True)
 class Scorecard:
     """A symbol's active version with its test metrics, and the records of all forecasts served for the symbol."""
@@ -58,19 +66,49 @@ class Scorecard:
     @property
     def live(self) -> Record:
         """The record of the next close, forecast from the symbol's own bars."""
-        return self.by_basis[Basis.CLOSE]
+        return self._live(1, Basis.CLOSE)
 
     @property
-    def by_basis(self) -> dict[str, Record]:
-        """The records of the next close."""
-        empty = {basis: Record(basis=basis) for basis in Basis.values}
-        return empty | {record.basis: record for record in self.records if record.horizon == 1}
+    def by_basis(self) -> dict[str, Records]:
+        """The records of the next close. Leads are tested on many symbols together, so that no symbol has a test of its own."""
+        tests = {Basis.CLOSE: _tested_next_close(self.version.metrics)}
+        return {basis: Records(tests.get(basis), self._live(1, basis)) for basis in Basis}
 
     @property
-    def by_horizon(self) -> dict[str, Record]:
+    def by_horizon(self) -> dict[str, Records]:
         """The records of forecasts from the symbol's own bars, by number of sessions."""
-        empty = {str(sessions): Record(horizon=sessions) for sessions in HORIZONS}
-        return empty | {str(record.horizon): record for record in self.records if record.basis == Basis.CLOSE}
+        tests = {1: _tested_next_close(self.version.metrics)} | _tested_horizons(self.version.metrics)
+        return {str(sessions): Records(tests.get(sessions), self._live(sessions, Basis.CLOSE)) for sessions in HORIZONS}
+
+    def _live(self, horizon: int, basis: Basis) -> Record:
+        empty = Record(horizon=horizon, basis=basis)
+        return next((each for each in self.records if (each.horizon, each.basis) == (horizon, basis)), empty)
+
+
+def _tested_next_close(metrics: Mapping[str, Any]) -> Record:
+    """The record of the version's test, from its metrics."""
+    return Record(
+        forecasts=metrics["test_size"],
+        mae=metrics["MAE"],
+        naive_mae=metrics["naive"]["MAE"],
+        coverage=metrics["coverage_80"],
+        pinball_ratio=metrics["pinball_ratio"],
+        brier=metrics.get("brier"),  # missing from versions of earlier releases
+    )
+
+
+def _tested_horizons(metrics: Mapping[str, Any]) -> dict[int, Record]:
+    """The same of later sessions; none from versions of earlier releases. Their median is the last close, so they have no errors."""
+    stored = metrics.get("by_horizon", {}).items()
+    return {
+        int(sessions): Record(
+            horizon=int(sessions),
+            forecasts=each["forecasts"],
+            coverage=each["coverage_80"],
+            pinball_ratio=each["pinball_ratio"],
+        )
+        for sessions, each in stored
+    }
 
 
 def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:

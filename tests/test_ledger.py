@@ -277,9 +277,14 @@ def test_a_scorecard_tells_bases_and_horizons_apart() -> None:
     make_forecast(version, FRIDAY, actual_close=102.0, **known)
     make_forecast(version, FRIDAY, actual_close=103.0, horizon=5)
     card = ledger.scorecards(["SAMPLE1"])["SAMPLE1"]
-    assert {basis: record.mae for basis, record in card.by_basis.items()} == {"close": 4.0, "lead": 1.0}
-    assert {sessions: record.mae for sessions, record in card.by_horizon.items()} == {"1": 4.0, "5": 2.0, "10": None, "21": None}
-    assert card.live == card.by_basis["close"] == card.by_horizon["1"]
+    assert {basis: record.live.mae for basis, record in card.by_basis.items()} == {"close": 4.0, "lead": 1.0}
+    assert {sessions: record.live.mae for sessions, record in card.by_horizon.items()} == {
+        "1": 4.0,
+        "5": 2.0,
+        "10": None,
+        "21": None,
+    }
+    assert card.live == card.by_basis["close"].live == card.by_horizon["1"].live
 
 
 def test_a_model_without_a_record_has_an_empty_scorecard() -> None:

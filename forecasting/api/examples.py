@@ -59,6 +59,8 @@ TRAINING_NOT_STARTED = NO_MODEL | {
 LIVE = {"forecasts": 44, "mae": 0.2326, "mase": 1.0, "coverage_80": 0.8182}
 RECORD = LIVE | {"pinball_ratio": 0.9874, "brier": None}
 NO_RECORD = {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None, "pinball_ratio": None, "brier": None}
+UNTESTED = {"test": None, "live": NO_RECORD}
+TEST = {"forecasts": 347, "mae": 0.2073, "mase": 1.0, "coverage_80": 0.8098, "pinball_ratio": 0.9819, "brier": None}
 METRICS = {
     "symbol": "BBAS3.SA",
     "metrics": {
@@ -82,8 +84,8 @@ METRICS = {
         "version": 2,
         "version_id": 3,
         "live": LIVE,
-        "by_basis": {"close": RECORD, "lead": NO_RECORD},
-        "by_horizon": {"1": RECORD, "5": NO_RECORD, "10": NO_RECORD, "21": NO_RECORD},
+        "by_basis": {"close": {"test": TEST, "live": RECORD}, "lead": UNTESTED},
+        "by_horizon": {"1": {"test": TEST, "live": RECORD}, "5": UNTESTED, "10": UNTESTED, "21": UNTESTED},
         "simulated": False,
     },
 }

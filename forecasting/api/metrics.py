@@ -63,19 +63,26 @@ class OutOfSampleMetrics(ClassicalMetrics):
 class LiveRecord(Shape):
     """The track record of the forecasts that were served. Null until the first target session has taken place."""
 
-    forecasts = Count(help_text="Served and scored so far.")
+    forecasts = Count(help_text="How many were scored.")
     mae = PriceError(allow_null=True, help_text=f"Mean absolute error. {PRICE}")
     mase = Rounded(4, allow_null=True, help_text="MAE divided by the naive forecast's.")
     coverage_80 = Rounded(4, allow_null=True, of="coverage", help_text="Share of closes inside the 80 % interval.")
 
 
 class Record(LiveRecord):
-    """The track record of one basis or horizon. Figures that are constants by construction are null."""
+    """How forecasts of one basis or horizon did. Figures that are constants by construction are null."""
 
     pinball_ratio = Rounded(4, allow_null=True, help_text="Quantile loss divided by that of the last 250 sessions' quantiles.")
     brier = Rounded(
         4, allow_null=True, help_text="Brier score of `probability_up`; that of 0.5 is 0.25. Null if it was always 0.5."
     )
+
+
+class Records(Shape):
+    """In the version's test, and live since."""
+
+    test = Record(allow_null=True, help_text="On the version's test sessions; null if it was not tested.")
+    live = Record(help_text="Of all forecasts that were served for the symbol.")
 
 
 class Service(Shape):
@@ -84,8 +91,8 @@ class Service(Shape):
     version = Count(of="version.number", help_text="Number of the version that serves.")
     version_id = Count(of="version.pk", help_text="See `/models/versions/{id}`.")
     live = LiveRecord(help_text="Of the next close, forecast from the symbol's own bars.")
-    by_basis = ShapesByName(Record(), help_text="Of the next close, by what the forecasts knew: `close`, `lead`.")
-    by_horizon = ShapesByName(Record(), help_text="Of forecasts from the symbol's own bars, by number of sessions.")
+    by_basis = ShapesByName(Records(), help_text="Of the next close, by what the forecasts knew: `close`, `lead`.")
+    by_horizon = ShapesByName(Records(), help_text="Of forecasts from the symbol's own bars, by number of sessions.")
     simulated = Simulated()
 
 

@@ -13,10 +13,14 @@ pytestmark = pytest.mark.django_db
 
 NO_TRACK_RECORD = {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None}
 NO_RECORD = NO_TRACK_RECORD | {"pinball_ratio": None, "brier": None}
+UNTESTED = {"test": None, "live": NO_RECORD}
+TEST = {"forecasts": 250, "mae": 0.1235, "mase": 0.9841, "coverage_80": 0.8012, "pinball_ratio": 0.9854, "brier": None}
+OF_WEEK = {"test": NO_RECORD | {"forecasts": 246, "coverage_80": 0.7912, "pinball_ratio": 0.9812}, "live": NO_RECORD}
 
 
 def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Send) -> None:
-    version = make_version(make_symbol("BBAS3.SA"), number=3, metrics=METRICS)
+    of_week = {"forecasts": 246, "pinball_ratio": 0.98123, "coverage_80": 0.79123}
+    version = make_version(make_symbol("BBAS3.SA"), number=3, metrics=METRICS | {"by_horizon": {"5": of_week}})
     assert post("metrics", {"symbols": ["BBAS3.SA"]}) == [
         {
             "symbol": "BBAS3.SA",
@@ -41,8 +45,8 @@ def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Sen
                 "version": 3,
                 "version_id": version.pk,
                 "live": NO_TRACK_RECORD,
-                "by_basis": dict.fromkeys(("close", "lead"), NO_RECORD),
-                "by_horizon": dict.fromkeys(("1", "5", "10", "21"), NO_RECORD),
+                "by_basis": {"close": {"test": TEST, "live": NO_RECORD}, "lead": UNTESTED},
+                "by_horizon": {"1": {"test": TEST, "live": NO_RECORD}, "5": OF_WEEK, "10": UNTESTED, "21": UNTESTED},
                 "simulated": True,
             },
         }
