@@ -34,8 +34,8 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
-def is_fitting() -> bool:
-    return Training.objects.filter(state=TrainingState.RUNNING, stage__in=["features", "fitting"]).exists()
+def is_running() -> bool:
+    return Training.objects.filter(state=TrainingState.RUNNING).exists()
 
 
 def test_it_trains_and_predicts_at_the_terminal(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_training_that_cannot_succeed_says_why(tmp_path: Path) -> None:
 
 def test_an_interrupted_training_waits_in_the_queue(tmp_path: Path) -> None:
     process = start(tmp_path, "train", "SAMPLE3")
-    assert wait_for(is_fitting, seconds=60)
+    assert wait_for(is_running, seconds=60)
     process.send_signal(signal.SIGINT)
     status, _, errors = finish(process)
     assert status != 0
