@@ -98,7 +98,7 @@ def _tested_next_close(metrics: Mapping[str, Any]) -> Record:
 
 
 def _tested_horizons(metrics: Mapping[str, Any]) -> dict[int, Record]:
-    """The same of later sessions; none from versions of earlier releases. Their median is the last close, so they have no errors."""
+    """The same of later sessions, whose median is the last close; none from versions of earlier releases."""
     stored = metrics.get("by_horizon", {}).items()
     return {
         int(sessions): Record(

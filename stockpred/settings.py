@@ -202,7 +202,7 @@ Q_CLUSTER = {
     "retry": 3 * SHORT_TASK_TIMEOUT + 60,
     "ack_failures": True,
     "catch_up": False,
-    "save_limit": 500,
+    "save_limit": 0,  # with a limit, django-q2 would open the pickles of all kept tasks at each save; see outcomes.py
     "ALT_CLUSTERS": {
         "training": {
             "workers": TRAIN_WORKERS,

@@ -106,7 +106,7 @@ def test_its_own_version_takes_over_from_the_base() -> None:
     prediction = predict()
     assert prediction.forecast
     assert prediction.forecast.version == version
-    assert Forecast.objects.count() == 2
+    assert Forecast.objects.of_next_close().count() == 2
 
 
 @pytest.mark.usefixtures("folder")
@@ -157,7 +157,7 @@ def test_each_outcome_moves_the_spread_of_the_next_forecast() -> None:
 def test_forecasts_of_another_version_do_not_move_the_spread() -> None:
     symbol = followed()
     predict()
-    forecast = Forecast.objects.get()
+    forecast = Forecast.objects.of_next_close().get()
     make_score(forecast, 2 * forecast.last_close)
     published(symbol)
     own = predict().forecast

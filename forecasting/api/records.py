@@ -25,6 +25,14 @@ class MedianWeight(serializers.Serializer[Any]):
     p_by_exchange = serializers.DictField(child=serializers.FloatField(), help_text="The same, for each exchange's symbols alone.")
 
 
+class HorizonMetrics(serializers.Serializer[Any]):
+    """How the forecasts of a later session did in the test."""
+
+    forecasts = serializers.IntegerField(help_text="With an outcome in the test sessions.")
+    pinball_ratio = serializers.FloatField()
+    coverage_80 = serializers.FloatField()
+
+
 class VersionMetrics(OutOfSampleMetrics):
     """As stored, unrounded. A base's are over all its symbols: ratios and coverage are means over them."""
 
@@ -38,6 +46,9 @@ class VersionMetrics(OutOfSampleMetrics):
     )
     usual_width = serializers.FloatField(
         required=False, help_text="Median width of the interval in the last year of the test, as a share of the last close."
+    )
+    by_horizon = serializers.DictField(
+        child=HorizonMetrics(), required=False, help_text="By number of sessions. Missing from versions of earlier releases."
     )
     against_base_rate = serializers.BooleanField(
         required=False,

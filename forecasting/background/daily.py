@@ -16,6 +16,7 @@ from forecasting import leads, ledger, market, monitoring, registry, serving
 from forecasting.models import Delivery, Forecast, JobRun, ModelVersion, RequestedName, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.locks import Lock, lock_if_free
+from forecasting.models.outcomes import forget_old_tasks
 from forecasting.models.symbols import SymbolQuerySet
 from forecasting.models.trainings import TrainingReason
 from forecasting.pipeline.config import ForecastConfig
@@ -239,6 +240,7 @@ def _tidy(report: Report, now: datetime) -> bool:
     report["symbols_forgotten"] = len(market.forget(market.forgettable(now=now)))
     report["names_expired"], _ = RequestedName.objects.expired(now=now).delete()
     Delivery.objects.all().old().delete()
+    forget_old_tasks()
     return True
 
 

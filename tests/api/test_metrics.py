@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 NO_TRACK_RECORD = {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None}
 NO_RECORD = NO_TRACK_RECORD | {"pinball_ratio": None, "brier": None}
 UNTESTED = {"test": None, "live": NO_RECORD}
-TEST = {"forecasts": 250, "mae": 0.1235, "mase": 0.9841, "coverage_80": 0.8012, "pinball_ratio": 0.9854, "brier": None}
+TEST = {"forecasts": 250, "mae": 0.1235, "mase": 0.9841, "coverage_80": 0.8012, "pinball_ratio": 0.9854, "brier": 0.2488}
 OF_WEEK = {"test": NO_RECORD | {"forecasts": 246, "coverage_80": 0.7912, "pinball_ratio": 0.9812}, "live": NO_RECORD}
 
 

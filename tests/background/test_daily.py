@@ -122,7 +122,7 @@ def test_a_failing_symbol_does_not_stop_the_others(folder: Path) -> None:
     assert (report["symbols"], report["forecasts"]) == (3, 2)
     assert report["not_synced"] == {missing.ticker: "no file for AAA in the price folder; add AAA.csv or check the symbol"}
     assert report["not_forecast"] == {}
-    assert Forecast.objects.get(symbol=broken.symbol).version.kind == "base"
+    assert Forecast.objects.of_next_close().get(symbol=broken.symbol).version.kind == "base"
     assert broken.symbol
     assert market.bars(broken.symbol).index[-1].date() == FRIDAY
 

@@ -40,7 +40,7 @@ def listed(ticker: str = "7203.T", **values: Any) -> Symbol:
 def test_a_forecast_knows_what_its_lead_did_since_the_last_close() -> None:
     tokyo, lead = listed(), listed("SPY", followed=False)
     assert lead_forecasts.issue_due() == 1
-    alone, knowing = Forecast.objects.order_by("basis")
+    alone, knowing = Forecast.objects.filter(horizon=1).order_by("basis")
     *_, before, last = PriceBar.objects.of(lead).values_list("close", flat=True)
     assert (knowing.basis, knowing.symbol, knowing.as_of, knowing.target_date) == (Basis.LEAD, tokyo, TUESDAY, WEDNESDAY)
     assert (knowing.known_until, knowing.target_opens) == (KNOWN, OPEN)
@@ -117,14 +117,14 @@ def test_outcomes_of_one_basis_do_not_change_the_width_of_the_other(time_machine
     lead = listed("SPY", followed=False)
     lead_forecasts.issue_due()
     knowing = Forecast.objects.get(basis=Basis.LEAD)
-    alone = Forecast.objects.get(basis=Basis.CLOSE)
+    alone = Forecast.objects.of_next_close().get()
     add_bar(tokyo, WEDNESDAY, (alone.interval_low + alone.interval_high) / 2)
     add_bar(lead, WEDNESDAY, 100.0)
     assert ledger.score_due() == 2
     assert {score.basis for score in knowing.scores.all()} == {Basis.LEAD}
     time_machine.move_to(CLOSE + timedelta(days=1, hours=1))
     assert lead_forecasts.issue_due() == 1
-    factors = {each.basis: each.spread_factor for each in Forecast.objects.filter(as_of=WEDNESDAY)}
+    factors = {each.basis: each.spread_factor for each in Forecast.objects.filter(as_of=WEDNESDAY, horizon=1)}
     inside = {each.basis: each.scores.get().inside_interval for each in (alone, knowing)}
     assert (factors[Basis.LEAD] == factors[Basis.CLOSE]) == (inside[Basis.LEAD] == inside[Basis.CLOSE])
 
