@@ -116,7 +116,7 @@ def _files() -> Iterator[str]:
     """The files of active versions are intact, and a sweep of day-old folders leaves no orphan."""
     for version in ModelVersion.objects.active():
         for name, file in version.artifact_files.items():
-            path = media() / version.folder / name
+            path = media() / (file.folder or version.folder) / name
             if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
                 yield f"{name} of the active version {version.pk} is missing or damaged"
     folders = list(media().iterdir()) if media().exists() else []
