@@ -38,17 +38,21 @@ class ForecastAdmin(ReadOnlyAdmin):
     """Every forecast ever served, with its scores."""
 
     list_display = (
-        "symbol", "as_of", "target_date", "horizon", "basis", "version_number", "last_price", "forecast_price", "interval",
-        "actual", "error", "naive_error", "inside",
+        "symbol", "target", "basis", "version_number", "last_price", "forecast_price", "interval", "actual", "error", "naive_error",
+        "inside",
     )  # fmt: skip
     list_filter = (InsideFilter, "basis", "horizon", "symbol__exchange")
     date_hierarchy = "target_date"
     search_fields = ("symbol__ticker",)
     fieldsets = (
-        (None, {"fields": ("symbol_link", "version_link", "as_of", "target_date", "horizon", "basis", "known_until", "issued_at")}),
-        ("Forecast", {"fields": ("last_price", "forecast_price", "interval", "spread", "probability", "quantile_table")}),
+        (None, {"fields": (
+            "symbol_link", "version_link", "as_of", "target_date", "horizon", "basis", "known_until", "lead_table", "issued_at",
+        )}),
+        ("Forecast", {"fields": (
+            "last_price", "forecast_price", "interval", "spread", "probability", "risk_table", "quantile_table",
+        )}),
         ("Result", {"fields": ("actual", "error", "naive_error", "inside", "score_table")}),
-    )
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Forecast]":
         """Adds the latest score."""
@@ -58,6 +62,12 @@ class ForecastAdmin(ReadOnlyAdmin):
     def symbol_link(self, forecast: Forecast) -> SafeString:
         """The symbol."""
         return display.link(Symbol, forecast.symbol.pk, forecast.symbol.ticker)
+
+    @admin.display(description="target date", ordering="target_date")
+    def target(self, forecast: Forecast) -> SafeString:
+        """The session whose close is forecast, and how far it is from the last one that was known."""
+        far = f"{forecast.horizon} session{'s' if forecast.horizon > 1 else ''} after {display.day(forecast.as_of)}"
+        return display.with_note(display.day(forecast.target_date), far)
 
     @admin.display(description="version")
     def version_link(self, forecast: Forecast) -> SafeString:
@@ -99,6 +109,27 @@ class ForecastAdmin(ReadOnlyAdmin):
     def probability(self, forecast: Forecast) -> str:
         """Probability of a close above the last close."""
         return display.percent(100 * forecast.probability_up)
+
+    @admin.display(description="leads")
+    def lead_table(self, forecast: Forecast) -> str:
+        """What other markets had done since the last close."""
+        rows = [
+            (lead["symbol"], lead["session"], display.percent(lead["percentage"], signed=True)) for lead in forecast.leads or []
+        ]
+        return display.table(("lead", "session", "move"), rows) if rows else display.NOTHING
+
+    @admin.display(description="risk")
+    def risk_table(self, forecast: Forecast) -> str:
+        """Probabilities of moves at least that large, and the value at risk."""
+        if not forecast.risk:
+            return display.NOTHING
+        below, above = forecast.risk["below"], forecast.risk["above"]
+        rows = [(f"{percent} %", *(display.percent(100 * side[percent]) for side in (below, above))) for percent in below]
+        rows += [
+            (f"loss exceeded with {100 - int(percent)} %", display.percent(loss), "")
+            for percent, loss in forecast.risk["value_at_risk"].items()
+        ]
+        return display.table(("move", "below", "above"), rows)
 
     @admin.display(description="quantiles")
     def quantile_table(self, forecast: Forecast) -> SafeString:
