@@ -11,7 +11,7 @@ from forecasting.models import Forecast, Symbol
 from forecasting.models.forecasts import Basis
 from forecasting.models.symbols import SymbolQuerySet
 from forecasting.pipeline.model.lead_moves import BARS_NEEDED, LeadMarkets, LeadMove
-from forecasting.pipeline.model.leads import Lead
+from forecasting.pipeline.model.leads import Lead, LeadModel
 from forecasting.prices.calendars import last_completed_session
 from forecasting.prices.leads import LeadWindow, lead_window, leads_of
 
@@ -26,11 +26,11 @@ class Known:
 
     window: LeadWindow
     moves: tuple[LeadMove, ...]
+    model: LeadModel  # of the base that serves
 
     def lead(self, symbol: Symbol) -> Lead | None:
-        """What a forecast of this symbol knows; None if its exchange has not passed the test of the base that serves."""
-        model = registry.lead_model()
-        return model.lead(symbol.ticker, symbol.calendar, self.moves) if model else None
+        """What a forecast of this symbol knows; None if its exchange has not passed the model's test."""
+        return self.model.lead(symbol.ticker, symbol.calendar, self.moves)
 
 
 def create_missing() -> None:
@@ -57,11 +57,13 @@ def symbols_of(windows: Windows) -> list[Symbol]:
 
 def known(windows: Windows) -> dict[str, Known]:
     """By exchange, what is known of its leads. Exchanges are missing while a lead has no bar of its last session."""
+    if (model := registry.lead_model()) is None:
+        return {}
     leads = symbols_of(windows)
     bars = market.recent_bars(leads, count=BARS_NEEDED + SPARE_BARS)
     markets = LeadMarkets({symbol.ticker: bars[symbol.pk] for symbol in leads})
     moves = {exchange: markets.moves(exchange, window.as_of) for exchange, window in windows.items()}
-    return {exchange: Known(window=windows[exchange], moves=each) for exchange, each in moves.items() if each}
+    return {exchange: Known(window=windows[exchange], moves=each, model=model) for exchange, each in moves.items() if each}
 
 
 def unforecast(windows: Windows) -> SymbolQuerySet:

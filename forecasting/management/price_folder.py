@@ -93,3 +93,16 @@ def day(text: str) -> date:
 def ticker(text: str) -> str:
     """Normalizes a symbol on the command line."""
     return text.strip().upper()
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser, *, out: str) -> None:
+    """The arguments of a command that fits a file of a base on price files. `out`: the file's name."""
+    parser.add_argument("--prices", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files, also in subfolders")
+    parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all in the folder")
+    parser.add_argument(
+        "--through",
+        type=day,
+        metavar="DATE",
+        help="the last session to use; of an exchange with few bars before or after it, the first half of the bars is used",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=f"{out} in the folder of a base")

@@ -30,7 +30,7 @@ from forecasting.prices.sources import (
 )
 
 OVERLAP_BARS = 10  # stored bars fetched again by every sync, to detect restatements
-EARLY = BAR_SETTLES / 2
+EARLY = BAR_SETTLES / 2  # before a bar settles: how soon it is taken if its session is known to be over
 RECHECK_AFTER = timedelta(minutes=10)  # minimum time between two lookups of one symbol by requests
 SYNC_SECONDS = 40.0  # default limit of one sync, with all attempts
 ATTEMPTS = 3
@@ -81,9 +81,8 @@ def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float, early:
         return []
     with upstream.deadline(budget_s) as ends:
         with lock_symbols(behind) as mine:
-            stored = _behind(
-                mine, now=now, early=early
-            )  # checked again: another process may have stored them before we got the locks
+            # Checked again: another process may have stored them before we got the locks.
+            stored = _behind(mine, now=now, early=early)
             unanswered = {symbol.pk: symbol for symbol in stored}
             for symbol, outcome in _brought(stored, now=now, seconds=ends - time.monotonic(), early=early):
                 del unanswered[symbol.pk]

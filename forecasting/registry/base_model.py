@@ -2,8 +2,9 @@
 
 import functools
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import transaction
@@ -18,6 +19,8 @@ from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import TREES, ArtifactError, ArtifactFile, BaseModel
 from forecasting.registry.files import models_root, write_files
 from forecasting.registry.publishing import create, locked_versions
+
+Coefficients = TypeVar("Coefficients")
 
 SHIPPED_BASE = Path(__file__).parent.parent / "pretrained"
 
@@ -51,14 +54,12 @@ def load_base(version: ModelVersion) -> BaseModel:
 
 def lead_model() -> LeadModel | None:
     """The lead model of the base that serves, cached in memory; None if it has none or its file cannot be used."""
-    version = base_version()
-    return _lead_model(version.folder, version.artifact_files.get(artifacts.LEADS)) if version else None
+    return _coefficients(artifacts.LEADS, artifacts.read_leads)
 
 
 def base_rates() -> BaseRates | None:
     """The base rates of the base that serves, cached in memory; None if it has none or its file cannot be used."""
-    version = base_version()
-    return _base_rates(version.folder, version.artifact_files.get(artifacts.RATES)) if version else None
+    return _coefficients(artifacts.RATES, artifacts.read_rates)
 
 
 def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
@@ -70,21 +71,19 @@ def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
         return create(base, files, version_id=version_id, symbol=None, folder=folder, decision=decision, **trained)
 
 
-@functools.lru_cache(maxsize=2)  # of the base before, while another one takes over
-def _lead_model(folder: str, file: ArtifactFile | None) -> LeadModel | None:
-    try:
-        return artifacts.read_leads(models_root() / folder, {artifacts.LEADS: file} if file else {})
-    except ArtifactError as error:
-        logger.error("no forecasts with leads: %s", error)
-        return None
+def _coefficients(name: str, read: Callable[[Path, dict[str, ArtifactFile]], Coefficients | None]) -> Coefficients | None:
+    """What `read` makes of a file of the base that serves; None without one, or if it cannot be used."""
+    version = base_version()
+    file = version.artifact_files.get(name) if version else None
+    return _read(read, version.folder, name, file) if version and file else None
 
 
-@functools.lru_cache(maxsize=2)
-def _base_rates(folder: str, file: ArtifactFile | None) -> BaseRates | None:
+@functools.lru_cache(maxsize=4)  # two files, also of the base before, while another one takes over
+def _read(read: Callable[[Path, dict[str, ArtifactFile]], Any], folder: str, name: str, file: ArtifactFile) -> Any:
     try:
-        return artifacts.read_rates(models_root() / folder, {artifacts.RATES: file} if file else {})
+        return read(models_root() / folder, {name: file})
     except ArtifactError as error:
-        logger.error("no base rates of rising days: %s", error)
+        logger.error("forecasts do without the base's coefficients: %s", error)
         return None
 
 

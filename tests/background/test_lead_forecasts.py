@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from time_machine import TimeMachineFixture
 
 from forecasting import ledger, serving
@@ -102,6 +104,22 @@ def test_exchanges_without_leads_have_none() -> None:
     for ticker in ("PETR4.SA", "AAPL", "THYAO.IS", "SPY"):
         listed(ticker)
     assert lead_forecasts.issue_due() == 0
+
+
+def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols() -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert lead_forecasts.issue_due() == Symbol.objects.followed().count()
+        Forecast.objects.all().delete()
+        return len(captured)
+
+    listed("7203.T"), listed("SPY", followed=False)
+    lead_forecasts.issue_due()  # installs the base
+    Forecast.objects.all().delete()
+    one = queries()
+    for ticker in ("4063.T", "4502.T", "6758.T"):
+        listed(ticker)
+    assert queries() == one
 
 
 def test_a_lead_whose_market_was_closed_is_not_taken_for_a_lead_that_did_not_move(time_machine: TimeMachineFixture) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting import registry, terminal
-from forecasting.management.price_folder import PriceFolder, day, lead_markets, ticker
+from forecasting.management.price_folder import PriceFolder, add_fit_arguments, lead_markets
 from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
@@ -22,16 +22,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Prices, leads, the last session to use, and the output file."""
-        parser.add_argument("--prices", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files, also in subfolders")
+        add_fit_arguments(parser, out="leads.json")
         parser.add_argument("--leads", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files of leads; none of --prices")
-        parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all in the folder")
-        parser.add_argument(
-            "--through",
-            type=day,
-            metavar="DATE",
-            help="the last session to use; of an exchange with few bars before or after it, the first half of the bars is used",
-        )
-        parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="leads.json in the folder of a base")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Writes the file and prints a table. Raises CommandError if no exchange has enough bars."""

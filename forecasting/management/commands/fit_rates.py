@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting import terminal
-from forecasting.management.price_folder import PriceFolder, day, ticker
+from forecasting.management.price_folder import PriceFolder, add_fit_arguments, ticker
 from forecasting.pipeline.evaluation.direction import LaterDays, later_days
 from forecasting.pipeline.model.base_rates import BaseRates, fit_rates
 from forecasting.pipeline.serving import artifacts
@@ -28,16 +27,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Prices, which of them are of funds, the last session to use, and the output file."""
-        parser.add_argument("--prices", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files, also in subfolders")
+        add_fit_arguments(parser, out="rates.json")
         parser.add_argument("--funds", nargs="+", type=ticker, default=[], metavar="SYMBOL", help="those that are funds, no shares")
-        parser.add_argument("--symbols", nargs="+", type=ticker, metavar="SYMBOL", help="default: all in the folder")
-        parser.add_argument(
-            "--through",
-            type=day,
-            metavar="DATE",
-            help="the last session to use; of an exchange with few bars before or after it, the first half of the bars is used",
-        )
-        parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="rates.json in the folder of a base")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Writes the file and prints a table, with what happened after the fit. Raises CommandError if no class has enough days."""
