@@ -1,6 +1,7 @@
 """Examples of the OpenAPI document. Tests compare each one with its schema and its fields, and all of them with each other.
 
-The figures come from one run with the shipped base, on real prices that end on 2024-12-30 (hence `stale`).
+The figures come from two runs on real prices that end on 2024-12-30 (hence `stale`): the forecast from one with the shipped base,
+everything else from one of an earlier base, which has a live record.
 """
 
 from typing import Any
@@ -57,7 +58,7 @@ TRAINING_NOT_STARTED = NO_MODEL | {
     "training": None,
 }
 LIVE = {"forecasts": 44, "mae": 0.2326, "mase": 1.0, "coverage_80": 0.8182}
-RECORD = LIVE | {"pinball_ratio": 0.9874, "brier": None}
+RECORD = LIVE | {"pinball_ratio": None, "brier": None}  # of forecasts that were issued without a reference
 NO_RECORD = {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None, "pinball_ratio": None, "brier": None}
 UNTESTED = {"test": None, "live": NO_RECORD}
 TEST = {"forecasts": 347, "mae": 0.2073, "mase": 1.0, "coverage_80": 0.8098, "pinball_ratio": 0.9819, "brier": None}
@@ -102,42 +103,76 @@ FORECAST = {
     "last_close": 23.06,
     "as_of": "2024-12-30",
     "target_date": "2025-01-02",
-    "interval": {"level": 0.8, "low": 22.74, "high": 23.41, "spread_factor": 0.9904},
-    "usual_width": 1.12,
+    "interval": {"level": 0.8, "low": 22.72, "high": 23.42, "spread_factor": 0.9687},
+    "usual_width": 1.13,
     "risk": {
-        "below": {"1": 0.168, "2": 0.046, "5": 0.004},
-        "above": {"1": 0.196, "2": 0.05, "5": 0.003},
-        "value_at_risk": {"95": 1.91, "99": 3.43},
+        "below": {"1": 0.18, "2": 0.048, "5": 0.002},
+        "above": {"1": 0.202, "2": 0.054, "5": 0.002},
+        "value_at_risk": {"95": 1.97, "99": 3.08},
     },
-    "summary": "80 %: 22.74 to 23.41 BRL at the close of Thursday 2 January; 1.1 times as wide as usual.",
+    "summary": "80 %: 22.72 to 23.42 BRL at the close of Thursday 2 January; 1.1 times as wide as usual.",
     "probability_up": 0.5,
     "quantiles": {
-        "0.01": 22.36,
-        "0.05": 22.62,
-        "0.1": 22.74,
-        "0.25": 22.91,
+        "0.01": 22.35,
+        "0.05": 22.61,
+        "0.1": 22.72,
+        "0.25": 22.9,
         "0.5": 23.06,
         "0.75": 23.24,
-        "0.9": 23.41,
-        "0.95": 23.52,
-        "0.99": 23.8,
+        "0.9": 23.42,
+        "0.95": 23.53,
+        "0.99": 23.81,
     },
     "outlook": [
         {
             "sessions": 5,
             "target_date": "2025-01-08",
             "median": 23.06,
-            "interval": {"level": 0.8, "low": 22.33, "high": 23.81},
+            "interval": {"level": 0.8, "low": 22.38, "high": 23.76},
             "quantiles": {
-                "0.01": 21.48,
-                "0.05": 22.09,
-                "0.1": 22.33,
-                "0.25": 22.69,
+                "0.01": 21.59,
+                "0.05": 22.15,
+                "0.1": 22.38,
+                "0.25": 22.71,
                 "0.5": 23.06,
-                "0.75": 23.44,
-                "0.9": 23.81,
-                "0.95": 24.07,
-                "0.99": 24.76,
+                "0.75": 23.41,
+                "0.9": 23.76,
+                "0.95": 24.0,
+                "0.99": 24.63,
+            },
+        },
+        {
+            "sessions": 10,
+            "target_date": "2025-01-15",
+            "median": 23.06,
+            "interval": {"level": 0.8, "low": 22.08, "high": 24.08},
+            "quantiles": {
+                "0.01": 20.99,
+                "0.05": 21.76,
+                "0.1": 22.08,
+                "0.25": 22.55,
+                "0.5": 23.06,
+                "0.75": 23.58,
+                "0.9": 24.08,
+                "0.95": 24.43,
+                "0.99": 25.33,
+            },
+        },
+        {
+            "sessions": 21,
+            "target_date": "2025-01-30",
+            "median": 23.06,
+            "interval": {"level": 0.8, "low": 21.54, "high": 24.68},
+            "quantiles": {
+                "0.01": 20.02,
+                "0.05": 21.09,
+                "0.1": 21.54,
+                "0.25": 22.26,
+                "0.5": 23.06,
+                "0.75": 23.89,
+                "0.9": 24.68,
+                "0.95": 25.21,
+                "0.99": 26.56,
             },
         },
     ],
