@@ -4,7 +4,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
-from forecasting.api import examples, records, serializers
+from forecasting.api import list_examples as examples
+from forecasting.api import records, serializers
 from forecasting.api.csv_lists import MEDIA_TYPE
 from forecasting.api.documentation import ANYWHERE, BAD_PARAMETER, answer, errors, question
 from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from forecasting.api import check, examples, metrics, predict, trainings
+from forecasting.api import check, examples, list_examples, metrics, predict, trainings
 from forecasting.api.fields import Shape
 from forecasting.api.metrics import metrics_json
 from forecasting.ledger import Record, Scorecard
@@ -13,13 +13,13 @@ from forecasting.models import ModelVersion
 from forecasting.pipeline.config import ForecastConfig
 
 FORECAST: dict[str, Any] = examples.FORECAST
-FORECAST_ROW: dict[str, Any] = examples.FORECAST_ROW
-VERSION_ROW: dict[str, Any] = examples.VERSION_ROW
-SYMBOL_ROW: dict[str, Any] = examples.SYMBOL_ROW
+FORECAST_ROW: dict[str, Any] = list_examples.FORECAST_ROW
+VERSION_ROW: dict[str, Any] = list_examples.VERSION_ROW
+SYMBOL_ROW: dict[str, Any] = list_examples.SYMBOL_ROW
 METRICS: Any = examples.METRICS["metrics"]
 
 
-@pytest.mark.parametrize("example", [examples.METRICS, FORECAST_ROW, VERSION_ROW, SYMBOL_ROW, examples.FINDING_ROW])
+@pytest.mark.parametrize("example", [examples.METRICS, FORECAST_ROW, VERSION_ROW, SYMBOL_ROW, list_examples.FINDING_ROW])
 def test_the_rows_belong_to_the_requested_symbol(example: dict[str, object]) -> None:
     assert example["symbol"] == examples.SYMBOL["symbol"] == examples.SYMBOLS["symbols"][0]
 
