@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,12 @@ class Server:
         return seen
 
     def sockets(self) -> int:
-        """How many sockets the process has."""
-        links = Path(f"/proc/{self.group.pid}/fd").iterdir()
-        return sum("socket:" in str(link.readlink()) for link in links)
+        """How many sockets the process has; one that closes while we look is not counted."""
+        count = 0
+        for link in Path(f"/proc/{self.group.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                count += "socket:" in str(link.readlink())
+        return count
 
 
 def answer(client: socket.socket) -> HTTPResponse:
