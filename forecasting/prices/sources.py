@@ -9,6 +9,7 @@ import pandas as pd
 
 from forecasting.prices.bars import BadBarsError, between, shaped
 from forecasting.prices.findings import Finding
+from forecasting.prices.quotes import Quote
 
 
 class PriceSourceError(Exception):
@@ -60,6 +61,7 @@ class PriceHistory:
     `currency`: as the source writes it. `exchange`: ISO 10383 code, "24/7" or "24/5"; "" if the source does not report it.
     `traded_until`: time of the last trade that the source knows, with time zone; None if it does not report it.
     `instrument`: what the symbol is, in Yahoo's words, such as EQUITY, ETF or INDEX; "" if the source does not report it.
+    `quote`: of the session that is under way, unchecked; None if the source does not report it.
     """
 
     bars: pd.DataFrame
@@ -67,6 +69,7 @@ class PriceHistory:
     exchange: str = ""
     traded_until: datetime | None = None
     instrument: str = ""
+    quote: Quote | None = None
 
 
 class PriceSource(Protocol):
