@@ -4,6 +4,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,8 @@ _LIBRARY = _default_calendar_factories
 FIRST_DAY, LAST_DAY = np.datetime64("1960-01-01"), np.datetime64("2049-12-31")
 _NONE = np.array([], dtype="datetime64[D]")
 
+Moments = npt.NDArray[np.datetime64]  # (sessions,) datetime64[s], UTC
+
 _schedules: dict[str, "Schedule"] = {}
 _building = threading.Lock()  # the library's calendars share holiday tables, which it changes while it builds one
 
@@ -47,8 +50,11 @@ class Schedule:
     first: np.datetime64
     last: np.datetime64
     days: Days  # (sessions,) ascending
-    opens: npt.NDArray[np.datetime64]  # (sessions,) datetime64[s], UTC; if empty, the opening times are unknown
-    closes: npt.NDArray[np.datetime64]  # (sessions,) datetime64[s], UTC; if empty, the week's closing time applies
+    opens: Moments  # if empty, the week's opening time applies
+    closes: Moments  # if empty, the week's closing time applies
+    rest_starts: Moments  # of lunch breaks; NaT in sessions without one
+    rest_ends: Moments
+    timezone: ZoneInfo  # UTC if it is unknown
 
     def knows(self, days: Days) -> Mask:
         """Mask of the `days` in the years whose holidays are known."""
@@ -75,7 +81,16 @@ class Schedule:
 
     def open(self, day: date) -> datetime | None:
         """Opening time of session `day`; None if it is unknown."""
-        return self._time(self.opens, day)
+        return self._time(self.opens, day) or self.week.open(day)
+
+    def rest(self, day: date) -> tuple[datetime, datetime] | None:
+        """Start and end of the lunch break of session `day`; None if it has none."""
+        start, end = self._time(self.rest_starts, day), self._time(self.rest_ends, day)
+        return (start, end) if start and end else None
+
+    def local_date(self, moment: datetime) -> date:
+        """The exchange's date at `moment`."""
+        return moment.astimezone(self.timezone).date()
 
     def closed_between(self, first: datetime, last: datetime) -> list[date]:
         """The last session that closed at or before `first`, and all that closed after it, until `last` inclusive.
@@ -87,9 +102,9 @@ class Schedule:
         days: list[date] = self.days[before - 1 : until].tolist() if before else []
         return days
 
-    def _time(self, times: npt.NDArray[np.datetime64], day: date) -> datetime | None:
+    def _time(self, times: Moments, day: date) -> datetime | None:
         row = int(np.searchsorted(self.days, np.datetime64(day, "D")))
-        if row >= len(times) or self.days[row] != np.datetime64(day, "D"):
+        if row >= len(times) or self.days[row] != np.datetime64(day, "D") or np.isnat(times[row]):
             return None
         return datetime.fromtimestamp(int(times[row].astype(np.int64)), tz=UTC)
 
@@ -115,7 +130,7 @@ def _built(exchange: str) -> Schedule:
     if exchange == "XTAE":
         return _of_tel_aviv()
     if exchange not in _LIBRARY or week(exchange).complete:
-        return Schedule(week(exchange), LAST_DAY, FIRST_DAY, _NONE, _NONE, _NONE)
+        return _of_week(exchange, first=LAST_DAY, last=FIRST_DAY, days=_NONE)
     library = _LIBRARY[exchange]
     first = max(pd.Timestamp(FIRST_DAY), library.bound_min() or pd.Timestamp(FIRST_DAY))
     last = min(pd.Timestamp(LAST_DAY), library.bound_max() or pd.Timestamp(LAST_DAY))
@@ -125,9 +140,22 @@ def _built(exchange: str) -> Schedule:
         np.datetime64(first, "D"),
         np.datetime64(last, "D"),
         days=calendar.sessions.to_numpy().astype("datetime64[D]"),
-        opens=calendar.opens_nanos.astype("datetime64[ns]").astype("datetime64[s]"),
-        closes=calendar.closes_nanos.astype("datetime64[ns]").astype("datetime64[s]"),
+        opens=_moments(calendar.opens_nanos),
+        closes=_moments(calendar.closes_nanos),
+        rest_starts=_moments(calendar.break_starts_nanos),
+        rest_ends=_moments(calendar.break_ends_nanos),
+        timezone=calendar.tz,
     )
+
+
+def _moments(nanoseconds: npt.NDArray[np.int64]) -> Moments:
+    return nanoseconds.astype("datetime64[ns]").astype("datetime64[s]")
+
+
+def _of_week(exchange: str, *, first: np.datetime64, last: np.datetime64, days: Days) -> Schedule:
+    """A schedule whose hours are those of the trading week."""
+    own = week(exchange)
+    return Schedule(own, first, last, days, _NONE, _NONE, _NONE, _NONE, timezone=own.timezone or ZoneInfo("UTC"))
 
 
 def _of_tel_aviv() -> Schedule:
@@ -137,4 +165,4 @@ def _of_tel_aviv() -> Schedule:
     holidays = rules.append(pd.DatetimeIndex(library.adhoc_holidays)).to_numpy().astype("datetime64[D]")
     days = np.arange(FIRST_DAY, LAST_DAY + 1)
     traded = days[week("XTAE").trades(days) & ~np.isin(days, holidays)]
-    return Schedule(week("XTAE"), FIRST_DAY, LAST_DAY, traded, _NONE, _NONE)
+    return _of_week("XTAE", first=FIRST_DAY, last=LAST_DAY, days=traded)

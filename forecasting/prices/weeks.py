@@ -53,6 +53,10 @@ class Week:
         closed: Mask = ~self.trades(days) & (days >= np.datetime64(self.spans[0][0], "D"))
         return closed
 
+    def open(self, day: date) -> datetime | None:
+        """Opening time of session `day`: midnight UTC if the market trades all day; None if the hours are unknown."""
+        return datetime.combine(day, time(tzinfo=UTC)) if self.complete else None
+
     def close(self, day: date) -> datetime:
         """Closing time of session `day`; if the hours are unknown midnight UTC, when every market has closed."""
         if self.closes is None:
