@@ -32,11 +32,12 @@ def simulated(symbol: str, *, last: date = date(2019, 3, 29)) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with price files of three symbols, one of them with too few bars to train."""
+    """A folder with price files of three symbols, one of them with too few bars to train, and a quote file."""
     folder = tmp_path_factory.mktemp("prices")
     for symbol in ("SAMPLE1", "SAMPLE2"):
         simulated(symbol).to_csv(folder / f"{symbol}.csv")
     simulated("SAMPLE3").tail(100).to_csv(folder / "SAMPLE3.csv")
+    (folder / "SAMPLE1.quote.csv").write_text("time,price,open,high,low,volume\n")
     return folder
 
 

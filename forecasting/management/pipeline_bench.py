@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.prices.csv_folder import CsvFolder
+from forecasting.prices.csv_folder import CsvFolder, price_files
 from forecasting.prices.simulation import Simulation
 
 FORECASTS = 1000
@@ -71,7 +71,7 @@ def main(folder: str, trainings: str, *tickers: str) -> None:
 def _histories(folder: str) -> list[History]:
     if folder:
         source = CsvFolder(Path(folder))
-        symbols = sorted(path.stem.upper() for path in Path(folder).glob("*.csv"))
+        symbols = sorted(path.stem.upper() for path in price_files(Path(folder)))
         return [(symbol, source.fetch(symbol, since=None, through=date.max).bars) for symbol in symbols]
     simulation = Simulation(seed=ForecastConfig().seed)
     symbols = [f"SAMPLE{number}" for number in range(1, SIMULATED_SYMBOLS + 1)]

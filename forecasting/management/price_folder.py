@@ -13,7 +13,7 @@ from rich.console import Console
 from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.prices.bars import BadBarsError
 from forecasting.prices.calendars import exchange_of
-from forecasting.prices.csv_folder import CsvFolder
+from forecasting.prices.csv_folder import CsvFolder, price_files
 from forecasting.prices.leads import ALL_LEADS
 from forecasting.prices.markets import sessions_like
 from forecasting.prices.quality import check_bars
@@ -32,7 +32,7 @@ class PriceFolder:
         """
         if not folder.is_dir():
             raise CommandError(f"{folder} is not a folder.")
-        files = [path for path in sorted(folder.rglob("*.csv")) if without is None or not path.is_relative_to(without)]
+        files = [path for path in price_files(folder, pattern="**/*.csv") if without is None or not path.is_relative_to(without)]
         self._folders = {path.stem.upper(): path.parent for path in files}
         if len(self._folders) < len(files):
             raise CommandError(f"{folder} and its subfolders have several files of the same symbol.")

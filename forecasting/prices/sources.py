@@ -61,7 +61,8 @@ class PriceHistory:
     `currency`: as the source writes it. `exchange`: ISO 10383 code, "24/7" or "24/5"; "" if the source does not report it.
     `traded_until`: time of the last trade that the source knows, with time zone; None if it does not report it.
     `instrument`: what the symbol is, in Yahoo's words, such as EQUITY, ETF or INDEX; "" if the source does not report it.
-    `quote`: of the session that is under way, unchecked; None if the source does not report it.
+    `quote`: of a session later than the range, unchecked (see quotes.py); None if the source does not report it.
+    `quote_problem`: why the source's quote cannot be read; "" if it has none or a readable one.
     """
 
     bars: pd.DataFrame
@@ -70,6 +71,7 @@ class PriceHistory:
     traded_until: datetime | None = None
     instrument: str = ""
     quote: Quote | None = None
+    quote_problem: str = ""
 
 
 class PriceSource(Protocol):

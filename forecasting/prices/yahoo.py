@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pandas as pd
 import yfinance
 from curl_cffi import CurlECode, CurlOpt, requests
@@ -26,6 +27,7 @@ from yfinance.scrapers.history import PriceHistory as YahooHistory
 from forecasting.prices.bars import COLUMNS, between, empty
 from forecasting.prices.calendars import currency_of
 from forecasting.prices.markets import exchange_named
+from forecasting.prices.quotes import Quote, widened
 from forecasting.prices.sources import (
     BadDataError,
     PriceHistory,
@@ -45,6 +47,7 @@ CHART = "/v8/finance/chart/"
 SIDE_REQUEST_SHARE = 0.25  # share of a fetch's time for each request other than for prices (cookie, crumb, consent)
 LONGEST_INSTRUMENT = 16  # characters; CRYPTOCURRENCY has 14
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes; sixty years of daily bars need two million
+AHEAD = timedelta(minutes=5)  # by which the requested range ends after now; clocks differ
 BROWSER = "chrome"  # browser whose TLS handshake is imitated, because Yahoo rejects plain scripts
 
 BAD_COOKIES = (401, 403)
@@ -74,7 +77,8 @@ class Yahoo:
         # Does the same as Ticker(symbol).history, without its cached request for the time zone. Any zone is valid here,
         # because the response contains the right one.
         history = YahooHistory(data, symbol, tz="UTC", session=session)
-        rows = between(_rows(history, session, symbol=symbol, since=since), first=since, last=through)
+        every = _rows(history, session, symbol=symbol, since=since)
+        rows = between(every, first=since, last=through)
         bars = rows.dropna(subset=["close"])
         if bars.empty and not rows.empty:
             raise BadDataError(symbol, f"all {len(rows)} bars of Yahoo Finance lack prices; try again later")
@@ -85,7 +89,8 @@ class Yahoo:
         exchange = exchange_named(_word(metadata.get("exchangeName"), longest=8))
         checked = checked_history(bars, symbol=symbol, currency=currency, exchange=exchange, since=since, through=through)
         instrument = _word(metadata.get("instrumentType"), longest=LONGEST_INSTRUMENT)
-        return replace(checked, traded_until=_moment(metadata.get("regularMarketTime")), instrument=instrument)
+        traded_until = _moment(metadata.get("regularMarketTime"))
+        return replace(checked, traded_until=traded_until, instrument=instrument, **_quoted(every, metadata, after=through))
 
     def _connection(self) -> "tuple[_Session, _Data]":
         """The connection of the current thread."""
@@ -162,8 +167,10 @@ class _Data(YfData):
 
 def _rows(history: YahooHistory, session: _Session, *, symbol: str, since: date | None) -> pd.DataFrame:
     """All rows of the response as bars, including unfinished ones and ones without prices."""
-    # No `end`: yfinance caches responses with a past one. One day early: a session of Sydney begins on the UTC date before.
-    span = {"period": "max"} if since is None else {"start": since - timedelta(days=1)}
+    # One day early: a session of Sydney begins on the UTC date before. The end lies ahead: yfinance caches responses with a past
+    # one, and drops a row of a trade that is not before it, such as one of this second.
+    begins: dict[str, Any] = {"period": "max"} if since is None else {"start": since - timedelta(days=1)}
+    span = begins | {"end": datetime.now(UTC) + AHEAD}
     try:
         frame: pd.DataFrame = history.history(**span, interval="1d", auto_adjust=True, actions=False, keepna=True)
     except FAILURES as error:
@@ -198,6 +205,24 @@ def _word(value: Any, *, longest: int) -> str:
 def _moment(value: Any) -> datetime | None:
     """A time from a response, of which yfinance has made a timestamp with time zone; None if the value is none."""
     return datetime.fromtimestamp(value.timestamp(), tz=UTC) if isinstance(value, datetime) and value.tzinfo else None
+
+
+def _quoted(rows: pd.DataFrame, metadata: dict[str, Any], *, after: date) -> dict[str, Any]:
+    """The fields `quote` and `quote_problem` of a history: the last trade, with the unfinished bar of its session.
+
+    Without them if the last trade was in session `after` or earlier. The row's prices are as traded, like the price: Yahoo adjusts
+    earlier bars only.
+    """
+    price, traded = metadata.get("regularMarketPrice"), metadata.get("regularMarketTime")
+    if not isinstance(price, int | float) or not isinstance(traded, pd.Timestamp) or traded.date() <= after:
+        return {}
+    session = traded.date()  # yfinance has put the time into the exchange's time zone
+    columns = ["open", "high", "low", "volume"]
+    bars = rows.loc[rows.index == pd.Timestamp(session), columns].to_numpy(dtype=float)
+    if not len(bars) or not np.isfinite([price, *bars[-1]]).all():
+        return {"quote_problem": f"Yahoo Finance has a trade of {session}, but no complete bar of that day"}
+    numbers = dict(zip(columns, bars[-1].tolist(), strict=True), price=float(price))
+    return {"quote": widened(Quote(session=session, time=traded.to_pydatetime().astimezone(UTC), **numbers))}
 
 
 def _metadata(history: YahooHistory) -> dict[str, Any]:

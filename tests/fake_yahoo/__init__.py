@@ -7,7 +7,7 @@
 
 A scenario is a function that takes the fake and a request and returns an answer. Without a scenario, a
 symbol is answered from `bars`; other symbols are unknown. server.py contains the server, scenarios.py the scenarios,
-prices.py the prices.
+trading.py those of a session under way, prices.py the prices.
 """
 
 from tests.fake_yahoo.prices import as_yahoo_adjusts, generated_bars
@@ -37,6 +37,7 @@ from tests.fake_yahoo.scenarios import (
     without,
 )
 from tests.fake_yahoo.server import COOKIE, CRUMB, Answer, FakeYahoo, Request, Scenario, closed_url
+from tests.fake_yahoo.trading import Trades, day_of_trades, trading
 
 __all__ = [
     "COOKIE",
@@ -45,10 +46,12 @@ __all__ = [
     "FakeYahoo",
     "Request",
     "Scenario",
+    "Trades",
     "as_yahoo_adjusts",
     "backwards",
     "broken",
     "closed_url",
+    "day_of_trades",
     "doubled",
     "failure",
     "generated_bars",
@@ -66,6 +69,7 @@ __all__ = [
     "renamed",
     "replayed",
     "slow",
+    "trading",
     "trickle",
     "truncated",
     "unfinished_bar",

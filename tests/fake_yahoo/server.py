@@ -38,7 +38,8 @@ LISTINGS = {
     ".AX": Listing("AUD", "Australia/Sydney", time(10), "ASX"),
     ".T": Listing("JPY", "Asia/Tokyo", time(9), "JPX"),
 }
-UNLISTED = Listing("USD", "America/New_York", time(9, 30))  # an index, a currency pair or a coin
+INDEX = Listing("USD", "America/New_York", time(9, 30))
+COIN, PAIR = Listing("USD", "UTC", time(0), "CCC"), Listing("USD", "Europe/London", time(0), "CCY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
 def listing_of(symbol: str) -> Listing:
     """The exchange of the symbol's suffix."""
     _, dot, suffix = symbol.rpartition(".")
-    if symbol.startswith("^") or {"=", "-"} & {*symbol}:
-        return UNLISTED
+    if symbol.startswith("^"):
+        return INDEX
+    if symbol.endswith("=X") or "-" in symbol:
+        return PAIR if "=" in symbol else COIN
     return LISTINGS.get(dot + suffix if dot else "", LISTINGS[""])
 
 

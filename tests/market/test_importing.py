@@ -44,6 +44,12 @@ def refused(place: Path, *, stored: set[str] | None = None, **options: str) -> l
     return problems if first == ("Not stored:" if stored else "Nothing was stored:") else [first]
 
 
+def test_a_quote_file_is_no_price_file(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "AAA.quote.csv").write_text("time,price,open,high,low,volume\n")
+    assert imported(tmp_path).splitlines() == ["AAA: 250 bars, 2023-01-03 to 2023-12-29, 250 written"]
+
+
 def test_a_file_is_stored_under_its_name(tmp_path: Path) -> None:
     assert imported(write(tmp_path)) == "AAA: 250 bars, 2023-01-03 to 2023-12-29, 250 written\n"
     assert_stored(Symbol.objects.get(ticker="AAA"), BARS)

@@ -1,14 +1,15 @@
 """The source of CSV files."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from forecasting.prices.csv_folder import CsvFolder
-from forecasting.prices.sources import BadDataError, UnknownSymbolError, UpstreamUnavailableError
+from forecasting.prices.csv_folder import CsvFolder, price_files
+from forecasting.prices.quotes import Quote
+from forecasting.prices.sources import BadDataError, PriceHistory, UnknownSymbolError, UpstreamUnavailableError
 from tests.fake_yahoo import generated_bars
 
 SYMBOL = "TEST3.SA"
@@ -163,3 +164,78 @@ def test_bars_out_of_order_are_put_in_order(write: Write) -> None:
     bars = fetched(write(GOOD[1], GOOD[2], GOOD[0]))
     assert bars.index.is_monotonic_increasing
     assert len(bars) == len(GOOD)
+
+
+# Quotes
+
+QUOTE_HEADER = "time,price,open,high,low,volume"
+QUOTE = "2024-01-05T14:30:00-03:00,10.5,10,11,9,700"
+
+
+def with_quote(folder: CsvFolder, *lines: str, header: str = QUOTE_HEADER) -> PriceHistory:
+    """The history of a folder whose symbol has a quote file."""
+    (folder.folder / f"{SYMBOL}.quote.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return folder.fetch(SYMBOL, since=None, through=LAST)
+
+
+def test_a_quote_file_holds_the_quote_of_the_session_under_way(write: Write) -> None:
+    history = with_quote(write(*GOOD), QUOTE)
+    time = datetime(2024, 1, 5, 17, 30, tzinfo=UTC)
+    assert history.quote == Quote(session=date(2024, 1, 5), time=time, price=10.5, open=10, high=11, low=9, volume=700)
+    assert len(history.bars) == len(GOOD)
+
+
+def test_the_last_line_of_a_quote_file_counts(write: Write) -> None:
+    quote = with_quote(write(*GOOD), QUOTE, "2024-01-05T15:00:00-03:00,10.7,10,11,9,800").quote
+    assert quote
+    assert (quote.price, quote.volume) == (10.7, 800)
+
+
+def test_the_session_of_a_quote_is_the_date_at_its_exchange(write: Write) -> None:
+    quote = with_quote(write(*GOOD), "2024-01-06T01:00:00+00:00,10.5,10,11,9,700").quote
+    assert quote
+    assert quote.session == date(2024, 1, 5)
+
+
+@pytest.mark.parametrize("lines", [[], ["2024-01-04T14:30:00-03:00,10.5,10,11,9,700"]])
+def test_there_is_no_quote_of_a_finished_session(write: Write, lines: list[str]) -> None:
+    history = with_quote(write(*GOOD), *lines)
+    assert (history.quote, history.quote_problem) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("2024-01-05T14:30:00,10.5,10,11,9,700", "the time 2024-01-05T14:30:00 has no time zone; write 2024-07-01T14:30:00-04:00"),
+        ("14:30,10.5,10,11,9,700", "Invalid isoformat string: '14:30'"),
+        ("2024-01-05T14:30:00-03:00,x,10,11,9,700", "could not convert string to float: 'x'"),
+        ("2024-01-05T14:30:00-03:00,10.5,10", "its last line has 3 cells; write 6"),
+    ],
+)
+def test_a_broken_quote_file_is_a_problem_that_costs_no_bars(write: Write, line: str, problem: str) -> None:
+    history = with_quote(write(*GOOD), line)
+    assert (history.quote, history.quote_problem) == (None, f"its quote file: {problem}")
+    assert len(history.bars) == len(GOOD)
+
+
+@pytest.mark.parametrize("header", ["time,price", "", "date,open,high,low,close,volume"])
+def test_a_quote_file_needs_its_header(write: Write, header: str) -> None:
+    problem = with_quote(write(*GOOD), QUOTE, header=header).quote_problem
+    assert problem.endswith("write time,price,open,high,low,volume")
+
+
+def test_a_quote_file_that_cannot_be_read_costs_no_bars(write: Write, tmp_path: Path) -> None:
+    folder = write(*GOOD)
+    (tmp_path / f"{SYMBOL}.quote.csv").mkdir()
+    history = folder.fetch(SYMBOL, since=None, through=LAST)
+    assert history.quote_problem == "its quote file cannot be read (Is a directory); check its permissions"
+    assert len(history.bars) == len(GOOD)
+
+
+@pytest.mark.parametrize("symbol", [f"{SYMBOL}.QUOTE", f"{SYMBOL}.quote"])
+def test_a_quote_file_is_no_symbol(write: Write, symbol: str) -> None:
+    folder = write(*GOOD)
+    with_quote(folder, QUOTE)
+    with pytest.raises((UnknownSymbolError, BadDataError)):
+        folder.fetch(symbol, since=None, through=LAST)
+    assert [file.name for file in price_files(folder.folder)] == [f"{SYMBOL}.csv"]

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from forecasting.market.importing import Imported, PriceFile, import_prices
+from forecasting.prices.csv_folder import price_files
 
 
 class Command(BaseCommand):
@@ -51,7 +52,7 @@ def _told(imported: Imported) -> str:
 def _files(place: Path, only: str | None) -> list[PriceFile]:
     """The file, or the folder's CSV files sorted by name."""
     if place.is_dir():
-        return [PriceFile(path, path.stem.upper()) for path in sorted(place.glob("*.csv"))]
+        return [PriceFile(path, path.stem.upper()) for path in price_files(place)]
     if not place.exists():
         raise CommandError(f"There is no file or folder {place}.")
     return [PriceFile(place, only or place.stem.upper())]
