@@ -1,13 +1,14 @@
 """The sample source: determined by seed and symbol, realistic, and with unpredictable returns."""
 
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.prices.calendars import sessions
+from forecasting.prices.calendars import exchange_of, last_completed_session, sessions
+from forecasting.prices.quotes import Quote, quote_problem
 from forecasting.prices.simulation import FIRST_SESSION, LEAD, LEAD_CORRELATION, Simulation
 from forecasting.prices.sources import UnknownSymbolError
 from tests.prices.contract import keeps_contract
@@ -56,7 +57,7 @@ def test_its_sessions_are_those_of_new_york() -> None:
     pd.testing.assert_index_equal(history("SAMPLE3").index, expected)
 
 
-@pytest.mark.parametrize("symbol", ["SAMPLE1", "SAMPLE50", "SAMPLE99", "SAMPLE1.T", "SPY"])
+@pytest.mark.parametrize("symbol", ["SAMPLE1", "SAMPLE50", "SAMPLE99", "SAMPLE1.T", "SAMPLE1-USD", "SPY"])
 def test_its_bars_keep_the_contract_without_repair(symbol: str) -> None:
     bars = history(symbol)
     assert keeps_contract(bars)
@@ -73,7 +74,7 @@ def test_prices_stay_at_a_realistic_level() -> None:
 
 
 @pytest.mark.parametrize(
-    "symbol", ["SAMPLE0", "SAMPLE01", "SAMPLE100", "SAMPLE", "sample1", "SAMPLE1\n", "AAPL", "SAMPLE1.SA", "SPY.T"]
+    "symbol", ["SAMPLE0", "SAMPLE01", "SAMPLE100", "SAMPLE", "sample1", "SAMPLE1\n", "AAPL", "SAMPLE1.SA", "SAMPLE1-EUR", "SPY.T"]
 )
 def test_it_does_not_know_other_symbols(symbol: str) -> None:
     with pytest.raises(UnknownSymbolError, match="only SAMPLE1 to SAMPLE99"):
@@ -154,3 +155,69 @@ def test_sessions_of_tokyo_are_those_of_its_calendar_and_prices_are_in_yen() -> 
 def test_a_led_bar_does_not_depend_on_what_its_lead_did_later() -> None:
     for through in (date(2019, 7, 4), date(2019, 7, 5), date(2019, 7, 8)):
         pd.testing.assert_frame_equal(history("SAMPLE3.T", through=through), history("SAMPLE3.T").loc[: pd.Timestamp(through)])
+
+
+# Quotes
+
+
+def quote_at(symbol: str, *now: int, through: date) -> Quote | None:
+    """The quote at a time in UTC: year, month, day, hour, minute."""
+    moment = datetime(*now, tzinfo=UTC)  # type: ignore[misc,arg-type]
+    return Simulation(seed=42, clock=lambda: moment).fetch(symbol, since=None, through=through).quote
+
+
+@pytest.mark.parametrize(
+    ("symbol", "now", "session"),
+    [
+        ("SAMPLE1", (2025, 7, 1, 16, 0), date(2025, 7, 1)),
+        ("SPY", (2025, 7, 1, 13, 30), date(2025, 7, 1)),
+        ("SAMPLE1.T", (2025, 7, 1, 5, 0), date(2025, 7, 1)),
+        ("SAMPLE1-USD", (2025, 7, 5, 12, 0), date(2025, 7, 5)),  # a Saturday
+        ("SAMPLE1-USD", (2025, 12, 25, 3, 0), date(2025, 12, 25)),
+    ],
+)
+def test_a_session_under_way_has_a_good_quote(symbol: str, now: tuple[int, ...], session: date) -> None:
+    exchange, moment = exchange_of(symbol), datetime(*now, tzinfo=UTC)  # type: ignore[misc,arg-type]
+    last_bar = last_completed_session(exchange, now=moment)
+    quote = quote_at(symbol, *now, through=last_bar)
+    assert quote
+    assert (quote.session, quote.time) == (session, moment)
+    last_close = history(symbol, through=last_bar)["close"].iloc[-1]
+    assert quote_problem(quote, exchange=exchange, last_bar=last_bar, last_close=last_close, now=moment) is None
+
+
+@pytest.mark.parametrize("now", [(2025, 7, 1, 13, 29), (2025, 7, 1, 20, 30), (2025, 7, 4, 15, 0), (2025, 7, 5, 15, 0)])
+def test_a_closed_exchange_has_no_quote(now: tuple[int, ...]) -> None:
+    assert quote_at("SAMPLE1", *now, through=date(2025, 6, 30)) is None
+
+
+def test_there_is_no_quote_of_a_session_whose_bar_was_asked_for() -> None:
+    assert quote_at("SAMPLE1", 2025, 7, 1, 20, 10, through=date(2025, 7, 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("symbol", "now"), [("SAMPLE4", (2025, 7, 1, 20, 5)), ("SAMPLE4.T", (2025, 7, 1, 6, 35)), ("SAMPLE4-USD", (2025, 7, 2, 0, 5))]
+)
+def test_the_last_quote_is_the_bar(symbol: str, now: tuple[int, ...]) -> None:
+    quote = quote_at(symbol, *now, through=date(2025, 6, 30))
+    assert quote
+    expected = history(symbol, through=date(2025, 7, 1)).iloc[-1]
+    assert [quote.open, quote.high, quote.low, quote.price, quote.volume] == expected.tolist()
+
+
+def test_each_session_and_symbol_has_a_course_of_its_own() -> None:
+    asked = [("SAMPLE4-USD", 1), ("SAMPLE4-USD", 2), ("SAMPLE5-USD", 1)]
+    quotes = [quote_at(symbol, 2025, 7, day, 12, 0, through=date(2025, 6, 30)) for symbol, day in asked]
+    assert len({quote.price for quote in quotes if quote}) == 3
+
+
+def test_a_quote_does_not_change_the_bars() -> None:
+    moment = datetime(2025, 7, 1, 16, tzinfo=UTC)
+    found = Simulation(seed=42, clock=lambda: moment).fetch("SAMPLE3", since=None, through=date(2025, 6, 30)).bars
+    pd.testing.assert_frame_equal(found, history("SAMPLE3", through=date(2025, 6, 30)))
+
+
+def test_the_sessions_of_a_coin_are_all_days() -> None:
+    found = Simulation(seed=42).fetch("SAMPLE3-USD", since=None, through=LAST)
+    pd.testing.assert_index_equal(found.bars.index, sessions("24/7", first=FIRST_SESSION, last=LAST))
+    assert found.currency == "USD"
