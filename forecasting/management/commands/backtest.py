@@ -102,7 +102,7 @@ def _folder(
     """The folder of the prices. Raises CommandError for options that do not go together."""
     if (hourly or options["at_open"]) and (options["leads"] or options["sessions"] != 1):
         raise CommandError("Forecasts during the session are of its close and know no leads; leave out --leads and --sessions.")
-    if hourly is None:
+    if prices is not None:
         if options["splits"]:
             raise CommandError("--splits belongs to --hourly; files of daily bars must be adjusted already.")
         return PriceFolder(prices, symbols, console, without=options["leads"])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from forecasting.pipeline.evaluation.backtest import CLOSE
@@ -12,6 +13,8 @@ from forecasting.pipeline.model.live import INTERVAL, LEVELS, LiveModel, Today, 
 from forecasting.prices import hours as hourly
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.markets import sessions_like
+
+Positions = npt.NDArray[np.intp]
 
 KNOWN = ("last_close", "open", "high", "low", "price", "fraction")  # fields of Today
 COLUMNS = [quantile_column(level) for level in LEVELS]
@@ -80,7 +83,7 @@ def _factors(rows: pd.DataFrame, moves: Array, happened: Array) -> Array:
     return factors
 
 
-def _by_session(rows: pd.DataFrame, which: Array) -> Iterator[Array]:
+def _by_session(rows: pd.DataFrame, which: Positions) -> Iterator[Positions]:
     """The positions `which`, in stretches of one session; rows are in the order of time."""
     sessions = rows["session"].to_numpy()[which]
     yield from np.split(which, np.flatnonzero(sessions[1:] != sessions[:-1]) + 1)

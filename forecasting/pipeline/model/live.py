@@ -75,7 +75,7 @@ class Opening:
     """Scale of an exchange's sessions, relative to that of the daily forecast."""
 
     intercept: float  # half-width from open to close over that of the daily forecast, without a gap
-    slope: float  # of the same in the size of the opening gap over the half-width of the daily forecast
+    slope: float  # of the same in `gap_ratio`
     left: float  # size of moves from open to close over those from close to close
     test: LiveTest
     rows: int  # of the fit
@@ -83,8 +83,7 @@ class Opening:
 
     def scale(self, half_width: Array, gap: Array) -> Array:
         """Half-width of the interval from open to close, (rows,)."""
-        ratio = np.minimum(np.abs(gap) / half_width, LARGEST_RATIO)
-        scale: Array = half_width * (self.intercept + self.slope * ratio)
+        scale: Array = half_width * (self.intercept + self.slope * gap_ratio(gap, half_width))
         return scale
 
 
@@ -243,6 +242,12 @@ class LiveModel:
             price=price,
             reference={level: price * (value / last_close) ** left for level, value in (reference or {}).items()},
         )
+
+
+def gap_ratio(gap: Array, half_width: Array) -> Array:
+    """Size of the opening gap in half-widths of the daily forecast, (rows,)."""
+    ratio: Array = np.minimum(np.abs(gap) / half_width, LARGEST_RATIO)
+    return ratio
 
 
 def daily_half_width(daily: Mapping[str, float]) -> float | None:

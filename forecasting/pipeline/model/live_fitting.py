@@ -4,7 +4,7 @@ A volatility regression stands for the daily forecast, so that the coefficients 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,18 +14,30 @@ import pandas as pd
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation.quantiles import pinball_losses
 from forecasting.pipeline.model.features import Array, compute_features
-from forecasting.pipeline.model.live import INTERVAL, LARGEST_RATIO, LEVELS, Course, LiveModel, LiveTest, Node, Opening, Today
-from forecasting.pipeline.model.volatility import LARGEST_TARGET, REWEIGHTINGS, VolatilityRegression, fit_volatility
+from forecasting.pipeline.model.live import (
+    INTERVAL,
+    LARGEST_RATIO,
+    LEVELS,
+    Course,
+    LiveModel,
+    LiveTest,
+    Node,
+    Opening,
+    Today,
+    gap_ratio,
+)
+from forecasting.pipeline.model.volatility import REWEIGHTINGS, VolatilityRegression, fit_volatility
 from forecasting.pipeline.model.windows import Scaler
 from forecasting.prices import hours as hourly
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.markets import ALWAYS, FOREX, sessions_like
 
 LARGEST_GAP = 0.35  # log return; larger ones are probably splits, or errors of units
+YEARS = 15  # the last ones of an exchange; earlier opens are often made up
 HELD_BACK = 0.3  # share of the days, the last ones, that tests an opening
 FEWEST_DAYS = 60  # held back; with fewer, there is no test
 FEWEST_ROWS = 500  # of an opening or of a node
-SMALLEST_SIZE = 0.05  # of a move, in units of the scale; keeps weights finite
+SMALLEST_SIZE, LARGEST_SIZE = 0.05, 3.0  # of a move in half-widths; larger ones are mostly errors of the open
 
 Mask = npt.NDArray[np.bool_]
 History = tuple[str, pd.DataFrame]  # symbol and bars
@@ -84,10 +96,12 @@ def _by_exchange(histories: Iterable[History], config: ForecastConfig) -> dict[s
         exchange = sessions_like(exchange_of(symbol))
         if exchange not in (ALWAYS, FOREX) and len(bars) > config.warm_up + FEWEST_DAYS:
             parts[exchange].append(_daily_rows(bars, config))
-    return {
-        exchange: DailyRows(*(np.concatenate([getattr(part, name) for part in each]) for name in DailyRows.__slots__))
-        for exchange, each in sorted(parts.items())
-    }
+    return {exchange: _joined(each) for exchange, each in sorted(parts.items())}
+
+
+def _joined(parts: Sequence[DailyRows]) -> DailyRows:
+    rows = DailyRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in DailyRows.__slots__))
+    return rows.where(rows.days > rows.days.max() - np.timedelta64(round(365.25 * YEARS), "D"))
 
 
 def _daily_rows(bars: pd.DataFrame, config: ForecastConfig) -> DailyRows:
@@ -115,8 +129,8 @@ def _scale(rows: DailyRows, config: ForecastConfig) -> DailyScale:
 def _opening(rows: DailyRows, scale: DailyScale, test: LiveTest) -> Opening:
     """Least squares of the size of the moves from the open to the close; then a factor gives the interval its coverage."""
     half_width = scale.half_width(rows.sizes, rows.volatility)
-    gaps = np.minimum(np.abs(rows.gap) / half_width, LARGEST_RATIO)
-    size, whole = (np.minimum(np.abs(moves) / half_width, LARGEST_TARGET) for moves in (rows.rest, rows.gap + rows.rest))
+    gaps = gap_ratio(rows.gap, half_width)
+    size, whole = (np.minimum(np.abs(moves) / half_width, LARGEST_SIZE) for moves in (rows.rest, rows.gap + rows.rest))
     intercept, slope = _linear(gaps, size)
     spread = float(np.quantile(size / np.maximum(intercept + slope * gaps, SMALLEST_SIZE), INTERVAL[1] - INTERVAL[0]))
     return Opening(
@@ -182,7 +196,7 @@ def _hourly_rows_of(hours: pd.DataFrame, scale: DailyScale, opening: Opening, co
     rows = rows[rows["session"].isin(half_width.index)]
     last = bars["close"].shift(1)[rows["session"]].to_numpy()
     today = Today(last, *(rows[name].to_numpy() for name in ("open", "high", "low", "price", "fraction")))
-    unit = opening.scale(half_width[rows["session"]].to_numpy(), today.gap)
+    unit = opening.scale(np.asarray(half_width[rows["session"]], dtype=np.float64), today.gap)
     rest = np.log(bars["close"][rows["session"]].to_numpy() / today.price)
     found = pd.DataFrame({"fraction": today.fraction, "size": today.size / unit, "rest": rest / unit})
     return found[np.abs(today.gap) < LARGEST_GAP]
@@ -190,7 +204,7 @@ def _hourly_rows_of(hours: pd.DataFrame, scale: DailyScale, opening: Opening, co
 
 def _nodes(rows: pd.DataFrame) -> list[Node]:
     """A node at each point of a usual session; shortened sessions have points of their own, too few for a fit."""
-    rows = rows.assign(rest_size=rows["rest"].abs().clip(upper=LARGEST_TARGET))
+    rows = rows.assign(rest_size=rows["rest"].abs().clip(upper=LARGEST_SIZE))
     points = {fraction: each for fraction, each in rows.groupby(rows["fraction"].round(6)) if len(each) >= FEWEST_ROWS}
     whole = points.pop(0.0)["rest_size"].mean() if 0.0 in points else 0.0
     return [_node(float(fraction), each, whole) for fraction, each in points.items()] if whole else []
