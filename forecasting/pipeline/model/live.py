@@ -37,7 +37,7 @@ class Today:
     high: Array  # until now
     low: Array
     price: Array  # the newest one
-    fraction: Array  # share of the session's trading time that is over, in [0, 1]
+    fraction: Array  # share of the session's trading time that is over, at least 0 and below 1
 
     @property
     def gap(self) -> Array:
@@ -228,10 +228,10 @@ class LiveModel:
         """One forecast during the session. `factor`: of the online calibration, see `next_live_factor`.
 
         `daily`: the quantiles of the session's daily forecast, level to price. `reference`: those that it is compared with.
-        None if the exchange has no forecasts, or if the daily forecast has no interval.
+        None if the exchange has no forecasts, if the session is over, or if the daily forecast has no interval.
         """
         session, half_width = self.of(exchange), daily_half_width(daily)
-        if session is None or half_width is None:
+        if session is None or half_width is None or not 0 <= fraction < 1:
             return None
         today = Today(*(np.array([value]) for value in (last_close, open, high, low, price, fraction)))
         prices = price * np.exp(factor * session.moves(today, np.array([half_width]))[0])

@@ -132,6 +132,7 @@ def _opening(rows: DailyRows, scale: DailyScale, test: LiveTest) -> Opening:
     gaps = gap_ratio(rows.gap, half_width)
     size, whole = (np.minimum(np.abs(moves) / half_width, LARGEST_SIZE) for moves in (rows.rest, rows.gap + rows.rest))
     intercept, slope = _linear(gaps, size)
+    slope = max(slope, 0.0)  # after a gap a session is never calmer; a fit on few symbols may say so
     spread = float(np.quantile(size / np.maximum(intercept + slope * gaps, SMALLEST_SIZE), INTERVAL[1] - INTERVAL[0]))
     return Opening(
         intercept=spread * intercept,
