@@ -45,7 +45,8 @@ def read_hours(file: Path, splits: pd.DataFrame | None = None) -> pd.DataFrame:
     for day, ratio in zip(own["date"], own["ratio"], strict=True):
         factor[bars.index < day] *= ratio
     adjusted = bars[list(PRICES)].div(factor, axis=0)
-    return adjusted.assign(volume=bars["volume"] * factor, traded=factor)
+    reach = {"high": adjusted.max(axis=1), "low": adjusted.min(axis=1)}  # an open or a close may lie outside by a rounding error
+    return adjusted.assign(**reach, volume=bars["volume"] * factor, traded=factor)
 
 
 def daily_bars(hours: pd.DataFrame) -> pd.DataFrame:

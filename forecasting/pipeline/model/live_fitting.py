@@ -77,7 +77,7 @@ def fit_live(histories: Iterable[History], hours: Mapping[str, pd.DataFrame], co
 
     Without hours the model has forecasts at the open alone. Nothing later than the last bar of a history is used for it.
     """
-    exchanges = {exchange: rows for exchange, rows in _by_exchange(histories, config).items() if len(rows.days) >= FEWEST_ROWS}
+    exchanges = _by_exchange(histories, config)
     scales = {exchange: _scale(rows, config) for exchange, rows in exchanges.items()}
     openings = {exchange: _opening(rows, scales[exchange], _tested(rows, config)) for exchange, rows in exchanges.items()}
     at_open = [_residuals(exchanges[exchange], scales[exchange], opening) for exchange, opening in openings.items()]
@@ -96,7 +96,8 @@ def _by_exchange(histories: Iterable[History], config: ForecastConfig) -> dict[s
         exchange = sessions_like(exchange_of(symbol))
         if exchange not in (ALWAYS, FOREX) and len(bars) > config.warm_up + FEWEST_DAYS:
             parts[exchange].append(_daily_rows(bars, config))
-    return {exchange: _joined(each) for exchange, each in sorted(parts.items())}
+    known = {exchange: each for exchange, each in sorted(parts.items()) if sum(len(rows.days) for rows in each) >= FEWEST_ROWS}
+    return {exchange: _joined(each) for exchange, each in known.items()}
 
 
 def _joined(parts: Sequence[DailyRows]) -> DailyRows:
@@ -106,16 +107,16 @@ def _joined(parts: Sequence[DailyRows]) -> DailyRows:
 
 def _daily_rows(bars: pd.DataFrame, config: ForecastConfig) -> DailyRows:
     table = compute_features(bars, config)
-    opening, close = (np.log(bars[name].to_numpy()[config.warm_up + 1 :]) for name in ("open", "close"))
+    opening, close = (bars[name].to_numpy(np.float64)[config.warm_up + 1 :] for name in ("open", "close"))
     rows = DailyRows(
         days=table.dates[1:].to_numpy(),
         sizes=table.features[:-1, config.regressors],
         volatility=table.volatility[:-1],
-        gap=opening - np.log(table.close[:-1]),
-        rest=close - opening,
+        gap=np.log(opening / table.close[:-1]),
+        rest=np.log(close / opening),
     )
     # An open that equals the last close is often one that the source did not know.
-    return rows.where((rows.gap != 0) & (np.abs(rows.gap) < LARGEST_GAP))
+    return rows.where((opening != table.close[:-1]) & (np.abs(rows.gap) < LARGEST_GAP))
 
 
 def _scale(rows: DailyRows, config: ForecastConfig) -> DailyScale:
