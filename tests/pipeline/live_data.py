@@ -32,8 +32,8 @@ def hourly_bars(
                 (day + pd.Timedelta(hours=hour), price, prices.max(), prices.min(), prices[-1], 1000.0 * rng.integers(1, 9))
             )
             price = prices[-1]
-    bars = pd.DataFrame(rows, columns=["start", "open", "high", "low", "close", "volume"]).set_index("start")
-    return bars.set_index(bars.index.as_unit("us")).assign(traded=1.0)
+    bars = pd.DataFrame(rows, columns=["start", "open", "high", "low", "close", "volume"])
+    return bars.astype({"start": "datetime64[us]"}).set_index("start").assign(traded=1.0)
 
 
 def closing_hour(day: date) -> int:
@@ -43,7 +43,7 @@ def closing_hour(day: date) -> int:
 
 def scrambled(hours: pd.DataFrame, after: pd.Timestamp, *, seed: int = 9) -> pd.DataFrame:
     """A copy with other prices in all bars that had not ended at `after`."""
-    later = hours.index.floor("h") + pd.Timedelta(hours=1) > after
+    later = pd.DatetimeIndex(hours.index).floor("h") + pd.Timedelta(hours=1) > after
     factors = np.where(later, np.exp(0.01 * np.random.default_rng(seed).standard_normal(len(hours))), 1.0)
     return hours.assign(**{name: hours[name] * factors for name in ("open", "high", "low", "close")})
 

@@ -22,7 +22,7 @@ def written(folder: Path, *lines: str, name: str = "KO.csv") -> Path:
 
 def known_at(bars: pd.DataFrame, moment: str) -> pd.Series:
     rows = moments(bars)
-    return rows[rows["known_until"] == pd.Timestamp(moment)].iloc[0]
+    return rows.set_index("known_until").loc[pd.Timestamp(moment)]
 
 
 def test_prices_before_a_split_are_in_units_of_those_after_it(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def base() -> BaseModel:
 
 
 def daily_forecasts(base: BaseModel, histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    how = {"base": base, "own_versions": False, "skipped": lambda *_: None}
-    return in_one([*historical_forecasts(histories.items(), PERIOD, TINY, **how)])
+    each = historical_forecasts(histories.items(), PERIOD, TINY, base=base, own_versions=False, skipped=lambda *_: None)
+    return in_one([*each])
 
 
 def run(base: BaseModel, hours: dict[str, pd.DataFrame] = HOURLY) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def test_hours_that_end_later_change_no_bit_of_a_forecast(base: BaseModel, forec
     names = ["symbol", "as_of", "known_until", *COLUMNS]
 
     def until(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame.loc[frame["known_until"] <= now, names].reset_index(drop=True)
+        return frame[frame["known_until"] <= now].filter(names).reset_index(drop=True)
 
     pd.testing.assert_frame_equal(until(changed), until(forecasts), check_exact=True)
     assert not changed["q50"].equals(forecasts["q50"])
