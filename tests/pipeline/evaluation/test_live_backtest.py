@@ -75,7 +75,7 @@ def test_hours_that_end_later_change_no_bit_of_a_forecast(base: BaseModel, forec
     names = ["symbol", "as_of", "known_until", *COLUMNS]
 
     def until(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame[frame["known_until"] <= now].filter(names).reset_index(drop=True)
+        return pd.DataFrame(frame[frame["known_until"] <= now], columns=names).reset_index(drop=True)
 
     pd.testing.assert_frame_equal(until(changed), until(forecasts), check_exact=True)
     assert not changed["q50"].equals(forecasts["q50"])
