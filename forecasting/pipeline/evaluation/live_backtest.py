@@ -101,7 +101,6 @@ def by_time(forecasts: pd.DataFrame) -> pd.DataFrame:
     ]
     figures = pd.DataFrame(rows).groupby("time")
     return figures.agg(
-        forecasts=("forecasts", "sum"),
         **{"MAE / naive": ("mae", "mean"), "pinball ratio": ("log_ratio", lambda logs: np.exp(logs.mean()))},
         coverage=("coverage", "mean"),
     )
@@ -119,7 +118,6 @@ def _figures(mine: pd.DataFrame) -> dict[str, float]:
     )
     low, high = (quantiles[:, LEVELS.index(level)] for level in INTERVAL)
     return {
-        "forecasts": len(mine),
         "mae": float(np.abs(np.exp(actual) - np.exp(quantiles[:, LEVELS.index(0.5)])).mean() / np.abs(np.expm1(actual)).mean()),
         "log_ratio": float(np.log(loss / reference)) if known.any() else np.nan,
         "coverage": float(((low <= actual) & (actual <= high)).mean()),
