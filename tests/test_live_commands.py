@@ -1,5 +1,6 @@
 """`manage.py fit_live`, and `manage.py backtest` with `--hourly` and `--at-open`, from price files."""
 
+import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -162,3 +163,11 @@ def test_a_folder_without_hours_is_refused(base: Path, tmp_path: Path, folder: s
 
     with pytest.raises(CommandError, match=rf"{folder}"):
         backtest(base, tmp_path / "out.csv", hourly=tmp_path / folder)
+
+
+def test_hours_of_another_exchange_are_refused(hourly: Path, base: Path, tmp_path: Path) -> None:
+    (tmp_path / "hours").mkdir()
+    shutil.copy(hourly / "AAA.csv", tmp_path / "hours" / "VOD.L.csv")
+
+    with pytest.raises(CommandError, match=r"VOD\.L in .* trade elsewhere"):
+        backtest(base, tmp_path / "out.csv", hourly=tmp_path / "hours")

@@ -9,7 +9,9 @@ import pandas as pd
 from django.core.management.base import CommandError
 from rich.console import Console
 
-from forecasting.prices.hours import HourlyFileError, daily_bars, read_hours, read_splits
+from forecasting.prices.calendars import exchange_of
+from forecasting.prices.hours import EXCHANGE, HourlyFileError, daily_bars, read_hours, read_splits
+from forecasting.prices.markets import sessions_like
 
 LARGEST_MOVE = 0.35  # log return overnight; a larger one is probably a split
 
@@ -27,6 +29,8 @@ class HourlyFolder:
         if folder is not None and not files:
             raise CommandError(f"There are no CSV files in {folder}.")
         self.symbols = sorted(symbols or files)
+        if elsewhere := [symbol for symbol in self.symbols if sessions_like(exchange_of(symbol)) != EXCHANGE]:
+            raise CommandError(f"Hourly bars must be of New York; {', '.join(elsewhere)} in {folder} trade elsewhere.")
         try:
             known = read_splits(splits) if splits else None
             self._hours = {symbol: read_hours(files[symbol], known) for symbol in self.symbols}
