@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from forecasting.models import ModelVersion
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.serving import artifacts
 from tests.factories import make_version
+from tests.pipeline.live_data import live_model
 from tests.racing import at_once
 
 pytestmark = pytest.mark.django_db
@@ -141,3 +143,27 @@ def test_the_shipped_base_claims_nothing_that_its_point_forecast_makes_a_constan
     assert version.metrics["median"]["weight"] == 0
     assert version.metrics["beats_naive_p"] is version.metrics["directional_accuracy"] is None
     assert version.skill == {"mase": 1.0, "beats_naive": False}
+
+
+def test_the_live_model_is_that_of_the_base_that_serves() -> None:
+    base = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
+    registry.register_base(replace(base, live=live_model()), decision="Made by a test.")
+
+    assert registry.live_model() == live_model() != base.live
+
+
+def test_a_base_without_a_live_model_does_with_the_shipped_one() -> None:
+    base = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
+    registry.register_base(replace(base, live=None), decision="Made by a test.")
+
+    assert base.live
+    assert registry.live_model() == base.live
+
+
+def test_the_shipped_live_model_has_seen_nothing_that_the_base_has_not() -> None:
+    base = artifacts.read_base(registry.SHIPPED_BASE, artifacts.recorded(registry.SHIPPED_BASE))
+
+    assert base.live
+    assert base.live.through
+    assert base.live.through <= base.data_end
+    assert {"XNYS", "BVMF", "XTKS"} <= {exchange for exchange in base.live.openings if base.live.of(exchange)}

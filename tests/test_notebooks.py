@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
-VARIABLES = ("SYMBOL", "SYMBOLS", "PRICES", "LEADS", "BASE", "SEED")  # after NOTEBOOK_, see docs/notebooks.md
+VARIABLES = ("SYMBOL", "SYMBOLS", "PRICES", "LEADS", "HOURLY", "SPLITS", "BASE", "SEED")  # after NOTEBOOK_, see docs/notebooks.md
 LARGEST = 300_000  # characters of a notebook's figures; `make notebooks` shrinks them
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -7,6 +7,7 @@ from forecasting.registry.base_model import (
     base_version,
     forecast_config,
     lead_model,
+    live_model,
     load_base,
     register_base,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "expire_files",
     "forecast_config",
     "lead_model",
+    "live_model",
     "load_backtest",
     "load_base",
     "load_forecaster",

@@ -15,6 +15,7 @@ from forecasting.models.versions import VersionState
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.leads import LeadModel
+from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import TREES, ArtifactError, ArtifactFile, BaseModel
 from forecasting.registry.files import models_root, write_files
@@ -62,6 +63,14 @@ def base_rates() -> BaseRates | None:
     return _coefficients(artifacts.RATES, artifacts.read_rates)
 
 
+def live_model() -> LiveModel | None:
+    """The live model of the base that serves, else the shipped one, cached in memory; None if neither can be used.
+
+    It depends on no network, so that a base trained here does with the shipped one.
+    """
+    return _coefficients(artifacts.LIVE, artifacts.read_live) or _shipped_live_model()
+
+
 def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
     """Publishes and activates a base that was not made by a queued training. Raises OSError."""
     version_id, files, folder = write_files(base)
@@ -78,12 +87,21 @@ def _coefficients(name: str, read: Callable[[Path, dict[str, ArtifactFile]], Coe
     return _read(read, version.folder, name, file) if version and file else None
 
 
-@functools.lru_cache(maxsize=4)  # two files, also of the base before, while another one takes over
+@functools.lru_cache(maxsize=6)  # three files, also of the base before, while another one takes over
 def _read(read: Callable[[Path, dict[str, ArtifactFile]], Any], folder: str, name: str, file: ArtifactFile) -> Any:
     try:
         return read(models_root() / folder, {name: file})
     except ArtifactError as error:
         logger.error("forecasts do without the base's coefficients: %s", error)
+        return None
+
+
+@functools.cache
+def _shipped_live_model() -> LiveModel | None:
+    try:
+        return artifacts.read_live(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE))
+    except ArtifactError as error:
+        logger.error("there are no forecasts during the session: %s", error)
         return None
 
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting import registry, terminal
+from forecasting.management import live_backtest
+from forecasting.management.hourly_folder import HourlyFolder
 from forecasting.management.price_folder import PriceFolder, day, lead_markets, ticker
 from forecasting.pipeline.evaluation import baselines, bases
 from forecasting.pipeline.evaluation.backtest import (
@@ -42,7 +44,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Prices, dates, the base model, and the output file."""
-        parser.add_argument("--prices", type=Path, required=True, metavar="DIR", help="SYMBOL.csv files, also in subfolders")
+        prices = parser.add_mutually_exclusive_group(required=True)
+        prices.add_argument("--prices", type=Path, metavar="DIR", help="SYMBOL.csv files, also in subfolders")
+        prices.add_argument("--hourly", type=Path, metavar="DIR", help="hourly bars of New York: forecasts during the session")
+        parser.add_argument("--splits", type=Path, metavar="FILE", help="splits of the hourly bars: symbol,date,ratio")
+        parser.add_argument("--at-open", action="store_true", help="with --prices: forecasts that know the session's open")
         parser.add_argument("--leads", type=Path, metavar="DIR", help="SYMBOL.csv files of leads, such as SPY; none of --prices")
         parser.add_argument("--through", type=day, required=True, metavar="DATE", help="the last session used for fitting")
         parser.add_argument("--from", dest="first", type=day, metavar="DATE", help="the first session to forecast from")
@@ -58,7 +64,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Writes the file and prints a table. Raises CommandError with the reason for a failure."""
         console = terminal.console()
-        folder = PriceFolder(options["prices"], options["symbols"], console, without=options["leads"])
+        folder = _folder(console, **options)
         markets = lead_markets(options["leads"], console) if options["leads"] else None
         try:
             period = Period(
@@ -77,6 +83,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if forecasts.empty:
             raise CommandError(f"No session between {period.first} and {period.last} could be forecast from; see above.")
+        if options["hourly"] or options["at_open"]:
+            live = live_backtest.forecasts(folder, forecasts, base, period)
+            live_backtest.write(live, options["out"], console, with_times=bool(options["hourly"]))
+            return
         _write(best(forecasts), options["out"], console)
         if markets:
             _write(forecasts[forecasts["basis"] == CLOSE], options["out"].with_suffix(".close.csv"), console)
@@ -86,7 +96,22 @@ class Command(BaseCommand):
             console.print(table)
 
 
-def _base(where: str | None, folder: PriceFolder, period: Period, console: Console) -> BaseModel:
+def _folder(
+    console: Console, *, prices: Path | None, hourly: Path | None, symbols: list[str] | None, **options: Any
+) -> PriceFolder | HourlyFolder:
+    """The folder of the prices. Raises CommandError for options that do not go together."""
+    if (hourly or options["at_open"]) and (options["leads"] or options["sessions"] != 1):
+        raise CommandError("Forecasts during the session are of its close and know no leads; leave out --leads and --sessions.")
+    if prices is not None:
+        if options["splits"]:
+            raise CommandError("--splits belongs to --hourly; files of daily bars must be adjusted already.")
+        return PriceFolder(prices, symbols, console, without=options["leads"])
+    if options["at_open"]:
+        raise CommandError("--hourly has forecasts at the open already; leave out --at-open.")
+    return HourlyFolder(hourly, options["splits"], symbols, console)
+
+
+def _base(where: str | None, folder: PriceFolder | HourlyFolder, period: Period, console: Console) -> BaseModel:
     """The base in the given folder, the shipped base, or a new one trained on the symbols' bars up to `period.through`."""
     if where is not None:
         place = registry.SHIPPED_BASE if where == "shipped" else Path(where)
@@ -104,7 +129,7 @@ def _base(where: str | None, folder: PriceFolder, period: Period, console: Conso
 
 
 def _forecasts(
-    folder: PriceFolder,
+    folder: PriceFolder | HourlyFolder,
     period: Period,
     base: BaseModel,
     markets: LeadMarkets | None,

@@ -48,16 +48,16 @@ class Period:
 
 
 def require_ignorance(base: BaseModel, period: Period) -> None:
-    """Raises BaseKnowsTooMuchError if the base or its lead model has seen bars after the end of the fit."""
+    """Raises BaseKnowsTooMuchError if the base, its lead model or its live model has seen bars after the end of the fit."""
     if base.data_end > period.through:
         raise BaseKnowsTooMuchError(
             f"The base has seen bars up to {base.data_end}, later than {period.through}; train one up to it."
         )
-    through = base.leads.through if base.leads else None
-    if through is not None and through > period.through:
-        raise BaseKnowsTooMuchError(
-            f"The base's leads.json has seen bars up to {through}, later than {period.through}; fit it anew."
-        )
+    for name, fitted in (("leads.json", base.leads), ("live.json", base.live)):
+        if fitted and fitted.through and fitted.through > period.through:
+            raise BaseKnowsTooMuchError(
+                f"The base's {name} has seen bars up to {fitted.through}, later than {period.through}; fit it anew."
+            )
 
 
 def historical_forecasts(

@@ -5,6 +5,7 @@
 - meta.json: config, scaler, calibration, metrics and origin.
 - leads.json (base only, if it has any): coefficients of the lead model. It can be replaced without training the base again.
 - rates.json (base only, if it has any): base rates of rising days. It can be replaced as well.
+- live.json (base only, if it has any): coefficients of the live model. It can be replaced as well.
 - backtest.csv (symbol's version only): out-of-sample forecasts.
 - horizons.json (not in versions of earlier releases): the forecasts of several sessions ahead.
 - trees.onnx (base only): the trees, which the versions of symbols share. Their record of files says in which folder it is.
@@ -32,6 +33,7 @@ from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.calibration import Calibration
 from forecasting.pipeline.model.horizons import Horizons
 from forecasting.pipeline.model.leads import LeadModel
+from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.model.tree_columns import tree_columns
 from forecasting.pipeline.model.windows import Scaler, Seen
 
@@ -39,7 +41,7 @@ ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
 BACKTEST = "backtest.csv"  # only in versions of a symbol
 TREES, EARLIER, EARLIER_TREES = "trees.onnx", "earlier.weights.h5", "earlier.trees.onnx"  # only in bases
 LEADS = "leads.json"  # only in bases, and not in all
-RATES = "rates.json"  # the same
+RATES, LIVE = "rates.json", "live.json"  # the same
 HORIZONS = "horizons.json"  # not in versions of earlier releases
 BASE_FILES = (ONNX, TREES, WEIGHTS, EARLIER, EARLIER_TREES, META)
 LARGEST_FILE = 64 * 2**20  # bytes
@@ -128,6 +130,7 @@ class BaseModel(ServingModel):
     trained_at: datetime | None = None  # tz-aware; None in folders of a release that did not record it
     leads: LeadModel | None = None  # used for all symbols, those with a version of their own included
     rates: BaseRates | None = None  # the same
+    live: LiveModel | None = None  # the same
 
     def fits(self, config: ForecastConfig) -> bool:
         """Whether a training with `config` can start from it."""
@@ -145,6 +148,7 @@ class BaseModel(ServingModel):
         shared, earlier = {ONNX: self.onnx, TREES: self.trees}, {EARLIER: self.earlier.weights, EARLIER_TREES: self.earlier.trees}
         extra = {LEADS: leads_file(self.leads)} if self.leads else {}
         extra |= {RATES: rates_file(self.rates)} if self.rates else {}
+        extra |= {LIVE: live_file(self.live)} if self.live else {}
         horizons = _horizons_file(served=self.horizons, earlier=self.earlier_horizons)
         return shared | {WEIGHTS: self.weights, META: _json(meta)} | earlier | horizons | extra
 
@@ -191,6 +195,7 @@ def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
             data_end=date.fromisoformat(meta["data_end"]),
             leads=read_leads(folder, files),
             rates=read_rates(folder, files),
+            live=read_live(folder, files),
             trained_at=datetime.fromisoformat(moment) if (moment := meta.get("trained_at")) else None,
             **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions", "command")},
             **_serving(meta),
@@ -215,6 +220,20 @@ def read_rates(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseRates | N
         return BaseRates.from_json(json.loads(content))
 
 
+def read_live(folder: Path, files: Mapping[str, ArtifactFile]) -> LiveModel | None:
+    """The live model of a base; None if it has none. Raises ArtifactError if live.json does not match `files`."""
+    if LIVE not in files:
+        return None
+    content = _verified(folder, LIVE, files)
+    with _of_this_release(LIVE):
+        return LiveModel.from_dict(json.loads(content))
+
+
+def live_file(live: LiveModel) -> bytes:
+    """The content of live.json."""
+    return _json(live.to_dict())
+
+
 def rates_file(rates: BaseRates) -> bytes:
     """The content of rates.json."""
     return _json(rates.as_json())
@@ -227,7 +246,7 @@ def leads_file(leads: LeadModel) -> bytes:
 
 def recorded(folder: Path) -> dict[str, ArtifactFile]:
     """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
-    names = (*BASE_FILES, *(name for name in (HORIZONS, LEADS, RATES) if (folder / name).exists()))
+    names = (*BASE_FILES, *(name for name in (HORIZONS, LEADS, RATES, LIVE) if (folder / name).exists()))
     contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in names}
     return {name: file_of(content) for name, content in contents.items()}
 

@@ -1,4 +1,4 @@
-"""Files of a base that hold coefficients apart from its network: leads and base rates."""
+"""Files of a base that hold coefficients apart from its network: leads, base rates and the live model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from tests.pipeline.lead_data import exchange_leads
+from tests.pipeline.live_data import live_model
 from tests.pipeline.model.test_base_rates import class_rate
 from tests.pipeline.serving.test_artifacts import BASE_FILES, base_model
 
@@ -87,3 +88,30 @@ def test_base_rates_of_another_release_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactError, match=r"rates\.json is of another release"):
         artifacts.read_rates(tmp_path, artifacts.recorded(tmp_path))
+
+
+LIVE = live_model()
+
+
+def test_a_base_keeps_its_live_model_in_a_file_of_its_own(tmp_path: Path) -> None:
+    files = artifacts.write(tmp_path, replace(base_model(), live=LIVE))
+
+    assert {*files} == {*BASE_FILES, "horizons.json", "live.json"}
+    assert artifacts.recorded(tmp_path) == files
+    assert artifacts.read_base(tmp_path, files).live == artifacts.read_live(tmp_path, files) == LIVE
+
+
+def test_a_damaged_live_model_is_refused(tmp_path: Path) -> None:
+    files = artifacts.write(tmp_path, replace(base_model(), live=LIVE))
+    (tmp_path / "live.json").write_bytes(artifacts.live_file(live_model(t=-6.0)))
+
+    with pytest.raises(ArtifactError, match=r"live\.json has been changed"):
+        artifacts.read_base(tmp_path, files)
+
+
+def test_a_live_model_of_another_release_is_refused(tmp_path: Path) -> None:
+    artifacts.write(tmp_path, replace(base_model(), live=LIVE))
+    (tmp_path / "live.json").write_text('{"nodes": []}')
+
+    with pytest.raises(ArtifactError, match=r"live\.json is of another release"):
+        artifacts.read_live(tmp_path, artifacts.recorded(tmp_path))
