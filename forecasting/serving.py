@@ -61,16 +61,16 @@ class NoAnswerYetError(Exception):
     """The price source has not said yet whether it knows the name."""
 
 
-def predict(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all) -> list[Prediction]:
+def predict(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all, by: str = "") -> list[Prediction]:
     """Forecasts the next session for each symbol, by its own version or else by the base. Symbols without a version are trained.
 
     Stale bars are refreshed and new names looked up first, for at most `budget_s` seconds; late answers are fetched in the
-    background. `admit` says which names never seen before are refused, and why. The number of queries does not depend on the
-    number of symbols.
+    background. `admit` says which names never seen before are refused, and why; `by` who asks. The number of queries does not
+    depend on the number of symbols.
     """
     answers = _up_to_date(tickers, now=now)
     if others := [ticker for ticker in tickers if ticker not in answers]:
-        answers |= _brought_up_to_date(others, now=now, budget_s=budget_s, admit=admit)
+        answers |= _brought_up_to_date(others, now=now, budget_s=budget_s, admit=admit, by=by)
     return [answers[ticker] for ticker in tickers]
 
 
@@ -90,14 +90,16 @@ def current(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[P
     return [answers[ticker] for ticker in tickers]
 
 
-def standing(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all) -> list[ModelStatus]:
+def standing(
+    tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all, by: str = ""
+) -> list[ModelStatus]:
     """The model status of each symbol; see `ensure_trained`. New names, and symbols that a local source did not have, are looked
-    up first, for at most `budget_s` seconds. `admit`: see `predict`."""
+    up first, for at most `budget_s` seconds. `admit`, `by`: see `predict`."""
     settled = _settled(tickers, now=now)
     if others := [ticker for ticker in tickers if ticker not in settled]:
         known = Symbol.objects.all().by_ticker(others)
         gone = [each for each in known.values() if each.upstream_state == UpstreamState.UNKNOWN and not each.unknown_until]
-        statuses = _statuses(others, known, refresh=gone, now=now, budget_s=budget_s, admit=admit)
+        statuses = _statuses(others, known, refresh=gone, now=now, budget_s=budget_s, admit=admit, by=by)
         settled |= {status.symbol.ticker: status for status in statuses}
     return [settled[ticker] for ticker in tickers]
 
@@ -182,17 +184,24 @@ def _settled(tickers: Sequence[str], *, now: datetime) -> dict[str, ModelStatus]
     }
 
 
-def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit) -> dict[str, Prediction]:
+def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit, by: str) -> dict[str, Prediction]:
     """By ticker, the answers after refreshing bars, requesting missing trainings and issuing missing forecasts."""
     known = Symbol.objects.all().by_ticker(tickers)
-    statuses = _statuses(tickers, known, refresh=list(known.values()), now=now, budget_s=budget_s, admit=admit)
+    statuses = _statuses(tickers, known, refresh=list(known.values()), now=now, budget_s=budget_s, admit=admit, by=by)
     in_service = {status.symbol: status.version for status in statuses if status.symbol.is_in_service}
     forecasts, errors = serve(serving_versions(in_service))
     return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
 
 
 def _statuses(
-    tickers: Sequence[str], known: Mapping[str, Symbol], *, refresh: Sequence[Symbol], now: datetime, budget_s: float, admit: Admit
+    tickers: Sequence[str],
+    known: Mapping[str, Symbol],
+    *,
+    refresh: Sequence[Symbol],
+    now: datetime,
+    budget_s: float,
+    admit: Admit,
+    by: str,
 ) -> list[ModelStatus]:
     """The model status of each symbol, after refreshing bars of some and looking up names that are not known.
 
@@ -206,7 +215,7 @@ def _statuses(
         Symbol.objects.named(known).follow()
     symbols = Symbol.objects.all().by_ticker(tickers)  # with new symbols, and with what was stored about the others
     in_service = [symbols[ticker] for ticker in tickers if ticker in symbols and symbols[ticker].is_in_service]
-    statuses = {status.symbol.ticker: status for status in training_requests.ensure_trained(in_service, now=now)}
+    statuses = {status.symbol.ticker: status for status in training_requests.ensure_trained(in_service, now=now, by=by)}
     return [
         statuses.get(ticker) or _without_training(ticker, symbols.get(ticker), missing.get(ticker, NoSymbol()))
         for ticker in tickers

@@ -10,7 +10,19 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from django_q.tasks import async_task
 
-from forecasting.models import Delivery, Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook
+from forecasting.models import (
+    Delivery,
+    Finding,
+    Forecast,
+    JobRun,
+    ModelVersion,
+    RequestedName,
+    Restatement,
+    Symbol,
+    Training,
+    Upstream,
+    Webhook,
+)
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
@@ -19,6 +31,7 @@ from tests.factories import (
     add_bars,
     make_finding,
     make_forecast,
+    make_name,
     make_restatement,
     make_symbol,
     make_training,
@@ -35,6 +48,7 @@ MODELS = (
     Upstream,
     Restatement,
     Finding,
+    RequestedName,
     Delivery,
     Schedule,
     Success,
@@ -101,5 +115,5 @@ def one_of_each() -> Rows:
     webhook = Webhook.objects.create(url="https://example.org/hook", events=["training.ended"])
     delivery = Delivery.objects.create(webhook=webhook, event="training.ended", object_id=training.pk)
     tasks = (Success.objects.get(), Failure.objects.get(), OrmQ.objects.get())
-    found = (symbol, version, forecast, training, run, upstream, restatement, finding, delivery, schedule, *tasks)
+    found = (symbol, version, forecast, training, run, upstream, restatement, finding, make_name(), delivery, schedule, *tasks)
     return dict(zip(MODELS, found, strict=True))

@@ -5,10 +5,23 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Score, Symbol, Training, Upstream
+from forecasting.models import (
+    Finding,
+    Forecast,
+    ModelVersion,
+    PriceBar,
+    RequestedName,
+    Restatement,
+    Score,
+    Symbol,
+    Training,
+    Upstream,
+)
+from forecasting.models.names import REMEMBERED_FOR
 from forecasting.models.restatements import RestatementReason
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
@@ -80,6 +93,13 @@ def make_restatement(symbol: Symbol, **values: Any) -> Restatement:
     """A 2:1 split that halved bars."""
     defaults: dict[str, Any] = {"reason": RestatementReason.SPLIT, "date": date(2025, 6, 2), "ratio": 0.5, "bars_changed": 1360}
     return Restatement.objects.create(symbol=symbol, **(defaults | values))
+
+
+def make_name(ticker: str = "MADEUP", **values: Any) -> RequestedName:
+    """A name that the price source has not answered about."""
+    now = timezone.now()
+    defaults: dict[str, Any] = {"source": settings.PRICE_SOURCE, "asked_at": now, "expires_at": now + REMEMBERED_FOR}
+    return RequestedName.objects.create(ticker=ticker, **(defaults | values))
 
 
 def make_upstream(**values: Any) -> Upstream:

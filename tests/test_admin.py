@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from pytest_django import Settings
 
-from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook
+from forecasting.models import Forecast, JobRun, ModelVersion, RequestedName, Restatement, Symbol, Training, Upstream, Webhook
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import TrainingState
 from tests.admin_pages import AS_OF, MODELS, Rows, one_of_each, page, text_of
@@ -21,6 +21,7 @@ from tests.factories import (
     AT_LAST_CLOSE,
     add_bars,
     make_forecast,
+    make_name,
     make_restatement,
     make_score,
     make_symbol,
@@ -30,7 +31,7 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db
 
-LAST = ("Key", "Webhook", "Delivery")
+LAST = ("RequestedName", "Key", "Webhook", "Delivery")
 
 
 @pytest.fixture
@@ -144,13 +145,14 @@ def test_lists_are_searched_by_symbol(admin_client: Client, rows: Rows, model: t
     assert "BBAS3.SA" not in text_of(admin_client, address, q="PETR")
 
 
-@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training, Restatement])
+@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training, Restatement, RequestedName])
 def test_a_list_takes_as_many_queries_for_twenty_rows_as_for_two(admin_client: Client, model: type[Model]) -> None:
     def queries_with(count: int) -> int:
         for number in range(Symbol.objects.count(), count):
             symbol = make_symbol(f"SAMPLE{number}")
             add_bars(symbol, count=2)
             make_restatement(symbol)
+            make_name(f"MADEUP{number}")
             make_forecast(make_version(symbol, training=make_training(symbol)), AS_OF, actual_close=100.5)
         with CaptureQueriesContext(connection) as queries:
             text = text_of(admin_client, page(model, "changelist"))
@@ -240,6 +242,35 @@ def test_forecasts_are_chosen_by_what_became_of_them(admin_client: Client, choic
 @pytest.mark.parametrize("column", range(1, 11))
 def test_forecasts_are_sorted_by_any_column(admin_client: Client, rows: Rows, column: int) -> None:
     assert "BBAS3.SA" in text_of(admin_client, page(Forecast, "changelist"), o=str(column))
+
+
+@pytest.mark.parametrize(
+    ("reason", "expires_in", "shown"),
+    [
+        ("", timedelta(hours=1), "waiting"),
+        ("No such symbol.", timedelta(hours=1), "unknown"),
+        ("No such symbol.", timedelta(0), "expired"),
+    ],
+)
+def test_a_name_that_is_no_symbol_shows_what_is_known_of_it(
+    admin_client: Client, reason: str, expires_in: timedelta, shown: str
+) -> None:
+    name = make_name("APPL", reason=reason, expires_at=timezone.now() + expires_in)
+
+    for address in (page(RequestedName, "changelist"), page(RequestedName, "change", name.pk)):
+        text = text_of(admin_client, address)
+        assert f">{shown}</span>" in text
+        assert reason in text
+
+
+@pytest.mark.parametrize(("empty", "shown"), [("1", "WAITS"), ("0", "NOPE")])
+def test_names_are_chosen_by_whether_the_price_source_has_answered(admin_client: Client, empty: str, shown: str) -> None:
+    make_name("WAITS")
+    make_name("NOPE", reason="No such symbol.")
+
+    text = text_of(admin_client, page(RequestedName, "changelist"), reason__isempty=empty)
+
+    assert [name for name in ("WAITS", "NOPE") if f">{name}</a>" in text] == [shown]
 
 
 def test_a_trainings_error_is_listed(admin_client: Client, rows: Rows) -> None:

@@ -97,8 +97,10 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     def check(self, request: Request) -> Response:
         """Is there a model?"""
         tickers = requested_tickers(request.data)
-        new = NewSymbols(caller_of(request))
-        statuses = serving.standing(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
+        new = NewSymbols(caller := caller_of(request))
+        statuses = serving.standing(
+            tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new, by=str(caller)
+        )
         new.require_any(tickers)
         positions = positions_of(status.training for status in statuses)
         return Response([check_json(status, positions) for status in statuses])
@@ -116,8 +118,10 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     def predict(self, request: Request) -> Response:
         """What will the next close be?"""
         tickers, coverage = requested(request.data)
-        new = NewSymbols(caller_of(request))
-        predictions = serving.predict(tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
+        new = NewSymbols(caller := caller_of(request))
+        predictions = serving.predict(
+            tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new, by=str(caller)
+        )
         new.require_any(tickers)
         positions = positions_of(prediction.training for prediction in predictions)
         return Response(predict_json(predictions, positions, coverage))

@@ -61,7 +61,7 @@ class RequestedName(models.Model):
     objects = RequestedNameQuerySet.as_manager()
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view",)
 
     def __str__(self) -> str:
         return self.ticker

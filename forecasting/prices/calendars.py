@@ -10,7 +10,7 @@ import pandas as pd
 
 from forecasting.prices.markets import market_of
 from forecasting.prices.schedules import schedule_of
-from forecasting.prices.weeks import Mask
+from forecasting.prices.weeks import Days, Mask
 
 BAR_SETTLES = timedelta(minutes=30)  # after the close; until then sources may still change the session's bar
 MISFITS = 0.1  # tolerated share of bars on closed days; with a wrong trading week the share is at least 1/7
@@ -74,10 +74,15 @@ def is_provisional(exchange: str, day: date) -> bool:
     return not schedule.week.complete and not schedule.knows(np.array([day], dtype="datetime64[D]"))[0]
 
 
-def sessions(exchange: str, *, first: date, last: date) -> pd.DatetimeIndex:
-    """All sessions from `first` to `last`, both inclusive, as a bars index."""
+def session_days(exchange: str, *, first: date, last: date) -> Days:
+    """All sessions from `first` to `last`, both inclusive."""
     days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
-    return pd.DatetimeIndex(days[schedule_of(exchange).trades(days)], name="date").as_unit("us")
+    return days[schedule_of(exchange).trades(days)]
+
+
+def sessions(exchange: str, *, first: date, last: date) -> pd.DatetimeIndex:
+    """As `session_days`, as a bars index."""
+    return pd.DatetimeIndex(session_days(exchange, first=first, last=last), name="date").as_unit("us")
 
 
 def closed_days(exchange: str, days: pd.DatetimeIndex) -> Mask:

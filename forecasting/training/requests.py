@@ -54,8 +54,11 @@ class Requested:
     trainings: dict[int, Training]
 
 
-def ensure_trained(symbols: Sequence[Symbol], *, now: datetime) -> list[ModelStatus]:
-    """Each symbol's status. A symbol with neither a model nor a training gets a training. Constant number of queries."""
+def ensure_trained(symbols: Sequence[Symbol], *, now: datetime, by: str = "") -> list[ModelStatus]:
+    """Each symbol's status. A symbol with neither a model nor a training gets a training, which notes who asked (`by`).
+
+    Constant number of queries.
+    """
     # Trainings first: one that publishes between the two queries is then seen as active, or as a version, never as neither.
     newest = {each.symbol_id: each for each in Training.objects.of(symbols).select_related("symbol").newest_per_symbol()}
     versions = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
@@ -70,7 +73,7 @@ def ensure_trained(symbols: Sequence[Symbol], *, now: datetime) -> list[ModelSta
         for symbol in symbols
         if symbol.pk not in versions and symbol.pk not in refusals and not (symbol.pk in newest and newest[symbol.pk].is_active)
     ]
-    started = _request_within_limit(missing, reason=TrainingReason.NEVER_TRAINED) if missing else {}
+    started = _request_within_limit(missing, reason=TrainingReason.NEVER_TRAINED, by=by) if missing else {}
     refusals |= {symbol.pk: FULL.format(limit=settings.TRAIN_QUEUE_LIMIT) for symbol in missing if symbol.pk not in started}
     return [
         ModelStatus(

@@ -115,6 +115,22 @@ def test_health_and_documentation_stay_open(client: APIClient, settings: Setting
 # Retrainings
 
 
+@pytest.mark.parametrize("route", ["check", "predict"])
+def test_a_first_training_notes_the_key_that_asked(client: APIClient, post: Send, route: str) -> None:
+    send_key(client)
+    post(route, MAIN[route])
+    training = Training.objects.get()
+    assert (training.reason, training.requested_by) == (TrainingReason.NEVER_TRAINED, "key robot")
+
+
+@pytest.mark.parametrize("route", ["check", "predict"])
+def test_a_first_training_notes_the_address_that_asked_first(client: APIClient, post: Send, route: str) -> None:
+    post(route, MAIN[route])
+    send_key(client)
+    post(route, MAIN[route])
+    assert Training.objects.get().requested_by == "address 127.0.0.1"
+
+
 def test_a_read_key_asks_like_an_anonymous_caller(client: APIClient) -> None:
     send_key(client)
     training = retrained(client)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.config import SIZES, ForecastConfig
 from forecasting.pipeline.model.trailing import Array as Array
 from forecasting.pipeline.model.trailing import trailing_mean, trailing_means
-from forecasting.pipeline.model.tree_columns import SIZE_FLOOR, Float32, Past, bars_remembered, compute_tree_columns
+from forecasting.pipeline.model.tree_columns import Float32, Past, bars_remembered, compute_tree_columns, relative
+from forecasting.prices.bars import PRICES
 from forecasting.prices.markets import WEEKDAYS
 
 VOLATILITY_FLOOR = 1e-4  # log return per session; keeps the scale above zero if the price does not move
@@ -40,47 +41,56 @@ def tree_inputs(table: FeatureTable, rows: range, config: ForecastConfig) -> Flo
     return compute_tree_columns(past, table.features[rows.start : rows.stop], config)
 
 
-def compute_features(bars: pd.DataFrame, config: ForecastConfig, *, exchange: str = WEEKDAYS) -> FeatureTable:
+def compute_features(
+    bars: pd.DataFrame, config: ForecastConfig, *, exchange: str = WEEKDAYS, last: int | None = None
+) -> FeatureTable:
     """Features of every session of `bars` (see bars.py for their contract) from the first one that can have them all.
 
-    `exchange`: whose calendar tells the date of the next session, which only the trees need.
+    `exchange`: whose calendar tells the date of the next session, which only the trees need. `last`: of the last so many sessions
+    at most. Their values are the same, and the trees still look back on all bars.
     """
-    first = config.warm_up
-    if len(bars) <= first:
-        raise ValueError(f"{len(bars)} bars give no features; at least {first + 1} are needed")
-    # Contiguous, because NumPy's logarithm of strided memory may differ in the last bit.
-    price = {name: np.ascontiguousarray(bars[name], dtype=np.float64) for name in ("open", "high", "low", "close")}
-    log_prices = {name: np.log(values) for name, values in price.items()}
-    log_open, log_high, log_low, log_close = log_prices.values()
-    log_return = log_close[1:] - log_close[:-1]  # (bars - 1,): row i is the return of bar i + 1
-    volatility = ewma_volatility(log_return, decay=config.volatility_decay, sessions=config.volatility_sessions)
-    columns = {
-        "log_return": log_return,
-        "overnight_gap": log_open[1:] - log_close[:-1],
-        "high_low_range": log_high - log_low,
-        "open_close_move": log_close - log_open,
-        "log_ewma_volatility": np.log(volatility),
-        "log_parkinson_volatility": np.log(parkinson_volatility(log_high - log_low)),
-        "relative_volume": relative_volume(bars["volume"].to_numpy(np.float64), sessions=config.volume_sessions),
-        **_sizes(log_open, log_high, log_low, log_close, volatility, config.look_backs),
-        "fall": np.minimum(log_return, 0) / USUAL_MOVE,
-        "gap": np.abs(log_open[1:] - log_close[:-1]).clip(max=LARGEST_GAP) / USUAL_MOVE,
-    }
-    rows = len(bars) - first
-    days = pd.DatetimeIndex(bars.index)
+    rows = len(bars) - config.warm_up
+    if rows <= 0:
+        raise ValueError(f"{len(bars)} bars give no features; at least {config.warm_up + 1} are needed")
+    rows = min(rows, last or rows)
+    # Each column in contiguous memory, because NumPy's logarithm of strided memory may differ in the last bit.
+    values = dict(zip(bars.columns, np.ascontiguousarray(bars.to_numpy(np.float64).T), strict=True))
+    log_prices = {name: np.log(values[name]) for name in PRICES}
+    log_close = log_prices["close"]
+    volatility = ewma_volatility(log_close[1:] - log_close[:-1], decay=config.volatility_decay, sessions=config.volatility_sessions)
+    past = Past(bars.index.to_numpy().astype("datetime64[D]"), log_prices, volatility, exchange)
+    needed = past.cut(later=0, bars=rows + config.warm_up, config=config)
+    columns = _columns(needed, values["volume"][-rows - config.warm_up :], config)
+    log_return = columns["log_return"][-rows:]
     return FeatureTable(
-        dates=days[first:],
-        features=np.column_stack([columns[name][-rows:] for name in config.features]),
+        dates=pd.DatetimeIndex(bars.index[-rows:]),
+        features=np.ascontiguousarray(np.array([columns[name][-rows:] for name in config.features]).T),
         volatility=volatility[-rows:],
-        target=np.append(log_return[len(log_return) - rows + 1 :], np.nan) / volatility[-rows:],
-        close=price["close"][first:],
-        past=Past(days, log_prices, volatility, exchange),
+        target=np.append(log_return[1:], np.nan) / volatility[-rows:],
+        close=values["close"][-rows:],
+        past=past,
     )
 
 
-def _sizes(
-    log_open: Array, log_high: Array, log_low: Array, log_close: Array, volatility: Array, look_backs: tuple[int, ...]
-) -> dict[str, Array]:
+def _columns(past: Past, volume: Array, config: ForecastConfig) -> dict[str, Array]:
+    """Every feature by name, each of the last sessions of `past` that can have it."""
+    log_open, log_high, log_low, log_close = (past.log_prices[name] for name in PRICES)
+    log_return, gap, log_range = past.log_return, past.gap, log_high - log_low
+    return {
+        "log_return": log_return,
+        "overnight_gap": gap,
+        "high_low_range": log_range,
+        "open_close_move": log_close - log_open,
+        "log_ewma_volatility": np.log(past.volatility),
+        "log_parkinson_volatility": np.log(parkinson_volatility(log_range)),
+        "relative_volume": relative_volume(volume, sessions=config.volume_sessions),
+        **_sizes(log_range[1:], past.swing, log_return, past.volatility, config.look_backs),
+        "fall": np.minimum(log_return, 0) / USUAL_MOVE,
+        "gap": np.abs(gap).clip(max=LARGEST_GAP) / USUAL_MOVE,
+    }
+
+
+def _sizes(log_range: Array, swing: Array, log_return: Array, volatility: Array, look_backs: tuple[int, ...]) -> dict[str, Array]:
     """How large recent moves are beside the EWMA volatility, by size and look-back, each (bars - longest look-back,) at most.
 
     Regressors of a heterogeneous autoregression: Corsi, A Simple
@@ -92,18 +102,15 @@ def _sizes(
 
     The fourth size is the absolute return.
     """
-    gap = log_open[1:] - log_close[:-1]
-    upper, lower = (log_high - log_close) * (log_high - log_open), (log_low - log_close) * (log_low - log_open)
-    log_return = log_close[1:] - log_close[:-1]
-    daily = [(log_high - log_low)[1:] ** 2, (upper + lower)[1:] + gap**2, log_return**2, np.abs(log_return)]
-    sizes = {}
-    for sessions, means in trailing_means(np.stack(daily), look_backs).items():
-        rows = min(means.shape[1], len(volatility))
-        scale = volatility[-rows:]
-        for name, variance in zip(("range", "swing", "return"), means[:3, -rows:], strict=True):
-            sizes[f"{name}_{sessions}"] = np.log(np.sqrt(variance).clip(min=SIZE_FLOOR) / scale)
-        sizes[f"move_{sessions}"] = means[3, -rows:] / scale
-    return sizes
+    means = trailing_means(np.stack([log_range**2, swing, log_return**2, np.abs(log_return)]), look_backs)
+    rows = min(means.shape[-1], len(volatility))
+    scale = volatility[-rows:]
+    sizes = np.concatenate([relative(means[:, :3, -rows:], scale), means[:, 3:, -rows:] / scale], axis=1)
+    return {
+        f"{name}_{sessions}": size
+        for sessions, of_each in zip(look_backs, sizes, strict=True)
+        for name, size in zip(SIZES, of_each, strict=True)
+    }
 
 
 def ewma_volatility(log_return: Array, *, decay: float, sessions: int) -> Array:

@@ -169,11 +169,10 @@ def _least_squares(regressors: Array, sizes: Array, prior: int) -> Array:
 def _size(regressors: Array, coefficients: Array) -> Array:
     """Expected size at each row; `coefficients` end with the intercept."""
     # Regressor by regressor: a matrix product may round a row differently beside others, and no forecast may depend on its batch.
-    size = np.full(len(regressors), coefficients[-1])
-    for column, coefficient in zip(regressors.T, coefficients, strict=False):
-        size += coefficient * column
-    return np.asarray(np.maximum(size, SMALLEST_SIZE))
+    terms = np.column_stack([np.full(len(regressors), coefficients[-1]), regressors * coefficients[:-1]])
+    return np.asarray(np.maximum(np.add.accumulate(terms, axis=1)[:, -1], SMALLEST_SIZE))
 
 
 def _columns(table: FeatureTable, names: Sequence[str], config: ForecastConfig) -> Array:
-    return table.features[:, [config.features.index(name) for name in names]]
+    features = config.features
+    return table.features[:, [features.index(name) for name in names]]

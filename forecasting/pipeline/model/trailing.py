@@ -1,4 +1,8 @@
-"""Means over a fixed number of past bars, summed in a fixed order: a row is bit-identical for any longer history."""
+"""Means over a fixed number of past bars, summed in a fixed order: a row is bit-identical for any longer history.
+
+Summed lag by lag: a running sum would propagate rounding errors from earlier to later rows, and `np.sum` adds in an order that
+depends on the shape. A single row, as of a forecast, needs no loop, because `np.add.accumulate` adds in this order too.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,14 +13,15 @@ Array = npt.NDArray[np.float64]
 def weighted_means(values: Array, weights: Array) -> Array:
     """Of `values` (series, n) by `weights` (means, lags): the weighted mean of each value (lag 0) and those before it.
 
-    Shape (series, means, n - lags + 1). Summed lag by lag, because a running sum would propagate rounding errors from earlier to
-    later rows.
+    Shape (series, means, n - lags + 1).
     """
-    lags = weights.shape[1]
+    rows = values.shape[1] - weights.shape[1] + 1
     shares = weights / weights.sum(axis=1, keepdims=True)
-    total = np.zeros((len(values), len(weights), values.shape[1] - lags + 1))
-    for lag in range(lags):
-        total += shares[:, lag, None] * values[:, None, lags - 1 - lag : values.shape[1] - lag]
+    if rows == 1:
+        return np.add.accumulate(values[:, None, ::-1] * shares, axis=-1)[..., -1:]
+    total = np.zeros((len(values), len(weights), rows))
+    for lag, share in enumerate(shares.T[..., None], start=1):
+        total += share * values[:, None, values.shape[1] - rows + 1 - lag : values.shape[1] + 1 - lag]
     return total
 
 
@@ -26,16 +31,16 @@ def trailing_mean(values: Array, weights: Array) -> Array:
     return mean
 
 
-def trailing_means(values: Array, look_backs: tuple[int, ...]) -> dict[int, Array]:
-    """By look-back, the means of the last so many columns of `values` (series, n), each (series, n - longest look-back + 1).
-
-    Added lag by lag, in one pass over the longest look-back, for the reason of `weighted_means`.
-    """
-    longest = max(look_backs)
-    total = np.zeros((len(values), values.shape[1] - longest + 1))
-    means = {}
-    for lag in range(longest):
-        total += values[:, longest - 1 - lag : values.shape[1] - lag]
-        if lag + 1 in look_backs:
-            means[lag + 1] = total / (lag + 1)
+def trailing_means(values: Array, look_backs: tuple[int, ...]) -> Array:
+    """Of `values` (series, n): the means of the last so many, (look-backs, series, n - longest look-back + 1)."""
+    rows = values.shape[1] - max(look_backs) + 1
+    if rows == 1:
+        sums = np.add.accumulate(values[:, ::-1], axis=-1)
+        return np.stack([sums[:, look_back - 1, None] / look_back for look_back in look_backs])
+    total = np.zeros((len(values), rows))
+    means = np.empty((len(look_backs), *total.shape))
+    for lag in range(1, max(look_backs) + 1):
+        total += values[:, values.shape[1] - rows + 1 - lag : values.shape[1] + 1 - lag]
+        if lag in look_backs:
+            means[look_backs.index(lag)] = total / lag
     return means

@@ -3,17 +3,19 @@
 A value that needs older bars than there are is NaN, which the trees know. No column depends on the price's scale.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.trailing import Array, trailing_means, weighted_means
-from forecasting.prices.calendars import sessions
+from forecasting.prices.bars import PRICES
+from forecasting.prices.calendars import session_days
+from forecasting.prices.weeks import Days
 
 SIZE_FLOOR = 2e-3  # log return per session; smaller moves, often a single tick, are raised to it
 SIZES = ("overnight", "intraday", "falls", "drift")  # over each look-back; falls are negative returns alone
@@ -26,6 +28,7 @@ LONGEST_CLOSURE = timedelta(days=120)  # of an exchange, with room for the sessi
 Float32 = npt.NDArray[np.float32]
 
 
+@functools.lru_cache(maxsize=4)
 def tree_columns(config: ForecastConfig) -> tuple[str, ...]:
     """Names of the columns, in their order."""
     return (*_of_features(config), *_own(config))
@@ -37,11 +40,17 @@ def _of_features(config: ForecastConfig) -> tuple[str, ...]:
 
 def _own(config: ForecastConfig) -> tuple[str, ...]:
     return (
-        *(f"{size}_{look_back}" for size in SIZES for look_back in config.look_backs),
-        *(f"{name}_ewma_{half_life:g}" for name in ("return", "swing") for half_life in HALF_LIVES),
+        *_names_of_sizes(config),
         "standardised_return",
         *(f"quarter_{quarter}" for quarter in QUARTERS),
         *CALENDAR,
+    )
+
+
+def _names_of_sizes(config: ForecastConfig) -> tuple[str, ...]:
+    return (
+        *(f"{size}_{look_back}" for size in SIZES for look_back in config.look_backs),
+        *(f"{name}_ewma_{half_life:g}" for name in ("return", "swing") for half_life in HALF_LIVES),
     )
 
 
@@ -54,10 +63,27 @@ def bars_remembered(config: ForecastConfig) -> int:
 class Past:
     """A symbol's bars as the columns need them."""
 
-    days: pd.DatetimeIndex  # (bars,)
+    days: Days  # (bars,)
     log_prices: Mapping[str, Array]  # open, high, low and close, each (bars,)
     volatility: Array  # (bars - volatility_sessions,) EWMA after each of the last bars
     exchange: str  # whose calendar tells the date of the next session
+
+    @property
+    def log_return(self) -> Array:
+        """Of each bar but the first, (bars - 1,)."""
+        return self.log_prices["close"][1:] - self.log_prices["close"][:-1]
+
+    @property
+    def gap(self) -> Array:
+        """From the close before to the open of each bar but the first, (bars - 1,)."""
+        return self.log_prices["open"][1:] - self.log_prices["close"][:-1]
+
+    @property
+    def swing(self) -> Array:
+        """Variance of each bar but the first, (bars - 1,): that of Rogers & Satchell (1991) plus the squared gap."""
+        opened, high, low, close = (self.log_prices[name] for name in PRICES)
+        within = (high - close) * (high - opened) + (low - close) * (low - opened)
+        return within[1:] + self.gap**2
 
     def cut(self, *, later: int, bars: int, config: ForecastConfig) -> "Past":
         """The last `bars` bars, without the `later` newest ones."""
@@ -72,57 +98,38 @@ def compute_tree_columns(past: Past, features: Array, config: ForecastConfig) ->
 
     The target's date comes from the calendar, never from the next bar.
     """
-    rows, close = len(features), past.log_prices["close"]
-    log_return = close[1:] - close[:-1]
-    known = dict(zip(config.features, features.T, strict=True))
-    columns = {
-        **{name: known[name] for name in _of_features(config)},
-        **_sizes(**past.log_prices, log_return=log_return, scale=past.volatility[-rows:], config=config),
-        **_quarters(log_return, past.volatility, rows),
-        **_calendar(past.days[-rows:], past.exchange),
-    }
-    return np.column_stack([columns[name] for name in tree_columns(config)]).astype(np.float32)
+    rows, known = len(features), dict(zip(config.features, features.T, strict=True))
+    columns = known | _sizes(past, rows, config) | _quarters(past, rows) | _calendar(past.days[-rows:], past.exchange)
+    return np.ascontiguousarray(np.array([columns[name] for name in tree_columns(config)]).T, dtype=np.float32)
 
 
-def _sizes(
-    *,
-    open: Array,
-    high: Array,
-    low: Array,
-    close: Array,
-    log_return: Array,
-    scale: Array,
-    config: ForecastConfig,
-) -> dict[str, Array]:
+def relative(variance: Array, scale: Array) -> Array:
+    """Log of the root of the variance (..., rows), raised to SIZE_FLOOR, in units of `scale` (rows,)."""
+    in_units: Array = np.log(np.sqrt(variance).clip(min=SIZE_FLOOR) / scale)
+    return in_units
+
+
+def _sizes(past: Past, rows: int, config: ForecastConfig) -> dict[str, Array]:
     """Sizes beside today's volatility. The drift is the sum of the returns in units of its standard deviation."""
-    gap, move, falls = open[1:] - close[:-1], close - open, np.minimum(log_return, 0.0)
-    swing = ((high - close) * (high - open) + (low - close) * (low - open))[1:] + gap**2
-    rows, columns = len(scale), {}
-    daily = np.stack([gap**2, move[1:] ** 2, falls**2, log_return])[:, 1 - rows - max(config.look_backs) :]
-    for look_back, means in trailing_means(daily, config.look_backs).items():
-        for name, variance in zip(SIZES[:-1], means[:-1], strict=True):
-            columns[f"{name}_{look_back}"] = _relative(variance, scale)
-        columns[f"drift_{look_back}"] = np.sqrt(look_back) * means[-1] / scale
+    scale, log_return, look_backs = past.volatility[-rows:], past.log_return, config.look_backs
+    intraday, falls = past.log_prices["close"] - past.log_prices["open"], np.minimum(log_return, 0.0)
+    daily = np.stack([past.gap**2, intraday[1:] ** 2, falls**2, log_return])[:, 1 - rows - max(look_backs) :]
+    *variances, returns = trailing_means(daily, look_backs).swapaxes(0, 1)
+    drift = np.sqrt(look_backs)[:, None] * returns / scale
     weights = 0.5 ** (np.arange(config.volatility_sessions) / np.array(HALF_LIVES)[:, None])
-    squares = np.stack([log_return**2, swing])[:, 1 - rows - config.volatility_sessions :]
-    for name, means in zip(("return", "swing"), weighted_means(squares, weights), strict=True):
-        for half_life, variance in zip(HALF_LIVES, means, strict=True):
-            columns[f"{name}_ewma_{half_life:g}"] = _relative(variance, scale)
-    return columns
+    squares = np.stack([log_return**2, past.swing])[:, 1 - rows - config.volatility_sessions :]
+    sizes = relative(np.concatenate([*variances, *weighted_means(squares, weights)]), scale)
+    averaged = len(variances) * len(look_backs)
+    return dict(zip(_names_of_sizes(config), [*sizes[:averaged], *drift, *sizes[averaged:]], strict=True))
 
 
-def _relative(variance: Array, scale: Array) -> Array:
-    """Log of the root of the variance, in units of `scale`."""
-    relative: Array = np.log(np.sqrt(variance).clip(min=SIZE_FLOOR) / scale)
-    return relative
-
-
-def _quarters(log_return: Array, volatility: Array, rows: int) -> dict[str, Array]:
+def _quarters(past: Past, rows: int) -> dict[str, Array]:
     """Today's return, and the largest one around the days one to four quarters before the target.
 
     Each is divided by the volatility of the session before it.
     """
-    known = log_return[len(log_return) - len(volatility) + 1 :] / volatility[:-1]
+    log_return, before = past.log_return, past.volatility[:-1]
+    known = log_return[len(log_return) - len(before) :] / before
     standardised = np.concatenate([np.full(rows + _lags(max(QUARTERS)).stop, np.nan), known])
     last = len(standardised)
     columns = {"standardised_return": standardised[last - rows :]}
@@ -138,14 +145,13 @@ def _lags(quarter: int) -> range:
     return range(middle - AROUND, middle + AROUND + 1)
 
 
-def _calendar(days: pd.DatetimeIndex, exchange: str) -> dict[str, Array]:
+def _calendar(days: Days, exchange: str) -> dict[str, Array]:
     """Days from each of `days` to its target session and from that to the following one, and the target's weekday."""
-    known = sessions(exchange, first=days[0].date(), last=days[-1].date() + LONGEST_CLOSURE).to_numpy().astype("datetime64[D]")
-    today = days.to_numpy().astype("datetime64[D]")
-    place = np.searchsorted(known, today, side="right")
+    known = session_days(exchange, first=days[0].item(), last=days[-1].item() + LONGEST_CLOSURE)
+    place = np.searchsorted(known, days, side="right")
     target, following = known[place], known[place + 1]
     weekday = (target.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
-    ahead, after = ((later - earlier).astype(np.float64) for later, earlier in ((target, today), (following, target)))
+    ahead, after = ((later - earlier).astype(np.float64) for later, earlier in ((target, days), (following, target)))
     usual = np.where(weekday == 0, 3.0, 1.0)
     flags = {"after_holiday": ahead > usual, "monday": weekday == 0, "friday": weekday == 4}
     return {"days_ahead": ahead, "days_after": after, **{name: flag.astype(np.float64) for name, flag in flags.items()}}

@@ -137,7 +137,7 @@ class Forecaster:
     def _table(self, bars: pd.DataFrame, exchange: str) -> FeatureTable:
         if len(bars) < self.bars_needed:
             raise TooFewBarsError("This history", found=len(bars), needed=self.bars_needed)
-        return compute_features(bars.iloc[-self.bars_used :], self._config, exchange=exchange)
+        return compute_features(bars.iloc[-self.bars_used :], self._config, exchange=exchange, last=self._config.window)
 
     def _next(self, table: FeatureTable, factor: float, lead: Lead | None = None) -> QuantileForecast:
         """The forecast of the session after the last row of `table`."""

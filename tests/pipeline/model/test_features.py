@@ -10,8 +10,9 @@ from forecasting.pipeline.model.features import (
     ewma_volatility,
     parkinson_volatility,
     relative_volume,
+    tree_inputs,
 )
-from forecasting.pipeline.model.trailing import trailing_means
+from forecasting.pipeline.model.trailing import trailing_means, weighted_means
 from tests.pipeline.market_data import TINY, flat_bars, simulated_bars
 
 
@@ -98,13 +99,35 @@ def test_the_volatility_of_a_price_that_never_moves_is_one_basis_point() -> None
     assert set(compute_features(flat_bars(), TINY).volatility) == {1e-4}
 
 
+def test_a_mean_is_the_same_to_the_last_bit_alone_and_among_others() -> None:
+    values, weights = np.random.default_rng(7).standard_normal((2, 200)), 0.9 ** np.arange(60.0) * [[1.0], [0.5]]
+
+    many, alone = (weighted_means(part, weights) for part in (values, values[:, -60:]))
+    np.testing.assert_array_equal(alone, many[..., -1:])
+    many, alone = (trailing_means(part, (1, 22, 66)) for part in (values, values[:, -66:]))
+    np.testing.assert_array_equal(alone, many[..., -1:])
+
+
+@pytest.mark.parametrize("last", [1, 10, 10_000])
+def test_the_last_sessions_are_the_same_to_the_last_bit_without_the_others(
+    bars: pd.DataFrame, table: FeatureTable, last: int
+) -> None:
+    short = compute_features(bars, TINY, last=last)
+
+    assert short.dates.equals(table.dates[-last:])
+    for name in ("features", "volatility", "target", "close"):
+        np.testing.assert_array_equal(getattr(short, name), getattr(table, name)[-last:])
+    rows = range(len(short.dates) - 1, len(short.dates))
+    whole = range(len(table.dates) - 1, len(table.dates))
+    np.testing.assert_array_equal(tree_inputs(short, rows, TINY), tree_inputs(table, whole, TINY))
+
+
 def test_the_mean_of_each_horizon_is_that_of_its_last_values() -> None:
     values = np.random.default_rng(7).standard_normal((2, 30))
 
     means = trailing_means(values, (1, 4, 9))
 
-    assert [*means] == [1, 4, 9]
-    for sessions, mean in means.items():
+    for sessions, mean in zip((1, 4, 9), means, strict=True):
         np.testing.assert_allclose(mean, pd.DataFrame(values.T).rolling(sessions).mean().to_numpy().T[:, 8:])
 
 
