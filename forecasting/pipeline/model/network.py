@@ -183,4 +183,5 @@ def _build(config: ForecastConfig) -> Any:
     size = layers.Dense(1, activation="relu", name="size")(window[:, -1, config.regressors]) + SMALLEST_SIZE
     volatility_expert = layers.Dense(levels, use_bias=False, name="volatility_expert")(size)
     share = config.network_share
-    return keras.Model(window, share * lstm_expert + (1 - share) * volatility_expert)
+    # Its name is stored with the weights. Keras would number it, so that two equal trainings of a process would give other bytes.
+    return keras.Model(window, share * lstm_expert + (1 - share) * volatility_expert, name="experts")
