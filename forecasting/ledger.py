@@ -4,6 +4,7 @@ The forecasts of all horizons are issued together. What is said of a symbol is i
 its outlook.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,10 +18,12 @@ from forecasting import direction, market
 from forecasting.leads import Known
 from forecasting.models import Forecast, ModelVersion, Restatement, Symbol
 from forecasting.models.forecasts import HORIZONS, Basis
+from forecasting.models.scores import SUMS
 from forecasting.models.versions import SERVING
 from forecasting.pipeline.evaluation.quantiles import REFERENCE_SESSIONS, reference_quantiles
 from forecasting.pipeline.model.adaptation import RECENT, RECENT_OUTCOMES, horizon_factor, next_factor, recent_outcomes
 from forecasting.pipeline.model.horizons import SESSIONS
+from forecasting.pipeline.model.live import PARTS
 from forecasting.pipeline.model.windows import TooFewBarsError
 from forecasting.pipeline.serving.forecaster import Forecaster, QuantileForecast
 from forecasting.prices.calendars import session_after
@@ -32,16 +35,32 @@ __all__ = ["Scorecard", "issue", "issue_with_leads", "issued", "score_due", "sco
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """How forecasts of one horizon and basis that were served turned out; errors in prices."""
+    """How forecasts of one kind turned out; errors in prices."""
 
-    horizon: int = 1
-    basis: str = Basis.CLOSE
     forecasts: int = 0
     mae: float | None = None
     naive_mae: float | None = None
     coverage: float | None = None
     pinball_ratio: float | None = None
     brier: float | None = None  # of the probability of a rise; None if that was always 0.5
+
+    @classmethod
+    def of(cls, sums: Iterable[Mapping[str, Any]]) -> "Record":
+        """The record of all forecasts in these rows of `ScoreQuerySet.sums`."""
+        total: Counter[str] = Counter()
+        for row in sums:
+            total.update({name: row[name] or 0 for name in SUMS})
+        forecasts, reference, judged = total["forecasts"], total["reference_losses"], total["brier_forecasts"]
+        if not forecasts:
+            return cls()
+        return cls(
+            forecasts=forecasts,
+            mae=total["errors"] / forecasts,
+            naive_mae=total["naive_errors"] / forecasts,
+            coverage=total["inside"] / forecasts,
+            pinball_ratio=total["losses"] / reference if reference else None,
+            brier=total["brier_scores"] / judged if judged else None,
+        )
 
     @property
     def mase(self) -> float | None:
@@ -58,10 +77,10 @@ class Records(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
-    """A symbol's active version with its test metrics, and the records of all forecasts served for the symbol."""
+    """A symbol's active version with its test metrics, and what became of all forecasts served for the symbol."""
 
     version: ModelVersion
-    records: Sequence[Record]
+    sums: Sequence[Mapping[str, Any]]  # rows of `ScoreQuerySet.sums`
 
     @property
     def live(self) -> Record:
@@ -70,7 +89,8 @@ class Scorecard:
 
     @property
     def by_basis(self) -> dict[str, Records]:
-        """The records of the next close. Leads are tested on many symbols together, so that no symbol has a test of its own."""
+        """The records of the next close. Only forecasts from the symbol's own bars have a test of its own: the others are tested on
+        many symbols together."""
         tests = {Basis.CLOSE: _tested_next_close(self.version.metrics)}
         return {basis: Records(tests.get(basis), self._live(1, basis)) for basis in Basis}
 
@@ -80,9 +100,14 @@ class Scorecard:
         tests = {1: _tested_next_close(self.version.metrics)} | _tested_horizons(self.version.metrics)
         return {str(sessions): Records(tests.get(sessions), self._live(sessions, Basis.CLOSE)) for sessions in HORIZONS}
 
+    @property
+    def by_part(self) -> dict[str, Record]:
+        """The records of forecasts during the session, by the share of it that was over at least."""
+        during = [row for row in self.sums if row["part"] is not None]
+        return {str(share): Record.of(row for row in during if row["part"] == part) for part, share in enumerate(PARTS)}
+
     def _live(self, horizon: int, basis: Basis) -> Record:
-        empty = Record(horizon=horizon, basis=basis)
-        return next((each for each in self.records if (each.horizon, each.basis) == (horizon, basis)), empty)
+        return Record.of(row for row in self.sums if (row["horizon"], row["basis"]) == (horizon, basis))
 
 
 def _tested_next_close(metrics: Mapping[str, Any]) -> Record:
@@ -102,7 +127,6 @@ def _tested_horizons(metrics: Mapping[str, Any]) -> dict[int, Record]:
     stored = metrics.get("by_horizon", {}).items()
     return {
         int(sessions): Record(
-            horizon=int(sessions),
             forecasts=each["forecasts"],
             coverage=each["coverage_80"],
             pinball_ratio=each["pinball_ratio"],
@@ -114,17 +138,13 @@ def _tested_horizons(metrics: Mapping[str, Any]) -> dict[int, Record]:
 def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
     """The scorecard of each symbol that has a model, by ticker. One query."""
     versions = SERVING.rows(tickers)
-    return {
-        version.symbol.ticker: Scorecard(version, [Record(**each) for each in version.records])
-        for version in versions
-        if version.symbol
-    }
+    return {version.symbol.ticker: Scorecard(version, version.sums) for version in versions if version.symbol}
 
 
 def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
     """The best existing forecast of each of these versions from the newest bar, with its outlook, by symbol."""
-    known = Forecast.objects.of(serving).filter(horizon=1, version__in=list(serving.values())).from_newest_bar().with_outlook()
-    ranked = known.select_related("symbol", "version").order_by("basis")  # the last one knows most
+    known = Forecast.objects.of(serving).filter(horizon=1, version__in=list(serving.values())).before_the_session()
+    ranked = known.from_newest_bar().with_outlook().select_related("symbol", "version").order_by("basis")  # the last one knows most
     return {each.symbol: each for each in ranked if serving[each.symbol] == each.version}
 
 

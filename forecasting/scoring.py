@@ -8,6 +8,7 @@ from forecasting.market import OVERLAP_BARS
 from forecasting.models import Symbol
 from forecasting.models.forecasts import BARS_WITHOUT_TARGET
 from forecasting.models.locks import Lock, lock_until_commit
+from forecasting.pipeline.model.live import PARTS
 
 ROUNDING = 1e-5  # relative; a smaller difference from the scored close is not a correction
 # The same limit for a close that was rescaled since: rounding to cents changes a ratio by up to this much. It need not grow with
@@ -109,12 +110,13 @@ STATEMENT = f"""
         RETURNING score.id
     )
     INSERT INTO forecasting_score (
-        forecast_id, symbol_id, version_id, horizon, basis, actual_date, actual_close, absolute_error, naive_absolute_error,
+        forecast_id, symbol_id, version_id, horizon, basis, part, actual_date, actual_close, absolute_error, naive_absolute_error,
         inside_interval, pinball_loss, reference_pinball_loss, brier_score, reason, scored_at, latest
     )
     SELECT
-        due.id, symbol_id, version_id, horizon, basis, actual_date, actual_close, abs(actual_close - price),
-        abs(actual_close - last_close), actual_close BETWEEN interval_low AND interval_high,
+        due.id, symbol_id, version_id, horizon, basis, width_bucket(session_fraction, %(parts)s::float8[]), actual_date,
+        actual_close, abs(actual_close - price), abs(actual_close - last_close),
+        actual_close BETWEEN interval_low AND interval_high,
         (SELECT {PINBALL_LOSS} FROM jsonb_each_text(quantiles) {LEVELS}),
         (SELECT {PINBALL_LOSS} FROM jsonb_each_text(reference) {LEVELS}),
         CASE
@@ -140,6 +142,7 @@ def score_due(symbols: Iterable[Symbol] | None = None) -> int:
         "overlap": OVERLAP_BARS,
         "commits_within": COMMITS_WITHIN,
         "waited": BARS_WITHOUT_TARGET,
+        "parts": list(PARTS[1:]),
         "of_ratios": ROUNDING_OF_RATIOS,
         "rounding": ROUNDING,
     }

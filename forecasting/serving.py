@@ -1,17 +1,18 @@
 """Answers a request: refreshes prices, chooses the version that serves, and falls back if its files are damaged."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django_q.tasks import async_task
 
-from forecasting import ledger, market, registry
+from forecasting import ledger, live, market, registry
 from forecasting.leads import Known
 from forecasting.market import Admit, NoSymbol, admit_all
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
-from forecasting.models.forecasts import STANDING
+from forecasting.models.forecasts import quarter_of
+from forecasting.models.standing import STANDING, kept
 from forecasting.models.symbols import TAKEN_OUT, UpstreamState
 from forecasting.models.versions import STATUSES
 from forecasting.pipeline.serving.artifacts import ArtifactError
@@ -34,11 +35,19 @@ class Prediction:
 
     symbol: Symbol
     forecast: Forecast | None = None
+    close: Forecast | None = None  # what was forecast from the symbol's own bars, if `forecast` knows more
+    session: live.Session | None = None  # None without a forecast
+    recorded: bool = True  # whether the forecast is in the ledger
     stale: bool = False
     training: Training | None = None
     started: bool = False  # whether this request started the training
     error: str = ""
     refused: bool = False  # whether the error comes from the caller's budget
+
+    @property
+    def decimals(self) -> int:
+        """Decimal places of the prices of its forecast."""
+        return self.forecast.decimals if self.forecast else 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +171,46 @@ def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, 
 
 def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
     """By ticker, the answers that need no further work. Most requests end here, so this is a single query."""
-    answers = {}
-    for forecast in STANDING.rows(tickers):
-        symbol, is_trained = forecast.symbol, forecast.version.kind == "symbol"
-        stale = market.is_stale(symbol, forecast.as_of, now=now)
-        wants_bars = stale and market.may_ask(symbol, now=now)
-        if not wants_bars and (is_trained or training_requests.is_settled(forecast.newest_training, now=now)):
-            answers[symbol.ticker] = Prediction(symbol, forecast=forecast, stale=stale)
-    return answers
+    return _standing(tickers, now=now, unless=_needs_work)
+
+
+def _needs_work(symbol: Symbol, session: live.Session, *, now: datetime) -> bool:
+    """Whether bars, a quote, a training or a forecast of this quarter of an hour is missing, as far as it can be had."""
+    if market.is_stale(symbol, symbol.as_of, now=now):
+        wanted = market.may_ask(symbol, now=now)
+    elif live.is_under_way(symbol, session):
+        wanted = market.is_old(symbol.last_quote, now=now) or (session.is_priced and symbol.live_quarter != quarter_of(now))
+    else:
+        wanted = False
+    return wanted or not (symbol.is_trained or training_requests.is_settled(symbol.newest_training, now=now))
+
+
+def _standing(
+    tickers: Sequence[str], *, now: datetime, unless: Callable[..., bool] = lambda *_, **__: False
+) -> dict[str, Prediction]:
+    """By ticker, the answers that the ledger and the last quotes give.
+
+    Symbols without a forecast from their newest bar are missing, and those for which `unless` is true.
+    """
+    found = ((symbol, live.session_of(symbol, symbol.last_quote, now=now)) for symbol in STANDING.rows(tickers))
+    standing = [(symbol, session) for symbol, session in found if not unless(symbol, session, now=now)]
+    keys = [key for symbol, _ in standing for key in (symbol.close_id, symbol.lead_id, _kept_live_id(symbol, now=now)) if key]
+    forecasts = kept(keys)
+    return {symbol.ticker: _answer(symbol, session, forecasts, now=now) for symbol, session in standing}
+
+
+def _kept_live_id(symbol: Symbol, *, now: datetime) -> int | None:
+    """The key of the forecast that is kept of this quarter of an hour."""
+    return symbol.live_id if symbol.live_quarter == quarter_of(now) else None
+
+
+def _answer(symbol: Symbol, session: live.Session, forecasts: Mapping[int, Forecast], *, now: datetime) -> Prediction:
+    """The best forecast that stands."""
+    close, stale = forecasts[symbol.close_id], market.is_stale(symbol, symbol.as_of, now=now)
+    best, recorded = forecasts[symbol.lead_id] if symbol.lead_id else close, True
+    if (key := _kept_live_id(symbol, now=now)) and session.is_priced and not stale:
+        best, recorded = live.newest(forecasts[key], close, session, now=now)
+    return Prediction(symbol, best, None if best is close else close, session, recorded, stale)
 
 
 def _settled(tickers: Sequence[str], *, now: datetime) -> dict[str, ModelStatus]:
@@ -189,8 +230,10 @@ def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: floa
     known = Symbol.objects.all().by_ticker(tickers)
     statuses = _statuses(tickers, known, refresh=list(known.values()), now=now, budget_s=budget_s, admit=admit, by=by)
     in_service = {status.symbol: status.version for status in statuses if status.symbol.is_in_service}
-    forecasts, errors = serve(serving_versions(in_service))
-    return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
+    serving = serving_versions(in_service)
+    _, errors = serve(serving)
+    live.issue(serving, now=now)
+    return _told(statuses, errors, now=now)
 
 
 def _statuses(
@@ -230,8 +273,8 @@ def _without_training(ticker: str, symbol: Symbol | None, missing: NoSymbol) -> 
 
 
 def _refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float) -> None:
-    """Refreshes bars in at most `budget_s` seconds; late answers are fetched in the background."""
-    if late := market.refresh(symbols, now=now, budget_s=budget_s):
+    """Refreshes bars and quotes in at most `budget_s` seconds; late bars are fetched in the background."""
+    if late := market.refresh(symbols, now=now, budget_s=budget_s, quotes_of=live.under_way(symbols, now=now)):
         async_task("forecasting.background.tasks.sync_symbols", [symbol.pk for symbol in late])
 
 
@@ -240,9 +283,11 @@ def _as_they_stand(symbols: Sequence[Symbol], *, now: datetime) -> dict[str, Pre
     trainings = {each.symbol_id: each for each in Training.objects.active().of(symbols).select_related("symbol")}
     own = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
     statuses = [ModelStatus(each, own.get(each.pk), trainings.get(each.pk), refusal=UNREQUESTED) for each in symbols]
-    forecasts, errors, unusable = _issued(serving_versions({status.symbol: status.version for status in statuses}))
+    serving = serving_versions({status.symbol: status.version for status in statuses})
+    _, errors, unusable = _issued(serving)
+    live.issue(serving, now=now)
     errors |= {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items()}
-    return {status.symbol.ticker: _prediction(status, forecasts, errors, now=now) for status in statuses}
+    return _told(statuses, errors, now=now)
 
 
 def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, Damaged]]:
@@ -266,13 +311,17 @@ def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVer
     return replaced, errors
 
 
-def _prediction(
-    status: ModelStatus, forecasts: Mapping[Symbol, Forecast], errors: Mapping[Symbol, str], *, now: datetime
-) -> Prediction:
-    """The answer for one symbol."""
+def _told(statuses: Sequence[ModelStatus], errors: Mapping[Symbol, str], *, now: datetime) -> dict[str, Prediction]:
+    """By ticker, the answers once everything has been brought up to date."""
+    answers = _standing([status.symbol.ticker for status in statuses if status.symbol.is_in_service], now=now)
+    return {
+        ticker: answers.get(ticker) or _without_forecast(status, errors) for status in statuses if (ticker := status.symbol.ticker)
+    }
+
+
+def _without_forecast(status: ModelStatus, errors: Mapping[Symbol, str]) -> Prediction:
+    """Why there is no forecast of a symbol."""
     symbol = status.symbol
-    if symbol.is_in_service and (forecast := forecasts.get(symbol)):
-        return Prediction(symbol, forecast=forecast, stale=market.is_stale(symbol, forecast.as_of, now=now))
     if status.version:
         return Prediction(symbol, error=errors[symbol])
     if status.training:

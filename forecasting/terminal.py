@@ -91,7 +91,17 @@ def show_forecasts(page: Console, predictions: Mapping[str, Mapping[str, Any]], 
 def _point_forecast(answer: Mapping[str, Any]) -> str:
     if answer["point_forecast"] == "last_close":
         return f"{answer['predicted_price']} (the last close)"
-    return f"{answer['predicted_price']} ({answer['variation']['percentage']:+.2f} %)"
+    now = "now, " if answer["point_forecast"] == "price_now" else ""
+    return f"{answer['predicted_price']} ({now}{answer['variation']['percentage']:+.2f} %)"
+
+
+def told_session(answer: Mapping[str, Any]) -> str:
+    """What a session under way changes in a forecast, in a few sentences."""
+    if answer["basis"] != "live":
+        return f"Its session is {answer['session']['state']}, so the forecast is that from the last close."
+    before, now = ("{low} to {high}".format(**each["interval"]) for each in (answer["close_forecast"], answer))
+    time, price = answer["price_time"][11:16], f"{answer['price_now']} {answer['currency']}"
+    return f"At {time} UTC it costs {price}, after {answer['last_close']}. The next close: 80 % {before} said before, {now} now."
 
 
 def metrics_table(answers: Iterable[Mapping[str, Any]], *, simulated: bool) -> Table:

@@ -1,7 +1,7 @@
 """Rows for tests: valid by default, with every column adjustable."""
 
 import itertools
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from forecasting.models import (
     Training,
     Upstream,
 )
+from forecasting.models.forecasts import Basis
 from forecasting.models.names import REMEMBERED_FOR
 from forecasting.models.restatements import RestatementReason
 from forecasting.models.scores import ScoreReason
@@ -28,6 +29,7 @@ from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingSta
 from forecasting.models.upstream import BreakerState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.live import parts_of
 from forecasting.prices.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
 from forecasting.prices.findings import Rule, Verdict
 from forecasting.training import queue as training_queue
@@ -188,6 +190,16 @@ def make_forecast(version: ModelVersion, as_of: date, **values: Any) -> Forecast
     return forecast
 
 
+def make_live_forecast(version: ModelVersion, as_of: date, *, hour: int, fraction: float, **values: Any) -> Forecast:
+    """A forecast so many hours after the session after `as_of` has opened, at 13:00 UTC; it closes at 21:00."""
+    assert version.symbol
+    day = datetime.combine(next_session(version.symbol.calendar, after=as_of), time(13), tzinfo=UTC)
+    issued_at = day + timedelta(hours=hour)
+    known: dict[str, Any] = {"basis": Basis.LIVE, "price_now": 101.0, "session_fraction": fraction, "quote": {}}
+    hours = {"known_until": issued_at, "quarter": issued_at, "target_opens": day, "target_closes": day + timedelta(hours=8)}
+    return make_forecast(version, as_of, **(known | hours | {"issued_at": issued_at} | values))
+
+
 def make_score(forecast: Forecast, actual_close: float, **values: Any) -> Score:
     """The first score of a forecast, made after its session closed."""
     defaults: dict[str, Any] = {
@@ -199,6 +211,7 @@ def make_score(forecast: Forecast, actual_close: float, **values: Any) -> Score:
         "inside_interval": forecast.interval_low <= actual_close <= forecast.interval_high,
         "horizon": forecast.horizon,
         "basis": forecast.basis,
+        "part": None if forecast.session_fraction is None else int(parts_of(np.array([forecast.session_fraction]))[0]),
         "reason": ScoreReason.FIRST,
         "scored_at": datetime.combine(forecast.target_date, datetime.min.time(), tzinfo=UTC) + timedelta(days=1),
     }

@@ -1,4 +1,4 @@
-"""`make notebooks`: runs each notebook on simulated prices and commits its figures, small, as its only outputs."""
+"""`make notebooks`: runs each notebook on simulated prices and keeps its figures, small, as its only outputs."""
 
 import base64
 import io
@@ -12,8 +12,10 @@ from PIL import Image
 
 from tests.test_notebooks import NOTEBOOKS, VARIABLES, executed
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 560  # pixels of a figure
 COLOURS = 64  # of an octree: a median cut would grey the colours of thin lines
+PICTURE = ("session.ipynb", 1, DOCS / "session.png")  # notebook, number of its figure, and where the pages show it
 
 
 def main() -> None:
@@ -22,7 +24,11 @@ def main() -> None:
         os.environ.pop(f"NOTEBOOK_{name}", None)
     for path in NOTEBOOKS:
         with tempfile.TemporaryDirectory() as folder:
-            nbformat.write(with_figures(path, executed(path, working_directory=Path(folder))), path)
+            nbformat.write(notebook := with_figures(path, executed(path, working_directory=Path(folder))), path)
+        name, number, picture = PICTURE
+        if path.name == name:
+            figures = [output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])]
+            picture.write_bytes(base64.b64decode(figures[number]))
 
 
 def with_figures(path: Path, run: Any) -> Any:

@@ -65,9 +65,9 @@ def test_a_score_has_the_loss_of_the_quantiles_beside_that_of_the_reference() ->
     losses = [pinball_loss(actual, np.log(np.array([list(each.values())]) / 100), probabilities) for each in (levels, reference)]
     assert [score.pinball_loss, score.reference_pinball_loss] == pytest.approx(losses)
     assert score.brier_score == pytest.approx(0.16)
-    (record,) = Score.objects.records()
-    assert record["pinball_ratio"] == pytest.approx(losses[0] / losses[1])
-    assert record["brier"] == pytest.approx(0.16)
+    record = ledger.Record.of(Score.objects.sums())
+    assert record.pinball_ratio == pytest.approx(losses[0] / losses[1])
+    assert record.brier == pytest.approx(0.16)
 
 
 def test_what_is_constant_or_unknown_is_not_scored() -> None:
@@ -78,8 +78,8 @@ def test_what_is_constant_or_unknown_is_not_scored() -> None:
     ledger.score_due()
     score = forecast.scores.get()
     assert (score.brier_score, score.reference_pinball_loss) == (None, None)
-    (record,) = Score.objects.records()
-    assert (record["forecasts"], record["pinball_ratio"], record["brier"]) == (1, None, None)
+    record = ledger.Record.of(Score.objects.sums())
+    assert (record.forecasts, record.pinball_ratio, record.brier) == (1, None, None)
 
 
 def test_later_sessions_are_not_part_of_the_track_record() -> None:

@@ -16,7 +16,7 @@ from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.model.adaptation import next_factor
 from forecasting.pipeline.serving.forecaster import Forecaster
-from tests.factories import add_bar, add_bars, make_forecast, make_restatement, make_symbol, make_version
+from tests.factories import add_bar, add_bars, make_forecast, make_live_forecast, make_restatement, make_symbol, make_version
 from tests.racing import at_once, slow
 from tests.small_model import BARS_NEEDED, publish_model, trained_model
 
@@ -264,8 +264,9 @@ def test_a_scorecard_sums_up_the_forecasts_of_all_versions_of_a_symbol() -> None
     make_forecast(old, THURSDAY, actual_close=102.0)
     make_forecast(active, FRIDAY, actual_close=105.0)
     make_forecast(active, MONDAY)
-    assert ledger.scorecards(["SAMPLE1", "SAMPLE2"]) == {
-        "SAMPLE1": Scorecard(active, [Record(forecasts=2, mae=2.5, naive_mae=3.5, coverage=0.5)])
+    cards = ledger.scorecards(["SAMPLE1", "SAMPLE2"])
+    assert {ticker: (card.version, card.live) for ticker, card in cards.items()} == {
+        "SAMPLE1": (active, Record(forecasts=2, mae=2.5, naive_mae=3.5, coverage=0.5))
     }
 
 
@@ -276,8 +277,11 @@ def test_a_scorecard_tells_bases_and_horizons_apart() -> None:
     make_forecast(version, FRIDAY, actual_close=105.0)
     make_forecast(version, FRIDAY, actual_close=102.0, **known)
     make_forecast(version, FRIDAY, actual_close=103.0, horizon=5)
+    for hour, fraction, close in ((0, 0.3, 104.0), (1, 0.4, 103.0), (3, 0.8, 105.0)):
+        make_live_forecast(version, FRIDAY, hour=hour, fraction=fraction, actual_close=close)
     card = ledger.scorecards(["SAMPLE1"])["SAMPLE1"]
-    assert {basis: record.live.mae for basis, record in card.by_basis.items()} == {"close": 4.0, "lead": 1.0}
+    assert {basis: record.live.mae for basis, record in card.by_basis.items()} == {"close": 4.0, "lead": 1.0, "live": 3.0}
+    assert {share: record.mae for share, record in card.by_part.items() if record.forecasts} == {"0.25": 2.5, "0.75": 4.0}
     assert {sessions: record.live.mae for sessions, record in card.by_horizon.items()} == {
         "1": 4.0,
         "5": 2.0,

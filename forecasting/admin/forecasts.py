@@ -46,7 +46,8 @@ class ForecastAdmin(ReadOnlyAdmin):
     search_fields = ("symbol__ticker",)
     fieldsets = (
         (None, {"fields": (
-            "symbol_link", "version_link", "as_of", "target_date", "horizon", "basis", "known_until", "lead_table", "issued_at",
+            "symbol_link", "version_link", "as_of", "target_date", "horizon", "basis", "known_until", "lead_table", "price_then",
+            "issued_at",
         )}),
         ("Forecast", {"fields": (
             "last_price", "forecast_price", "interval", "spread", "probability", "risk_table", "quantile_table",
@@ -117,6 +118,14 @@ class ForecastAdmin(ReadOnlyAdmin):
             (lead["symbol"], lead["session"], display.percent(lead["percentage"], signed=True)) for lead in forecast.leads or []
         ]
         return display.table(("lead", "session", "move"), rows) if rows else display.NOTHING
+
+    @admin.display(description="price then")
+    def price_then(self, forecast: Forecast) -> str:
+        """The price that a forecast during the session knew, and how much of the session was over."""
+        if forecast.price_now is None or forecast.session_fraction is None:
+            return display.NOTHING
+        passed = f"{display.percent(100 * forecast.session_fraction, places=0)} of the session"
+        return display.with_note(display.price(forecast.price_now, currency=forecast.symbol.currency), passed)
 
     @admin.display(description="risk")
     def risk_table(self, forecast: Forecast) -> str:

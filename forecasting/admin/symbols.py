@@ -13,7 +13,7 @@ from forecasting.admin import display, upstream
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.callers.caller import caller_of
-from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Score, Symbol, Training
+from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Quote, Restatement, Score, Symbol, Training
 from forecasting.models.symbols import UpstreamState
 from forecasting.training import requests as training_requests
 from forecasting.training.requests import Requested
@@ -51,10 +51,12 @@ class SymbolAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("ticker", "market", "currency", "followed", "created_at", "removed_at", "related_rows")}),
         ("Model", {"fields": ("active_version", "newest_forecast", "live")}),
-        ("Prices", {"fields": ("upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "recent_bars")}),
+        ("Prices", {"fields": (
+            "upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "price_now", "recent_bars",
+        )}),
         ("Quality of the prices", {"fields": ("quality",)}),
         ("Restatements", {"fields": ("restatements",)}),
-    )
+    )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
         """One query for any number of symbols."""
@@ -100,6 +102,15 @@ class SymbolAdmin(ReadOnlyAdmin):
         """The price source's last answer, with its reason as tooltip."""
         state = UpstreamState(symbol.upstream_state)
         return display.badge(state.label, UPSTREAM_TONES.get(state, Tone.WARNING), title=symbol.upstream_reason)
+
+    @admin.display(description="price now")
+    def price_now(self, symbol: Symbol) -> str:
+        """The last quote, its time, and why a newer one was refused, if so."""
+        quote = Quote.objects.filter(symbol=symbol).first()
+        if quote is None or quote.time is None:
+            return display.NOTHING
+        price = display.with_note(display.price(quote.price, currency=symbol.currency), display.age(quote.time))
+        return display.joined([price, display.sentence(quote.problem)]) if quote.problem else price
 
     @admin.display(description="see also")
     def related_rows(self, symbol: Symbol) -> str:

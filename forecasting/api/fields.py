@@ -123,6 +123,8 @@ class Price(Field, serializers.FloatField):
     def reader(self, getter: Getter) -> Reader:
         """See Field."""
         get = super().reader(getter)
+        if self.allow_null:
+            return lambda forecast: None if (price := get(forecast)) is None else round(price, forecast.decimals)
         return lambda forecast: round(get(forecast), forecast.decimals)
 
 

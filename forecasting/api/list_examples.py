@@ -141,6 +141,8 @@ FORECAST_ROW: dict[str, Any] = {
     "basis": "close",
     "known_until": None,
     "leads": None,
+    "price_now": None,
+    "session_fraction": None,
     "last_close": 23.001755,
     "predicted_price": 23.001755,
     "price": 23.001755,

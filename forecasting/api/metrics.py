@@ -70,9 +70,14 @@ class LiveRecord(Shape):
 
 
 class Record(LiveRecord):
-    """How forecasts of one basis or horizon did. Figures that are constants by construction are null."""
+    """How forecasts of one kind did. Figures that are constants by construction are null."""
 
-    pinball_ratio = Rounded(4, allow_null=True, help_text="Quantile loss divided by that of the last 250 sessions' quantiles.")
+    pinball_ratio = Rounded(
+        4,
+        allow_null=True,
+        help_text="Quantile loss divided by that of the last 250 sessions' quantiles; during the session, of those around the "
+        "price now, narrowed by the time that is left.",
+    )
     brier = Rounded(
         4, allow_null=True, help_text="Brier score of `probability_up`; that of 0.5 is 0.25. Null if it was always 0.5."
     )
@@ -91,8 +96,11 @@ class Service(Shape):
     version = Count(of="version.number", help_text="Number of the version that serves.")
     version_id = Count(of="version.pk", help_text="See `/models/versions/{id}`.")
     live = LiveRecord(help_text="Of the next close, forecast from the symbol's own bars.")
-    by_basis = ShapesByName(Records(), help_text="Of the next close, by what the forecasts knew: `close`, `lead`.")
+    by_basis = ShapesByName(Records(), help_text="Of the next close, by what the forecasts knew: `close`, `lead`, `live`.")
     by_horizon = ShapesByName(Records(), help_text="Of forecasts from the symbol's own bars, by number of sessions.")
+    by_part = ShapesByName(
+        Record(), help_text="Of forecasts during the session, by the share of its trading time that was over at least."
+    )
     simulated = Simulated()
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
+from django.conf import settings
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 
@@ -29,9 +31,11 @@ from forecasting.api.fields import (
 )
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
 from forecasting.models import Forecast
-from forecasting.models.forecasts import Basis, Outlook
+from forecasting.models.forecasts import Basis, Outlook, ascending
+from forecasting.models.standing import KEPT
 from forecasting.pipeline.model.distribution import PriceDistribution
 from forecasting.prices.calendars import bar_due
+from forecasting.prices.session_state import SessionState
 from forecasting.training.positions import Position
 
 Range = tuple[float, float, float]  # probability that the close lies in it, lower and upper end
@@ -141,13 +145,18 @@ class ForecastFields(Shape):
     status = Constant("success")
     predicted_price = Price(of="price", help_text=f"Median of the next session's close. {PRICE}")
     point_forecast = Choice(
-        ["last_close", "model", "lead"],
-        help_text="What `predicted_price` is: the last close, the model's median if that was significantly better, or what other "
-        "markets have done since the last close makes of it.",
+        ["last_close", "model", "lead", "price_now"],
+        help_text="What `predicted_price` is: the last close, the model's median if that was significantly better, what other "
+        "markets have done since the last close makes of it, or the price now.",
     )
-    basis = Choice(Basis.choices, help_text="What it knows: the symbol's own bars, or also sessions of other markets.")
-    known_until = Moment(allow_null=True, help_text="When the leads were read; null if the basis is `close`.")
-    leads = Shapes(LeadMove(), help_text="What other markets have done since the last close; null if the basis is `close`.")
+    basis = Choice(
+        Basis.choices,
+        help_text="What it knows: the symbol's own bars, or also sessions of other markets, or also the price during the session.",
+    )
+    known_until = Moment(
+        allow_null=True, help_text="When the leads were read, or the time of `price_now`; null if the basis is `close`."
+    )
+    leads = Shapes(LeadMove(), help_text="What other markets have done since the last close; null unless the basis is `lead`.")
     variation = Variation(of=percentage)
     last_close = Price(help_text=PRICE)
     as_of = Day(help_text="The last session that the forecast knew.")
@@ -172,9 +181,49 @@ class ForecastFields(Shape):
     currency = Text(of="symbol.currency", help_text="As the price source writes it.")
 
 
+class SessionHours(Shape):
+    """The session that is under way, or that comes next."""
+
+    state = Choice(
+        [state.value for state in SessionState],
+        help_text="`pre`: on its day, before it opens. `settling`: it has closed, and its bar is not final yet.",
+    )
+    opens = Moment(allow_null=True, help_text="Null if the exchange's hours are unknown.")
+    closes = Moment()
+
+
+class CloseForecast(Shape):
+    """What was forecast from the symbol's own bars, before its session opened."""
+
+    predicted_price = Price(of="price", help_text=PRICE)
+    interval = Interval(of="*")
+    as_of = Day(help_text="The last session that the forecast knew.")
+
+
 class RequestFields(Shape):
     """What depends on the time of the request and on the price source."""
 
+    session = SessionHours(of="session.hours")
+    price_now = Price(
+        of="session.price",
+        allow_null=True,
+        help_text=f"The last trade of the session; null before it opens and if it cannot be used. {PRICE}",
+    )
+    price_time = Moment(of="session.price_time", allow_null=True, help_text="When that was traded.")
+    delayed = Flag(
+        of="session.delayed",
+        allow_null=True,
+        help_text="Whether that was more than five minutes ago, as of delayed sources. Null without one.",
+    )
+    price_problem = Text(
+        of="session.problem", allow_null=True, help_text="Why the session has no usable price; null if it has one or needs none."
+    )
+    recorded = Flag(
+        help_text="Whether this forecast is in the ledger. During the session the first one of each quarter of an hour is kept."
+    )
+    close_forecast = CloseForecast(
+        of="close", allow_null=True, help_text="What was said after the last close; null if the basis is `close`."
+    )
     stale = Flag(help_text="Whether the bar of a session that has closed is missing.")
     simulated = Simulated()
 
@@ -184,9 +233,16 @@ class ForecastAnswer(ForecastFields, RequestFields):
 
     @classmethod
     def writer(cls) -> Callable[[serving.Prediction], dict[str, Any]]:
-        """Both parts."""
-        forecast, request = ForecastFields.writer(), RequestFields.writer()
-        return lambda prediction: forecast(prediction.forecast) | request(prediction)
+        """Both parts. That of a row of the ledger never changes, so it is kept in memory."""
+        of_forecast, of_request = ForecastFields.writer(), RequestFields.writer()
+        of_kept = lru_cache(maxsize=KEPT)(of_forecast)
+
+        def write(prediction: serving.Prediction) -> dict[str, Any]:
+            forecast = cast("Forecast", prediction.forecast)
+            fixed = of_forecast(forecast) if forecast.pk is None else of_kept(forecast)
+            return fixed | of_request(prediction)
+
+        return write
 
 
 class Waiting(NamedTuple):
@@ -256,9 +312,8 @@ def _at(coverage: float, forecast: Forecast) -> dict[str, Any]:
 
 
 def _interval(quantiles_of: Forecast | Outlook, forecast: Forecast, coverage: float) -> dict[str, float] | None:
-    ascending = dict(sorted(quantiles_of.quantiles.items(), key=lambda item: float(item[0])))
     try:
-        ends = PriceDistribution(ascending, last_close=forecast.last_close).interval(coverage)
+        ends = PriceDistribution(dict(ascending(quantiles_of.quantiles)), last_close=forecast.last_close).interval(coverage)
     except ValueError:
         return None
     low, high = (round(end, forecast.decimals) for end in ends)
@@ -266,13 +321,17 @@ def _interval(quantiles_of: Forecast | Outlook, forecast: Forecast, coverage: fl
 
 
 def seconds_of_validity(predictions: Iterable[serving.Prediction], *, now: datetime) -> int:
-    """How long this answer stands: until the first of its target sessions has its bar, or for SOON if any part is provisional."""
+    """How long this answer stands: until another price may be had, until the first of its target sessions has its bar, or for SOON
+    if any part is provisional."""
     return min(_seconds(each, now=now) for each in predictions)
 
 
 def _seconds(prediction: serving.Prediction, *, now: datetime) -> int:
-    forecast = prediction.forecast
+    forecast, session = prediction.forecast, prediction.session
+    if session and session.asked_at and session.hours.state == SessionState.OPEN:
+        return max(0, settings.QUOTE_MAX_AGE_SECONDS - int((now - session.asked_at).total_seconds()))
     if forecast is None or prediction.stale or forecast.version.kind == "base":
         return SOON
-    due = bar_due(forecast.symbol.calendar, forecast.target_date)
-    return max(SOON, int((due - now).total_seconds()))
+    opens = session.hours.opens if session else None
+    ends = opens if opens and now < opens else bar_due(forecast.symbol.calendar, forecast.target_date)
+    return max(SOON, int((ends - now).total_seconds()))

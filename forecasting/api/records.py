@@ -232,7 +232,7 @@ class ForecastSerializer(RowSerializer[Forecast]):
     price = Deprecated(read_only=True, help_text="The same; use `predicted_price`.")
     currency = serializers.CharField(source="symbol.currency", read_only=True, help_text="As the price source writes it.")
     kind = serializers.ChoiceField(source="version.kind", choices=("symbol", "base"), read_only=True)
-    leads = LeadSerializer(many=True, allow_null=True, read_only=True, help_text="Null if `basis` is `close`.")
+    leads = LeadSerializer(many=True, allow_null=True, read_only=True, help_text="Null unless `basis` is `lead`.")
     quantiles = QuantilesField(read_only=True, help_text="Probability level to price, ascending.")
     actual_date = serializers.DateField(
         source="score.actual_date",
@@ -255,7 +255,7 @@ class ForecastSerializer(RowSerializer[Forecast]):
         model = Forecast
         fields: tuple[str, ...] = (
             "id", "symbol", "version", "version_id", "kind", "as_of", "target_date", "horizon", "basis", "known_until", "leads",
-            "last_close", "predicted_price", "price",
+            "price_now", "session_fraction", "last_close", "predicted_price", "price",
             "quantiles", "interval_level", "interval_low", "interval_high", "spread_factor", "probability_up", "currency",
             "simulated", "issued_at", "actual_date", *SCORE_FIELDS,
         )  # fmt: skip

@@ -136,7 +136,8 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         now = timezone.now()
         predictions = serving.current(tickers, now=now, budget_s=settings.PREDICT_REFRESH_SECONDS)
         positions = positions_of(prediction.training for prediction in predictions)
-        headers = {"Cache-Control": f"max-age={seconds_of_validity(predictions, now=now)}"}
+        whose = "" if caller_of(request).is_anonymous else "private, "
+        headers = {"Cache-Control": f"{whose}max-age={seconds_of_validity(predictions, now=now)}"}
         return Response(predict_json(predictions, positions, coverage), headers=headers)
 
     @documentation.retrain

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from forecasting import leads, ledger, market, monitoring, registry, serving
+from forecasting import leads, ledger, live, market, monitoring, registry, serving
 from forecasting.models import Delivery, Forecast, JobRun, ModelVersion, RequestedName, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.locks import Lock, lock_if_free
@@ -146,6 +146,7 @@ def _may_resume_syncing(job: JobRun) -> bool:
 
 def _score(report: Report, now: datetime) -> bool:
     report["scored"] = ledger.score_due()
+    live.calibrate()
     return True
 
 

@@ -2,6 +2,7 @@
 
 from forecasting.market.gate import training_bars
 from forecasting.market.names import NO_ANSWER, Admit, NoSymbol, admit_all, enlist, look_up, look_up_awaited
+from forecasting.market.quotes import is_old
 from forecasting.market.service import forget, forgettable, remove, restore
 from forecasting.market.stored import bars, is_stale, recent_bars
 from forecasting.market.syncing import OVERLAP_BARS, SYNC_SECONDS, may_ask, refresh, sync
@@ -18,6 +19,7 @@ __all__ = [
     "enlist",
     "forget",
     "forgettable",
+    "is_old",
     "is_paused",
     "is_stale",
     "look_up",

@@ -14,6 +14,7 @@ from django.db import transaction
 from django_q.tasks import async_task
 
 from forecasting.market import upstream
+from forecasting.market.quotes import keep
 from forecasting.market.rate_limit import pause_between_requests
 from forecasting.market.syncing import SYNC_SECONDS, first_question, kept, retrying
 from forecasting.market.upstream import Answer, Question
@@ -135,7 +136,10 @@ def _stored(question: Question, answer: Answer, *, now: datetime) -> int | Price
     if isinstance(answer, PriceHistory | BadDataError):
         with transaction.atomic():
             (symbol,) = Symbol.objects.all().ensure([name])
-            return kept(replace(question, symbol=symbol), answer, now=now)
+            outcome = kept(replace(question, symbol=symbol), answer, now=now)
+            if isinstance(answer, PriceHistory) and answer.quote:
+                keep({symbol: answer}, now=now)
+            return outcome
     if isinstance(answer, UnknownSymbolError):
         RequestedName.objects.named([name]).update(reason=answer.reason, expires_at=now + REMEMBERED_FOR)
     elif not isinstance(answer, PausedError):

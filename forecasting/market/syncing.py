@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,6 +11,7 @@ import pandas as pd
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_exponential_jitter
 
 from forecasting.market import upstream
+from forecasting.market.quotes import keep, old_quotes
 from forecasting.market.rate_limit import pause_between_requests
 from forecasting.market.stored import is_stale, last_date, recent_bars
 from forecasting.market.storing import note_failure, store
@@ -66,32 +67,42 @@ def sync(symbol: Symbol, *, now: datetime, ask_again: bool = False, seconds: flo
         return retrying(ends)(_sync_once, symbol, now=now, ends=ends)
 
 
-def refresh(symbols: Sequence[Symbol], *, now: datetime, budget_s: float, early: bool = False) -> list[Symbol]:
-    """Syncs stale symbols in parallel, in at most `budget_s` seconds. Returns the symbols without an answer in time.
+def refresh(
+    symbols: Sequence[Symbol], *, now: datetime, budget_s: float, early: bool = False, quotes_of: Collection[Symbol] = ()
+) -> list[Symbol]:
+    """Syncs stale symbols in parallel, in at most `budget_s` seconds. Returns those without an answer in time.
 
     After a failure the old bars stay, and the reason is stored with the symbol. If the price source is paused, the old bars stay
     too. Waits for symbols that another process is syncing. If another request of this process waits for a remote source, nothing is
     waited for.
 
     `early`: takes a session's bar EARLY before it settles, if the source says that the session is over, and asks at every call.
+    `quotes_of`: symbols whose session is under way. Their quotes are asked for anew if they are too old, the oldest first.
     """
     asked = symbols if early else [symbol for symbol in symbols if may_ask(symbol, now=now)]
-    behind = list(_behind(asked, now=now, early=early))
-    if not behind:
+    behind, priced = _behind(asked, now=now, early=early), old_quotes(quotes_of, now=now)
+    wanted = list(dict.fromkeys([*priced, *behind]))
+    if not wanted:
         return []
     with upstream.deadline(budget_s) as ends:
-        with lock_symbols(behind) as mine:
+        with lock_symbols(wanted) as mine:
             # Checked again: another process may have stored them before we got the locks.
-            stored = _behind(mine, now=now, early=early)
-            unanswered = {symbol.pk: symbol for symbol in stored}
-            for symbol, outcome in _brought(stored, now=now, seconds=ends - time.monotonic(), early=early):
-                del unanswered[symbol.pk]
-                if isinstance(outcome, PriceSourceError):
-                    logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
-        wait_for_symbols([symbol for symbol in behind if symbol not in mine], ends=ends)
+            priced = old_quotes([symbol for symbol in priced if symbol in mine], now=now)
+            behind = _behind([symbol for symbol in behind if symbol in mine], now=now, early=early)
+            newest = _newest([symbol for symbol in priced if symbol not in behind]) | behind
+            stored = {symbol: newest[symbol] for symbol in [*priced, *behind]}
+            answered: dict[Symbol, Answer] = {}
+            if (seconds := ends - time.monotonic()) > 0:
+                for symbol, answer, outcome in _brought(stored, now=now, seconds=seconds, early=early):
+                    answered[symbol] = answer
+                    if isinstance(outcome, PriceSourceError):
+                        logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
+                keep({symbol: answered.get(symbol) for symbol in priced}, now=now)
+        wait_for_symbols([symbol for symbol in wanted if symbol not in mine], ends=ends)
+    late = [symbol for symbol in behind if symbol not in answered]
     # Mark them as asked, otherwise every request until the answer would ask again.
-    Symbol.objects.filter(pk__in=unanswered).update(upstream_checked_at=now)
-    return list(unanswered.values())
+    Symbol.objects.filter(pk__in=[symbol.pk for symbol in late]).update(upstream_checked_at=now)
+    return late
 
 
 def retrying(ends: float) -> Retrying:
@@ -113,7 +124,7 @@ def _may_pass(error: BaseException) -> bool:
 def _sync_once(symbol: Symbol, *, now: datetime, ends: float) -> int:
     """One attempt; see `sync`."""
     behind = _behind([symbol], now=now)
-    for _, outcome in _brought(behind, now=now, seconds=ends - time.monotonic()):
+    for _, _, outcome in _brought(behind, now=now, seconds=ends - time.monotonic()):
         if isinstance(outcome, PriceSourceError):
             raise outcome
         return outcome
@@ -124,27 +135,37 @@ def _sync_once(symbol: Symbol, *, now: datetime, ends: float) -> int:
 
 def _behind(symbols: Iterable[Symbol], *, now: datetime, early: bool = False) -> dict[Symbol, pd.DataFrame]:
     """The newest stored bars of each stale symbol. One query."""
-    now = now + EARLY if early else now
+    return {symbol: bars for symbol, bars in _newest(symbols).items() if _is_behind(symbol, bars, now=now, early=early)}
+
+
+def _newest(symbols: Iterable[Symbol]) -> dict[Symbol, pd.DataFrame]:
+    """The newest stored bars of each symbol, which each sync repeats. One query."""
     wanted = list(symbols)
     stored = recent_bars(wanted, count=OVERLAP_BARS)
-    return {symbol: stored[symbol.pk] for symbol in wanted if is_stale(symbol, last_date(stored[symbol.pk]), now=now)}
+    return {symbol: stored[symbol.pk] for symbol in wanted}
+
+
+def _is_behind(symbol: Symbol, stored: pd.DataFrame, *, now: datetime, early: bool = False) -> bool:
+    return is_stale(symbol, last_date(stored), now=now + EARLY if early else now)
 
 
 def _brought(
     stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, seconds: float, early: bool = False
-) -> Iterator[tuple[Symbol, int | PriceSourceError]]:
-    """Fetches and stores the missing bars of each symbol; yields the number of rows written, or the error, as answers arrive.
+) -> Iterator[tuple[Symbol, Answer, int | PriceSourceError]]:
+    """Fetches the newest bars of each symbol, and stores them if any is missing.
 
-    The first request covers newer bars with an overlap. If the overlap differs from the stored bars, the past was restated, and
-    the whole history is requested.
+    Yields the answer, and the number of rows written or the error, as answers arrive. The first request covers newer bars with an
+    overlap. If the overlap differs from the stored bars, the past was restated, and the whole history is requested.
     """
     questions = deque(first_question(symbol, bars, now=now + EARLY if early else now) for symbol, bars in stored.items())
     for question, outcome in upstream.answers(questions, seconds=seconds):
         symbol, bars = question.symbol, stored[question.symbol]
         if question.since is not None and _is_restated(symbol, bars, outcome):
             questions.appendleft(replace(question, since=None))
-            continue
-        yield symbol, kept(question, _finished(question, outcome, now=now), now=now)
+        elif question.since is None or _is_behind(symbol, bars, now=now, early=early):
+            yield symbol, outcome, kept(question, _finished(question, outcome, now=now), now=now)
+        else:  # only its quote was asked for
+            yield symbol, outcome, outcome if isinstance(outcome, PriceSourceError) else 0
 
 
 def _finished(question: Question, outcome: Answer, *, now: datetime) -> Answer:

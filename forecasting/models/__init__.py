@@ -4,8 +4,10 @@ from forecasting.models.findings import Finding
 from forecasting.models.forecasts import Forecast
 from forecasting.models.jobs import JobRun
 from forecasting.models.keys import Key
+from forecasting.models.live_calibrations import LiveCalibration
 from forecasting.models.names import RequestedName
 from forecasting.models.outcomes import TaskOutcome
+from forecasting.models.quotes import Quote
 from forecasting.models.restatements import Restatement
 from forecasting.models.scores import Score
 from forecasting.models.spending import Spending
@@ -16,6 +18,6 @@ from forecasting.models.versions import ModelVersion
 from forecasting.models.webhooks import Delivery, Webhook
 
 __all__ = [
-    "Delivery", "Finding", "Forecast", "JobRun", "Key", "ModelVersion", "PriceBar", "RequestedName", "Restatement", "Score",
-    "Spending", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook",
+    "Delivery", "Finding", "Forecast", "JobRun", "Key", "LiveCalibration", "ModelVersion", "PriceBar", "Quote", "RequestedName",
+    "Restatement", "Score", "Spending", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook",
 ]  # fmt: skip

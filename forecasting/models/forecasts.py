@@ -1,6 +1,7 @@
 """The ledger: every forecast ever served, with its scores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -10,10 +11,8 @@ from django.db.models.functions import JSONObject
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-from forecasting.models.prepared import Columns, Prepared
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import PriceBar, Symbol
-from forecasting.models.trainings import Training
 from forecasting.models.versions import ModelVersion
 from forecasting.prices import price_digits
 
@@ -28,6 +27,7 @@ INFINITY = float("inf")  # Postgres sorts NaN above infinity, so "less than infi
 BARS_WITHOUT_TARGET = 3
 
 HORIZONS = (1, 5, 10, 21)  # sessions from the last known one to the target
+QUARTER = timedelta(minutes=15)  # of each one, the first forecast during the session is kept
 
 
 class Basis(models.TextChoices):
@@ -35,6 +35,7 @@ class Basis(models.TextChoices):
 
     CLOSE = "close", "own bars"  # the symbol's own bars up to `as_of`
     LEAD = "lead", "own bars and leads"  # also sessions of other markets that ended after `as_of`
+    LIVE = "live", "own bars and price now"  # also the price during the target session
 
 
 OUTLOOK = ("horizon", "target_date", "price", "interval_level", "interval_low", "interval_high", "quantiles")
@@ -51,6 +52,19 @@ class Outlook(NamedTuple):
     interval_high: float
     quantiles: dict[str, float]
     decimals: int
+
+
+BEFORE_THE_SESSION = dict.fromkeys(("target_closes", "quarter", "price_now", "session_fraction", "quote"), None)
+
+
+def quarter_of(moment: datetime) -> datetime:
+    """The start of its quarter of an hour."""
+    return moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
+
+
+def ascending(quantiles: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Level and price of each quantile, by level: Postgres sorts the keys of an object by length."""
+    return sorted(quantiles.items(), key=lambda item: float(item[0]))
 
 
 class ForecastQuerySet(models.QuerySet["Forecast"]):
@@ -74,6 +88,10 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         # Without the CASE, the planner looks up the bars of every forecast before it filters out the scored ones.
         only_then = Case(When(Q(score__isnull=True), then=happened | passed_over), output_field=models.BooleanField())
         return self.with_score().filter(Q(score__isnull=True), only_then)
+
+    def before_the_session(self) -> "ForecastQuerySet":
+        """Forecasts that know nothing of their target session."""
+        return self.filter(quarter=None)
 
     def of_next_close(self) -> "ForecastQuerySet":
         """Forecasts of the next session from the symbol's own bars: one for each session and version."""
@@ -99,7 +117,8 @@ class Forecast(models.Model):
     """One forecast of one session's close. A trigger prevents updates; results are stored as scores.
 
     A `lead` row knows what other markets did until `known_until`; the database refuses one that was issued earlier, or after the
-    target session opened.
+    target session opened. A `live` row knows the price at `known_until`, during the target session; the database refuses one that
+    was issued earlier, or after the close. One is kept a quarter of an hour.
     """
 
     symbol = models.ForeignKey(Symbol, on_delete=models.PROTECT, related_name="forecasts")
@@ -108,8 +127,25 @@ class Forecast(models.Model):
     target_date = models.DateField(help_text="The session whose close is forecast.")
     horizon = models.PositiveSmallIntegerField(default=1, db_default=1, help_text="Sessions from `as_of` to `target_date`.")
     basis = models.CharField(max_length=5, choices=Basis, default=Basis.CLOSE, db_default=Basis.CLOSE)
-    known_until = models.DateTimeField(null=True, blank=True, help_text="When the leads were read; empty without leads.")
-    target_opens = models.DateTimeField(null=True, blank=True, help_text="Opening of the target session; empty without leads.")
+    known_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When the leads were read, or when the price now was made; empty if it knows own bars only.",
+    )
+    target_opens = models.DateTimeField(
+        null=True, blank=True, help_text="Opening of the target session; empty if it knows own bars only."
+    )
+    target_closes = models.DateTimeField(null=True, blank=True, help_text="Close of the target session; empty before that opens.")
+    quarter = models.DateTimeField(
+        null=True, blank=True, help_text="Start of the quarter of an hour of `issued_at`; empty before the target session opens."
+    )
+    price_now = models.FloatField(null=True, blank=True, help_text="Empty before the target session opens.")
+    session_fraction = models.FloatField(
+        null=True, blank=True, help_text="Share of the target session's trading time until `known_until`."
+    )
+    quote = models.JSONField(
+        null=True, blank=True, help_text="Open, high, low and volume of the target session until `known_until`."
+    )
     leads = models.JSONField(null=True, blank=True, help_text="Symbol, last session and move in percent of each lead.")
     last_close = models.FloatField()
     price = models.FloatField(help_text="The median.")
@@ -144,8 +180,7 @@ class Forecast(models.Model):
     )
 
     score: "Score | None" = None  # the latest score, set by `with_score`
-    outlook: "Sequence[dict[str, Any]] | None" = None  # forecasts issued with it, set by `with_outlook` and `STANDING`
-    newest_training: Training | None = None  # of a symbol that the base serves, set by `STANDING`
+    outlook: "Sequence[dict[str, Any]] | None" = None  # forecasts issued with it, set by `with_outlook` and `kept`
     objects = ForecastQuerySet.as_manager()
 
     class Meta:
@@ -153,13 +188,23 @@ class Forecast(models.Model):
         ordering = ["-as_of", "symbol_id", "horizon", "-pk"]
         constraints = [
             models.UniqueConstraint(
-                fields=["symbol", "version", "as_of", "horizon", "basis"], name="forecast_one_per_version_and_session"
+                fields=["symbol", "version", "as_of", "horizon", "basis"],
+                condition=Q(quarter=None),
+                name="forecast_one_per_version_and_session",
+            ),
+            models.UniqueConstraint(
+                fields=["symbol", "version", "as_of", "quarter"],
+                condition=Q(quarter__isnull=False),
+                name="forecast_one_per_quarter_of_an_hour",
             ),
             models.CheckConstraint(condition=Q(horizon__gte=1), name="forecast_horizon_positive"),
             models.CheckConstraint(
-                condition=Q(basis=Basis.CLOSE, known_until__isnull=True, target_opens__isnull=True, leads__isnull=True)
+                condition=Q(basis=Basis.CLOSE, known_until=None, target_opens=None, leads=None, **BEFORE_THE_SESSION)
                 | Q(basis=Basis.LEAD, horizon=1, known_until__isnull=False, target_opens__isnull=False, leads__isnull=False)
-                & Q(known_until__lte=F("issued_at"), issued_at__lt=F("target_opens")),
+                & Q(known_until__lte=F("issued_at"), issued_at__lt=F("target_opens"), **BEFORE_THE_SESSION)
+                | Q(basis=Basis.LIVE, horizon=1, leads=None, quote__isnull=False, session_fraction__gte=0, session_fraction__lte=1)
+                & Q(known_until__gte=F("target_opens"), known_until__lte=F("issued_at"), issued_at__lt=F("target_closes"))
+                & Q(quarter__lte=F("issued_at"), issued_at__lt=F("quarter") + QUARTER, price_now__gt=0, price_now__lt=INFINITY),
                 name="forecast_knows_the_past_only",
             ),
             models.CheckConstraint(condition=Q(target_date__gt=F("as_of")), name="forecast_target_is_later"),
@@ -209,73 +254,7 @@ class Forecast(models.Model):
 
     @property
     def point_forecast(self) -> str:
-        """The source of `price`: `lead`, else `last_close`, or `model` if the model's median has any weight."""
-        if self.basis == Basis.LEAD:
-            return "lead"
+        """The source of `price`: `price_now`, `lead`, else `last_close`, or `model` if the model's median has any weight."""
+        if self.basis != Basis.CLOSE:
+            return "price_now" if self.basis == Basis.LIVE else "lead"
         return "last_close" if self.price == self.last_close else "model"
-
-
-def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
-    """Not by the ORM: it has no LATERAL, so it would look up the newest bar for each old forecast of a symbol."""
-    *columns, _ = columns  # the last one is the outlook
-    selected = ", ".join(column.replace("__", ".") if "__" in column else f"forecast.{column}" for column in columns)
-    outlook = ", ".join(f"'{name}', {name}" for name in OUTLOOK)
-    return (
-        f"""
-        SELECT {selected}, further.outlook
-        FROM forecasting_symbol AS symbol
-        LEFT JOIN forecasting_modelversion AS own ON own.symbol_id = symbol.id AND own.state = 'active'
-        JOIN forecasting_modelversion AS version ON version.id = COALESCE(
-            own.id, (SELECT id FROM forecasting_modelversion WHERE symbol_id IS NULL AND state = 'active')
-        )
-        CROSS JOIN LATERAL (
-            SELECT date FROM forecasting_pricebar WHERE symbol_id = symbol.id ORDER BY date DESC LIMIT 1
-        ) AS newest_bar
-        JOIN LATERAL (
-            SELECT * FROM forecasting_forecast
-            WHERE symbol_id = symbol.id AND version_id = version.id AND as_of = newest_bar.date AND horizon = 1
-            ORDER BY basis DESC LIMIT 1 -- one that knows leads before one that does not
-        ) AS forecast ON true
-        LEFT JOIN LATERAL (
-            SELECT * FROM forecasting_training WHERE symbol_id = symbol.id AND own.id IS NULL
-            ORDER BY created_at DESC, id DESC LIMIT 1
-        ) AS newest_training ON true
-        CROSS JOIN LATERAL (
-            SELECT jsonb_agg(jsonb_build_object({outlook}) ORDER BY horizon) AS outlook FROM forecasting_forecast
-            WHERE symbol_id = symbol.id AND version_id = version.id AND as_of = newest_bar.date AND horizon > 1 AND basis = 'close'
-        ) AS further
-        WHERE symbol.ticker = ANY ($1) AND symbol.removed_at IS NULL
-        """,  # noqa: S608 - column names of our own
-        (),
-    )
-
-
-# The best forecast of each symbol in service from its newest bar, by its active version or else by the active base. For a symbol
-# that the base serves, its newest training too. Each has its outlook.
-STANDING = Prepared(
-    "standing_forecasts",
-    Columns(
-        Forecast,
-        frozenset(
-            {
-                *("symbol_id", "version_id", "as_of", "target_date", "last_close", "price", "quantiles", "spread_factor"),
-                *("basis", "known_until", "leads", "risk"),
-                *("interval_level", "interval_low", "interval_high", "probability_up"),
-            }
-        ),
-    ),
-    related={
-        "symbol": Columns(
-            Symbol,
-            frozenset(
-                {
-                    *("ticker", "exchange", "currency", "synced_at", "upstream_state", "upstream_checked_at", "unknown_until"),
-                }
-            ),
-        ),
-        "version": Columns(ModelVersion, frozenset({"symbol_id", "number", "trained_at", "metrics"})),
-        "newest_training": Columns(Training, frozenset({"state", "finished_at"})),
-    },
-    objects=["outlook"],
-    statement=_standing,
-)

@@ -7,6 +7,7 @@ as long as the query itself.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
@@ -93,33 +94,36 @@ class PreparedStatement:
 
 
 class Prepared(Generic[Row]):
-    """A query with one parameter, `$1`: a list of texts."""
+    """A query with one parameter, `$1`: a list of values of one SQL type."""
 
     def __init__(
         self,
         name: str,
         main: Columns[Row],
         *,
+        of: str = "text",
         related: Mapping[str, Columns[Any]],
         objects: Sequence[str] = (),
+        values: Sequence[str] = (),
         statement: Callable[[list[str]], Statement],
     ) -> None:
-        """`related` and `objects` become attributes of the rows: instances, which need no foreign key, and JSON objects.
+        """`related`, `objects` and `values` become attributes of the rows: instances, which need no foreign key, JSON objects, and
+        values as they are.
 
         `statement` gets the names of all columns, as `values_list` takes them. It is called at the first use.
         """
         self._parts = {"": main, **related}
-        self._objects = objects
-        self._statement = PreparedStatement(name, ["text[]"], lambda: statement(self._columns))
+        self._objects, self._values = objects, values
+        self._statement = PreparedStatement(name, [f"{of}[]"], lambda: statement(self._columns))
 
-    def rows(self, values: Sequence[str]) -> Iterator[Row]:
+    def rows(self, values: Sequence[Any]) -> Iterator[Row]:
         """The rows for these values."""
         return map(self._read, self._statement.rows(list(values)))
 
     @property
     def _columns(self) -> list[str]:
         parts = [(f"{part}__" if part else "", columns.fields) for part, columns in self._parts.items()]
-        return [*(prefix + field.attname for prefix, fields in parts for field in fields), *self._objects]
+        return [*(prefix + field.attname for prefix, fields in parts for field in fields), *self._objects, *self._values]
 
     @cached_property
     def _read(self) -> Callable[[Sequence[Any]], Row]:
@@ -129,6 +133,7 @@ class Prepared(Generic[Row]):
             readers[part] = columns.reader(start)
             start += len(columns.fields)
         readers |= {name: _object_at(place) for place, name in enumerate(self._objects, start)}
+        readers |= {name: itemgetter(place) for place, name in enumerate(self._values, start + len(self._objects))}
         main = readers.pop("")
         related = {field.name for field in self._parts[""].model._meta.concrete_fields if field.is_relation}
         relations = {name: reader for name, reader in readers.items() if name in related}

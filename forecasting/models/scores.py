@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Avg, Case, Count, Q, Sum, Value, When
-from django.db.models.functions import Now, NullIf
+from django.db.models.functions import Now
 
 from forecasting.models.forecasts import INFINITY, Basis, Forecast
 from forecasting.models.symbols import Symbol
@@ -27,6 +27,16 @@ RECORD = {
     "coverage": Avg(Case(When(inside_interval=True, then=Value(1.0)), default=Value(0.0))),
 }
 JUDGED = Q(pinball_loss__isnull=False, reference_pinball_loss__isnull=False)
+SUMS = {
+    "forecasts": Count("*"),
+    "errors": Sum("absolute_error"),
+    "naive_errors": Sum("naive_absolute_error"),
+    "inside": Count("inside_interval", filter=Q(inside_interval=True)),
+    "losses": Sum("pinball_loss", filter=JUDGED),
+    "reference_losses": Sum("reference_pinball_loss", filter=JUDGED),
+    "brier_scores": Sum("brier_score"),
+    "brier_forecasts": Count("brier_score"),  # those with such a score
+}
 
 
 class ScoreQuerySet(models.QuerySet["Score"]):
@@ -36,21 +46,11 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         """Scores of these symbols' forecasts."""
         return self.filter(symbol__in=list(symbols))
 
-    def records(self) -> "models.QuerySet[Any, Any]":
-        """One row per symbol, horizon and basis over its scored forecasts.
-
-        `forecasts`, `mae` and `naive_mae` (price), `coverage` (share inside), `pinball_ratio` and `brier`, or None.
-        """
-        return (
-            self.filter(latest=True)
-            .order_by("symbol_id", "horizon", "basis")
-            .values("symbol_id", "horizon", "basis")
-            .annotate(
-                **RECORD,
-                pinball_ratio=Sum("pinball_loss", filter=JUDGED) / NullIf(Sum("reference_pinball_loss", filter=JUDGED), 0.0),
-                brier=Avg("brier_score"),
-            )
-        )
+    def sums(self) -> "models.QuerySet[Any, Any]":
+        """One row per symbol, horizon, basis and part of the session over its scored forecasts: counts and sums, see SUMS."""
+        kinds = ("symbol_id", "horizon", "basis", "part")
+        rows: models.QuerySet[Any, Any] = self.filter(latest=True).order_by(*kinds).values(*kinds).annotate(**SUMS)
+        return rows
 
     def track_record(self) -> "models.QuerySet[Any, Any]":
         """One row per symbol over its scored forecasts of the next close, made from its own bars.
@@ -73,6 +73,9 @@ class Score(models.Model):
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+", db_index=False)
     horizon = models.PositiveSmallIntegerField(default=1, db_default=1)
     basis = models.CharField(max_length=5, choices=Basis, default=Basis.CLOSE, db_default=Basis.CLOSE)
+    part = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Part of the session in which it was forecast, from 0; empty if that was before it opened."
+    )
     actual_date = models.DateField(help_text="The scored session: a later one if the target session did not take place.")
     actual_close = models.FloatField(help_text="On the forecast's price scale: later splits and dividends are removed.")
     absolute_error = models.FloatField()

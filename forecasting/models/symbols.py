@@ -16,6 +16,7 @@ from forecasting.prices.rate_classes import rate_class
 from forecasting.prices.suggestions import spellings
 
 if TYPE_CHECKING:
+    from forecasting.models.quotes import Quote
     from forecasting.models.restatements import Restatement
     from forecasting.models.trainings import Training
     from forecasting.models.versions import ModelVersion
@@ -190,6 +191,17 @@ class Symbol(models.Model):
     newest_restatements: "list[Restatement]"  # set by `RestatementQuerySet.add_newest`
     own_version: "ModelVersion | None" = None  # set by `STATUSES`
     active_training: "Training | None" = None  # set by `STATUSES`
+
+    # Set by `STANDING`: what stands for it, by its active version or else by the active base.
+    as_of: date  # the session of its newest bar
+    is_trained: bool  # whether it has a version of its own
+    newest_training: "Training | None"  # if it has not
+    last_quote: "Quote | None"
+    close_id: int
+    lead_id: int | None
+    live_id: int | None  # the newest one
+    live_quarter: datetime | None
+
     objects = SymbolQuerySet.as_manager()
 
     class Meta:

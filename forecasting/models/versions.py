@@ -66,12 +66,12 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         names = ("forecasts", "mae", "naive_mae", "coverage")
         return self.annotate(live=models.Subquery(record.values(record=JSONObject(**{name: name for name in names}))))  # type: ignore[no-redef]  # the plugin
 
-    def with_symbols_records(self) -> "ModelVersionQuerySet":
-        """Adds `records`: those of all forecasts served for the symbol, by whichever version; see `ScoreQuerySet.records`."""
-        records = apps.get_model("forecasting.Score").objects.filter(symbol=models.OuterRef("symbol")).records()
-        names = ("horizon", "basis", "forecasts", "mae", "naive_mae", "coverage", "pinball_ratio", "brier")
-        listed = ArraySubquery(records.values(record=JSONObject(**{name: name for name in names})))
-        return self.annotate(records=Func(listed, function="to_jsonb", output_field=models.JSONField()))  # type: ignore[no-redef]  # the plugin
+    def with_symbols_sums(self) -> "ModelVersionQuerySet":
+        """Adds `sums`: those of all forecasts served for the symbol, by whichever version; see `ScoreQuerySet.sums`."""
+        sums = apps.get_model("forecasting.Score").objects.filter(symbol=models.OuterRef("symbol")).sums()
+        names = [*sums.query.values_select, *sums.query.annotation_select]
+        listed = ArraySubquery(sums.values(record=JSONObject(**{name: name for name in names if name != "symbol_id"})))
+        return self.annotate(sums=Func(listed, function="to_jsonb", output_field=models.JSONField()))  # type: ignore[no-redef]  # the plugin
 
     def older_than(self, age: timedelta) -> "ModelVersionQuerySet":
         """Versions trained longer ago than `age`."""
@@ -120,7 +120,7 @@ class ModelVersion(models.Model):
     trained_at = models.DateTimeField(db_default=Now())
 
     live: dict[str, Any] | None = None  # set by `with_live_record`
-    records: Sequence[dict[str, Any]] = ()  # set by `with_symbols_records`
+    sums: Sequence[dict[str, Any]] = ()  # set by `with_symbols_sums`
     objects = ModelVersionQuerySet.as_manager()
 
     class Meta:
@@ -182,11 +182,11 @@ SERVING = Prepared(
     "serving_versions",
     Columns(ModelVersion, frozenset({"symbol_id", "number", "metrics"})),
     related={"symbol": Columns(Symbol, frozenset({"ticker", "removed_at"}))},
-    objects=["records"],
+    objects=["sums"],
     statement=lambda columns: (
         ModelVersion.objects.active()
         .filter(symbol__ticker__in=PARAMETER)
-        .with_symbols_records()
+        .with_symbols_sums()
         .order_by()
         .values_list(*columns)
         .query.sql_with_params()

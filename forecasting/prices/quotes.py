@@ -63,7 +63,7 @@ def quote_problem(quote: Quote, *, exchange: str, last_bar: date, last_close: fl
     return (
         _contradiction(quote)
         or _wrong_time(quote, exchange=exchange, last_bar=last_bar, now=now)
-        or _halt(quote, exchange=exchange, now=now)
+        or halt(quote, exchange=exchange, now=now)
         or _implausible_level(quote, last_close=last_close)
     )
 
@@ -112,7 +112,8 @@ def _wrong_time(quote: Quote, *, exchange: str, last_bar: date, now: datetime) -
     return QuoteProblem(QuoteFault.TIME, text)
 
 
-def _halt(quote: Quote, *, exchange: str, now: datetime) -> QuoteProblem | None:
+def halt(quote: Quote, *, exchange: str, now: datetime) -> QuoteProblem | None:
+    """That the share was not traded for too long until `now`; None if it was."""
     quiet = traded_for(exchange, quote.session, now) - traded_for(exchange, quote.session, quote.time)
     if quiet <= HALTED_AFTER:
         return None

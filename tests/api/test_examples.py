@@ -8,8 +8,9 @@ from pytest_django import Settings
 from forecasting.api import check, examples, list_examples, metrics, predict, trainings
 from forecasting.api.fields import Shape
 from forecasting.api.metrics import metrics_json
-from forecasting.ledger import Record, Scorecard
+from forecasting.ledger import Scorecard
 from forecasting.models import ModelVersion
+from forecasting.models.scores import SUMS
 from forecasting.pipeline.config import ForecastConfig
 
 FORECAST: dict[str, Any] = examples.FORECAST
@@ -34,9 +35,10 @@ def test_all_examples_show_the_same_version() -> None:
 
 def test_its_metrics_are_those_of_the_version_as_the_api_shows_them(settings: Settings) -> None:
     settings.PRICE_SOURCE = "yahoo"
+    became = {"forecasts": 44, "errors": 44 * 0.2326, "naive_errors": 44 * 0.2326, "inside": 36}
     card = Scorecard(
         ModelVersion(pk=VERSION_ROW["id"], number=VERSION_ROW["number"], metrics=VERSION_ROW["metrics"]),
-        [Record(forecasts=44, mae=0.2326, naive_mae=0.2326, coverage=36 / 44)],
+        [dict.fromkeys(SUMS, 0) | {"horizon": 1, "basis": "close", "part": None, **became}],
     )
     shown = metrics_json(examples.SYMBOL["symbol"], card)
     assert list(shown["metrics"].items()) == list(METRICS.items())

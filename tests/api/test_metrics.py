@@ -45,8 +45,9 @@ def test_a_model_has_all_its_metrics_rounded_and_beside_the_naive_ones(post: Sen
                 "version": 3,
                 "version_id": version.pk,
                 "live": NO_TRACK_RECORD,
-                "by_basis": {"close": {"test": TEST, "live": NO_RECORD}, "lead": UNTESTED},
+                "by_basis": {"close": {"test": TEST, "live": NO_RECORD}, "lead": UNTESTED, "live": UNTESTED},
                 "by_horizon": {"1": {"test": TEST, "live": NO_RECORD}, "5": OF_WEEK, "10": UNTESTED, "21": UNTESTED},
+                "by_part": dict.fromkeys(["0.0", "0.05", "0.25", "0.5", "0.75"], NO_RECORD),
                 "simulated": True,
             },
         }

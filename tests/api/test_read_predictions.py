@@ -125,10 +125,14 @@ def test_prices_that_come_too_late_are_fetched_in_the_background_as_for_the_post
     assert [each.task["args"] for each in OrmQ.objects.all()] == [([symbol.pk],)]
 
 
-def test_an_answer_stands_until_its_target_session_has_a_bar(read: Read, time_machine: TimeMachineFixture) -> None:
+def test_an_answer_stands_until_its_target_session_opens_and_after_that_until_it_has_a_bar(
+    read: Read, time_machine: TimeMachineFixture
+) -> None:
     served()
     time_machine.move_to(datetime(2025, 6, 3, 12, tzinfo=UTC), tick=False)
-    assert max_age(read("SAMPLE1")) == (8 * 60 + 30) * 60  # New York closes at 20:00 UTC, and its bars settle for 30 minutes
+    assert max_age(read("SAMPLE1")) == 90 * 60  # New York opens at 13:30 UTC
+    time_machine.move_to(datetime(2025, 6, 3, 20, 20, tzinfo=UTC), tick=False)
+    assert max_age(read("SAMPLE1")) == 600  # it has closed at 20:00 UTC, and its bars settle for 30 minutes
     time_machine.move_to(datetime(2025, 6, 3, 20, 29, 50, tzinfo=UTC))
     assert max_age(read("SAMPLE1")) == 60
 

@@ -76,7 +76,7 @@ CORRECTION = float(CORRECTED["close"].iloc[len(KNOWN) - 3] / RAW["close"].iloc[l
 TABLE: dict[str, Row] = {
     "increment": fresh(),
     "nothing newer yet": kept("ok", bars=KNOWN),
-    "holiday": fresh(as_of=WEDNESDAY, stored=KNOWN, bars=KNOWN, requests=0, now=datetime(2024, 6, 27, 15, tzinfo=UTC)),
+    "holiday": fresh(as_of=WEDNESDAY, stored=KNOWN, bars=KNOWN, now=datetime(2024, 6, 27, 15, tzinfo=UTC)),
     "split 2:1": fresh(bars=SPLIT, stored=SPLIT, requests=2, restated=("split", THURSDAY, 0.5)),
     "dividend": fresh(bars=DIVIDEND, stored=DIVIDEND, requests=2, restated=("dividend", THURSDAY, PAID)),
     "correction of an old bar": fresh(

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, models
 
 from forecasting.models import Forecast, ModelVersion, Symbol
-from forecasting.models.forecasts import STANDING
+from forecasting.models.standing import FORECASTS, STANDING
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import SERVING, STATUSES, VersionState
 from tests.factories import add_bars, make_forecast, make_symbol, make_training, make_version
@@ -34,14 +34,23 @@ def assert_equals_the_stored(row: models.Model) -> None:
     assert loaded(row).items() <= stored.items()
 
 
-def test_a_forecast_from_the_newest_bar_comes_with_its_symbol_and_version() -> None:
+def test_a_symbol_comes_with_the_key_of_its_forecast_from_the_newest_bar() -> None:
+    forecast = make_forecast(make_version(followed("SAMPLE1")), MONDAY)
+    (symbol,) = STANDING.rows(["SAMPLE1", "SAMPLE2"])
+    assert_equals_the_stored(symbol)
+    assert (symbol, symbol.close_id, symbol.as_of, symbol.is_trained) == (forecast.symbol, forecast.pk, MONDAY, True)
+    assert (symbol.lead_id, symbol.live_id, symbol.last_quote, symbol.newest_training) == (None, None, None, None)
+
+
+def test_a_forecast_comes_with_its_symbol_and_version() -> None:
     expected = make_forecast(make_version(followed("SAMPLE1")), MONDAY)
-    (forecast,) = STANDING.rows(["SAMPLE1", "SAMPLE2"])
+    (forecast,) = FORECASTS.rows([expected.pk])
     assert forecast == expected
-    for row in (forecast, forecast.symbol, forecast.version):
+    for row in (forecast, forecast.symbol):
         assert len(loaded(row)) > 3
         assert_equals_the_stored(row)
-    assert forecast.newest_training is None
+    assert forecast.version == expected.version
+    assert forecast.version.skill == expected.version.skill
 
 
 def test_no_forecast_stands_from_an_older_bar_or_by_a_retired_version() -> None:
@@ -55,21 +64,20 @@ def test_the_base_stands_in_for_symbols_without_an_active_version_of_their_own()
     base, with_own, without = make_version(None), followed("SAMPLE1"), followed("SAMPLE2")
     make_version(with_own)
     make_version(without, state=VersionState.RETIRED)
-    for symbol in (with_own, without):
-        make_forecast(base, MONDAY, symbol=symbol)
-    (forecast,) = STANDING.rows(["SAMPLE1", "SAMPLE2"])
-    assert (forecast.symbol, forecast.version) == (without, base)
+    theirs = {symbol: make_forecast(base, MONDAY, symbol=symbol) for symbol in (with_own, without)}
+    (symbol,) = STANDING.rows(["SAMPLE1", "SAMPLE2"])
+    assert (symbol, symbol.close_id, symbol.is_trained) == (without, theirs[without].pk, False)
 
 
-def test_a_forecast_of_the_base_comes_with_the_newest_training_of_its_symbol() -> None:
+def test_a_symbol_that_the_base_serves_comes_with_its_newest_training() -> None:
     symbol = followed("SAMPLE1")
     make_forecast(make_version(None), MONDAY, symbol=symbol)
     make_training(symbol, state=TrainingState.FAILED)
     newest = make_training(symbol)
-    (forecast,) = STANDING.rows(["SAMPLE1"])
-    assert forecast.newest_training == newest
-    assert forecast.newest_training
-    assert loaded(forecast.newest_training) == {"id": newest.pk, "state": "queued", "finished_at": None}
+    (found,) = STANDING.rows(["SAMPLE1"])
+    assert found.newest_training == newest
+    assert found.newest_training
+    assert loaded(found.newest_training) == {"id": newest.pk, "state": "queued", "finished_at": None}
 
 
 def test_serving_versions_are_those_of_the_orm() -> None:
@@ -77,8 +85,8 @@ def test_serving_versions_are_those_of_the_orm() -> None:
         make_forecast(make_version(make_symbol(ticker)), FRIDAY, actual_close=102.0)
     asked = ["SAMPLE1", "SAMPLE2"]
     found = {version.pk: version for version in SERVING.rows(asked)}
-    expected = ModelVersion.objects.active().filter(symbol__ticker__in=asked).with_symbols_records()
-    assert {pk: version.records for pk, version in found.items()} == {version.pk: version.records for version in expected}
+    expected = ModelVersion.objects.active().filter(symbol__ticker__in=asked).with_symbols_sums()
+    assert {pk: version.sums for pk, version in found.items()} == {version.pk: version.sums for version in expected}
     for version in found.values():
         assert version.symbol
         assert_equals_the_stored(version)
@@ -89,7 +97,7 @@ def test_serving_versions_are_those_of_the_orm() -> None:
 def test_a_new_connection_prepares_the_statement_again() -> None:
     make_forecast(make_version(followed("SAMPLE1")), MONDAY)
     for _ in range(2):
-        assert [forecast.pk for forecast in STANDING.rows(["SAMPLE1"])] == [Forecast.objects.get().pk]
+        assert [symbol.close_id for symbol in STANDING.rows(["SAMPLE1"])] == [Forecast.objects.get().pk]
         connection.close()
 
 

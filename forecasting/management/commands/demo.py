@@ -12,6 +12,7 @@ from forecasting import terminal
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.runtime.private_service import PrivateService, ServiceError
 
+COIN = "SAMPLE1-USD"
 TRAINING_SECONDS = 900
 
 
@@ -72,6 +73,9 @@ class Story:
 
             self.step("What is it worth to know another market?")
             self._console.print(f"  {told_lead()}")
+            self.step(f"POST /models/predict: and during the session of {COIN}, which trades around the clock?")
+            answer = service.post("predict", symbols=[COIN])["predictions"][COIN]
+            self._console.print(f"  {terminal.told_session(answer)}")
         ticker = self._tickers[0]
         self.step(f"POST /models/retrain: train {ticker} again")
         self._console.print(f"  {service.post('retrain', symbol=ticker)['message']}")

@@ -15,12 +15,13 @@ from forecasting.models import Forecast
 from forecasting.models.forecasts import Basis
 
 AS_STORED = (
-    "id", "as_of", "target_date", "horizon", "basis", "known_until", "target_opens", "leads", "last_close", "price",
+    "id", "as_of", "target_date", "horizon", "basis", "known_until", "target_opens", "target_closes", "quarter",
+    "session_fraction", "price_now", "quote", "leads", "last_close", "price",
     "interval_level", "interval_low", "interval_high", "spread_factor", "probability_up", "simulated", "issued_at", "restatement",
     "reference", "risk",
 )  # fmt: skip
 OF_SCORE = (
-    "actual_date", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "pinball_loss",
+    "part", "actual_date", "actual_close", "absolute_error", "naive_absolute_error", "inside_interval", "pinball_loss",
     "reference_pinball_loss", "brier_score", "reason", "scored_at",
 )  # fmt: skip
 COLUMNS = {

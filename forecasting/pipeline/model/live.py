@@ -23,6 +23,7 @@ INTERVAL = (0.1, 0.9)  # levels of the published interval; all widths are half o
 LEVELS = (TAIL_LEVEL, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1 - TAIL_LEVEL)
 PARTS = (0.0, 0.05, 0.25, 0.5, 0.75)  # elapsed shares of the session at which its parts begin; each has its own online factor
 LARGEST_RATIO = 4.0  # larger gaps and ranges, relative to their scale, are clipped to this
+LATEST = 0.97  # elapsed share of the session from which its course stands still: hourly bars do not know closing auctions
 SMALLEST_FACTOR = 0.3  # lower bound of the factor of the day
 GAIN = 0.03  # of the online calibration: log factor per day and unit of coverage error
 BETTER_T = -1.65  # one-sided 5 %
@@ -233,7 +234,7 @@ class LiveModel:
         session, half_width = self.of(exchange), daily_half_width(daily)
         if session is None or half_width is None or not 0 <= fraction < 1:
             return None
-        today = Today(*(np.array([value]) for value in (last_close, open, high, low, price, fraction)))
+        today = Today(*(np.array([value]) for value in (last_close, open, high, low, price, min(fraction, LATEST))))
         prices = price * np.exp(factor * session.moves(today, np.array([half_width]))[0])
         quantiles = {str(level): value for level, value in zip(LEVELS, prices.tolist(), strict=True)}
         left = float(session.left(today.fraction)[0])

@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0029_instrument'),
+        ('forecasting', '0030_quotes_and_live_forecasts'),
     ]
 
     operations = [
