@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 from pytest_django import Settings
 
 from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook
+from forecasting.models.jobs import JobState
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import TrainingState
 from tests.admin_pages import AS_OF, MODELS, Rows, one_of_each, page, text_of
@@ -254,6 +255,19 @@ def test_a_running_trainings_progress_is_listed(admin_client: Client) -> None:
 
 def test_a_job_runs_report_is_readable(admin_client: Client, rows: Rows) -> None:
     assert "&quot;scored&quot;: 4711" in text_of(admin_client, page(JobRun, "change", rows[JobRun].pk))
+
+
+def test_an_incomplete_job_run_is_listed_with_its_figures_and_the_reason(admin_client: Client) -> None:
+    report = {"symbols": 12, "untried": 22, "not_synced": {"NOPE": "unknown"}, "scored": 7, "forecasts": 31, "retrainings": 3}
+    reason = "the price source is paused until 2026-11-27 14:10 UTC, because it refuses more requests"
+    JobRun.objects.create(job="daily", date=AS_OF, state=JobState.INCOMPLETE, report=report, error=reason)
+
+    text = text_of(admin_client, page(JobRun, "changelist"))
+
+    assert ">incomplete 12/34</span>" in text
+    assert reason in text
+    figures = {"synced": "11", "scored": "7", "forecast": "31", "retrained": "3"}
+    assert all(f'field-{name}">{figure}<' in text for name, figure in figures.items())
 
 
 def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client: Client, rows: Rows) -> None:

@@ -5,7 +5,7 @@ from forecasting.market.names import NO_ANSWER, Admit, NoSymbol, admit_all, enli
 from forecasting.market.service import forget, forgettable, remove, restore
 from forecasting.market.stored import bars, is_stale, recent_bars
 from forecasting.market.syncing import OVERLAP_BARS, SYNC_SECONDS, may_ask, refresh, sync
-from forecasting.market.upstream import is_paused, price_source
+from forecasting.market.upstream import price_source, why_paused
 
 __all__ = [
     "NO_ANSWER",
@@ -18,7 +18,6 @@ __all__ = [
     "enlist",
     "forget",
     "forgettable",
-    "is_paused",
     "is_stale",
     "look_up",
     "look_up_awaited",
@@ -30,4 +29,5 @@ __all__ = [
     "restore",
     "sync",
     "training_bars",
+    "why_paused",
 ]
