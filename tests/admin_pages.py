@@ -10,7 +10,19 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from django_q.tasks import async_task
 
-from forecasting.models import Delivery, Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook
+from forecasting.models import (
+    Delivery,
+    Finding,
+    Forecast,
+    JobRun,
+    ModelVersion,
+    Restatement,
+    Symbol,
+    Training,
+    Upstream,
+    Webhook,
+    WorkerProcess,
+)
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingState
@@ -24,6 +36,7 @@ from tests.factories import (
     make_training,
     make_upstream,
     make_version,
+    make_worker,
 )
 
 MODELS = (
@@ -32,6 +45,7 @@ MODELS = (
     Forecast,
     Training,
     JobRun,
+    WorkerProcess,
     Upstream,
     Restatement,
     Finding,
@@ -93,6 +107,7 @@ def one_of_each() -> Rows:
     schedule = Schedule.objects.create(
         name="rescue", func="forecasting.background.tasks.rescue_trainings", schedule_type=Schedule.MINUTES
     )
+    make_worker()
     add_task(success=True)
     add_task(success=False, result="Boom : Traceback of the failure")
     async_task("forecasting.background.tasks.sync_symbols", [symbol.pk], cluster="training")
@@ -101,5 +116,6 @@ def one_of_each() -> Rows:
     webhook = Webhook.objects.create(url="https://example.org/hook", events=["training.ended"])
     delivery = Delivery.objects.create(webhook=webhook, event="training.ended", object_id=training.pk)
     tasks = (Success.objects.get(), Failure.objects.get(), OrmQ.objects.get())
-    found = (symbol, version, forecast, training, run, upstream, restatement, finding, delivery, schedule, *tasks)
+    worker = WorkerProcess.objects.get(cluster="")
+    found = (symbol, version, forecast, training, run, worker, upstream, restatement, finding, delivery, schedule, *tasks)
     return dict(zip(MODELS, found, strict=True))

@@ -8,12 +8,24 @@ import numpy as np
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Restatement, Score, Symbol, Training, Upstream
+from forecasting.models import (
+    Finding,
+    Forecast,
+    ModelVersion,
+    PriceBar,
+    Restatement,
+    Score,
+    Symbol,
+    Training,
+    Upstream,
+    WorkerProcess,
+)
 from forecasting.models.restatements import RestatementReason
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
 from forecasting.models.upstream import BreakerState
 from forecasting.models.versions import VersionState
+from forecasting.models.workers import Beat
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.prices.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
 from forecasting.prices.findings import Rule, Verdict
@@ -107,6 +119,12 @@ def make_training(symbol: Symbol | None, **values: Any) -> Training:
     if state == TrainingState.FAILED:
         fitting |= {"error": "The price source does not know this symbol."}
     return Training.objects.create(symbol=symbol, **(fitting | values))
+
+
+def make_worker(*, seen_s: float = 0.0) -> None:
+    """A worker of this machine and its two clusters, last seen `seen_s` seconds ago by the database's clock."""
+    parts = ("", "short", "training")
+    WorkerProcess.objects.all().record(Beat(part, 100 + number, 3600.0, seen_s) for number, part in enumerate(parts))
 
 
 def make_finding(symbol: Symbol, **values: Any) -> Finding:

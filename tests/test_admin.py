@@ -1,6 +1,6 @@
 """The admin's pages: lists and details show their rows, with a fixed number of queries."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from pytest_django import Settings
 
-from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook
+from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook, WorkerProcess
 from forecasting.models.jobs import JobState
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import TrainingState
@@ -27,6 +27,7 @@ from tests.factories import (
     make_symbol,
     make_training,
     make_version,
+    make_worker,
 )
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +59,8 @@ def test_the_index_shows_what_people_look_for_first(admin_client: Client) -> Non
     apps = response.context["app_list"]
     assert [app["app_label"] for app in apps] == ["forecasting", "django_q", "auth"]
     names = [model["object_name"] for model in apps[0]["models"]]
-    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", *LAST]
+    assert names[:5] == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun"]
+    assert names[5:] == ["WorkerProcess", "Upstream", "Restatement", "Finding", *LAST]
     assert "Django administration" not in response.content.decode()
 
 
@@ -268,6 +270,27 @@ def test_an_incomplete_job_run_is_listed_with_its_figures_and_the_reason(admin_c
     assert reason in text
     figures = {"synced": "11", "scored": "7", "forecast": "31", "retrained": "3"}
     assert all(f'field-{name}">{figure}<' in text for name, figure in figures.items())
+
+
+@pytest.mark.parametrize("model", [Training, JobRun, WorkerProcess])
+def test_lists_of_background_work_say_since_when_no_worker_runs(admin_client: Client, model: type[Model]) -> None:
+    make_worker()
+    assert "No worker" not in text_of(admin_client, page(model, "changelist"))
+    WorkerProcess.objects.update(seen_at=datetime(2025, 6, 2, 11, 14, tzinfo=UTC))
+    assert "No worker since 2025-06-02 11:14 UTC." in text_of(admin_client, page(model, "changelist"))
+
+
+def test_a_process_that_was_not_seen_lately_is_gone(admin_client: Client) -> None:
+    make_worker(seen_s=1000)
+    assert text_of(admin_client, page(WorkerProcess, "changelist")).count(">gone</span>") == 3
+
+
+def test_a_training_that_waits_for_a_worker_shows_no_expected_wait(admin_client: Client) -> None:
+    make_training(make_symbol("LASTED"), state=TrainingState.SUCCEEDED)
+    training = make_training(make_symbol())
+    assert "No worker has run yet." in text_of(admin_client, page(Training, "change", training.pk))
+    make_worker()
+    assert "position 1, about " in text_of(admin_client, page(Training, "change", training.pk))
 
 
 def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client: Client, rows: Rows) -> None:

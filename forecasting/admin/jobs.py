@@ -1,11 +1,15 @@
 """Runs of the daily job, with their reports."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.admin.workers import with_absence
 from forecasting.models import JobRun
 from forecasting.models.jobs import JobState
 
@@ -26,6 +30,10 @@ class JobRunAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     list_filter = ("state", "job", "date")
     fields = ("job", "date", "state_badge", "started_at", "finished_at", "duration", "pretty_report", "error")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list; it says if no worker runs the job."""
+        return super().changelist_view(request, with_absence(extra_context))
 
     @admin.display(description="state", ordering="state")
     def state_badge(self, run: JobRun) -> SafeString:

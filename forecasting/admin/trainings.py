@@ -1,16 +1,18 @@
 """Trainings: state, progress and cancelling."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.admin.workers import with_absence
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
 from forecasting.training import queue as training_queue
@@ -37,6 +39,10 @@ class TrainingAdmin(ReadOnlyAdmin):
         ("Error", {"fields": ("error",)}),
         ("Claim", {"fields": ("claimed_by", "fence", "lease_expires_at"), "classes": ("collapse",)}),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list; it says if no worker trains."""
+        return super().changelist_view(request, with_absence(extra_context))
 
     @admin.display(description="symbol", ordering="symbol__ticker")
     def subject(self, training: Training) -> str:
@@ -67,6 +73,8 @@ class TrainingAdmin(ReadOnlyAdmin):
         if not training.is_active:
             return display.NOTHING
         position = positions_of([training])[training.pk]
+        if position.absence:
+            return display.badge(position.absence, Tone.BAD)
         wait = "" if position.expected_wait_s is None else f"about {display.span(timedelta(seconds=position.expected_wait_s))}"
         return ", ".join(filter(None, [f"position {position.number}" if position.number else "", wait])) or display.NOTHING
 

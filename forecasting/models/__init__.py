@@ -14,8 +14,9 @@ from forecasting.models.trainings import Training
 from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion
 from forecasting.models.webhooks import Delivery, Webhook
+from forecasting.models.workers import WorkerProcess
 
 __all__ = [
     "Delivery", "Finding", "Forecast", "JobRun", "Key", "ModelVersion", "PriceBar", "RequestedName", "Restatement", "Score",
-    "Spending", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook",
+    "Spending", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook", "WorkerProcess",
 ]  # fmt: skip
