@@ -17,6 +17,7 @@ from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symb
 from forecasting.models.jobs import JobState
 from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import TrainingState
+from forecasting.models.upstream import BreakerState
 from tests.admin_pages import AS_OF, MODELS, Rows, one_of_each, page, text_of
 from tests.factories import (
     AT_LAST_CLOSE,
@@ -26,6 +27,7 @@ from tests.factories import (
     make_score,
     make_symbol,
     make_training,
+    make_upstream,
     make_version,
     make_worker,
 )
@@ -192,7 +194,7 @@ def test_a_base_says_the_unit_of_its_errors_the_age_of_its_data_and_what_the_tes
     text = text_of(admin_client, page(ModelVersion, "change", base.pk))
 
     assert "<td>0.1255 share of the last close</td>" in text
-    assert "data 400 days old" in text
+    assert 'badge-warning" title="">data 400 days old</span>' in text
     assert "last close; weight of the median: 0.00; tried 0.43: not significantly better than the last close" in text
     assert "(p 0.312; BVMF 0.620, XNYS 0.181)" in text
 
@@ -301,6 +303,28 @@ def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client
         assert ">paused</span>" in text
         assert "Yahoo Finance refuses more requests for now" in text
         assert date_format(timezone.localtime(upstream.open_until), "DATETIME_FORMAT") in text
+
+
+@pytest.mark.parametrize("kind", ["change", "changelist"])
+def test_a_price_source_whose_pause_is_over_may_be_asked_again(admin_client: Client, kind: str) -> None:
+    ended = timezone.now() - timedelta(minutes=5)
+    upstream = make_upstream(state=BreakerState.OPEN, opened_at=ended - timedelta(minutes=15), open_until=ended)
+    text = text_of(admin_client, page(Upstream, kind, *([upstream.pk] if kind == "change" else [])))
+    assert f">may be asked again since {date_format(timezone.localtime(ended), 'DATETIME_FORMAT')}</span>" in text
+    assert ">paused</span>" not in text
+
+
+@pytest.mark.parametrize(
+    ("source", "told"), [("yahoo", "Configured: yahoo"), ("csv", "Configured: csv, on this machine, without a rate limit")]
+)
+def test_the_list_of_price_sources_names_the_configured_one(
+    admin_client: Client, settings: Settings, source: str, told: str
+) -> None:
+    settings.PRICE_SOURCE = source
+    make_upstream()
+    text = text_of(admin_client, page(Upstream, "changelist"))
+    assert f"<h2>{told}</h2>" in text
+    assert ("icon-yes" in text) == (source == "yahoo")
 
 
 def test_a_restatement_shows_session_ratio_and_reason(admin_client: Client, rows: Rows) -> None:

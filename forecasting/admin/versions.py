@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -109,10 +110,14 @@ class ModelVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="trained", ordering="trained_at")
     def trained(self, version: ModelVersion) -> SafeString:
-        """Training date and age. For a base, which may have been shipped, the age of its data."""
+        """Training date and age. For a base, which may have been shipped, the age of its data; it stands out if a new base is due
+        as soon as there are prices for it."""
+        day = display.day(timezone.localdate(version.trained_at))
+        if version.symbol:
+            return display.with_note(day, display.age(version.trained_at))
         days = (timezone.localdate() - version.data_end).days
-        age = display.age(version.trained_at) if version.symbol else f"data {display.count(days, 'day')} old"
-        return display.with_note(display.day(timezone.localdate(version.trained_at)), age)
+        told = f"data {display.count(days, 'day')} old"
+        return display.with_note(day, display.badge(told, Tone.WARNING) if days > settings.BASE_MAX_AGE_DAYS else told)
 
     @admin.display(description="origin")
     def origin(self, version: ModelVersion) -> str:

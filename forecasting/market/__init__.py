@@ -3,7 +3,7 @@
 from forecasting.market.gate import training_bars
 from forecasting.market.names import NO_ANSWER, Admit, NoSymbol, admit_all, enlist, look_up, look_up_awaited
 from forecasting.market.service import forget, forgettable, remove, restore
-from forecasting.market.stored import bars, is_stale, recent_bars
+from forecasting.market.stored import bars, is_stale, recent_bars, sessions_missing
 from forecasting.market.syncing import OVERLAP_BARS, SYNC_SECONDS, may_ask, refresh, sync
 from forecasting.market.upstream import price_source, why_paused
 
@@ -27,6 +27,7 @@ __all__ = [
     "refresh",
     "remove",
     "restore",
+    "sessions_missing",
     "sync",
     "training_bars",
     "why_paused",

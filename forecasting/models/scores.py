@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
-from django.db.models import Avg, Case, Count, Q, Sum, Value, When
+from django.db.models import Avg, Case, Count, F, Q, Sum, Value, When
 from django.db.models.functions import Now, NullIf
 
 from forecasting.models.forecasts import INFINITY, Basis, Forecast
@@ -27,6 +27,15 @@ RECORD = {
     "coverage": Avg(Case(When(inside_interval=True, then=Value(1.0)), default=Value(0.0))),
 }
 JUDGED = Q(pinball_loss__isnull=False, reference_pinball_loss__isnull=False)
+LOSS, REFERENCE = F("pinball_loss"), F("reference_pinball_loss")
+RATIO = Sum(LOSS, filter=JUDGED) / NullIf(Sum(REFERENCE, filter=JUDGED), 0.0)
+# What the standard error of the ratio of two sums needs.
+SQUARES = {
+    "reference": Sum(REFERENCE, filter=JUDGED),
+    "loss_squared": Sum(LOSS * LOSS, filter=JUDGED),
+    "loss_times_reference": Sum(LOSS * REFERENCE, filter=JUDGED),
+    "reference_squared": Sum(REFERENCE * REFERENCE, filter=JUDGED),
+}
 
 
 class ScoreQuerySet(models.QuerySet["Score"]):
@@ -45,11 +54,7 @@ class ScoreQuerySet(models.QuerySet["Score"]):
             self.filter(latest=True)
             .order_by("symbol_id", "horizon", "basis")
             .values("symbol_id", "horizon", "basis")
-            .annotate(
-                **RECORD,
-                pinball_ratio=Sum("pinball_loss", filter=JUDGED) / NullIf(Sum("reference_pinball_loss", filter=JUDGED), 0.0),
-                brier=Avg("brier_score"),
-            )
+            .annotate(**RECORD, pinball_ratio=RATIO, brier=Avg("brier_score"))
         )
 
     def track_record(self) -> "models.QuerySet[Any, Any]":
@@ -57,8 +62,15 @@ class ScoreQuerySet(models.QuerySet["Score"]):
 
         `forecasts`, `mae` and `naive_mae` (price), `coverage` (share inside).
         """
-        of_next_close = self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
-        return of_next_close.order_by("symbol_id").values("symbol_id").annotate(**RECORD)
+        return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**RECORD)
+
+    def track_record_with_squares(self) -> "models.QuerySet[Any, Any]":
+        """The same with `pinball_ratio`, and what its standard error needs (SQUARES)."""
+        record = RECORD | {"pinball_ratio": RATIO} | SQUARES
+        return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**record)
+
+    def _of_next_close(self) -> "ScoreQuerySet":
+        return self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
 
 
 class Score(models.Model):
@@ -107,7 +119,10 @@ class Score(models.Model):
         indexes = [
             models.Index(
                 fields=["symbol", "horizon", "basis", "version"],
-                include=["absolute_error", "naive_absolute_error", "inside_interval"],
+                include=[
+                    *("absolute_error", "naive_absolute_error", "inside_interval"),
+                    *("pinball_loss", "reference_pinball_loss"),
+                ],
                 condition=Q(latest=True),
                 name="score_record",
             ),
