@@ -13,6 +13,7 @@ from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.admin.workers import with_absence
+from forecasting.callers.caller import caller_of
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
 from forecasting.training import queue as training_queue
@@ -103,7 +104,8 @@ class TrainingAdmin(ReadOnlyAdmin):
     def cancel(self, request: HttpRequest, trainings: QuerySet[Training]) -> None:
         """Cancels queued and running trainings; ended ones do not change."""
         chosen = list(trainings)
-        cancelled = [training for training in chosen if training_queue.cancel(training, by=request.user.get_username())]
+        by = str(caller_of(request.user))
+        cancelled = [training for training in chosen if training_queue.cancel(training, by=by)]
         for training in cancelled:
             self.log_change(request, training, "Cancelled.")
         if cancelled:

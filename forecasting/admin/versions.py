@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
@@ -21,6 +22,7 @@ from forecasting import registry
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.callers.caller import caller_of
 from forecasting.models import ModelVersion, Symbol
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.model.calibration import told_median
@@ -55,7 +57,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     list_filter = ("state", "files_state", "trained_at", "symbol__exchange")
     search_fields = ("symbol__ticker",)
     fieldsets = (
-        (None, {"fields": ("symbol_link", "number", "state_badge", "decision", "trained", "origin")}),
+        (None, {"fields": ("symbol_link", "number", "state_badge", "decision", "activated", "trained", "origin")}),
         ("Out of sample, compared with the naive forecast", {"fields": ("errors", "skill", "point_forecast", "live")}),
         ("Data", {"fields": ("data_window", "samples")}),
         ("Files", {"fields": ("folder", "files_badge", "artifacts")}),
@@ -88,7 +90,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         version = get_object_or_404(ModelVersion.objects.select_related("symbol"), pk=pk)
         try:
-            registry.activate(version, by=request.user.get_username())
+            registry.activate(version, by=str(caller_of(request.user)))
         except ArtifactError as error:
             self.message_user(request, f"{version} was not activated, because its files cannot be used: {error}", messages.ERROR)
         else:
@@ -107,6 +109,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def state_badge(self, version: ModelVersion) -> SafeString:
         """Whether it serves."""
         return display.badge(version.state, STATE_TONES.get(VersionState(version.state), Tone.QUIET), title=version.decision)
+
+    @admin.display(description="activated")
+    def activated(self, version: ModelVersion) -> str:
+        """Who last activated it, and when; a dash if only its training did."""
+        if version.activated_at is None:
+            return display.NOTHING
+        return f"by {version.activated_by} on {date_format(timezone.localtime(version.activated_at), 'DATETIME_FORMAT')}"
 
     @admin.display(description="trained", ordering="trained_at")
     def trained(self, version: ModelVersion) -> SafeString:

@@ -108,6 +108,7 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "number": 1,
         "state": "active",
         "decision": "First version.",
+        "activated_at": None,
         "metrics": METRICS | {"unit": "USD", "r2": METRICS["R²"], "naive": NAIVE | {"r2": NAIVE["R²"]}},
         "config": version.config,
         "data_start": "2020-01-02",
