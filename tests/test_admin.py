@@ -16,7 +16,7 @@ from pytest_django import Settings
 from forecasting.models import Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, Webhook, WorkerProcess
 from forecasting.models.jobs import JobState
 from forecasting.models.scores import ScoreReason
-from forecasting.models.trainings import TrainingState
+from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.models.upstream import BreakerState
 from tests.admin_pages import AS_OF, MODELS, Rows, one_of_each, page, text_of
 from tests.factories import (
@@ -249,6 +249,15 @@ def test_forecasts_are_sorted_by_any_column(admin_client: Client, rows: Rows, co
 
 def test_a_trainings_error_is_listed(admin_client: Client, rows: Rows) -> None:
     assert "Only 12 bars, 490 are needed." in text_of(admin_client, page(Training, "changelist"))
+
+
+@pytest.mark.parametrize("kind", ["change", "changelist"])
+def test_a_training_for_lost_performance_shows_what_was_lost(admin_client: Client, kind: str) -> None:
+    figures = "Version 1: in 40 sessions its quantile loss was 1.35 times that of its backtest."
+    training = make_training(make_symbol(), reason=TrainingReason.PERFORMANCE_LOST, figures=figures)
+    text = text_of(admin_client, page(Training, kind, *([training.pk] if kind == "change" else [])))
+    assert figures in text
+    assert "performance lost" in text
 
 
 def test_a_running_trainings_progress_is_listed(admin_client: Client) -> None:

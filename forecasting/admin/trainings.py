@@ -26,13 +26,13 @@ STATE_TONES = {TrainingState.RUNNING: Tone.BUSY, TrainingState.SUCCEEDED: Tone.G
 class TrainingAdmin(ReadOnlyAdmin):
     """Every training ever requested."""
 
-    list_display = ("subject", "state_badge", "reason", "how_far", "attempts", "created_at", "duration", "short_error")
+    list_display = ("subject", "state_badge", "why", "how_far", "attempts", "created_at", "duration", "short_error")
     list_filter = ("state", "reason", "created_at")
     search_fields = ("symbol__ticker",)
     list_select_related = ("symbol",)
     actions = ("cancel",)
     fieldsets = (
-        (None, {"fields": ("symbol_link", "state_badge", "reason", "priority", "requested_by", "published")}),
+        (None, {"fields": ("symbol_link", "state_badge", "reason", "figures", "priority", "requested_by", "published")}),
         (
             "Progress",
             {"fields": ("how_far", "position", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")},
@@ -59,6 +59,12 @@ class TrainingAdmin(ReadOnlyAdmin):
     def state_badge(self, training: Training) -> SafeString:
         """The state of the training."""
         return display.badge(training.state, STATE_TONES.get(TrainingState(training.state), Tone.QUIET))
+
+    @admin.display(description="reason", ordering="reason")
+    def why(self, training: Training) -> str:
+        """The reason, and what performance was lost."""
+        reason = training.get_reason_display()
+        return display.with_note(reason, training.figures) if training.figures else reason
 
     @admin.display(description="progress", ordering="progress")
     def how_far(self, training: Training) -> str:

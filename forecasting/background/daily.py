@@ -1,12 +1,12 @@
 """The daily job: one plan of steps, which a run executes and a dry run describes."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -120,10 +120,20 @@ def _retrain(report: Report, now: datetime) -> bool:
     requested: dict[int, Training] = {}
     active = set(Training.objects.active().values_list("pk", flat=True))
     for reason, symbols in _retrainings().items():
-        new = [symbol for symbol in symbols if symbol.pk not in requested]
-        requested |= training_requests.request_unless_cooling_down(new, reason=reason, now=now)
+        new = {symbol: figures for symbol, figures in symbols.items() if symbol.pk not in requested}
+        requested |= _request(new, reason=reason, now=now)
     report["retrainings"] = report.get("retrainings", 0) + sum(training.pk not in active for training in requested.values())
     return True
+
+
+@transaction.atomic
+def _request(symbols: Mapping[Symbol, str], *, reason: TrainingReason, now: datetime) -> dict[int, Training]:
+    """Requests trainings, and notes with each the figures that it is requested for, if any."""
+    requested = training_requests.request_unless_cooling_down(symbols, reason=reason, now=now)
+    for symbol, figures in symbols.items():
+        if figures and symbol.pk in requested:
+            Training.objects.filter(pk=requested[symbol.pk].pk, reason=reason).update(figures=figures)
+    return requested
 
 
 def _describe_retrainings(report: Report, now: datetime) -> list[str]:
@@ -131,20 +141,23 @@ def _describe_retrainings(report: Report, now: datetime) -> list[str]:
         names = ", ".join(symbol.ticker for symbol in symbols[:SHOWN]) + (", ..." if len(symbols) > SHOWN else "")
         return f"Symbols to retrain ({reason.label}): {len(symbols)}{f' ({names})' if names else ''}."
 
-    return [line(reason, symbols) for reason, symbols in _retrainings().items()]
+    return [line(reason, list(symbols)) for reason, symbols in _retrainings().items()]
 
 
-def _retrainings() -> dict[TrainingReason, list[Symbol]]:
+def _retrainings() -> dict[TrainingReason, dict[Symbol, str]]:
     """Symbols whose models have lost performance, whose bars were revised since the training, or whose models are old.
 
+    Each has the figures of the performance lost; empty for other reasons.
     Age and bars are those of the newest version, even if it was rejected: a new one on the same bars would be rejected too.
     """
     followed, newest = Symbol.objects.followed().known(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
     old = newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
     return {
-        TrainingReason.PERFORMANCE_LOST: [symbol for batch in _batches() for symbol in monitoring.lost_performance(batch)],
-        TrainingReason.DATA_REVISED: list(followed.filter(versions__in=newest.on_revised_bars())),
-        TrainingReason.TOO_OLD: list(followed.filter(versions__in=old)),
+        TrainingReason.PERFORMANCE_LOST: {
+            symbol: figures for batch in _batches() for symbol, figures in monitoring.lost_performance(batch).items()
+        },
+        TrainingReason.DATA_REVISED: dict.fromkeys(followed.filter(versions__in=newest.on_revised_bars()), ""),
+        TrainingReason.TOO_OLD: dict.fromkeys(followed.filter(versions__in=old), ""),
     }
 
 

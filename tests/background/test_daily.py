@@ -22,6 +22,7 @@ from tests.factories import make_forecast, make_restatement, make_symbol, make_v
 from tests.fake_yahoo import generated_bars
 from tests.racing import at_once
 from tests.small_model import publish_model
+from tests.test_monitoring import serving
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("folder")]
 
@@ -140,6 +141,14 @@ def test_models_on_revised_bars_are_retrained(folder: Path) -> None:
     assert report_of_a_run()["retrainings"] == 1
     training = Training.objects.active().get()
     assert (training.symbol, training.reason) == (symbol, TrainingReason.DATA_REVISED)
+
+
+def test_a_retraining_for_lost_performance_keeps_the_figures(folder: Path) -> None:
+    serving(listed(folder, "AAA"), spread=4.0)
+    assert report_of_a_run()["retrainings"] == 1
+    training = Training.objects.active().get()
+    assert training.reason == TrainingReason.PERFORMANCE_LOST
+    assert training.figures.startswith("Version 1: in 20 sessions its quantile loss was ")
 
 
 def test_a_model_whose_retraining_was_rejected_is_not_retrained_every_day(folder: Path) -> None:
