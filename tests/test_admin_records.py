@@ -38,7 +38,10 @@ def shown(client: Client, **query: str) -> str:
 def test_the_record_of_all_versions_is_shown_with_the_band_of_chance(admin_client: Client) -> None:
     scored(make_symbol(), inside=30, outside=10, ratio=0.95)
     text = shown(admin_client)
-    assert '<span class="badge badge-quiet" title="">75.0 %</span><br><span class="note">of 40; chance: 62 % to 98 %</span>' in text
+    assert (
+        '<span class="badge badge-quiet" title="">75.0 %</span><br><span class="note">80 \N{PLUS-MINUS SIGN} 18 %, of 40</span>'
+        in text
+    )
     assert '<span class="badge badge-quiet" title="">0.950</span><br><span class="note">\N{PLUS-MINUS SIGN} 0.039</span>' in text
 
 

@@ -25,9 +25,7 @@ STATE_TONES = {
 class JobRunAdmin(ReadOnlyAdmin):
     """One run per date."""
 
-    list_display = (
-        "date", "state_badge", "synced", "scored", "forecast", "retrained", "started_at", "duration", "short_error",
-    )  # fmt: skip
+    list_display = ("date", "state_badge", "synced", "scored", "forecast", "retrained", "duration", "short_error")
     list_filter = ("state", "job", "date")
     fields = ("job", "date", "state_badge", "started_at", "finished_at", "duration", "pretty_report", "error")
 

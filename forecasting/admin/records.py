@@ -14,18 +14,19 @@ from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation.uncertainty import Deviation, deviation_of_share, excess_of_ratio
 
 UPSTREAM_TONES = {UpstreamState.OK: Tone.GOOD, UpstreamState.NEVER_ASKED: Tone.QUIET, UpstreamState.UNKNOWN: Tone.BAD}
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 USUAL_LAG = 1  # session, which the next daily job or request fetches
 
 
 def coverage(record: Mapping[str, float] | None) -> str:
-    """The share of closes inside the interval, and the band in which chance alone keeps it in 99 of 100 cases."""
+    """The share of closes inside the interval; below, where chance alone keeps it in 99 of 100 cases, and the number."""
     if not record:
         return display.NOTHING
     promised, count = ForecastConfig().interval_level, int(record["forecasts"])
     deviation = deviation_of_share(record["coverage"], promised=promised, count=count)
-    low, high = (display.percent(100 * min(1.0, max(0.0, promised + side * deviation.chance)), places=0) for side in (-1, 1))
     shown = display.badge(display.percent(100 * record["coverage"]), _tone(deviation))
-    return display.with_note(shown, f"of {count:,}; chance: {low} to {high}")
+    band = f"{100 * promised:.0f} {PLUS_MINUS} {display.percent(100 * deviation.chance, places=0)}"
+    return display.with_note(shown, f"{band}, of {count:,}")
 
 
 def pinball_ratio(record: Mapping[str, float] | None) -> str:
@@ -40,7 +41,7 @@ def pinball_ratio(record: Mapping[str, float] | None) -> str:
         reference_squared=record["reference_squared"],
     )
     shown = display.badge(display.figure(record["pinball_ratio"], places=3), _tone(excess))
-    return display.with_note(shown, f"\N{PLUS-MINUS SIGN} {excess.chance:.3f}")
+    return display.with_note(shown, f"{PLUS_MINUS} {excess.chance:.3f}")
 
 
 def upstream(symbol: Symbol, *, now: datetime) -> SafeString:

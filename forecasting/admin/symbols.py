@@ -91,9 +91,9 @@ class SymbolAdmin(ReadOnlyAdmin):
         """Of all forecasts of the next close served for the symbol, by any version."""
         return records.coverage(symbol.live)
 
-    @admin.display(description="live quantile loss", ordering="live__pinball_ratio")
+    @admin.display(description="live loss", ordering="live__pinball_ratio")
     def pinball_ratio(self, symbol: Symbol) -> str:
-        """The same: relative to the reference's."""
+        """Their quantile loss relative to the reference's, and its uncertainty (99 %)."""
         return records.pinball_ratio(symbol.live)
 
     @admin.display(description="live record")
