@@ -16,6 +16,7 @@ SLICE_SECONDS = 240  # seconds of syncing per task, well below the task's time l
 GIVE_UP_AFTER = 5  # symbols in a row for which the price source was unavailable
 ROUNDS = 4  # of a run in which only single symbols get no answer: more rounds would not help
 BATCH = 100  # symbols per read
+SHOWN = 3  # symbols without an answer that the reason of an incomplete run names
 
 Report = dict[str, Any]  # what a run has done so far; the next task continues from it
 
@@ -55,11 +56,13 @@ def describe(report: Report, now: datetime) -> list[str]:
 
 
 def what_is_missing(report: Report) -> str:
-    """Why symbols were not tried; empty if all were."""
+    """Why symbols were not tried; empty if all were. Of single symbols, the reasons of the first few."""
     if not report.get("untried"):
         return ""
+    reasons = [f"{ticker}: {reason}" for ticker, reason in report["not_tried"].items()]
+    more = f"; {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
     ended: str | None = report.get("sync_ended")
-    return ended or "; ".join(f"{ticker}: {reason}" for ticker, reason in report["not_tried"].items())
+    return ended or "; ".join(reasons[:SHOWN]) + more
 
 
 def may_go_on(report: Report) -> bool:

@@ -70,6 +70,13 @@ def test_a_symbol_without_an_answer_makes_the_run_incomplete_and_is_tried_again(
     assert (run().told_state, run().error, len(market.charts("AAA"))) == ("succeeded", "", asked)
 
 
+def test_the_reason_names_the_first_symbols_without_an_answer(market: FakeYahoo) -> None:
+    market.scenarios |= dict.fromkeys(TICKERS[:4], broken)
+    told = run().error
+    assert [ticker for ticker in TICKERS if f"{ticker}: Yahoo Finance " in told] == ["AAA", "BBB", "CCC"]
+    assert told.endswith("; 1 more")
+
+
 def test_single_symbols_without_an_answer_are_not_tried_for_ever(market: FakeYahoo) -> None:
     market.scenarios["BBB"] = broken
     for _ in range(daily_sync.ROUNDS):
