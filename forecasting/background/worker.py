@@ -20,6 +20,7 @@ from forecasting.training import queue as training_queue
 GRACE_SECONDS = 22  # less than a supervisor such as systemd or Docker Compose waits before it kills
 CHECK_SECONDS = 0.5
 RESCUE_SECONDS = 2.0
+BEATS_PER_PING = 3  # heartbeats stored: an answer must not be nearly as old as HANG_SECONDS before anybody can read of it
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Worker:
             self._rescue_at = time.monotonic() + RESCUE_SECONDS
         if time.monotonic() >= self._beat_at:
             self._record_beats()
-            self._beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS
+            self._beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS / BEATS_PER_PING
 
     def _record_beats(self) -> None:
         mine = Beat("", os.getpid(), started_s=time.monotonic() - self._started_at, seen_s=0.0)
