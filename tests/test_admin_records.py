@@ -57,6 +57,11 @@ def test_a_loss_that_is_certainly_above_the_references_stands_out(admin_client: 
     assert 'badge badge-bad" title="">1.200</span>' in shown(admin_client)
 
 
+def test_a_loss_of_a_few_sessions_is_no_fault(admin_client: Client) -> None:
+    scored(make_symbol(), inside=3, outside=1, ratio=1.5)
+    assert 'badge badge-quiet" title="">1.500</span><br><span class="note">too few to tell</span>' in shown(admin_client)
+
+
 def test_only_the_current_score_of_forecasts_of_the_next_close_counts(admin_client: Client) -> None:
     symbol = make_symbol()
     scored(symbol, inside=3, outside=1)

@@ -1,5 +1,6 @@
 """Cells of lists: a symbol's track record with what chance may do to it, and how old its prices are."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -35,13 +36,14 @@ def pinball_ratio(record: Mapping[str, float] | None) -> str:
         return display.NOTHING
     excess = excess_of_ratio(
         record["pinball_ratio"],
+        count=int(record["judged"]),
         reference=record["reference"],
         squared=record["loss_squared"],
         product=record["loss_times_reference"],
         reference_squared=record["reference_squared"],
     )
     shown = display.badge(display.figure(record["pinball_ratio"], places=3), _tone(excess))
-    return display.with_note(shown, f"{PLUS_MINUS} {excess.chance:.3f}")
+    return display.with_note(shown, f"{PLUS_MINUS} {excess.chance:.3f}" if math.isfinite(excess.chance) else "too few to tell")
 
 
 def upstream(symbol: Symbol, *, now: datetime) -> SafeString:

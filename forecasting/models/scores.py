@@ -31,6 +31,7 @@ LOSS, REFERENCE = F("pinball_loss"), F("reference_pinball_loss")
 RATIO = Sum(LOSS, filter=JUDGED) / NullIf(Sum(REFERENCE, filter=JUDGED), 0.0)
 # What the standard error of the ratio of two sums needs.
 SQUARES = {
+    "judged": Count("pinball_loss", filter=JUDGED),
     "reference": Sum(REFERENCE, filter=JUDGED),
     "loss_squared": Sum(LOSS * LOSS, filter=JUDGED),
     "loss_times_reference": Sum(LOSS * REFERENCE, filter=JUDGED),

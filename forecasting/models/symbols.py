@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TICKER = r"[A-Z0-9^][A-Z0-9.^=&_-]{0,23}"
 TICKER_IN_ANY_CASE = TICKER.replace("A-Z", "A-Za-z")
-SQUARED = ("reference", "loss_squared", "loss_times_reference", "reference_squared")  # see SQUARES in scores.py
+SQUARED = ("judged", "reference", "loss_squared", "loss_times_reference", "reference_squared")  # see SQUARES in scores.py
 TAKEN_OUT = "the symbol was taken out of service by the operator"
 _ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
 
