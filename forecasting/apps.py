@@ -1,7 +1,8 @@
 """The app's configuration: registers its system checks and the receivers of signals."""
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate, post_save
+from django.conf import settings
+from django.db.models.signals import post_migrate, post_save, pre_delete
 
 
 class ForecastingConfig(AppConfig):
@@ -12,8 +13,10 @@ class ForecastingConfig(AppConfig):
     def ready(self) -> None:
         """Registers the checks by importing their module, and the receivers."""
         from forecasting import checks  # noqa: F401, PLC0415 - apps must be loaded first
+        from forecasting.accounts import keep_log  # noqa: PLC0415
         from forecasting.groups import ensure_groups  # noqa: PLC0415
         from forecasting.models.outcomes import keep_outcome  # noqa: PLC0415
 
         post_migrate.connect(ensure_groups, sender=self)
         post_save.connect(keep_outcome, sender="django_q.Task")
+        pre_delete.connect(keep_log, sender=settings.AUTH_USER_MODEL)

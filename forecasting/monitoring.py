@@ -21,8 +21,8 @@ WATCHED_SESSIONS = timedelta(days=365)  # of live forecasts
 logger = logging.getLogger(__name__)
 
 
-def lost_performance(symbols: Sequence[Symbol]) -> list[Symbol]:
-    """The symbols whose live errors are larger than the model's own backtest makes plausible. Two queries.
+def lost_performance(symbols: Sequence[Symbol]) -> dict[Symbol, str]:
+    """The symbols whose live errors are larger than the model's own backtest makes plausible, each with the figures. Two queries.
 
     Symbols that were trained for this reason within COOL_DOWN are skipped.
     """
@@ -30,7 +30,8 @@ def lost_performance(symbols: Sequence[Symbol]) -> list[Symbol]:
     watched = ModelVersion.objects.active().of(symbols).exclude(symbol__in=cooling_down.values("symbol")).select_related("symbol")
     versions = list(watched)
     live = _live_forecasts(versions)
-    return [version.symbol for version in versions if version.symbol and _has_lost(version, live.get(version.pk))]
+    losses = {version.symbol: _loss(version, live.get(version.pk)) for version in versions if version.symbol}
+    return {symbol: figures for symbol, figures in losses.items() if figures}
 
 
 def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]:
@@ -44,16 +45,18 @@ def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]
     return {key: pd.DataFrame(each) for key, each in rows.items()}
 
 
-def _has_lost(version: ModelVersion, live: pd.DataFrame | None) -> bool:
+def _loss(version: ModelVersion, live: pd.DataFrame | None) -> str:
+    """How much performance the version has lost; empty if that is not certain."""
     if live is None:
-        return False
+        return ""
     try:
         found = watch(registry.load_backtest(version), live, seed=settings.SEED)
     except ArtifactError as error:
         logger.warning("version %d is not monitored: %s", version.number, error, extra={"symbol": str(version.symbol)})
-        return False
+        return ""
     if found is None or not found.lost:
-        return False
-    told = "version %d has lost performance: in %d sessions its loss was %.2f times that of its backtest"
-    logger.info(told, version.number, len(found.levels), found.ratio, extra={"symbol": str(version.symbol)})
-    return True
+        return ""
+    sessions = f"in {len(found.levels)} sessions its quantile loss was {found.ratio:.2f} times that of its backtest"
+    figures = f"Version {version.number}: {sessions} (Page's test: {found.levels[-1]:.2f}, limit {found.limit:.2f})."
+    logger.info("performance lost: %s", figures, extra={"symbol": str(version.symbol)})
+    return figures

@@ -11,7 +11,8 @@ from forecasting.prices.catalogue import is_simulated
 
 APPS = ("forecasting", "django_q", "auth")
 MODELS = (
-    "Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", "RequestedName",
+    "Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "WorkerProcess", "Upstream", "Restatement", "Finding",
+    "RequestedName",
     "Key", "Webhook", "Delivery",
 )  # fmt: skip
 

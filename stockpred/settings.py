@@ -79,7 +79,7 @@ DOCS_FOR_STAFF_ONLY = environment.boolean("DOCS_FOR_STAFF_ONLY", default=False)
 HTTPS_ONLY = environment.boolean("HTTPS_ONLY", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = environment.boolean("SECURE_COOKIES", default=HTTPS_ONLY)
 SECURE_SSL_REDIRECT = environment.boolean("SSL_REDIRECT", default=HTTPS_ONLY)
-SECURE_REDIRECT_EXEMPT = [r"^health/?$"]  # health checks speak plain HTTP to this machine
+SECURE_REDIRECT_EXEMPT = [r"^health(/live|/ready)?/?$"]  # health checks speak plain HTTP to this machine
 SECURE_HSTS_SECONDS = environment.integer("HSTS_SECONDS", 31_536_000 if HTTPS_ONLY else 0, minimum=0, maximum=63_072_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.boolean("HSTS_SUBDOMAINS", default=False)
 # Other hosts of the domain may need plain HTTP, and a preload list is for the whole domain: only its owner can decide.
@@ -244,6 +244,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "HealthyStatusEnum": ["ok"],
         "ReasonEnum": "forecasting.models.trainings.TrainingReason",
         "RestatementReasonEnum": "forecasting.models.restatements.RestatementReason",
     },

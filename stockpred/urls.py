@@ -8,7 +8,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from forecasting.api.document import Document
 from forecasting.api.errors import error_page
-from forecasting.api.views import Health
+from forecasting.api.health import Health, HealthLive, HealthReady
 
 handler400, handler403, handler404, handler500 = map(error_page, (400, 403, 404, 500))
 
@@ -22,6 +22,8 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"))),
     path("", RedirectView.as_view(url="/swagger")),
     re_path(r"^health/?$", Health.as_view()),
+    re_path(r"^health/live/?$", HealthLive.as_view()),
+    re_path(r"^health/ready/?$", HealthReady.as_view()),
     re_path(r"^schema/?$", Document.as_view(), name="schema"),
     re_path(r"^swagger\.json/?$", Document.as_view(default="json"), name="swagger-json"),
     re_path(r"^swagger/?$", swagger, name="swagger"),

@@ -22,6 +22,7 @@ from forecasting.models import (
     Training,
     Upstream,
     Webhook,
+    WorkerProcess,
 )
 from forecasting.models.jobs import JobState
 from forecasting.models.symbols import UpstreamState
@@ -37,6 +38,7 @@ from tests.factories import (
     make_training,
     make_upstream,
     make_version,
+    make_worker,
 )
 
 MODELS = (
@@ -45,6 +47,7 @@ MODELS = (
     Forecast,
     Training,
     JobRun,
+    WorkerProcess,
     Upstream,
     Restatement,
     Finding,
@@ -107,6 +110,7 @@ def one_of_each() -> Rows:
     schedule = Schedule.objects.create(
         name="rescue", func="forecasting.background.tasks.rescue_trainings", schedule_type=Schedule.MINUTES
     )
+    make_worker()
     add_task(success=True)
     add_task(success=False, result="Boom : Traceback of the failure")
     async_task("forecasting.background.tasks.sync_symbols", [symbol.pk], cluster="training")
@@ -115,5 +119,9 @@ def one_of_each() -> Rows:
     webhook = Webhook.objects.create(url="https://example.org/hook", events=["training.ended"])
     delivery = Delivery.objects.create(webhook=webhook, event="training.ended", object_id=training.pk)
     tasks = (Success.objects.get(), Failure.objects.get(), OrmQ.objects.get())
-    found = (symbol, version, forecast, training, run, upstream, restatement, finding, make_name(), delivery, schedule, *tasks)
+    worker = WorkerProcess.objects.get(cluster="")
+    found = (
+        *(symbol, version, forecast, training, run, worker, upstream, restatement, finding, make_name(), delivery, schedule),
+        *tasks,
+    )
     return dict(zip(MODELS, found, strict=True))

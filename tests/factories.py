@@ -20,6 +20,7 @@ from forecasting.models import (
     Symbol,
     Training,
     Upstream,
+    WorkerProcess,
 )
 from forecasting.models.forecasts import Basis
 from forecasting.models.names import REMEMBERED_FOR
@@ -28,6 +29,7 @@ from forecasting.models.scores import ScoreReason
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
 from forecasting.models.upstream import BreakerState
 from forecasting.models.versions import VersionState
+from forecasting.models.workers import Beat
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.live import parts_of
 from forecasting.prices.calendars import currency_of, exchange_of, last_completed_session, next_session, sessions
@@ -129,6 +131,12 @@ def make_training(symbol: Symbol | None, **values: Any) -> Training:
     if state == TrainingState.FAILED:
         fitting |= {"error": "The price source does not know this symbol."}
     return Training.objects.create(symbol=symbol, **(fitting | values))
+
+
+def make_worker(*, seen_s: float = 0.0) -> None:
+    """A worker of this machine and its two clusters, last seen `seen_s` seconds ago by the database's clock."""
+    parts = ("", "short", "training")
+    WorkerProcess.objects.all().record(Beat(part, 100 + number, 3600.0, seen_s) for number, part in enumerate(parts))
 
 
 def make_finding(symbol: Symbol, **values: Any) -> Finding:

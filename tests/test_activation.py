@@ -24,7 +24,16 @@ def test_activation_switches_between_versions() -> None:
     assert states() == {1: VersionState.ACTIVE, 2: VersionState.RETIRED}
     registry.activate(second, by="admin")
     second.refresh_from_db()
-    assert (second.state, second.decision) == (VersionState.ACTIVE, "Activated by staff.")
+    assert second.state == VersionState.ACTIVE
+
+
+def test_an_activation_is_noted_and_the_decision_of_the_training_stays() -> None:
+    symbol = make_symbol()
+    first, _ = publish_model(symbol), publish_model(symbol)
+    registry.activate(first, by="account ana")
+    first.refresh_from_db()
+    assert (first.activated_by, first.decision) == ("account ana", "First version.")
+    assert first.activated_at is not None
 
 
 def test_activation_leaves_versions_of_other_symbols_and_rejected_ones_alone() -> None:

@@ -1,6 +1,6 @@
 """The admin's pages: lists and details show their rows, with a fixed number of queries."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,9 +13,22 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from pytest_django import Settings
 
-from forecasting.models import Forecast, JobRun, ModelVersion, RequestedName, Restatement, Symbol, Training, Upstream, Webhook
+from forecasting.models import (
+    Forecast,
+    JobRun,
+    ModelVersion,
+    RequestedName,
+    Restatement,
+    Symbol,
+    Training,
+    Upstream,
+    Webhook,
+    WorkerProcess,
+)
+from forecasting.models.jobs import JobState
 from forecasting.models.scores import ScoreReason
-from forecasting.models.trainings import TrainingState
+from forecasting.models.trainings import TrainingReason, TrainingState
+from forecasting.models.upstream import BreakerState
 from tests.admin_pages import AS_OF, MODELS, Rows, one_of_each, page, text_of
 from tests.factories import (
     AT_LAST_CLOSE,
@@ -26,7 +39,9 @@ from tests.factories import (
     make_score,
     make_symbol,
     make_training,
+    make_upstream,
     make_version,
+    make_worker,
 )
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +73,8 @@ def test_the_index_shows_what_people_look_for_first(admin_client: Client) -> Non
     apps = response.context["app_list"]
     assert [app["app_label"] for app in apps] == ["forecasting", "django_q", "auth"]
     names = [model["object_name"] for model in apps[0]["models"]]
-    assert names == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "Upstream", "Restatement", "Finding", *LAST]
+    assert names[:5] == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun"]
+    assert names[5:] == ["WorkerProcess", "Upstream", "Restatement", "Finding", *LAST]
     assert "Django administration" not in response.content.decode()
 
 
@@ -191,7 +207,7 @@ def test_a_base_says_the_unit_of_its_errors_the_age_of_its_data_and_what_the_tes
     text = text_of(admin_client, page(ModelVersion, "change", base.pk))
 
     assert "<td>0.1255 share of the last close</td>" in text
-    assert "data 400 days old" in text
+    assert 'badge-warning" title="">data 400 days old</span>' in text
     assert "last close; weight of the median: 0.00; tried 0.43: not significantly better than the last close" in text
     assert "(p 0.312; BVMF 0.620, XNYS 0.181)" in text
 
@@ -277,6 +293,15 @@ def test_a_trainings_error_is_listed(admin_client: Client, rows: Rows) -> None:
     assert "Only 12 bars, 490 are needed." in text_of(admin_client, page(Training, "changelist"))
 
 
+@pytest.mark.parametrize("kind", ["change", "changelist"])
+def test_a_training_for_lost_performance_shows_what_was_lost(admin_client: Client, kind: str) -> None:
+    figures = "Version 1: in 40 sessions its quantile loss was 1.35 times that of its backtest."
+    training = make_training(make_symbol(), reason=TrainingReason.PERFORMANCE_LOST, figures=figures)
+    text = text_of(admin_client, page(Training, kind, *([training.pk] if kind == "change" else [])))
+    assert figures in text
+    assert "performance lost" in text
+
+
 def test_a_running_trainings_progress_is_listed(admin_client: Client) -> None:
     make_training(make_symbol(), state=TrainingState.RUNNING, progress=0.42, stage="fit")
 
@@ -287,6 +312,40 @@ def test_a_job_runs_report_is_readable(admin_client: Client, rows: Rows) -> None
     assert "&quot;scored&quot;: 4711" in text_of(admin_client, page(JobRun, "change", rows[JobRun].pk))
 
 
+def test_an_incomplete_job_run_is_listed_with_its_figures_and_the_reason(admin_client: Client) -> None:
+    report = {"symbols": 12, "untried": 22, "not_synced": {"NOPE": "unknown"}, "scored": 7, "forecasts": 31, "retrainings": 3}
+    reason = "the price source is paused until 2026-11-27 14:10 UTC, because it refuses more requests"
+    JobRun.objects.create(job="daily", date=AS_OF, state=JobState.INCOMPLETE, report=report, error=reason)
+
+    text = text_of(admin_client, page(JobRun, "changelist"))
+
+    assert ">incomplete 12/34</span>" in text
+    assert reason in text
+    figures = {"synced": "11", "scored": "7", "forecast": "31", "retrained": "3"}
+    assert all(f'field-{name}">{figure}<' in text for name, figure in figures.items())
+
+
+@pytest.mark.parametrize("model", [Training, JobRun, WorkerProcess])
+def test_lists_of_background_work_say_since_when_no_worker_runs(admin_client: Client, model: type[Model]) -> None:
+    make_worker()
+    assert "No worker" not in text_of(admin_client, page(model, "changelist"))
+    WorkerProcess.objects.update(seen_at=datetime(2025, 6, 2, 11, 14, tzinfo=UTC))
+    assert "No worker since 2025-06-02 11:14 UTC." in text_of(admin_client, page(model, "changelist"))
+
+
+def test_a_process_that_was_not_seen_lately_is_gone(admin_client: Client) -> None:
+    make_worker(seen_s=1000)
+    assert text_of(admin_client, page(WorkerProcess, "changelist")).count(">gone</span>") == 3
+
+
+def test_a_training_that_waits_for_a_worker_shows_no_expected_wait(admin_client: Client) -> None:
+    make_training(make_symbol("LASTED"), state=TrainingState.SUCCEEDED)
+    training = make_training(make_symbol())
+    assert "No worker has run yet." in text_of(admin_client, page(Training, "change", training.pk))
+    make_worker()
+    assert "position 1, about " in text_of(admin_client, page(Training, "change", training.pk))
+
+
 def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client: Client, rows: Rows) -> None:
     upstream = rows[Upstream]
     assert isinstance(upstream, Upstream)
@@ -295,6 +354,28 @@ def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client
         assert ">paused</span>" in text
         assert "Yahoo Finance refuses more requests for now" in text
         assert date_format(timezone.localtime(upstream.open_until), "DATETIME_FORMAT") in text
+
+
+@pytest.mark.parametrize("kind", ["change", "changelist"])
+def test_a_price_source_whose_pause_is_over_may_be_asked_again(admin_client: Client, kind: str) -> None:
+    ended = timezone.now() - timedelta(minutes=5)
+    upstream = make_upstream(state=BreakerState.OPEN, opened_at=ended - timedelta(minutes=15), open_until=ended)
+    text = text_of(admin_client, page(Upstream, kind, *([upstream.pk] if kind == "change" else [])))
+    assert f">may be asked again since {date_format(timezone.localtime(ended), 'DATETIME_FORMAT')}</span>" in text
+    assert ">paused</span>" not in text
+
+
+@pytest.mark.parametrize(
+    ("source", "told"), [("yahoo", "Configured: yahoo"), ("csv", "Configured: csv, on this machine, without a rate limit")]
+)
+def test_the_list_of_price_sources_names_the_configured_one(
+    admin_client: Client, settings: Settings, source: str, told: str
+) -> None:
+    settings.PRICE_SOURCE = source
+    make_upstream()
+    text = text_of(admin_client, page(Upstream, "changelist"))
+    assert f"<h2>{told}</h2>" in text
+    assert ("icon-yes" in text) == (source == "yahoo")
 
 
 def test_a_restatement_shows_session_ratio_and_reason(admin_client: Client, rows: Rows) -> None:

@@ -9,6 +9,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django_q.models import Failure, OrmQ, Schedule, Success
 from pytest_django import Settings
 
@@ -110,7 +111,9 @@ def test_activating_a_version_retires_the_active_one(admin_client: Client) -> No
     assert answer == ["SAMPLE1 v1 is now active."]
     old.refresh_from_db()
     new.refresh_from_db()
-    assert (old.state, new.state, old.decision) == (VersionState.ACTIVE, VersionState.RETIRED, "Activated by staff.")
+    assert (old.state, new.state, old.decision) == (VersionState.ACTIVE, VersionState.RETIRED, "First version.")
+    at = date_format(timezone.localtime(old.activated_at), "DATETIME_FORMAT")
+    assert f"by account admin on {at}" in text_of(admin_client, page(ModelVersion, "change", old.pk))
 
 
 def test_a_version_with_damaged_files_is_not_activated(admin_client: Client) -> None:
@@ -165,7 +168,7 @@ def test_cancelling_ends_those_trainings_that_are_active(admin_client: Client) -
 def test_the_log_says_who_cancelled_a_training(staff: Callable[..., Client], caplog: pytest.LogCaptureFixture) -> None:
     act(staff("view", "change"), Training, "cancel", make_training(make_symbol()))
 
-    assert "training cancelled by ana" in caplog.messages
+    assert "training cancelled by account ana" in caplog.messages
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -16,7 +16,7 @@ from django_q.models import Schedule
 from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from forecasting.models import Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream
+from forecasting.models import Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, WorkerProcess
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
 from forecasting.models.upstream import BreakerState
@@ -30,6 +30,7 @@ from tests.factories import (
     make_training,
     make_upstream,
     make_version,
+    make_worker,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +39,7 @@ CHROMIUM = shutil.which("chromium")
 REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 AS_OF = date(2025, 6, 2)
 PASSWORD = "of a test"  # noqa: S105
-MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, Upstream, Restatement, Finding, Schedule)
+MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, WorkerProcess, Upstream, Restatement, Finding, Schedule)
 
 
 @dataclass
@@ -113,6 +114,7 @@ def symbol() -> Symbol:
     make_upstream(state=BreakerState.OPEN, reason="Yahoo Finance refuses more requests for now")
     make_restatement(symbol)
     make_finding(symbol)
+    make_worker()
     Schedule.objects.create(name="rescue", func="forecasting.background.tasks.rescue_trainings", schedule_type=Schedule.MINUTES)
     return symbol
 

@@ -1,5 +1,6 @@
 """Live monitoring: finds models with far larger errors than in their backtest, with a cool-down and few queries."""
 
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -33,17 +34,23 @@ def test_a_model_whose_loss_has_grown_has_lost_performance() -> None:
     serving(lost, spread=4.0)
     serving(well, spread=1.0)
     publish_model(idle)
-    assert monitoring.lost_performance([lost, well, idle]) == [lost]
+    ((symbol, figures),) = monitoring.lost_performance([lost, well, idle]).items()
+    assert symbol == lost
+    assert re.fullmatch(
+        r"Version 1: in 20 sessions its quantile loss was \d\.\d\d times that of its backtest "
+        r"\(Page's test: \d+\.\d\d, limit \d+\.\d\d\)\.",
+        figures,
+    )
 
 
 def test_it_is_left_alone_for_a_while_after_a_training_for_that_reason() -> None:
     serving(symbol := make_symbol(), spread=4.0)
     made = {"reason": TrainingReason.PERFORMANCE_LOST, "state": TrainingState.SUCCEEDED}
     training = make_training(symbol, **made, created_at=timezone.now() - monitoring.COOL_DOWN + timedelta(hours=1))
-    assert monitoring.lost_performance([symbol]) == []
+    assert monitoring.lost_performance([symbol]) == {}
     training.created_at -= timedelta(hours=2)
     training.save()
-    assert monitoring.lost_performance([symbol]) == [symbol]
+    assert monitoring.lost_performance([symbol]).keys() == {symbol}
 
 
 def test_the_number_of_queries_does_not_depend_on_the_symbols(django_assert_num_queries: DjangoAssertNumQueries) -> None:

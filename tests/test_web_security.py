@@ -43,8 +43,9 @@ def test_plain_http_is_sent_to_https(client: Client, https_only: None, address: 
 
 
 @pytest.mark.django_db
-def test_health_checks_speak_plain_http(client: Client, https_only: None) -> None:
-    assert client.get("/health", headers={"Host": "127.0.0.1:8000"}).status_code == 200
+@pytest.mark.parametrize(("address", "status"), [("/health", 200), ("/health/live", 200), ("/health/ready", 503)])
+def test_health_checks_speak_plain_http(client: Client, https_only: None, address: str, status: int) -> None:
+    assert client.get(address, headers={"Host": "127.0.0.1:8000"}).status_code == status
 
 
 def test_a_request_that_the_proxy_calls_https_is_answered(client: Client, https_only: None) -> None:

@@ -12,8 +12,10 @@ from forecasting.admin import (
     upstream,
     versions,
     webhooks,
+    workers,
 )
 
 __all__ = [
     "background", "findings", "forecasts", "jobs", "keys", "names", "symbols", "trainings", "upstream", "versions", "webhooks",
+    "workers",
 ]  # fmt: skip

@@ -7,22 +7,19 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from forecasting.admin import display, upstream
-from forecasting.admin.display import Tone
+from forecasting.admin import display, records, upstream
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.callers.caller import caller_of
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Quote, Restatement, Score, Symbol, Training
-from forecasting.models.symbols import UpstreamState
 from forecasting.training import requests as training_requests
 from forecasting.training.requests import Requested
 
 SHOWN_BARS = 10
 SHOWN_RESTATEMENTS = 10
 SHOWN_FINDINGS = 10
-
-UPSTREAM_TONES = {UpstreamState.OK: Tone.GOOD, UpstreamState.NEVER_ASKED: Tone.QUIET, UpstreamState.UNKNOWN: Tone.BAD}
 
 
 class SymbolWithOverview(Protocol):
@@ -44,7 +41,7 @@ class SymbolWithOverview(Protocol):
 class SymbolAdmin(ReadOnlyAdmin):
     """The requested symbols."""
 
-    list_display = ("ticker", "market", "last_bar", "active_version", "newest_forecast", "upstream")
+    list_display = ("ticker", "market", "last_bar", "active_version", "newest_forecast", "coverage", "pinball_ratio", "upstream")
     list_filter = ("upstream_state", "followed", "exchange", ("removed_at", admin.EmptyFieldListFilter))
     search_fields = ("ticker",)
     actions = ("retrain",)
@@ -60,7 +57,7 @@ class SymbolAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
         """One query for any number of symbols."""
-        return Symbol.objects.all().with_last_bar().with_active_version().with_newest_forecast()
+        return Symbol.objects.all().with_last_bar().with_active_version().with_newest_forecast().with_live_record()
 
     @admin.display(description="exchange", ordering="exchange")
     def market(self, symbol: Symbol) -> str:
@@ -91,6 +88,16 @@ class SymbolAdmin(ReadOnlyAdmin):
         text = f"{display.price(symbol.forecast_price, currency=symbol.currency)} ({change})"
         return display.with_note(display.link(Forecast, symbol.forecast_id, text), display.day(symbol.forecast_target))
 
+    @admin.display(description="live coverage", ordering="live__coverage")
+    def coverage(self, symbol: Symbol) -> str:
+        """Of all forecasts of the next close served for the symbol, by any version."""
+        return records.coverage(symbol.live)
+
+    @admin.display(description="live loss", ordering="live__pinball_ratio")
+    def pinball_ratio(self, symbol: Symbol) -> str:
+        """Their quantile loss relative to the reference's, and its uncertainty (99 %)."""
+        return records.pinball_ratio(symbol.live)
+
     @admin.display(description="live record")
     def live(self, symbol: Symbol) -> str:
         """The track record of all forecasts served for the symbol, by any version."""
@@ -99,9 +106,8 @@ class SymbolAdmin(ReadOnlyAdmin):
 
     @admin.display(description="upstream", ordering="upstream_state")
     def upstream(self, symbol: Symbol) -> SafeString:
-        """The price source's last answer, with its reason as tooltip."""
-        state = UpstreamState(symbol.upstream_state)
-        return display.badge(state.label, UPSTREAM_TONES.get(state, Tone.WARNING), title=symbol.upstream_reason)
+        """The price source's last answer, and how many sessions of prices are missing."""
+        return records.upstream(symbol, now=timezone.now())
 
     @admin.display(description="price now")
     def price_now(self, symbol: Symbol) -> str:

@@ -1,16 +1,19 @@
 """Trainings: state, progress and cancelling."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.admin.workers import with_absence
+from forecasting.callers.caller import caller_of
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
 from forecasting.training import queue as training_queue
@@ -23,13 +26,13 @@ STATE_TONES = {TrainingState.RUNNING: Tone.BUSY, TrainingState.SUCCEEDED: Tone.G
 class TrainingAdmin(ReadOnlyAdmin):
     """Every training ever requested."""
 
-    list_display = ("subject", "state_badge", "reason", "how_far", "attempts", "created_at", "duration", "short_error")
+    list_display = ("subject", "state_badge", "why", "how_far", "attempts", "created_at", "duration", "short_error")
     list_filter = ("state", "reason", "created_at")
     search_fields = ("symbol__ticker",)
     list_select_related = ("symbol",)
     actions = ("cancel",)
     fieldsets = (
-        (None, {"fields": ("symbol_link", "state_badge", "reason", "priority", "requested_by", "published")}),
+        (None, {"fields": ("symbol_link", "state_badge", "reason", "figures", "priority", "requested_by", "published")}),
         (
             "Progress",
             {"fields": ("how_far", "position", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")},
@@ -37,6 +40,10 @@ class TrainingAdmin(ReadOnlyAdmin):
         ("Error", {"fields": ("error",)}),
         ("Claim", {"fields": ("claimed_by", "fence", "lease_expires_at"), "classes": ("collapse",)}),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list; it says if no worker trains."""
+        return super().changelist_view(request, with_absence(extra_context))
 
     @admin.display(description="symbol", ordering="symbol__ticker")
     def subject(self, training: Training) -> str:
@@ -53,6 +60,12 @@ class TrainingAdmin(ReadOnlyAdmin):
         """The state of the training."""
         return display.badge(training.state, STATE_TONES.get(TrainingState(training.state), Tone.QUIET))
 
+    @admin.display(description="reason", ordering="reason")
+    def why(self, training: Training) -> str:
+        """The reason, and what performance was lost."""
+        reason = training.get_reason_display()
+        return display.with_note(reason, training.figures) if training.figures else reason
+
     @admin.display(description="progress", ordering="progress")
     def how_far(self, training: Training) -> str:
         """Percent done, stage and epoch."""
@@ -67,6 +80,8 @@ class TrainingAdmin(ReadOnlyAdmin):
         if not training.is_active:
             return display.NOTHING
         position = positions_of([training])[training.pk]
+        if position.absence:
+            return display.badge(position.absence, Tone.BAD)
         wait = "" if position.expected_wait_s is None else f"about {display.span(timedelta(seconds=position.expected_wait_s))}"
         return ", ".join(filter(None, [f"position {position.number}" if position.number else "", wait])) or display.NOTHING
 
@@ -95,7 +110,8 @@ class TrainingAdmin(ReadOnlyAdmin):
     def cancel(self, request: HttpRequest, trainings: QuerySet[Training]) -> None:
         """Cancels queued and running trainings; ended ones do not change."""
         chosen = list(trainings)
-        cancelled = [training for training in chosen if training_queue.cancel(training, by=request.user.get_username())]
+        by = str(caller_of(request.user))
+        cancelled = [training for training in chosen if training_queue.cancel(training, by=by)]
         for training in cancelled:
             self.log_change(request, training, "Cancelled.")
         if cancelled:

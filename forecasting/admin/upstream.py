@@ -1,8 +1,13 @@
 """The price source's rate limit and circuit breaker, and the restatements of its bars."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
 from forecasting.admin import display
@@ -11,6 +16,7 @@ from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import Restatement, Symbol, Upstream
 from forecasting.models.restatements import RestatementReason
 from forecasting.models.upstream import BreakerState
+from forecasting.prices.catalogue import SOURCES
 
 STATE_TONES = {BreakerState.CLOSED: Tone.GOOD, BreakerState.OPEN: Tone.BAD, BreakerState.HALF_OPEN: Tone.BUSY}
 REASON_TONES = {RestatementReason.CORRECTION: Tone.WARNING}
@@ -25,17 +31,35 @@ def ratio(restatement: Restatement) -> str:
 class UpstreamAdmin(ReadOnlyAdmin):
     """State that all processes share. Local sources (files, simulation) have no row."""
 
-    list_display = ("source", "state_badge", "open_until", "last_success_at", "short_reason")
+    list_display = ("source", "is_configured", "state_badge", "open_until", "last_success_at", "short_reason")
     fieldsets = (
         (None, {"fields": ("source", "state_badge", "reason", "last_success_at")}),
         ("Pause", {"fields": ("opened_at", "open_until", "opens", "failures")}),
         ("Rate limit", {"fields": ("pace", "under_way", "next_request_at")}),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Upstream]:
+        """Adds whether a pause is over, by the database's clock."""
+        return Upstream.objects.with_end_of_pause()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list; it names the configured source, which may have no row."""
+        name = settings.PRICE_SOURCE
+        told = f"Configured: {name}" + ("" if SOURCES[name].remote else ", on this machine, without a rate limit")
+        return super().changelist_view(request, {"subtitle": told} | (extra_context or {}))
+
+    @admin.display(description="configured", boolean=True)
+    def is_configured(self, upstream: Upstream) -> bool:
+        """Whether the service asks it."""
+        return upstream.source == settings.PRICE_SOURCE
+
     @admin.display(description="state", ordering="state")
     def state_badge(self, upstream: Upstream) -> SafeString:
-        """State of the circuit breaker, with its reason as tooltip."""
+        """State of the circuit breaker, with its reason as tooltip. It stays open after a pause, until somebody asks."""
         state = BreakerState(upstream.state)
+        if upstream.pause_is_over and upstream.open_until:
+            since = date_format(timezone.localtime(upstream.open_until), "DATETIME_FORMAT")
+            return display.badge(f"may be asked again since {since}", Tone.BUSY, title=upstream.reason)
         return display.badge(state.label, STATE_TONES[state], title=upstream.reason)
 
     @admin.display(description="reason", ordering="reason")

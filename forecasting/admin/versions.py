@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any, Protocol
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -12,6 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
@@ -20,6 +22,7 @@ from forecasting import registry
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.callers.caller import caller_of
 from forecasting.models import ModelVersion, Symbol
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.model.calibration import told_median
@@ -54,7 +57,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     list_filter = ("state", "files_state", "trained_at", "symbol__exchange")
     search_fields = ("symbol__ticker",)
     fieldsets = (
-        (None, {"fields": ("symbol_link", "number", "state_badge", "decision", "trained", "origin")}),
+        (None, {"fields": ("symbol_link", "number", "state_badge", "decision", "activated", "trained", "origin")}),
         ("Out of sample, compared with the naive forecast", {"fields": ("errors", "skill", "point_forecast", "live")}),
         ("Data", {"fields": ("data_window", "samples")}),
         ("Files", {"fields": ("folder", "files_badge", "artifacts")}),
@@ -87,7 +90,7 @@ class ModelVersionAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         version = get_object_or_404(ModelVersion.objects.select_related("symbol"), pk=pk)
         try:
-            registry.activate(version, by=request.user.get_username())
+            registry.activate(version, by=str(caller_of(request.user)))
         except ArtifactError as error:
             self.message_user(request, f"{version} was not activated, because its files cannot be used: {error}", messages.ERROR)
         else:
@@ -107,12 +110,23 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         """Whether it serves."""
         return display.badge(version.state, STATE_TONES.get(VersionState(version.state), Tone.QUIET), title=version.decision)
 
+    @admin.display(description="activated")
+    def activated(self, version: ModelVersion) -> str:
+        """Who last activated it, and when; a dash if only its training did."""
+        if version.activated_at is None:
+            return display.NOTHING
+        return f"by {version.activated_by} on {date_format(timezone.localtime(version.activated_at), 'DATETIME_FORMAT')}"
+
     @admin.display(description="trained", ordering="trained_at")
     def trained(self, version: ModelVersion) -> SafeString:
-        """Training date and age. For a base, which may have been shipped, the age of its data."""
+        """Training date and age. For a base, which may have been shipped, the age of its data; it stands out if a new base is due
+        as soon as there are prices for it."""
+        day = display.day(timezone.localdate(version.trained_at))
+        if version.symbol:
+            return display.with_note(day, display.age(version.trained_at))
         days = (timezone.localdate() - version.data_end).days
-        age = display.age(version.trained_at) if version.symbol else f"data {display.count(days, 'day')} old"
-        return display.with_note(display.day(timezone.localdate(version.trained_at)), age)
+        told = f"data {display.count(days, 'day')} old"
+        return display.with_note(day, display.badge(told, Tone.WARNING) if days > settings.BASE_MAX_AGE_DAYS else told)
 
     @admin.display(description="origin")
     def origin(self, version: ModelVersion) -> str:

@@ -13,7 +13,6 @@ from forecasting.api.serializers import TICKER_SCHEMA
 from forecasting.api.trainings import IN_PROGRESS, STARTED, RetrainAnswer
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.distribution import COVERAGES
-from forecasting.prices.catalogue import SOURCES
 from forecasting.serving import NOT_STARTED
 
 MODELS, SERVICE = "Models", "Service"
@@ -190,21 +189,4 @@ retrain = extend_schema(
         answer("The queue is full", examples.QUEUE_FULL, status=503),
         AWAY,
     ],
-)
-
-
-class Healthy(drf.Serializer[Any]):
-    """The service works."""
-
-    status = drf.ChoiceField(["ok"])
-    prices = drf.ChoiceField(list(SOURCES), help_text="The price source.")
-
-
-health = extend_schema(
-    operation_id="health",
-    tags=[SERVICE],
-    summary="Does the service work?",
-    description="Answers while web server and database work.",
-    responses={200: Healthy, **errors(ANYWHERE)},
-    examples=[answer("It works", examples.HEALTHY)],
 )

@@ -231,4 +231,17 @@ UNKNOWN_SYMBOL = body(
 )
 QUEUE_FULL = body("Training not started: the queue is full (500 waiting); try again later.")
 HEALTHY = {"status": "ok", "prices": "yahoo"}
+LIVING = {"status": "ok"}
+READY_PARTS = {
+    "database": {"status": "ok", "text": "It answers."},
+    "migrations": {"status": "ok", "text": "All are applied."},
+    "worker": {"status": "ok", "text": "Its task clusters answer."},
+    "queue": {"status": "ok", "text": "Nothing waits for too long."},
+    "daily_job": {"status": "ok", "text": "Run of 2026-11-26: succeeded."},
+    "price_source": {"status": "ok", "text": "yahoo may be asked."},
+    "media": {"status": "ok", "text": "Model files can be written and read."},
+}
+READY = {"status": "ok", "parts": READY_PARTS}
+NO_WORKER = {"status": "failed", "text": "No worker since 2026-11-26 11:14 UTC."}
+NOT_READY = body("Not ready: worker.", READY_PARTS | {"worker": NO_WORKER})
 OUT_OF_REACH = body(UNAVAILABLE)

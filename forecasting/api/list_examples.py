@@ -44,6 +44,7 @@ VERSION_ROW: dict[str, Any] = {
     "state": "active",
     "decision": "Replaces version 1: not significantly worse; on 341 sessions that both forecast out of sample, its quantile loss "
     "is 0.02% larger (p = 0.211 that it is no worse).",
+    "activated_at": None,
     "metrics": {
         **ERRORS,
         "last_data_date": "2024-10-30",
@@ -87,7 +88,7 @@ VERSION_ROW: dict[str, Any] = {
     "data_revised": False,
     "live": {"forecasts": 39, "mae": 0.2519199999999992, "mase": 1.0, "coverage_80": 0.7948717948717948},
 }
-ACTIVATED = VERSION_ROW | {"decision": "Activated by staff."}
+ACTIVATED = VERSION_ROW | {"activated_at": "2026-11-26T14:02:11Z"}
 TRAINING_ROW = {
     "id": 3,
     "symbol": "BBAS3.SA",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import StreamingHttpResponse
 from django_filters.rest_framework import FilterSet
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
 
 from forecasting import registry
+from forecasting.accounts import log_change
 from forecasting.api import filters, list_documentation, records, serializers
 from forecasting.api.callers import caller_of
 from forecasting.api.credentials import STAFF_CREDENTIALS
@@ -127,8 +129,11 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
     def activate(self, request: Request, pk: str) -> Response:
         """Replaces the active version with this one."""
         version = self.get_object()
+        by = str(caller_of(request))
         try:
-            registry.activate(version, by=request.user.get_username())
+            with transaction.atomic():
+                registry.activate(version, by=by)
+                log_change(request.user, version, f"Activated through the API by {by}.")
         except ArtifactError as error:
             raise ValidationError({"version": [f"Its files cannot be used: {error}"]}) from error
         return Response(self.get_serializer(version).data)
@@ -156,10 +161,12 @@ class TrainingViewSet(RecordViewSet[Training]):
     def cancel(self, request: Request, pk: str) -> Response:
         """Ends a training that waits or runs."""
         training = self.get_object()
-        cancelled = training_queue.cancel(training, by=request.user.get_username())
+        by = str(caller_of(request))
+        cancelled = training_queue.cancel(training, by=by)
         training.refresh_from_db()
         if not cancelled:
             raise ValidationError({"training": [f"It has already ended: {training.state}."]})
+        log_change(request.user, training, f"Cancelled through the API by {by}.")
         return Response(self.get_serializer(training).data)
 
 

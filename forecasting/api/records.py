@@ -178,8 +178,8 @@ class VersionSerializer(RowSerializer[ModelVersion]):
     class Meta:
         model = ModelVersion
         fields = (
-            "id", "symbol", "kind", "number", "state", "decision", "metrics", "config", "data_start", "data_end", "bar_count",
-            "files", "files_state", "trained_at", "data_revised", "live",
+            "id", "symbol", "kind", "number", "state", "decision", "activated_at", "metrics", "config", "data_start", "data_end",
+            "bar_count", "files", "files_state", "trained_at", "data_revised", "live",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -31,13 +31,17 @@ class ActiveTraining(Shape):
     expected_wait = Count(
         of="position.expected_wait_s",
         allow_null=True,
-        help_text="Estimated seconds until it ends, from the median of recent trainings. Null before the first one has ended.",
+        help_text="Estimated seconds until it ends, from the median of recent trainings. Null before the first one has ended, and "
+        "without a worker.",
     )
     stage = Text(of="training.stage", help_text="What the trainer is doing; empty while the training waits.")
     epoch = Count(of="training.epoch", allow_null=True, help_text="Within the stage; null if the stage has no epochs.")
     epochs = Count(of="training.epochs", allow_null=True, help_text="Maximum number of epochs in the stage.")
     progress = Rounded(3, of="training.progress", min_value=0, max_value=1, help_text="Fraction done.")
-    error = Text(of="training.error", help_text="Why the last attempt failed, or what the training waits for; else empty.")
+    error = Text(
+        of=lambda located: located.position.absence or located.training.error,
+        help_text="Why the last attempt failed, or what the training waits for, such as a worker; else empty.",
+    )
     created_at = Moment(of="training.created_at")
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 from rest_framework import status, viewsets
 from rest_framework.authentication import BaseAuthentication
@@ -31,19 +30,6 @@ from forecasting.callers.budgets import NewSymbols
 from forecasting.callers.retraining import retrain
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
-
-
-class Health(APIView):
-    """Whether this process works and reaches its database."""
-
-    content_negotiation_class = AlwaysJson
-
-    @documentation.health
-    def get(self, request: Request) -> Response:
-        """Is the service up?"""
-        with connection.cursor() as cursor:  # a statement, because an open connection may lead to a dead server
-            cursor.execute("SELECT 1")
-        return Response({"status": "ok", "prices": settings.PRICE_SOURCE})
 
 
 def requested(body: Any) -> tuple[list[str], float | None]:

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
+from forecasting.models.workers import Beat
 from forecasting.runtime.broker import OWN_QUEUE
 from forecasting.runtime.heartbeat import HEARTBEAT_PIPE, PING, Heartbeat
 from forecasting.runtime.processes import ProcessGroup
@@ -48,6 +49,14 @@ class SupervisedCluster:
         """The id of its process group; None during a pause before its restart."""
         return self._group.pid if self._group else None
 
+    @property
+    def beat(self) -> Beat | None:
+        """Its heartbeat; None until it has answered its first ping."""
+        now, seen = time.monotonic(), max(self._busy_at, self._heartbeat.answered_at)
+        if self._group is None or seen <= self._started_at:
+            return None
+        return Beat(self.name, self._group.pid, started_s=now - self._started_at, seen_s=now - seen)
+
     def watch(self) -> bool:
         """Restarts the cluster if it has ended or hangs, and pings it if a ping is due; True if the process group changed.
 
@@ -61,6 +70,7 @@ class SupervisedCluster:
         self._heartbeat.read()
         if self._heartbeat.busy(within_s=self._task_limit_s) >= self._processes:
             self.restart_hang_timer()
+            self._busy_at = time.monotonic()
         if time.monotonic() - max(self._hang_timer_at, self._heartbeat.answered_at, self._pinged_at) > settings.HANG_SECONDS:
             self._end(f"has not answered for {settings.HANG_SECONDS} s")
             return True
@@ -92,7 +102,7 @@ class SupervisedCluster:
     def _start(self) -> None:
         self._own_queue = f"{self.name}@{uuid4().hex}"
         self._heartbeat = Heartbeat()
-        self._started_at = self._hang_timer_at = self._pinged_at = self._heartbeat.answered_at
+        self._started_at = self._hang_timer_at = self._pinged_at = self._busy_at = self._heartbeat.answered_at
         self._next_ping_at = self._started_at
         command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "cluster"]
         variables = {"Q_CLUSTER_NAME": self.name, OWN_QUEUE: self._own_queue, HEARTBEAT_PIPE: str(self._heartbeat.descriptor)}

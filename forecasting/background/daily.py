@@ -1,35 +1,29 @@
 """The daily job: one plan of steps, which a run executes and a dry run describes."""
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from forecasting import leads, ledger, live, market, monitoring, registry, serving
+from forecasting import ledger, live, market, monitoring, registry, serving
+from forecasting.background import daily_sync
+from forecasting.background.daily_sync import Report
 from forecasting.models import Delivery, Forecast, JobRun, ModelVersion, RequestedName, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.outcomes import forget_old_tasks
-from forecasting.models.symbols import SymbolQuerySet
 from forecasting.models.trainings import TrainingReason
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.prices.sources import PausedError, PriceSourceError, RateLimitedError, UpstreamUnavailableError
 from forecasting.training import requests as training_requests
 
 DAILY_JOB = "daily"
-SLICE_SECONDS = 240  # seconds of syncing per task, well below the task's time limit; the next task continues
-GIVE_UP_AFTER = 5  # symbols in a row for which the price source was unavailable
 FORECAST_BATCH = 100  # symbols
 SHOWN = 10  # symbols per reason that a dry run lists
-
-Report = dict[str, Any]  # what a run has done so far; the next task continues from it
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +39,15 @@ class Step:
 def run(day: date | None = None) -> str:
     """Runs the daily job of a date, by default today's, or the next part of it; returns what happened.
 
-    Does nothing if the run is done or in progress elsewhere. An interrupted run continues. Whatever the date, prices, scores and
-    forecasts are brought up to date as of now.
+    Does nothing if the run is done or in progress elsewhere. An interrupted run continues, and an incomplete one if that may help.
+    Whatever the date, prices, scores and forecasts are brought up to date as of now.
     """
     now = timezone.now()
     with lock_if_free(Lock.DAILY) as mine:
         if not mine:
             return "in progress elsewhere"
         job, _ = JobRun.objects.get_or_create(job=DAILY_JOB, date=day or timezone.localdate(now))
-        if job.state == JobState.SUCCEEDED and not _may_resume_syncing(job):
+        if _is_over(job):
             return "already done"
         _record(job, JobState.RUNNING)
         try:
@@ -62,19 +56,19 @@ def run(day: date | None = None) -> str:
             connection.close()  # the connection may be what failed
             _record(job, JobState.FAILED, error=f"{type(error).__name__}: {error}")
             raise
-        _record(job, JobState.SUCCEEDED if done else JobState.RUNNING)
+        missing = daily_sync.what_is_missing(job.report)
+        _record(job, (JobState.INCOMPLETE if missing else JobState.SUCCEEDED) if done else JobState.RUNNING, error=missing)
     if not done:
         request(day)
         return "not finished"
-    logger.info("daily job done: %s", job.report)
-    return "done"
+    logger.info("daily job %s: %s", job.told_state, job.report)
+    return "incomplete" if missing else "done"
 
 
 def resume() -> str:
-    """Continues today's run if it failed, died, or could not sync all symbols. If there is no run, it is not due yet."""
+    """Continues today's run if it failed, died, or is incomplete. If there is no run, it is not due yet."""
     job = JobRun.objects.filter(job=DAILY_JOB, date=timezone.localdate()).first()
-    unfinished = job is not None and (job.state != JobState.SUCCEEDED or _may_resume_syncing(job))
-    return run() if unfinished else "nothing to resume"
+    return "nothing to resume" if job is None or _is_over(job) else run()
 
 
 def describe(day: date) -> list[str]:
@@ -82,7 +76,7 @@ def describe(day: date) -> list[str]:
     job = JobRun.objects.filter(job=DAILY_JOB, date=day).first()
     report = dict(job.report) if job else {}
     lines = [line for step in PLAN for line in step.describe(report, timezone.now())]
-    return [f"Run of {day}: {job.state if job else 'none yet'}.", *lines]
+    return [f"Run of {day}: {job.told_state if job else 'none yet'}.", *lines]
 
 
 def request(day: date | None = None) -> None:
@@ -90,62 +84,13 @@ def request(day: date | None = None) -> None:
     async_task("forecasting.background.tasks.daily_job", *([day] if day else []))
 
 
-def sync_one(symbol: Symbol, *, now: datetime) -> PriceSourceError | None:
-    """Syncs one symbol's bars; returns the error if that fails."""
-    try:
-        market.sync(symbol, now=now)
-    except PriceSourceError as error:
-        logger.warning("syncing prices failed: %s", error, extra={"symbol": symbol.ticker})
-        return error
-    return None
-
-
-def _sync(report: Report, now: datetime) -> bool:
-    """Syncs the symbols in the order of their keys, for at most SLICE_SECONDS; True if syncing is over for now.
-
-    It stops at once if the price source limits our rate, is paused, or is unavailable for GIVE_UP_AFTER symbols in a row. More
-    requests would make that worse. The job then continues with the next step. Once the source accepts requests again, syncing
-    resumes at the symbol where it stopped.
-    """
-    if market.is_paused():
-        report.setdefault("sync_ended", "The price source is paused.")
-        return True
-    report.pop("sync_ended", None)
-    leads.create_missing()
-    report.setdefault("symbols", 0)
-    failed = report.setdefault("not_synced", {})
-    ends, in_a_row = time.monotonic() + SLICE_SECONDS, 0
-    for symbol in _unsynced(report, now).iterator(FORECAST_BATCH):
-        if time.monotonic() > ends:
-            return False
-        error = sync_one(symbol, now=now)
-        in_a_row = in_a_row + 1 if isinstance(error, UpstreamUnavailableError) else 0
-        if error and (isinstance(error, RateLimitedError | PausedError) or in_a_row >= GIVE_UP_AFTER):
-            report["sync_ended"] = f"At {symbol.ticker}: {error.reason}"
-            break
-        report["symbols"], report["last_symbol"] = report["symbols"] + 1, symbol.pk
-        if error:
-            failed[symbol.ticker] = error.reason
-    return True
-
-
-def _describe_sync(report: Report, now: datetime) -> list[str]:
-    paused = " (the price source is paused now)" if market.is_paused() else ""
-    return [f"Prices of {_unsynced(report, now).count()} symbols would be synced{paused}."]
-
-
-def _unsynced(report: Report, now: datetime) -> SymbolQuerySet:
-    """The symbols that this run has not tried yet."""
-    return Symbol.objects.worth_asking(now=now).filter(pk__gt=report.get("last_symbol", 0)).order_by("pk")
-
-
-def _may_resume_syncing(job: JobRun) -> bool:
-    """Whether a run has not synced all symbols and the price source may be asked again."""
-    return "sync_ended" in job.report and not market.is_paused()
+def _is_over(job: JobRun) -> bool:
+    """Whether there is nothing left to do, or nothing that can be done now."""
+    return job.state == JobState.SUCCEEDED or (job.state == JobState.INCOMPLETE and not daily_sync.may_go_on(job.report))
 
 
 def _score(report: Report, now: datetime) -> bool:
-    report["scored"] = ledger.score_due()
+    report["scored"] = report.get("scored", 0) + ledger.score_due()
     live.calibrate()
     return True
 
@@ -172,13 +117,24 @@ def _describe_forecasts(report: Report, now: datetime) -> list[str]:
 
 
 def _retrain(report: Report, now: datetime) -> bool:
-    """Requests trainings; if a symbol has several reasons, the first one counts."""
+    """Requests trainings; if a symbol has several reasons, the first one counts. Reports how many are new."""
     requested: dict[int, Training] = {}
+    active = set(Training.objects.active().values_list("pk", flat=True))
     for reason, symbols in _retrainings().items():
-        new = [symbol for symbol in symbols if symbol.pk not in requested]
-        requested |= training_requests.request_unless_cooling_down(new, reason=reason, now=now)
-    report["retrainings"] = len(requested)
+        new = {symbol: figures for symbol, figures in symbols.items() if symbol.pk not in requested}
+        requested |= _request(new, reason=reason, now=now)
+    report["retrainings"] = report.get("retrainings", 0) + sum(training.pk not in active for training in requested.values())
     return True
+
+
+@transaction.atomic
+def _request(symbols: Mapping[Symbol, str], *, reason: TrainingReason, now: datetime) -> dict[int, Training]:
+    """Requests trainings, and notes with each the figures that it is requested for, if any."""
+    requested = training_requests.request_unless_cooling_down(symbols, reason=reason, now=now)
+    for symbol, figures in symbols.items():
+        if figures and symbol.pk in requested:
+            Training.objects.filter(pk=requested[symbol.pk].pk, reason=reason).update(figures=figures)
+    return requested
 
 
 def _describe_retrainings(report: Report, now: datetime) -> list[str]:
@@ -186,20 +142,23 @@ def _describe_retrainings(report: Report, now: datetime) -> list[str]:
         names = ", ".join(symbol.ticker for symbol in symbols[:SHOWN]) + (", ..." if len(symbols) > SHOWN else "")
         return f"Symbols to retrain ({reason.label}): {len(symbols)}{f' ({names})' if names else ''}."
 
-    return [line(reason, symbols) for reason, symbols in _retrainings().items()]
+    return [line(reason, list(symbols)) for reason, symbols in _retrainings().items()]
 
 
-def _retrainings() -> dict[TrainingReason, list[Symbol]]:
+def _retrainings() -> dict[TrainingReason, dict[Symbol, str]]:
     """Symbols whose models have lost performance, whose bars were revised since the training, or whose models are old.
 
+    Each has the figures of the performance lost; empty for other reasons.
     Age and bars are those of the newest version, even if it was rejected: a new one on the same bars would be rejected too.
     """
     followed, newest = Symbol.objects.followed().known(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
     old = newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
     return {
-        TrainingReason.PERFORMANCE_LOST: [symbol for batch in _batches() for symbol in monitoring.lost_performance(batch)],
-        TrainingReason.DATA_REVISED: list(followed.filter(versions__in=newest.on_revised_bars())),
-        TrainingReason.TOO_OLD: list(followed.filter(versions__in=old)),
+        TrainingReason.PERFORMANCE_LOST: {
+            symbol: figures for batch in _batches() for symbol, figures in monitoring.lost_performance(batch).items()
+        },
+        TrainingReason.DATA_REVISED: dict.fromkeys(followed.filter(versions__in=newest.on_revised_bars()), ""),
+        TrainingReason.TOO_OLD: dict.fromkeys(followed.filter(versions__in=old), ""),
     }
 
 
@@ -269,7 +228,7 @@ def _record(job: JobRun, state: JobState, *, error: str = "") -> None:
 
 
 PLAN = (
-    Step(_sync, _describe_sync),
+    Step(daily_sync.sync, daily_sync.describe),
     Step(_score, _describe_scores),
     Step(_forecast, _describe_forecasts),
     Step(_retrain, _describe_retrainings),

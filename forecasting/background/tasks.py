@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from forecasting import market
-from forecasting.background import daily, lead_forecasts, trainer_parent, webhooks
+from forecasting.background import daily, daily_sync, lead_forecasts, trainer_parent, webhooks
 from forecasting.callers import budgets
 from forecasting.models import Symbol
 from forecasting.models.locks import Lock, lock_until_commit
@@ -24,7 +24,7 @@ def drain_training_queue() -> int:
 def sync_symbols(symbol_ids: list[int]) -> int:
     """Syncs the bars of these symbols; returns how many succeeded. Failures are logged with their symbol."""
     wanted = Symbol.objects.in_service().filter(pk__in=symbol_ids)
-    synced = [daily.sync_one(symbol, now=timezone.now()) for symbol in wanted]
+    synced = [daily_sync.sync_one(symbol, now=timezone.now()) for symbol in wanted]
     return len(synced) - sum(error is not None for error in synced)
 
 
@@ -66,7 +66,7 @@ def ensure_schedules() -> None:
             "schedule_type": Schedule.CRON,
             "cron": f"0 {settings.DAILY_TASK_HOUR} * * *",
         },
-        "daily job again, if it failed": {
+        "daily job again, if it failed or is incomplete": {
             "func": "forecasting.background.tasks.resume_daily_job",
             "schedule_type": Schedule.MINUTES,
             "minutes": 15,

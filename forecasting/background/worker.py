@@ -1,7 +1,8 @@
 """The worker: runs both task clusters as process groups, restarts them if they end or hang, and wakes them for
-orphaned trainings and due webhooks."""
+orphaned trainings and due webhooks. It leaves its heartbeat and theirs in the database."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,8 @@ from django.db import InterfaceError, OperationalError, connection
 
 from forecasting.background import daily, tasks, webhooks
 from forecasting.background.cluster import SupervisedCluster, delete_old_pings
+from forecasting.models import WorkerProcess
+from forecasting.models.workers import Beat
 from forecasting.runtime.processes import StopSignal
 from forecasting.runtime.worker_lock import WorkerLock
 from forecasting.training import queue as training_queue
@@ -17,6 +20,7 @@ from forecasting.training import queue as training_queue
 GRACE_SECONDS = 22  # less than a supervisor such as systemd or Docker Compose waits before it kills
 CHECK_SECONDS = 0.5
 RESCUE_SECONDS = 2.0
+BEATS_PER_PING = 3  # heartbeats stored: an answer must not be nearly as old as HANG_SECONDS before anybody can read of it
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +42,7 @@ class Worker:
             )
         ]
         self._record_groups()
-        self._rescue_at = time.monotonic()
+        self._started_at = self._rescue_at = self._beat_at = time.monotonic()
         self._prepared = self._database_is_down = False
 
     def run(self, stop: StopSignal) -> None:
@@ -62,6 +66,13 @@ class Worker:
             training_queue.rescue()
             webhooks.wake_if_due()
             self._rescue_at = time.monotonic() + RESCUE_SECONDS
+        if time.monotonic() >= self._beat_at:
+            self._record_beats()
+            self._beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS / BEATS_PER_PING
+
+    def _record_beats(self) -> None:
+        mine = Beat("", os.getpid(), started_s=time.monotonic() - self._started_at, seen_s=0.0)
+        WorkerProcess.objects.all().record([mine, *filter(None, (cluster.beat for cluster in self._clusters))])
 
     def _stop(self) -> None:
         for cluster in self._clusters:

@@ -4,9 +4,9 @@ from forecasting.market.gate import training_bars
 from forecasting.market.names import NO_ANSWER, Admit, NoSymbol, admit_all, enlist, look_up, look_up_awaited
 from forecasting.market.quotes import is_old
 from forecasting.market.service import forget, forgettable, remove, restore
-from forecasting.market.stored import bars, is_stale, recent_bars
+from forecasting.market.stored import bars, is_stale, recent_bars, sessions_missing
 from forecasting.market.syncing import OVERLAP_BARS, SYNC_SECONDS, may_ask, refresh, sync
-from forecasting.market.upstream import is_paused, price_source
+from forecasting.market.upstream import price_source, why_paused
 
 __all__ = [
     "NO_ANSWER",
@@ -20,7 +20,6 @@ __all__ = [
     "forget",
     "forgettable",
     "is_old",
-    "is_paused",
     "is_stale",
     "look_up",
     "look_up_awaited",
@@ -30,6 +29,8 @@ __all__ = [
     "refresh",
     "remove",
     "restore",
+    "sessions_missing",
     "sync",
     "training_bars",
+    "why_paused",
 ]

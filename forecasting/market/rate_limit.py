@@ -79,9 +79,10 @@ class Lease:
     probe: bool
 
 
-def is_paused(source: str) -> bool:
-    """Whether the breaker is open."""
-    return Upstream.objects.filter(source=source).paused().exists()
+def why_paused(source: str) -> str:
+    """Until when and why the breaker is open; empty if it is not."""
+    row = Upstream.objects.filter(source=source).paused().first()
+    return f"the price source is paused until {_in_words(row.open_until)}, because {row.reason}" if row else ""
 
 
 def pause_between_requests() -> timedelta:
@@ -111,8 +112,7 @@ def retry_after(source: str, *, ticker: str) -> PausedError | float:
         return 0.0
     open_until, reason, next_request_at, now = row
     if open_until and open_until > now:
-        until = f"{open_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        return PausedError(ticker, f"no prices are requested until {until}, because {reason}", open_until)
+        return PausedError(ticker, f"no prices are requested until {_in_words(open_until)}, because {reason}", open_until)
     return max(0.0, (next_request_at - now).total_seconds()) or POLL_SECONDS
 
 
@@ -131,6 +131,10 @@ def release(lease: Lease, answer: PriceHistory | PriceSourceError | None) -> Non
             cursor.execute(SUCCEED, values)
             if lease.probe:
                 logger.info("price source resumed: the probe request succeeded")
+
+
+def _in_words(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else ""
 
 
 def _count_failure(error: PriceSourceError, values: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Reads stored bars as frames of the bars contract, and tells whether they are stale."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -9,12 +9,18 @@ from django.db import connection
 
 from forecasting.models import PriceBar, Symbol
 from forecasting.prices import bars as contract
-from forecasting.prices.calendars import last_completed_session
+from forecasting.prices.calendars import last_completed_session, sessions
 
 
 def is_stale(symbol: Symbol, last_bar: date | None, *, now: datetime) -> bool:
     """Whether the bar of the last completed session is missing."""
     return last_bar is None or last_bar < last_completed_session(symbol.calendar, now=now)
+
+
+def sessions_missing(symbol: Symbol, last_bar: date, *, now: datetime) -> int:
+    """The completed sessions after the last bar."""
+    last = last_completed_session(symbol.calendar, now=now)
+    return len(sessions(symbol.calendar, first=last_bar + timedelta(days=1), last=last)) if last_bar < last else 0
 
 
 def bars(symbol: Symbol) -> pd.DataFrame:

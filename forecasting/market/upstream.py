@@ -56,9 +56,9 @@ def is_remote() -> bool:
     return SOURCES[settings.PRICE_SOURCE].remote
 
 
-def is_paused() -> bool:
-    """Whether the price source is paused now."""
-    return is_remote() and rate_limit.is_paused(settings.PRICE_SOURCE)
+def why_paused() -> str:
+    """Until when the price source is not asked, and why; empty if it may be asked."""
+    return rate_limit.why_paused(settings.PRICE_SOURCE) if is_remote() else ""
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from forecasting.models.trainings import Training
 from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion
 from forecasting.models.webhooks import Delivery, Webhook
+from forecasting.models.workers import WorkerProcess
 
 __all__ = [
     "Delivery", "Finding", "Forecast", "JobRun", "Key", "LiveCalibration", "ModelVersion", "PriceBar", "Quote", "RequestedName",
-    "Restatement", "Score", "Spending", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook",
+    "Restatement", "Score", "Spending", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook", "WorkerProcess",
 ]  # fmt: skip

@@ -1,5 +1,7 @@
 """Runs of the daily job."""
 
+from datetime import timedelta
+
 from django.db import models
 from django.db.models import Q
 
@@ -9,6 +11,7 @@ class JobState(models.TextChoices):
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
+    INCOMPLETE = "incomplete"  # everything was done, but the price source did not answer for every symbol
     FAILED = "failed"
 
 
@@ -21,7 +24,7 @@ class JobRun(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     report = models.JSONField(default=dict, help_text="The result of each step.")
-    error = models.TextField(blank=True)
+    error = models.TextField(blank=True, help_text="Why it failed or is incomplete.")
 
     class Meta:
         default_permissions = ("view",)
@@ -33,3 +36,16 @@ class JobRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} {self.date}"
+
+    @property
+    def told_state(self) -> str:
+        """The state; of an incomplete run, how many symbols the price source has answered for: `incomplete 12/34`."""
+        if self.state != JobState.INCOMPLETE:
+            return self.state
+        tried = self.report["symbols"]
+        return f"{self.state} {tried}/{tried + self.report['untried']}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From the first start to the last end, with the pauses between them; None while it runs."""
+        return self.finished_at - self.started_at if self.finished_at else None

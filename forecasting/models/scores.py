@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
-from django.db.models import Avg, Case, Count, Q, Sum, Value, When
-from django.db.models.functions import Now
+from django.db.models import Avg, Case, Count, F, Q, Sum, Value, When
+from django.db.models.functions import Now, NullIf
 
 from forecasting.models.forecasts import INFINITY, Basis, Forecast
 from forecasting.models.symbols import Symbol
@@ -37,6 +37,16 @@ SUMS = {
     "brier_scores": Sum("brier_score"),
     "brier_forecasts": Count("brier_score"),  # those with such a score
 }
+LOSS, REFERENCE = F("pinball_loss"), F("reference_pinball_loss")
+RATIO = Sum(LOSS, filter=JUDGED) / NullIf(Sum(REFERENCE, filter=JUDGED), 0.0)
+# What the standard error of the ratio of two sums needs.
+SQUARES = {
+    "judged": Count("pinball_loss", filter=JUDGED),
+    "reference": Sum(REFERENCE, filter=JUDGED),
+    "loss_squared": Sum(LOSS * LOSS, filter=JUDGED),
+    "loss_times_reference": Sum(LOSS * REFERENCE, filter=JUDGED),
+    "reference_squared": Sum(REFERENCE * REFERENCE, filter=JUDGED),
+}
 
 
 class ScoreQuerySet(models.QuerySet["Score"]):
@@ -57,8 +67,15 @@ class ScoreQuerySet(models.QuerySet["Score"]):
 
         `forecasts`, `mae` and `naive_mae` (price), `coverage` (share inside).
         """
-        of_next_close = self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
-        return of_next_close.order_by("symbol_id").values("symbol_id").annotate(**RECORD)
+        return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**RECORD)
+
+    def track_record_with_squares(self) -> "models.QuerySet[Any, Any]":
+        """The same with `pinball_ratio`, and what its standard error needs (SQUARES)."""
+        record = RECORD | {"pinball_ratio": RATIO} | SQUARES
+        return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**record)
+
+    def _of_next_close(self) -> "ScoreQuerySet":
+        return self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
 
 
 class Score(models.Model):
@@ -110,7 +127,10 @@ class Score(models.Model):
         indexes = [
             models.Index(
                 fields=["symbol", "horizon", "basis", "version"],
-                include=["absolute_error", "naive_absolute_error", "inside_interval"],
+                include=[
+                    *("absolute_error", "naive_absolute_error", "inside_interval"),
+                    *("pinball_loss", "reference_pinball_loss"),
+                ],
                 condition=Q(latest=True),
                 name="score_record",
             ),

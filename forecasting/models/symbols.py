@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.apps import apps
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Upper
+from django.db.models.functions import JSONObject, Upper
 
 from forecasting.models.names import RequestedName
 from forecasting.prices.calendars import exchange_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TICKER = r"[A-Z0-9^][A-Z0-9.^=&_-]{0,23}"
 TICKER_IN_ANY_CASE = TICKER.replace("A-Z", "A-Za-z")
+SQUARED = ("judged", "reference", "loss_squared", "loss_times_reference", "reference_squared")  # see SQUARES in scores.py
 TAKEN_OUT = "the symbol was taken out of service by the operator"
 _ISIN = re.compile(r"\A[A-Z]{2}[A-Z0-9]{9}[0-9]\Z")
 
@@ -110,7 +111,8 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         """Adds `last_date` and `last_close` of the newest bar; None without bars."""
         newest = PriceBar.objects.filter(symbol=models.OuterRef("pk")).order_by("-date")
         return self.annotate(
-            last_date=models.Subquery(newest.values("date")[:1]), last_close=models.Subquery(newest.values("close")[:1])
+            last_date=models.Subquery(newest.values("date")[:1]),  # type: ignore[no-redef]  # the plugin
+            last_close=models.Subquery(newest.values("close")[:1]),
         )
 
     def with_active_version(self) -> "SymbolQuerySet":
@@ -134,6 +136,13 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
             forecast_change=models.Subquery(forecasts.values(change=change)[:1]),
             forecast_target=models.Subquery(forecasts.values("target_date")[:1]),
         )
+
+    def with_live_record(self) -> "SymbolQuerySet":
+        """Adds `live`, the track record of all versions together; None before the first score. See
+        `ScoreQuerySet.track_record_with_squares`."""
+        record = apps.get_model("forecasting.Score").objects.filter(symbol=models.OuterRef("pk")).track_record_with_squares()
+        names = ("forecasts", "coverage", "pinball_ratio", *SQUARED)
+        return self.annotate(live=models.Subquery(record.values(record=JSONObject(**{name: name for name in names}))))  # type: ignore[no-redef]  # the plugin
 
     def ensure_leads(self, tickers: Iterable[str]) -> None:
         """Creates those of these symbols that do not exist, without following them."""
@@ -188,6 +197,8 @@ class Symbol(models.Model):
         help_text="Whether it is forecast. If not, only its prices are kept, for forecasts of others.",
     )
 
+    last_date: date | None = None  # set by `with_last_bar`
+    live: dict[str, float] | None = None  # set by `with_live_record`
     newest_restatements: "list[Restatement]"  # set by `RestatementQuerySet.add_newest`
     own_version: "ModelVersion | None" = None  # set by `STATUSES`
     active_training: "Training | None" = None  # set by `STATUSES`

@@ -121,6 +121,7 @@ class Training(models.Model):
     symbol = models.ForeignKey(Symbol, null=True, blank=True, on_delete=models.CASCADE, related_name="trainings")
     state = models.CharField(max_length=12, choices=TrainingState, default=TrainingState.QUEUED)
     reason = models.CharField(max_length=20, choices=TrainingReason)
+    figures = models.TextField(blank=True, db_default="", help_text="What performance was lost; empty for other reasons.")
     priority = models.SmallIntegerField()
     requested_by = models.CharField(max_length=200, blank=True, db_default="", help_text="Empty if nobody asked.")
     attempts = models.PositiveSmallIntegerField(default=0)

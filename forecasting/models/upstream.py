@@ -23,6 +23,10 @@ class UpstreamQuerySet(models.QuerySet["Upstream"]):
         """Sources that accept no request now: the pause is not over, or its test request is under way."""
         return self.exclude(state=BreakerState.CLOSED).filter(open_until__gt=Now())
 
+    def with_end_of_pause(self) -> "UpstreamQuerySet":
+        """Adds `pause_is_over`: whether a pause has ended, and the source may be asked."""
+        return self.annotate(pause_is_over=Q(open_until__lte=Now()))  # type: ignore[no-redef]  # the plugin
+
 
 class Upstream(models.Model):
     """Shared state that every process checks before it asks a remote price source."""
@@ -38,6 +42,7 @@ class Upstream(models.Model):
     next_request_at = models.DateTimeField(db_default=Now(), help_text="The rate limit allows no request before this time.")
     leases = ArrayField(models.DateTimeField(), default=list, blank=True, help_text="Expiry time of each request under way.")
 
+    pause_is_over: bool | None = None  # set by `with_end_of_pause`
     objects = UpstreamQuerySet.as_manager()
 
     class Meta:

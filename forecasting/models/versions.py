@@ -99,6 +99,10 @@ class ModelVersion(models.Model):
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=VersionState)
     decision = models.TextField(blank=True, help_text="Why it was promoted or rejected.")
+    activated_by = models.CharField(
+        max_length=200, blank=True, db_default="", help_text="Who last activated it; empty if nobody did."
+    )
+    activated_at = models.DateTimeField(null=True, blank=True, help_text="When staff last activated it.")
     training = models.OneToOneField(Training, null=True, blank=True, on_delete=models.SET_NULL, related_name="version")
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children")
     restatement = models.ForeignKey(

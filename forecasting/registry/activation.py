@@ -4,6 +4,7 @@ import logging
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
 from forecasting.models import ModelVersion
 from forecasting.models.trainings import TrainingReason
@@ -20,7 +21,10 @@ logger = logging.getLogger(__name__)
 
 @transaction.atomic
 def activate(version: ModelVersion, *, by: str) -> None:
-    """Activates this version in place of the current one. Raises ArtifactError if its files are removed, missing or damaged."""
+    """Activates this version in place of the current one, and notes by whom. `decision` still says why it was promoted or rejected.
+
+    Raises ArtifactError if its files are removed, missing or damaged.
+    """
     siblings = locked_versions(version.symbol)
     if siblings.filter(pk=version.pk, files_state=FilesState.REMOVED).exists():
         raise ArtifactError(f"They were removed: only the last {settings.KEEP_VERSIONS} versions of a symbol keep their files.")
@@ -28,7 +32,7 @@ def activate(version: ModelVersion, *, by: str) -> None:
     if siblings.active().filter(pk=version.pk).exists():
         return
     siblings.active().update(state=VersionState.RETIRED)
-    _let_serve(version, decision="Activated by staff.")
+    _let_serve(version, activated_by=by, activated_at=timezone.now())
     logger.info("version %d activated by %s", version.number, by, extra=_about(version))
 
 
@@ -81,9 +85,11 @@ def _request_retraining(version: ModelVersion) -> None:
         training_requests.request_base(reason=TrainingReason.FILES_DAMAGED)
 
 
-def _let_serve(version: ModelVersion, *, decision: str) -> None:
-    version.state, version.files_state, version.decision = VersionState.ACTIVE, FilesState.KEPT, decision
-    version.save(update_fields=["state", "files_state", "decision"])
+def _let_serve(version: ModelVersion, **why: object) -> None:
+    values = {"state": VersionState.ACTIVE, "files_state": FilesState.KEPT} | why
+    for name, value in values.items():
+        setattr(version, name, value)
+    version.save(update_fields=list(values))
 
 
 def _about(version: ModelVersion) -> dict[str, object]:

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
+from forecasting.training.queue import CLUSTER
+from forecasting.training.workers import absence
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,21 +19,28 @@ class Position:
     """The position of an active training, and when it will probably end."""
 
     number: int = 0  # in the queue, from 1; 0 if it runs
-    expected_wait_s: int | None = None  # None as long as no training has succeeded
+    expected_wait_s: int | None = None  # None as long as no training has succeeded, and if it waits for a worker
+    absence: str = ""  # since when there is no worker, if it waits for one
 
 
-def positions_of(trainings: Iterable[Training | None]) -> dict[int, Position]:
-    """The positions of the active trainings among these, by primary key. Two queries; none if nothing is active."""
+def positions_of(trainings: Iterable[Training | None], *, by_worker: bool = True) -> dict[int, Position]:
+    """The positions of the active trainings among these, by primary key. Three queries; none if nothing is active.
+
+    `by_worker` is false if the caller trains them itself.
+    """
     active = [training for training in trainings if training and training.is_active]
     if not active:
         return {}
     numbers = _numbers([training.pk for training in active if training.state == TrainingState.QUEUED])
-    typical = Training.objects.all().typical_seconds()
-    return {
-        training.pk: Position(number, None if typical is None else _expected_wait(training, number, typical))
-        for training in active
-        for number in [numbers.get(training.pk, 0)]
-    }
+    typical, absent = Training.objects.all().typical_seconds(), absence(CLUSTER) if by_worker else ""
+    return {training.pk: _position(training, numbers.get(training.pk, 0), typical, absent) for training in active}
+
+
+def _position(training: Training, number: int, typical_s: float | None, absent: str) -> Position:
+    """Without a worker, a training goes on only if somebody else renews its lease."""
+    if absent and not (training.lease_expires_at and training.lease_expires_at > timezone.now()):
+        return Position(number, absence=absent)
+    return Position(number, None if typical_s is None else _expected_wait(training, number, typical_s))
 
 
 def _numbers(keys: list[int]) -> dict[int, int]:

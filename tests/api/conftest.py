@@ -1,11 +1,15 @@
 """Requests whose answers are validated against the OpenAPI document."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -82,3 +86,12 @@ def checked(response: Any, path: str, *, status: int, method: str) -> Any:
     assert response.status_code == status, body
     assert openapi.violations(body, openapi.answer_schema(openapi.operations()[method, path], status)) == []
     return body
+
+
+@pytest.fixture(scope="session")
+def without_database() -> dict[str, Any]:
+    """Answers of a service without a database, by path; see the script."""
+    command = [sys.executable, "-m", "tests.api.without_database"]
+    done = subprocess.run(command, cwd=django_settings.BASE_DIR, env=os.environ, capture_output=True, check=True, timeout=60)
+    answers: dict[str, Any] = json.loads(done.stdout)
+    return answers

@@ -19,7 +19,7 @@ from stockpred_client.api.records import (
     list_trainings,
     list_versions,
 )
-from stockpred_client.api.service import health
+from stockpred_client.api.service import health, health_live, health_ready
 from stockpred_client.api.staff import (
     activate_version,
     cancel_training,
@@ -34,6 +34,7 @@ from stockpred_client.models import (
     FailureAnswer,
     ForecastAnswer,
     Healthy,
+    Living,
     MetricsOfModel,
     NewWebhook,
     NoMetrics,
@@ -45,6 +46,7 @@ from stockpred_client.models import (
     PaginatedWebhookList,
     PredictAnswer,
     PredictRequest,
+    Ready,
     RetrainAnswer,
     SymbolRequest,
     SymbolsRequest,
@@ -75,6 +77,10 @@ def service(client: Client) -> None:
     answer = health.sync(client=client)
     assert isinstance(answer, Healthy)
     assert answer.status.value == "ok"
+    assert isinstance(health_live.sync(client=client), Living)
+    ready = health_ready.sync(client=client)
+    assert isinstance(ready, Ready)
+    assert ready.parts.worker.status.value == "ok"
 
 
 def models(client: Client) -> None:

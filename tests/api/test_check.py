@@ -11,7 +11,7 @@ from forecasting.models import Training
 from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.training.positions import positions_of
 from tests.api.conftest import Count, Send
-from tests.factories import make_symbol, make_training, make_version
+from tests.factories import make_symbol, make_training, make_version, make_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -29,6 +29,7 @@ def test_a_symbol_with_a_model_is_available(post: Send) -> None:
 
 
 def test_a_symbol_without_a_model_starts_its_training(post: Send) -> None:
+    make_worker()
     make_symbol("BBAS3.SA")
     (answer,) = post("check", {"symbols": ["BBAS3.SA"]})
     training = Training.objects.get(symbol__ticker="BBAS3.SA")
@@ -109,6 +110,16 @@ def test_a_waiting_training_shows_its_position_in_the_queue(post: Send) -> None:
     make_training(make_symbol("SAMPLE3"), reason=TrainingReason.REQUESTED)
     (answer,) = post("check", {"symbols": ["SAMPLE1"]})
     assert answer["training"]["position"] == 2
+
+
+def test_a_training_that_waits_for_a_worker_says_so_instead_of_an_expected_wait(post: Send) -> None:
+    make_training(make_symbol("LASTED"), state=TrainingState.SUCCEEDED)
+    make_worker(seen_s=1000)
+    training = make_training(make_symbol())
+    (answer,) = post("check", {"symbols": ["SAMPLE1"]})
+    shown = {key: answer["training"][key] for key in ("id", "position", "expected_wait")}
+    assert shown == {"id": training.pk, "position": 1, "expected_wait": None}
+    assert answer["training"]["error"].startswith("No worker since ")
 
 
 def test_a_training_that_ends_before_its_position_is_looked_up_has_none() -> None:

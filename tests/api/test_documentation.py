@@ -16,6 +16,8 @@ from tests.api import openapi
 
 ROUTES = {
     ("get", "/health"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
     ("get", "/models/predict"),
     ("post", "/models/check"),
     ("post", "/models/metrics"),

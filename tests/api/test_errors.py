@@ -1,14 +1,10 @@
 """Errors: always JSON with one schema, never HTML, SQL, a path or a traceback."""
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -208,19 +204,6 @@ def test_a_refused_request_starts_nothing(lenient: Client, route: str) -> None:
     assert not Training.objects.exists()
 
 
-def test_a_healthy_service_reports_ok(client: APIClient) -> None:
-    assert client.get("/health").json() == {"status": "ok", "prices": "sample"}
-
-
-@pytest.fixture(scope="session")
-def without_database() -> dict[str, Any]:
-    """Answers of a service without a database, by path; see the script."""
-    command = [sys.executable, "-m", "tests.api.without_database"]
-    done = subprocess.run(command, cwd=django_settings.BASE_DIR, env=os.environ, capture_output=True, check=True, timeout=60)
-    answers: dict[str, Any] = json.loads(done.stdout)
-    return answers
-
-
 def test_without_a_database_every_route_says_when_to_try_again(without_database: dict[str, Any]) -> None:
     away = {address: each for address, each in without_database["answers"].items() if each["status"] == 503}
     assert list(away) == [
@@ -236,10 +219,12 @@ def test_without_a_database_every_route_says_when_to_try_again(without_database:
         "/models/versions/1/activate",
         "/models/trainings/1/cancel",
         "/health",
+        "/health/ready",
         "/admin/",
     ]
     assert {each["headers"]["Retry-After"] for each in away.values()} == {"10"}
     assert away.pop("/admin/")["text"] == UNAVAILABLE["error"]
+    del away["/health/ready"]  # see test_health.py
     assert [json.loads(each["text"]) for each in away.values()] == [UNAVAILABLE] * len(away)
 
 

@@ -15,7 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 from forecasting.models.trainings import TrainingState
 from forecasting.prices.calendars import last_completed_session
 from tests.api.serving import add_steady_bars, serve
-from tests.factories import make_finding, make_symbol, make_training
+from tests.factories import make_finding, make_symbol, make_training, make_worker
 
 ROOT = Path(settings.BASE_DIR)
 CALLS = ROOT / "tests/api/generated_client_calls.py"
@@ -62,6 +62,7 @@ def test_every_call_succeeds(package: Path, live_server: LiveServer) -> None:
     serve(symbol)
     make_training(make_symbol("SAMPLE2"), state=TrainingState.RUNNING)
     make_finding(symbol)
+    make_worker()
     User.objects.create_superuser("ana", password="of a test")  # noqa: S106
     credentials = b64encode(b"ana:of a test").decode()
     run(sys.executable, CALLS, live_server.url, credentials, folder=package)

@@ -55,6 +55,13 @@ def test_a_model_forecasts_the_next_session(predict: Predict) -> None:
         "model": {"version": 3, "version_id": version.pk, "kind": "symbol", "trained_at": "2025-06-01T03:04:05Z"},
         "skill": {"mase": 0.9841, "beats_naive": False},
         "currency": "BRL",
+        "session": {"state": "pre", "opens": "2025-06-03T13:00:00Z", "closes": "2025-06-03T21:00:00Z"},
+        "price_now": None,
+        "price_time": None,
+        "delayed": None,
+        "price_problem": None,
+        "recorded": True,
+        "close_forecast": None,
         "simulated": True,
     }
 

@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from forecasting.models import Training
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
 from tests.api.conftest import Send
-from tests.factories import make_symbol, make_training, make_version
+from tests.factories import make_symbol, make_training, make_version, make_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -16,6 +16,7 @@ ASKED = PRIORITIES[TrainingReason.ASKED_ANONYMOUSLY]
 
 
 def test_a_retraining_is_initiated(post: Send) -> None:
+    make_worker()
     make_version(make_symbol("BBAS3.SA"))
     answer = post("retrain", {"symbol": " bbas3.sa"}, status=202)
     training = Training.objects.get(symbol__ticker="BBAS3.SA")

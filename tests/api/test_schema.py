@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from pytest_django import Settings
 
 from stockpred.wsgi import application
+from tests.factories import make_worker
 
 # From the file, because ALLOWED_HOSTS is not set yet during collection. Another test checks that the file is up to date.
 schema = schemathesis.openapi.from_path(django_settings.BASE_DIR / "openapi.yaml")
@@ -22,11 +23,12 @@ EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "12"))  # for each operation
 
 
 @pytest.fixture(autouse=True)
-def _as_djangos_test_client(settings: Settings) -> Iterator[None]:
+def _as_djangos_test_client(settings: Settings, db: None) -> Iterator[None]:
     """Allows the host of these requests, and keeps them from closing the connection of the test's transaction."""
     settings.ALLOWED_HOSTS = ["localhost"]
     for signal in (signals.request_started, signals.request_finished):
         signal.disconnect(close_old_connections)
+    make_worker()  # otherwise the service is not ready, and says so by a status that counts as a crash here
     yield
     for signal in (signals.request_started, signals.request_finished):
         signal.connect(close_old_connections)

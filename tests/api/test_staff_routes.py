@@ -4,10 +4,11 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
-from forecasting.models import ModelVersion
+from forecasting.models import Key, ModelVersion
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
 from tests.api.conftest import checked
@@ -49,9 +50,41 @@ def two_versions() -> tuple[ModelVersion, ModelVersion]:
 def test_staff_let_an_earlier_version_serve_again(staff: APIClient) -> None:
     retired, active = two_versions()
     answer = send(staff, ACTIVATE, retired.pk, status=200)
-    assert (answer["id"], answer["state"], answer["decision"]) == (retired.pk, "active", "Activated by staff.")
+    assert (answer["id"], answer["state"], answer["decision"]) == (retired.pk, "active", retired.decision)
+    assert answer["activated_at"] is not None
     active.refresh_from_db()
     assert active.state == VersionState.RETIRED
+
+
+def test_what_staff_do_through_the_api_is_in_the_log_of_the_admin(staff: APIClient) -> None:
+    retired, _ = two_versions()
+    training = make_training(retired.symbol)
+    send(staff, ACTIVATE, retired.pk, status=200)
+    send(staff, CANCEL, training.pk, status=200)
+    told = {(entry.user.get_username(), entry.object_id, entry.change_message) for entry in LogEntry.objects.all()}
+    assert told == {
+        ("ana", str(retired.pk), "Activated through the API by account ana."),
+        ("ana", str(training.pk), "Cancelled through the API by account ana."),
+    }
+    retired.refresh_from_db()
+    assert retired.activated_by == "account ana"
+
+
+def test_the_log_names_the_key_that_acts_for_an_account(client: APIClient) -> None:
+    retired, _ = two_versions()
+    _, text = Key.objects.create_key(name="nightly", user=make_user("change_modelversion"))
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {text}")
+    send(client, ACTIVATE, retired.pk, status=200)
+    entry = LogEntry.objects.get()
+    assert (entry.user.get_username(), entry.change_message) == ("ana", "Activated through the API by key nightly.")
+
+
+def test_what_fails_is_not_in_the_log(staff: APIClient) -> None:
+    retired, _ = two_versions()
+    file_of(retired, "model.onnx").unlink()
+    send(staff, ACTIVATE, retired.pk, status=400)
+    send(staff, CANCEL, make_training(retired.symbol, state=TrainingState.SUCCEEDED).pk, status=400)
+    assert not LogEntry.objects.exists()
 
 
 def test_the_active_version_can_be_activated_again(staff: APIClient) -> None:
@@ -139,12 +172,12 @@ def test_another_method_is_refused(staff: APIClient, path: str) -> None:
 def test_the_log_says_who_activated_a_version(staff: APIClient, caplog: pytest.LogCaptureFixture) -> None:
     retired, _ = two_versions()
     send(staff, ACTIVATE, retired.pk, status=200)
-    assert "version 1 activated by ana" in caplog.messages
+    assert "version 1 activated by account ana" in caplog.messages
 
 
 def test_the_log_says_who_cancelled_a_training(staff: APIClient, caplog: pytest.LogCaptureFixture) -> None:
     send(staff, CANCEL, make_training(make_symbol()).pk, status=200)
-    assert "training cancelled by ana" in caplog.messages
+    assert "training cancelled by account ana" in caplog.messages
 
 
 def test_a_refused_request_changes_nothing(client: APIClient) -> None:

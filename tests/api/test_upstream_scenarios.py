@@ -75,7 +75,7 @@ CORRECTION = float(CORRECTED["close"].iloc[len(KNOWN) - 3] / RAW["close"].iloc[l
 
 TABLE: dict[str, Row] = {
     "increment": fresh(),
-    "nothing newer yet": kept("ok", bars=KNOWN),
+    "nothing newer yet": kept("stale", bars=KNOWN),
     "holiday": fresh(as_of=WEDNESDAY, stored=KNOWN, bars=KNOWN, now=datetime(2024, 6, 27, 15, tzinfo=UTC)),
     "split 2:1": fresh(bars=SPLIT, stored=SPLIT, requests=2, restated=("split", THURSDAY, 0.5)),
     "dividend": fresh(bars=DIVIDEND, stored=DIVIDEND, requests=2, restated=("dividend", THURSDAY, PAID)),
@@ -100,8 +100,8 @@ TABLE: dict[str, Row] = {
     "HTML": kept("unavailable", scenario=fake_yahoo.html_page),
     "half an answer": kept("unavailable", scenario=fake_yahoo.truncated),
     "giant answer": kept("unavailable", scenario=fake_yahoo.giant),
-    "trickle": kept("ok", scenario=fake_yahoo.trickle, late=True),
-    "no answer": kept("ok", scenario=fake_yahoo.slow, late=True),
+    "trickle": kept("stale", scenario=fake_yahoo.trickle, late=True),
+    "no answer": kept("stale", scenario=fake_yahoo.slow, late=True),
     "wrong unit": kept("bad data", scenario=fake_yahoo.in_pounds, requests=2),
     "wrong order": fresh(scenario=fake_yahoo.backwards),
     "every session twice": fresh(scenario=fake_yahoo.doubled),

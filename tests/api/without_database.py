@@ -26,6 +26,8 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
     ("post", "/models/versions/1/activate", None),
     ("post", "/models/trainings/1/cancel", None),
     ("get", "/health", None),
+    ("get", "/health/live", None),
+    ("get", "/health/ready", None),
     ("get", "/admin/", None),
     ("get", "/swagger", None),
     ("get", "/schema", None),

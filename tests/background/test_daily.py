@@ -6,24 +6,23 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
 from forecasting import market
 from forecasting.background import daily, tasks
-from forecasting.market import rate_limit
-from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training, Upstream
+from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.locks import Lock
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import VersionState
 from tests.factories import make_forecast, make_restatement, make_symbol, make_version
-from tests.fake_yahoo import FakeYahoo, broken, generated_bars, rate_limited
+from tests.fake_yahoo import generated_bars
 from tests.racing import at_once
 from tests.small_model import publish_model
+from tests.test_monitoring import serving
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("folder")]
 
@@ -144,6 +143,14 @@ def test_models_on_revised_bars_are_retrained(folder: Path) -> None:
     assert (training.symbol, training.reason) == (symbol, TrainingReason.DATA_REVISED)
 
 
+def test_a_retraining_for_lost_performance_keeps_the_figures(folder: Path) -> None:
+    serving(listed(folder, "AAA"), spread=4.0)
+    assert report_of_a_run()["retrainings"] == 1
+    training = Training.objects.active().get()
+    assert training.reason == TrainingReason.PERFORMANCE_LOST
+    assert training.figures.startswith("Version 1: in 20 sessions its quantile loss was ")
+
+
 def test_a_model_whose_retraining_was_rejected_is_not_retrained_every_day(folder: Path) -> None:
     modelled(symbol := listed(folder, "AAA"), trained_days_ago=16)
     make_version(symbol, number=2, state=VersionState.REJECTED)
@@ -234,67 +241,19 @@ def test_workers_that_start_at_once_do_the_job_once(folder: Path) -> None:
     assert (JobRun.objects.count(), Forecast.objects.count()) == (1, 1)
 
 
+def test_what_was_scored_and_retrained_is_counted_over_all_tasks_of_a_run(folder: Path) -> None:
+    modelled(listed(folder, "AAA"), trained_days_ago=16)
+    make_forecast(make_version(listed(folder, "BBB")), THURSDAY)
+    tasks.daily_job()
+    JobRun.objects.update(state=JobState.FAILED)
+    tasks.daily_job()
+    report = JobRun.objects.get().report
+    assert (report["scored"], report["retrainings"], report["forecasts"]) == (1, 1, 2)
+
+
 def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:
     assert tasks.resume_daily_job() == "nothing to resume"
     run = JobRun.objects.create(job="daily", date=timezone.localdate(), state=JobState.FAILED, error="it broke")
     assert tasks.resume_daily_job() == "done"
     run.refresh_from_db()
     assert (run.state, run.error) == (JobState.SUCCEEDED, "")
-
-
-# Slices
-
-
-def test_a_long_sync_continues_in_the_next_task(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = listed(folder, "AAA"), listed(folder, "BBB")
-    monkeypatch.setattr(daily, "SLICE_SECONDS", -1)
-    JobRun.objects.create(job="daily", date=timezone.localdate(), report={"symbols": 1, "last_symbol": first.pk})
-    assert tasks.daily_job() == "not finished"
-    (task,) = OrmQ.objects.all()
-    assert task.func() == "forecasting.background.tasks.daily_job"
-    monkeypatch.undo()
-    assert tasks.daily_job() == "done"
-    assert JobRun.objects.get().report["symbols"] == 2
-    assert not PriceBar.objects.of(first).exists()
-    assert PriceBar.objects.of(second).exists()
-
-
-@pytest.mark.parametrize(("failing", "tried"), [(4, 6), (5, 4)])
-def test_a_source_that_is_out_of_reach_for_five_symbols_in_a_row_ends_the_sync(
-    yahoo: FakeYahoo, monkeypatch: pytest.MonkeyPatch, failing: int, tried: int
-) -> None:
-    monkeypatch.setattr(rate_limit, "FAILURES_TO_OPEN", 100)  # else the breaker opens first
-    tickers = ["AAA", "BBB", "CCC", "DDD", "EEE", "FFF"]
-    yahoo.bars = {ticker: generated_bars(ticker, first=date(2024, 1, 2), last=FRIDAY) for ticker in tickers}
-    yahoo.scenarios |= dict.fromkeys(tickers[:failing], broken)
-    for ticker in tickers:
-        make_symbol(ticker)
-    report = report_of_a_run()
-    assert report["symbols"] == tried
-    assert report.get("sync_ended", "").startswith("At EEE: ") == (failing == 5)
-
-
-def test_a_rate_limit_ends_the_sync(yahoo: FakeYahoo) -> None:
-    yahoo.scenarios["AAA"] = yahoo.scenarios["BBB"] = rate_limited
-    make_symbol("AAA")
-    make_symbol("BBB")
-    report = report_of_a_run()
-    assert len(yahoo.charts("AAA") + yahoo.charts("BBB")) == 1
-    assert report["symbols"] == 0
-    assert report["sync_ended"].startswith("At AAA: ")
-    assert "forecasts" in report
-
-
-def test_a_sync_that_the_price_source_ended_resumes_once_it_may_be_asked_again(yahoo: FakeYahoo) -> None:
-    first, second = make_symbol("AAA"), make_symbol("BBB")
-    yahoo.bars = {ticker: generated_bars(ticker, first=date(2024, 1, 2), last=FRIDAY) for ticker in ("AAA", "BBB")}
-    yahoo.scenarios["AAA"] = rate_limited
-    assert tasks.daily_job() == "done"
-    assert tasks.resume_daily_job() == "nothing to resume"
-    del yahoo.scenarios["AAA"]
-    Upstream.objects.update(open_until=Now())
-    assert tasks.resume_daily_job() == "done"
-    assert all(PriceBar.objects.of(symbol).exists() for symbol in (first, second))
-    report = JobRun.objects.get().report
-    assert (report["symbols"], report["not_synced"]) == (2, {})
-    assert "sync_ended" not in report

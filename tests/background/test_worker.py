@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule
 
-from forecasting.models import JobRun, ModelVersion, Training
+from forecasting.models import JobRun, ModelVersion, Training, WorkerProcess
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
 from forecasting.pipeline.serving import artifacts
@@ -18,6 +18,7 @@ from forecasting.prices.calendars import last_completed_session
 from forecasting.registry import models_root
 from forecasting.runtime.processes import wait_for
 from forecasting.training import requests as training_requests
+from forecasting.training.workers import CLUSTERS, absence
 from tests.factories import make_symbol
 from tests.fake_yahoo import FakeYahoo, generated_bars, unknown
 from tests.running import process_ids, started
@@ -55,10 +56,14 @@ def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -
     assert process_ids(tmp_path) == []
 
 
-def test_clusters_that_answer_keep_running_and_a_second_worker_is_refused(tmp_path: Path) -> None:
+def test_clusters_that_answer_keep_running_leave_heartbeats_and_a_second_worker_is_refused(tmp_path: Path) -> None:
     with started("worker", tmp_path, HEARTBEAT_SECONDS="1", HANG_SECONDS="10"):
         assert wait_for(lambda: len(leaders(tmp_path)) == 2, seconds=60)
         clusters = leaders(tmp_path)
+        assert wait_for(lambda: not absence(*CLUSTERS), seconds=60)
+        beats = dict(WorkerProcess.objects.values_list("cluster", "pid"))
+        assert {beats.pop("short"), beats.pop("training")} == set(clusters)
+        assert beats.pop("") == process_ids(tmp_path, command="worker")[0]
         with started("worker", tmp_path) as second:
             assert wait_for(lambda: second.ended() is not None, seconds=60)
             assert second.ended() == 1
@@ -78,6 +83,7 @@ def test_a_cluster_that_keeps_ending_is_restarted_after_longer_and_longer_pauses
 
     with started("worker", tmp_path) as worker:
         assert wait_for(fall_again, seconds=60)
+        assert absence("short") == "No worker has run yet."
         assert ends[-1] - ends[0] > 1 + 3  # pauses of a second, then of three
         assert worker.ended() is None
     assert process_ids(tmp_path) == []

@@ -237,4 +237,4 @@ def test_with_the_breaker_open_a_refresh_asks_nothing_and_leaves_nothing_to_the_
 def test_only_a_remote_source_is_ever_paused(folder: object) -> None:
     make_upstream(state=BreakerState.OPEN)
     make_upstream(source="csv", state=BreakerState.OPEN)
-    assert not upstream.is_paused()
+    assert upstream.why_paused() == ""

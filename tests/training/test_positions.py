@@ -6,12 +6,17 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from forecasting.models import Training
+from forecasting.models import Training, WorkerProcess
 from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.training.positions import positions_of
-from tests.factories import make_claimed, make_symbol, make_training
+from tests.factories import make_claimed, make_symbol, make_training, make_worker
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _worker() -> None:
+    make_worker()
 
 
 def positions(*trainings: Training | None) -> dict[int, int]:
@@ -49,7 +54,7 @@ def test_a_running_training_has_no_position() -> None:
 
 def test_a_running_training_needs_no_look_at_the_queue(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     training = make_claimed(make_symbol())
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         positions(training)
 
 
@@ -103,3 +108,28 @@ def test_a_running_training_is_expected_to_need_what_is_left_of_its_time() -> No
     Training.objects.filter(pk=training.pk).update(progress=0.7)
     training.refresh_from_db()
     assert expected(training) == 3
+
+
+def test_no_wait_is_expected_without_a_worker() -> None:
+    lasted(10)
+    WorkerProcess.objects.update(seen_at=timezone.now() - timedelta(minutes=2))
+    position = positions_of([training := make_training(make_symbol())])[training.pk]
+    assert (position.number, position.expected_wait_s) == (1, None)
+    assert position.absence.startswith("No worker since ")
+
+
+def test_a_training_whose_lease_is_renewed_needs_no_worker() -> None:
+    lasted(10)
+    WorkerProcess.objects.all().delete()
+    at_a_terminal, abandoned = make_claimed(make_symbol("SAMPLE1")), make_claimed(make_symbol("SAMPLE2"))
+    abandoned.lease_expires_at = timezone.now() - timedelta(seconds=1)
+    positions = positions_of([at_a_terminal, abandoned])
+    assert (positions[at_a_terminal.pk].expected_wait_s, positions[at_a_terminal.pk].absence) == (10, "")
+    assert (positions[abandoned.pk].expected_wait_s, positions[abandoned.pk].absence) == (None, "No worker has run yet.")
+
+
+def test_who_trains_at_a_terminal_waits_for_no_worker() -> None:
+    lasted(10)
+    WorkerProcess.objects.all().delete()
+    position = positions_of([training := make_training(make_symbol())], by_worker=False)[training.pk]
+    assert (position.expected_wait_s, position.absence) == (15, "")

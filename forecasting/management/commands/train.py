@@ -70,7 +70,7 @@ class Command(BaseCommand):
 
     def _show(self, trainings: list[Training], bars: terminal.TrainingProgress) -> None:
         """Shows the progress of all trainings, including those of other processes."""
-        positions = positions_of(trainings)
+        positions = positions_of(trainings, by_worker=False)
         for training in trainings:
             text = terminal.where_it_stands(training_json(training, positions)) if training.is_active else training.state
             bars.update(training.subject, stage=text, fraction=training.progress)

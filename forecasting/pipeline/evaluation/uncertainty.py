@@ -1,0 +1,46 @@
+"""How far the figures of a track record may be off by chance, if its outcomes are independent."""
+
+import math
+from dataclasses import dataclass
+
+LIKELY, NEARLY_CERTAIN = 2.576, 3.891  # standard normal: 1 in 100 lies beyond the first, 1 in 10,000 beyond the second
+
+FEWEST = 40  # pairs of losses; with 20, chance exceeded its 99 % in 2.5 of 100 simulated records
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """How far a figure is from what it should be, and how far it may be by chance (99 %), in the figure's unit."""
+
+    size: float
+    chance: float
+
+    @property
+    def is_likely_real(self) -> bool:
+        """Whether chance alone would bring so large a deviation in at most 1 of 100 cases."""
+        return self.size > self.chance
+
+    @property
+    def is_nearly_certain(self) -> bool:
+        """The same for 1 of 10,000 cases."""
+        return self.size > self.chance * NEARLY_CERTAIN / LIKELY
+
+
+def deviation_of_share(share: float, *, promised: float, count: int) -> Deviation:
+    """Of an observed share from the promised probability: binomial, in its normal approximation with continuity correction."""
+    chance = LIKELY * math.sqrt(promised * (1 - promised) / count) + 0.5 / count
+    return Deviation(size=abs(share - promised), chance=chance)
+
+
+def excess_of_ratio(
+    ratio: float, *, count: int, reference: float, squared: float, product: float, reference_squared: float
+) -> Deviation:
+    """By how much the ratio of two sums exceeds 1, with its standard error by the delta method; of fewer than FEWEST pairs, which
+    the method needs, any excess may be chance.
+
+    The sums, over pairs of a loss and its reference: `reference`, `squared` losses, `product` of both, `reference_squared`.
+    Source: Cochran, Sampling Techniques (1977), section 2.11.
+    """
+    residual = squared - 2 * ratio * product + ratio**2 * reference_squared  # sum of (loss - ratio * reference) squared
+    chance = LIKELY * math.sqrt(max(0.0, residual) * count / max(1, count - 1)) / reference
+    return Deviation(size=ratio - 1, chance=chance if count >= FEWEST else math.inf)

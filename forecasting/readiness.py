@@ -1,0 +1,140 @@
+"""Whether the service is ready: the state of each part that it needs, with one sentence."""
+
+import functools
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Q
+from django.db.models.functions import Now
+from django_q.models import OrmQ
+
+from forecasting import market, registry
+from forecasting.models import JobRun, Training
+from forecasting.models.jobs import JobState
+from forecasting.training.workers import CLUSTERS, absence
+
+STANDSTILL = timedelta(minutes=15)  # longer than any task may take
+DAILY = timedelta(hours=26)  # between two daily runs; the second one may need longer than the first
+
+
+class State(StrEnum):
+    """State of a part. The service is not ready if one is `failed` or `unknown`."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The state of one part, and what it means."""
+
+    status: State
+    text: str
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the service can do all its work with this part."""
+        return self.status in {State.OK, State.WARNING}
+
+
+def parts() -> dict[str, Part]:
+    """Each part by its name. Without the database, or before its migrations, what depends on it is unknown."""
+    unknown = Part(State.UNKNOWN, "Not known without the database and its tables.")
+    database = _database()
+    migrations = _migrations() if database.is_ready else unknown
+    others = {name: find() if migrations.is_ready else unknown for name, find in NEED_TABLES.items()}
+    return {"database": database, "migrations": migrations, **others, "media": _media()}
+
+
+def _database() -> Part:
+    try:
+        with connection.cursor() as cursor:  # a statement, because an open connection may lead to a dead server
+            cursor.execute("SELECT 1")
+    except (OperationalError, InterfaceError):
+        return Part(State.FAILED, "It cannot be reached.")
+    return Part(State.OK, "It answers.")
+
+
+def _migrations() -> Part:
+    applied = MigrationRecorder(connection).applied_migrations()
+    missing = sorted(f"{app}.{name}" for app, name in _newest_migrations() - applied.keys())
+    if missing:
+        return Part(State.FAILED, f"Not applied: {', '.join(missing)}. Run `manage.py migrate`.")
+    return Part(State.OK, "All are applied.")
+
+
+def _worker() -> Part:
+    absent = absence(*CLUSTERS)
+    return Part(State.FAILED, absent) if absent else Part(State.OK, "Its task clusters answer.")
+
+
+def _queue() -> Part:
+    """Not how long the queue is: a training may wait for hours behind others, as long as one of them runs or has just ended."""
+    minutes = int(STANDSTILL.total_seconds() / 60)
+    if OrmQ.objects.filter(key="short", lock__lt=Now() - STANDSTILL).exists():
+        return Part(State.FAILED, f"A task has waited for more than {minutes} minutes.")
+    moves = Q(lease_expires_at__gt=Now()) | Q(finished_at__gt=Now() - STANDSTILL)
+    if Training.objects.queued().filter(not_before__lt=Now() - STANDSTILL).exists() and not Training.objects.filter(moves).exists():
+        return Part(State.FAILED, f"A training has waited for more than {minutes} minutes, although none runs.")
+    return Part(State.OK, "Nothing waits for too long.")
+
+
+def _daily_job() -> Part:
+    recent = Q(started_at__gt=Now() - DAILY) | Q(finished_at__gt=Now() - DAILY)
+    run = JobRun.objects.filter(recent).exclude(state=JobState.FAILED).order_by("-date").first()
+    if run:
+        state = State.WARNING if run.state == JobState.INCOMPLETE else State.OK
+        return Part(state, f"Run of {run.date}: {run.told_state}{f' ({run.error})' if run.error else ''}.")
+    if not _is_older_than(DAILY):
+        return Part(State.OK, "No run yet; the database is new.")
+    last = JobRun.objects.order_by("-date").first()
+    return Part(State.FAILED, f"The last run is that of {last.date}: {last.told_state}." if last else "It has never run.")
+
+
+def _price_source() -> Part:
+    paused = market.why_paused()
+    if paused:
+        return Part(State.WARNING, f"{paused[0].upper()}{paused[1:]}.")
+    return Part(State.OK, f"{settings.PRICE_SOURCE} may be asked.")
+
+
+def _media() -> Part:
+    """Writes a file without a name, and reads it; where there is no model yet, in the folder above."""
+    root = registry.models_root()
+    folder = next(each for each in (root, *root.parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"ready")
+            file.seek(0)
+            intact = file.read() == b"ready"
+    except OSError as error:
+        return Part(State.FAILED, f"Model files cannot be written: {error.strerror}.")
+    return Part(State.OK, "Model files can be written and read.") if intact else Part(State.FAILED, "What is written is lost.")
+
+
+NEED_TABLES: dict[str, Callable[[], Part]] = {
+    "worker": _worker,
+    "queue": _queue,
+    "daily_job": _daily_job,
+    "price_source": _price_source,
+}
+
+
+@functools.cache
+def _newest_migrations() -> frozenset[tuple[str, str]]:
+    """The last migration of each app in this process's code; it requires all others."""
+    return frozenset(MigrationLoader(None).graph.leaf_nodes())
+
+
+def _is_older_than(age: timedelta) -> bool:
+    """Whether the database is, by its first migration."""
+    return MigrationRecorder(connection).migration_qs.filter(applied__lt=Now() - age).exists()
