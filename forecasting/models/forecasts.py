@@ -54,7 +54,9 @@ class Outlook(NamedTuple):
     decimals: int
 
 
-BEFORE_THE_SESSION = dict.fromkeys(("target_closes", "quarter", "price_now", "session_fraction", "quote"), None)
+OF_THE_SESSION = ("target_closes", "quarter", "price_now", "session_fraction", "quote")
+BEFORE_THE_SESSION = dict.fromkeys(OF_THE_SESSION, None)
+DURING_THE_SESSION = {f"{name}__isnull": False for name in ("known_until", "target_opens", *OF_THE_SESSION)}
 
 
 def quarter_of(moment: datetime) -> datetime:
@@ -202,9 +204,10 @@ class Forecast(models.Model):
                 condition=Q(basis=Basis.CLOSE, known_until=None, target_opens=None, leads=None, **BEFORE_THE_SESSION)
                 | Q(basis=Basis.LEAD, horizon=1, known_until__isnull=False, target_opens__isnull=False, leads__isnull=False)
                 & Q(known_until__lte=F("issued_at"), issued_at__lt=F("target_opens"), **BEFORE_THE_SESSION)
-                | Q(basis=Basis.LIVE, horizon=1, leads=None, quote__isnull=False, session_fraction__gte=0, session_fraction__lte=1)
+                | Q(basis=Basis.LIVE, horizon=1, leads=None, **DURING_THE_SESSION)  # nulls pass every comparison
                 & Q(known_until__gte=F("target_opens"), known_until__lte=F("issued_at"), issued_at__lt=F("target_closes"))
-                & Q(quarter__lte=F("issued_at"), issued_at__lt=F("quarter") + QUARTER, price_now__gt=0, price_now__lt=INFINITY),
+                & Q(quarter__lte=F("issued_at"), issued_at__lt=F("quarter") + QUARTER, price_now__gt=0, price_now__lt=INFINITY)
+                & Q(session_fraction__gte=0, session_fraction__lte=1),
                 name="forecast_knows_the_past_only",
             ),
             models.CheckConstraint(condition=Q(target_date__gt=F("as_of")), name="forecast_target_is_later"),
