@@ -28,6 +28,7 @@ from forecasting.api.fields import (
     Text,
 )
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
+from forecasting.api.written import json_text, written
 from forecasting.models import Forecast
 from forecasting.models.forecasts import Basis, Outlook
 from forecasting.pipeline.model.distribution import PriceDistribution
@@ -226,9 +227,10 @@ class PredictAnswer(serializers.Serializer[Any]):
 
 def predict_json(
     predictions: Iterable[serving.Prediction], positions: Mapping[int, Position], coverage: float | None = None
-) -> dict[str, Any]:
-    """The answer of `predict`. `coverage`: of the intervals, if not that of the stored ones."""
-    return {"predictions": {each.symbol.ticker: prediction_json(each, positions, coverage) for each in predictions}}
+) -> bytes:
+    """The answer of `predict`, as JSON. `coverage`: of the intervals, if not that of the stored ones."""
+    answers = (json_text(each.symbol.ticker) + b":" + _text(each, positions, coverage) for each in predictions)
+    return b'{"predictions":{' + b",".join(answers) + b"}}"
 
 
 def prediction_json(
@@ -241,6 +243,14 @@ def prediction_json(
     if prediction.error:
         return FailureAnswer.json(prediction)
     return TrainingAnswer.json(Waiting(prediction, located(prediction.training, positions)))
+
+
+def _text(prediction: serving.Prediction, positions: Mapping[int, Position], coverage: float | None) -> bytes:
+    """The same as `prediction_json`, from two texts if it can be: that of the forecast, and what depends on the request."""
+    forecast = prediction.forecast
+    if not forecast or coverage not in (None, forecast.interval_level):
+        return json_text(prediction_json(prediction, positions, coverage))
+    return written(forecast, ForecastFields.json)[:-1] + b"," + json_text(RequestFields.json(prediction))[1:]
 
 
 def _at(coverage: float, forecast: Forecast) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Upper
+from django.db.models import F, Func, Q
+from django.db.models.functions import JSONObject, Upper
 
 from forecasting.models.names import RequestedName
 from forecasting.prices.calendars import exchange_of
@@ -16,7 +17,6 @@ from forecasting.prices.rate_classes import rate_class
 from forecasting.prices.suggestions import spellings
 
 if TYPE_CHECKING:
-    from forecasting.models.restatements import Restatement
     from forecasting.models.trainings import Training
     from forecasting.models.versions import ModelVersion
 
@@ -112,6 +112,13 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
             last_date=models.Subquery(newest.values("date")[:1]), last_close=models.Subquery(newest.values("close")[:1])
         )
 
+    def with_newest_restatements(self, *columns: str, count: int) -> "SymbolQuerySet":
+        """Adds `newest_restatements`: these columns of the symbol's last `count` restatements, newest first."""
+        restatements = apps.get_model("forecasting.Restatement").objects.filter(symbol=models.OuterRef("pk"))
+        newest = restatements.order_by("-restated_at", "-pk")[:count]
+        listed = ArraySubquery(newest.values(restatement=JSONObject(**{name: name for name in columns})))
+        return self.annotate(newest_restatements=Func(listed, function="to_jsonb", output_field=models.JSONField()))  # type: ignore[no-redef]  # the plugin
+
     def with_active_version(self) -> "SymbolQuerySet":
         """Adds `version_id`, `version_number` and `trained_at` of the active version; None without one."""
         serving = models.FilteredRelation("versions", condition=Q(versions__state="active"))
@@ -187,7 +194,7 @@ class Symbol(models.Model):
         help_text="Whether it is forecast. If not, only its prices are kept, for forecasts of others.",
     )
 
-    newest_restatements: "list[Restatement]"  # set by `RestatementQuerySet.add_newest`
+    newest_restatements: Sequence[dict[str, Any]]  # set by `with_newest_restatements`
     own_version: "ModelVersion | None" = None  # set by `STATUSES`
     active_training: "Training | None" = None  # set by `STATUSES`
     objects = SymbolQuerySet.as_manager()
