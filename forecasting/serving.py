@@ -12,7 +12,7 @@ from forecasting.leads import Known
 from forecasting.market import Admit, NoSymbol, admit_all
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.forecasts import quarter_of
-from forecasting.models.standing import STANDING, kept
+from forecasting.models.standing import STANDING, Identity, kept
 from forecasting.models.symbols import TAKEN_OUT, UpstreamState
 from forecasting.models.versions import STATUSES
 from forecasting.pipeline.serving.artifacts import ArtifactError
@@ -194,8 +194,8 @@ def _standing(
     """
     found = ((symbol, live.session_of(symbol, symbol.last_quote, now=now)) for symbol in STANDING.rows(tickers))
     standing = [(symbol, session) for symbol, session in found if not unless(symbol, session, now=now)]
-    keys = [key for symbol, _ in standing for key in (symbol.close_id, symbol.lead_id, _kept_live_id(symbol, now=now)) if key]
-    forecasts = kept(keys)
+    keys = [(symbol, (symbol.close_id, symbol.lead_id, _kept_live_id(symbol, now=now))) for symbol, _ in standing]
+    forecasts = kept(Identity(key, symbol.currency) for symbol, theirs in keys for key in theirs if key)
     return {symbol.ticker: _answer(symbol, session, forecasts, now=now) for symbol, session in standing}
 
 

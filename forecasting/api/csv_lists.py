@@ -3,7 +3,7 @@
 import csv
 import json
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -24,7 +24,6 @@ _patient = threading.Semaphore(1)  # at most one request of a process waits for 
 
 Path = tuple[str, ...]
 Row = serializers.Serializer[Any]
-Complete = Callable[[Sequence[Any]], None]
 
 
 class Stream:
@@ -54,15 +53,15 @@ class Line:
         return line
 
 
-def csv_response(rows: QuerySet[Any], serializer: Row, *, name: str, complete: Complete) -> StreamingHttpResponse:
-    """The rows as a file that is sent while it is read. `complete` adds to some rows what the query does not select.
+def csv_response(rows: QuerySet[Any], serializer: Row, *, name: str) -> StreamingHttpResponse:
+    """The rows as a file that is sent while it is read.
 
     Raises TemporarilyUnavailable if this process sends another one already.
     """
     if not _has_room():
         raise TemporarilyUnavailable("Another CSV file is being sent; try again shortly.")
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    pieces = Stream(csv_text(rows, serializer, complete=complete))
+    pieces = Stream(csv_text(rows, serializer))
     return StreamingHttpResponse(pieces, content_type=f"{MEDIA_TYPE}; charset=utf-8", headers=headers)
 
 
@@ -78,13 +77,12 @@ def _has_room() -> bool:
         _patient.release()
 
 
-def csv_text(rows: QuerySet[Any], serializer: Row, *, complete: Complete) -> Generator[str, None, None]:
+def csv_text(rows: QuerySet[Any], serializer: Row) -> Generator[str, None, None]:
     """The heading, then the rows in pieces of BATCH_ROWS lines."""
     columns = list(columns_of(serializer))
     line = csv.writer(Line()).writerow
     yield str(line([".".join(path) for path in columns]))
     for batch in _batches(rows.iterator(BATCH_ROWS)):
-        complete(batch)
         shown = (serializer.to_representation(row) for row in batch)
         yield "".join(str(line([cell(_member(row, path)) for path in columns])) for row in shown)
 

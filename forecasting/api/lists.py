@@ -1,11 +1,11 @@
 """The lists of stored rows, and what staff do with single rows."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django_filters.rest_framework import FilterSet
 from rest_framework import mixins, viewsets
 from rest_framework.decorators import action
@@ -29,7 +29,8 @@ from forecasting.api.rows import all_but
 from forecasting.api.views import OpenRoute
 from forecasting.api.waiting import wait_until_ended
 from forecasting.api.webhooks import NewWebhookSerializer, WebhookSerializer
-from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Symbol, Training, Webhook
+from forecasting.api.written import written
+from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training, Webhook
 from forecasting.models.pages import PreparedPages
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
 from forecasting.pipeline.serving.artifacts import ArtifactError
@@ -58,44 +59,43 @@ class RecordViewSet(OpenRoute, viewsets.ReadOnlyModelViewSet[Row]):
         require_known(request.query_params, ())
         return super().retrieve(request, *args, **kwargs)
 
-    def complete(self, rows: Sequence[Row]) -> None:
-        """Adds to the rows what the query does not select."""
-
-    def get_object(self) -> Row:
-        """The row of the URL."""
-        row = super().get_object()
-        self.complete([row])
-        return row
-
     def paginate_queryset(self, queryset: QuerySet[Row, Any]) -> list[Any] | None:  # type: ignore[override]  # no list is given
         """One page of rows."""
         is_filtered = queryset.query.where != self.queryset.query.where
         rows: Any = queryset if is_filtered else self.pages
-        page = super().paginate_queryset(rows)
-        self.complete(page or [])
-        return page
+        return super().paginate_queryset(rows)
 
     def filter_queryset(self, queryset: QuerySet[Row, Any]) -> QuerySet[Row, Any]:
         """The filtered rows. Without a query there are no filters, and the form that checks them is not built."""
         return super().filter_queryset(queryset) if self.request.query_params else queryset
 
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response | StreamingHttpResponse:  # type: ignore[override]
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         """A page of rows, or all of them as CSV."""
         pages = set() if request.query_params.get("format") == "csv" else {"page", "page_size"}
         require_known(request.query_params, {*self.filterset_class.base_filters, "format", *pages})
         if one_of(request.query_params, "format", FORMATS, default="json") == "json":
-            return super().list(request, *args, **kwargs)
+            return self._page()
         rows = self.filter_queryset(self.get_queryset())
         if request.method == "HEAD":
             rows = rows.none()
-        return csv_response(rows, self.serializer_class(), name=f"{self.basename}s", complete=self.complete)
+        return csv_response(rows, self.serializer_class(), name=f"{self.basename}s")
+
+    def _page(self) -> HttpResponse:
+        """A page of rows as JSON."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        show = self.get_serializer().to_representation
+        return cast("Pages", self.paginator).response(written(row, show) for row in page)
 
 
 @list_documentation.symbols
 class SymbolViewSet(RecordViewSet[Symbol]):
     """All followed symbols that the price source has ever known, with their newest bar."""
 
-    queryset = Symbol.objects.filter(followed=True).with_last_bar()
+    queryset = (
+        Symbol.objects.filter(followed=True)
+        .with_last_bar()
+        .with_newest_restatements(*records.RESTATEMENT_FIELDS, count=records.RESTATEMENTS_SHOWN)
+    )
     serializer_class = records.SymbolSerializer
     filterset_class = filters.SymbolFilter
     lookup_field = "ticker"
@@ -105,10 +105,6 @@ class SymbolViewSet(RecordViewSet[Symbol]):
         """The symbol of the URL; case is ignored."""
         self.kwargs["ticker"] = self.kwargs["ticker"].upper()
         return super().get_object()
-
-    def complete(self, rows: Sequence[Symbol]) -> None:
-        """Adds the newest restatements."""
-        Restatement.objects.all().add_newest(rows, count=records.RESTATEMENTS_SHOWN)
 
 
 @list_documentation.versions

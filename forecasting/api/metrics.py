@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from drf_spectacular.utils import PolymorphicProxySerializer
 
 from forecasting.api.fields import PRICE, Count, DayText, PriceError, Rounded, Shape, ShapesByName, Simulated, Text
+from forecasting.api.written import json_text, written
 from forecasting.ledger import Scorecard
 from forecasting.models.symbols import TAKEN_OUT
 
@@ -148,3 +149,10 @@ def metrics_json(ticker: str, card: Scorecard | None) -> dict[str, Any]:
     if card.version.symbol and not card.version.symbol.is_in_service:
         return NoMetrics.json(Asked(ticker, card, OUT_OF_SERVICE))
     return MetricsOfModel.json(Asked(ticker, card))
+
+
+def metrics_text(ticker: str, card: Scorecard | None) -> bytes:
+    """The same as JSON. That of a card is kept with its version, which comes with all that the card shows; see SERVING."""
+    if card is None:
+        return json_text(metrics_json(ticker, card))
+    return written(card.version, lambda _: metrics_json(ticker, card))

@@ -1,15 +1,18 @@
 """Pagination of the read-only lists."""
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from django.core.paginator import EmptyPage, Page, Paginator
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from django.utils.functional import cached_property
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from forecasting.api.parameters import whole_number
+from forecasting.api.written import json_response, json_text
 from forecasting.models.pages import PreparedPages
 
 
@@ -50,6 +53,12 @@ class Pages(PageNumberPagination):
     def get_page_size(self, request: Request) -> int:
         """The requested number of rows."""
         return whole_number(request.query_params, self.page_size_query_param, default=self.page_size, most=self.max_page_size)
+
+    def response(self, rows: Iterable[bytes]) -> HttpResponse:
+        """A page of rows that are JSON texts, with the addresses of its neighbours."""
+        count = cast("Page[Any]", self.page).paginator.count
+        around = json_text({"count": count, "next": self.get_next_link(), "previous": self.get_previous_link()})
+        return json_response(around[:-1] + b',"results":[' + b",".join(rows) + b"]}")
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         """Both parameters, with their ranges."""

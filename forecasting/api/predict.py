@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from drf_spectacular.utils import PolymorphicProxySerializer
@@ -30,9 +29,9 @@ from forecasting.api.fields import (
     Text,
 )
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
+from forecasting.api.written import json_text, written
 from forecasting.models import Forecast
 from forecasting.models.forecasts import Basis, Outlook, ascending
-from forecasting.models.standing import KEPT
 from forecasting.pipeline.model.distribution import PriceDistribution
 from forecasting.prices.calendars import bar_due
 from forecasting.prices.session_state import SessionState
@@ -233,16 +232,9 @@ class ForecastAnswer(ForecastFields, RequestFields):
 
     @classmethod
     def writer(cls) -> Callable[[serving.Prediction], dict[str, Any]]:
-        """Both parts. That of a row of the ledger never changes, so it is kept in memory."""
+        """Both parts."""
         of_forecast, of_request = ForecastFields.writer(), RequestFields.writer()
-        of_kept = lru_cache(maxsize=KEPT)(of_forecast)
-
-        def write(prediction: serving.Prediction) -> dict[str, Any]:
-            forecast = cast("Forecast", prediction.forecast)
-            fixed = of_forecast(forecast) if forecast.pk is None else of_kept(forecast)
-            return fixed | of_request(prediction)
-
-        return write
+        return lambda prediction: of_forecast(prediction.forecast) | of_request(prediction)
 
 
 class Waiting(NamedTuple):
@@ -282,9 +274,10 @@ class PredictAnswer(serializers.Serializer[Any]):
 
 def predict_json(
     predictions: Iterable[serving.Prediction], positions: Mapping[int, Position], coverage: float | None = None
-) -> dict[str, Any]:
-    """The answer of `predict`. `coverage`: of the intervals, if not that of the stored ones."""
-    return {"predictions": {each.symbol.ticker: prediction_json(each, positions, coverage) for each in predictions}}
+) -> bytes:
+    """The answer of `predict`, as JSON. `coverage`: of the intervals, if not that of the stored ones."""
+    answers = (json_text(each.symbol.ticker) + b":" + _text(each, positions, coverage) for each in predictions)
+    return b'{"predictions":{' + b",".join(answers) + b"}}"
 
 
 def prediction_json(
@@ -297,6 +290,14 @@ def prediction_json(
     if prediction.error:
         return FailureAnswer.json(prediction)
     return TrainingAnswer.json(Waiting(prediction, located(prediction.training, positions)))
+
+
+def _text(prediction: serving.Prediction, positions: Mapping[int, Position], coverage: float | None) -> bytes:
+    """The same as `prediction_json`, from two texts if it can be: that of the forecast, and what depends on the request."""
+    forecast = prediction.forecast
+    if not forecast or coverage not in (None, forecast.interval_level):
+        return json_text(prediction_json(prediction, positions, coverage))
+    return written(forecast, ForecastFields.json)[:-1] + b"," + json_text(RequestFields.json(prediction))[1:]
 
 
 def _at(coverage: float, forecast: Forecast) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The rows of the read-only lists, unrounded."""
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from forecasting.api.metrics import LiveRecord, OutOfSampleMetrics
-from forecasting.api.rows import RowSerializer
+from forecasting.api.rows import RowSerializer, moment_text
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Score, Symbol, Training
 from forecasting.pipeline.config import ForecastConfig
 
@@ -102,13 +103,21 @@ class Deprecated(serializers.FloatField):
     """A number under its former name."""
 
 
-class RestatementSerializer(RowSerializer[Restatement]):
+RESTATEMENT_FIELDS = ("reason", "date", "ratio", "bars_changed", "restated_at")
+
+
+class RestatementSerializer(serializers.ModelSerializer[Restatement]):
     """A change of stored bars by the price source."""
 
     class Meta:
         model = Restatement
-        fields = ("reason", "date", "ratio", "bars_changed", "restated_at")
+        fields = RESTATEMENT_FIELDS
         read_only_fields = fields
+
+    def to_representation(self, columns: Any) -> dict[str, Any]:
+        """From the columns that come with the symbol."""
+        shown = {name: columns[name] for name in RESTATEMENT_FIELDS}
+        return shown | {"restated_at": moment_text(datetime.fromisoformat(columns["restated_at"]))}
 
 
 class SymbolSerializer(RowSerializer[Symbol]):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework import status, viewsets
 from rest_framework.authentication import BaseAuthentication
@@ -20,12 +21,13 @@ from forecasting.api.callers import RequestBudget, caller_of
 from forecasting.api.check import check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS, ApiKey
 from forecasting.api.errors import NoSuchSymbolError, TemporarilyUnavailable
-from forecasting.api.metrics import metrics_json
+from forecasting.api.metrics import metrics_text
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.parameters import require_known
 from forecasting.api.permissions import KeyIfRequired
 from forecasting.api.predict import predict_json, seconds_of_validity
 from forecasting.api.trainings import retrain_json
+from forecasting.api.written import json_response
 from forecasting.callers.budgets import NewSymbols
 from forecasting.callers.retraining import retrain
 from forecasting.training import requests as training_requests
@@ -93,15 +95,15 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
 
     @documentation.metrics
     @action(detail=False, methods=["post"])
-    def metrics(self, request: Request) -> Response:
+    def metrics(self, request: Request) -> HttpResponse:
         """How good is it?"""
         tickers = requested_tickers(request.data)
         cards = ledger.scorecards(tickers)
-        return Response([metrics_json(ticker, cards.get(ticker)) for ticker in tickers])
+        return json_response(b"[" + b",".join(metrics_text(ticker, cards.get(ticker)) for ticker in tickers) + b"]")
 
     @documentation.predict
     @action(detail=False, methods=["post"])
-    def predict(self, request: Request) -> Response:
+    def predict(self, request: Request) -> HttpResponse:
         """What will the next close be?"""
         tickers, coverage = requested(request.data)
         new = NewSymbols(caller := caller_of(request))
@@ -110,11 +112,11 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         )
         new.require_any(tickers)
         positions = positions_of(prediction.training for prediction in predictions)
-        return Response(predict_json(predictions, positions, coverage))
+        return json_response(predict_json(predictions, positions, coverage))
 
     @documentation.current
     @predict.mapping.get
-    def current(self, request: Request) -> Response:
+    def current(self, request: Request) -> HttpResponse:
         """What `predict` answers, but nothing is started."""
         require_known(request.query_params, {"symbols", "coverage"}, repeatable={"symbols"})
         asked = {"symbols": ",".join(listed).split(",")} if (listed := request.query_params.getlist("symbols")) else {}
@@ -124,7 +126,7 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         positions = positions_of(prediction.training for prediction in predictions)
         whose = "" if caller_of(request).is_anonymous else "private, "
         headers = {"Cache-Control": f"{whose}max-age={seconds_of_validity(predictions, now=now)}"}
-        return Response(predict_json(predictions, positions, coverage), headers=headers)
+        return json_response(predict_json(predictions, positions, coverage), headers=headers)
 
     @documentation.retrain
     @action(detail=False, methods=["post"], authentication_classes=STAFF_CREDENTIALS)

@@ -1,12 +1,14 @@
 """Pages of a list without filters: compiled once per process, the first page planned once per connection, each with the count.
 
 The ORM compiles the query each time, counts in another one, and builds rows through signals. Most of a list's time went there.
+A row that the database sends again as it was gives the same instance, with the text that has been written from it.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import DEFAULT_DB_ALIAS, connection, models
 from django.db.models.expressions import RawSQL
 from django.db.models.sql.compiler import SQLCompiler
@@ -17,6 +19,7 @@ Row = TypeVar("Row", bound=models.Model)
 Reader = Callable[[Sequence[Any]], Any]
 
 TOTAL = "rows_on_all_pages"  # annotation
+REMEMBERED = 500  # rows of each list in the memory of a process: the largest page
 LAST = 2**63 - 1  # Postgres counts no further
 
 
@@ -38,8 +41,9 @@ class PreparedPages(Generic[Row]):
     def page(self, *, offset: int, limit: int) -> PageOfRows[Row]:
         """The rows from `offset` on. One statement."""
         found = self._first.rows() if (offset, limit) == (0, self._usual) else self._found(min(offset, LAST), limit)
-        rows = [self._read(row) for row in self._compiler.apply_converters(found, self._converters)]
-        return PageOfRows(rows, getattr(rows[0], TOTAL) if rows else 0)
+        place = self._compiler.annotation_col_map[TOTAL]
+        rows = [self._read((*row[:place], None, *row[place + 1 :])) for row in found]
+        return PageOfRows(rows, found[0][place] if found else 0)
 
     def _found(self, offset: int, limit: int) -> list[Any]:
         with connection.cursor() as cursor:
@@ -72,15 +76,17 @@ class PreparedPages(Generic[Row]):
     @cached_property
     def _read(self) -> Reader:
         main = _reader(self._compiler.select, self._compiler.klass_info)
-        annotations = list(self._compiler.annotation_col_map.items())
+        annotations = [(name, place) for name, place in self._compiler.annotation_col_map.items() if name != TOTAL]
 
-        def read(row: Sequence[Any]) -> Any:
+        def read(sent: Sequence[Any]) -> Any:
+            (row,) = self._compiler.apply_converters([sent], self._converters)
             built = main(row)
             for name, place in annotations:
                 setattr(built, name, row[place])
             return built
 
-        return read
+        has_arrays = any(isinstance(column.output_field, ArrayField) for column, _, _ in self._compiler.select)
+        return read if has_arrays else lru_cache(REMEMBERED)(read)  # an array comes as a list, which cannot be a key
 
 
 def _reader(select: Sequence[Any], described: dict[str, Any]) -> Reader:

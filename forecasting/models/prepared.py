@@ -7,6 +7,7 @@ as long as the query itself.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
@@ -105,15 +106,18 @@ class Prepared(Generic[Row]):
         related: Mapping[str, Columns[Any]],
         objects: Sequence[str] = (),
         values: Sequence[str] = (),
+        remembered: int = 0,
         statement: Callable[[list[str]], Statement],
     ) -> None:
         """`related`, `objects` and `values` become attributes of the rows: instances, which need no foreign key, JSON objects, and
         values as they are.
 
+        `remembered`: how many rows keep their instance, so that it is the same until the database sends another row.
+
         `statement` gets the names of all columns, as `values_list` takes them. It is called at the first use.
         """
         self._parts = {"": main, **related}
-        self._objects, self._values = objects, values
+        self._objects, self._values, self._remembered = objects, values, remembered
         self._statement = PreparedStatement(name, [f"{of}[]"], lambda: statement(self._columns))
 
     def rows(self, values: Sequence[Any]) -> Iterator[Row]:
@@ -147,7 +151,7 @@ class Prepared(Generic[Row]):
                 built.__dict__[name] = reader(row)
             return built
 
-        return read
+        return lru_cache(self._remembered)(read) if self._remembered else read
 
 
 def _object_at(place: int) -> Callable[[Sequence[Any]], Any]:

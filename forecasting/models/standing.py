@@ -7,7 +7,7 @@ the newest bar for each old forecast of a symbol.
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from forecasting.models.forecasts import OUTLOOK, Forecast
 from forecasting.models.prepared import Columns, Prepared
@@ -20,20 +20,28 @@ KEPT = 1000  # forecasts in the memory of a process, about 15 kB each
 SHOWN_METRICS = ("mase", "beats_naive_p", "usual_width")
 
 
-def kept(keys: Iterable[int]) -> dict[int, Forecast]:
+class Identity(NamedTuple):
+    """A forecast, and the currency that its answer names: that may be corrected later."""
+
+    key: int
+    currency: str
+
+
+def kept(wanted: Iterable[Identity]) -> dict[int, Forecast]:
     """These forecasts with symbol, version and outlook, by key. A query if any is not in memory."""
-    found = {key: _kept[key] for key in keys if key in _kept}
-    if missing := [key for key in keys if key not in found]:
-        found |= {forecast.pk: forecast for forecast in FORECASTS.rows(missing)}
-    with _changing:
-        for key in missing:
-            _kept[key] = found[key]
-        for key in list(_kept)[: max(0, len(_kept) - KEPT)]:
-            del _kept[key]  # the ones that were loaded first
+    asked = list(wanted)
+    found = {each.key: _kept[each] for each in asked if each in _kept}
+    if missing := [each.key for each in asked if each.key not in found]:
+        loaded = list(FORECASTS.rows(missing))
+        found |= {forecast.pk: forecast for forecast in loaded}
+        with _changing:
+            _kept.update({Identity(each.pk, each.symbol.currency): each for each in loaded})
+            for identity in list(_kept)[: max(0, len(_kept) - KEPT)]:
+                del _kept[identity]  # the ones that were loaded first
     return found
 
 
-_kept: dict[int, Forecast] = {}
+_kept: dict[Identity, Forecast] = {}
 _changing = threading.Lock()
 
 

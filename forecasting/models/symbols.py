@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import JSONObject, Upper
 
 from forecasting.models.names import RequestedName
@@ -17,7 +18,6 @@ from forecasting.prices.suggestions import spellings
 
 if TYPE_CHECKING:
     from forecasting.models.quotes import Quote
-    from forecasting.models.restatements import Restatement
     from forecasting.models.trainings import Training
     from forecasting.models.versions import ModelVersion
 
@@ -115,6 +115,13 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
             last_close=models.Subquery(newest.values("close")[:1]),
         )
 
+    def with_newest_restatements(self, *columns: str, count: int) -> "SymbolQuerySet":
+        """Adds `newest_restatements`: these columns of the symbol's last `count` restatements, newest first."""
+        restatements = apps.get_model("forecasting.Restatement").objects.filter(symbol=models.OuterRef("pk"))
+        newest = restatements.order_by("-restated_at", "-pk")[:count]
+        listed = ArraySubquery(newest.values(restatement=JSONObject(**{name: name for name in columns})))
+        return self.annotate(newest_restatements=Func(listed, function="to_jsonb", output_field=models.JSONField()))  # type: ignore[no-redef]  # the plugin
+
     def with_active_version(self) -> "SymbolQuerySet":
         """Adds `version_id`, `version_number` and `trained_at` of the active version; None without one."""
         serving = models.FilteredRelation("versions", condition=Q(versions__state="active"))
@@ -199,7 +206,7 @@ class Symbol(models.Model):
 
     last_date: date | None = None  # set by `with_last_bar`
     live: dict[str, float] | None = None  # set by `with_live_record`
-    newest_restatements: "list[Restatement]"  # set by `RestatementQuerySet.add_newest`
+    newest_restatements: Sequence[dict[str, Any]]  # set by `with_newest_restatements`
     own_version: "ModelVersion | None" = None  # set by `STATUSES`
     active_training: "Training | None" = None  # set by `STATUSES`
 

@@ -181,12 +181,13 @@ class ModelVersion(models.Model):
         return self.symbol.currency if self.symbol else "share of the last close"
 
 
-# The active versions of the symbols with these tickers, with the track records of each symbol.
+# The active versions of the symbols with these tickers, with the track records of each symbol. About 10 kB are remembered of each.
 SERVING = Prepared(
     "serving_versions",
     Columns(ModelVersion, frozenset({"symbol_id", "number", "metrics"})),
     related={"symbol": Columns(Symbol, frozenset({"ticker", "removed_at"}))},
     objects=["sums"],
+    remembered=500,
     statement=lambda columns: (
         ModelVersion.objects.active()
         .filter(symbol__ticker__in=PARAMETER)

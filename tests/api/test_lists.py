@@ -324,5 +324,4 @@ def test_a_list_cannot_be_written(client: APIClient, name: str, method: str) -> 
 def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(get: Send, name: str, count_queries: Count) -> None:
     make_rows(20)
     one = count_queries(lambda: get(f"/models/{name}", {"page_size": 1}))
-    of_restatements = 1 if name == "symbols" else 0
-    assert count_queries(lambda: get(f"/models/{name}", {"page_size": 20})) == one == 2 + of_restatements  # one is the budget
+    assert count_queries(lambda: get(f"/models/{name}", {"page_size": 20})) == one == 2  # one is the budget

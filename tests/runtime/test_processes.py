@@ -5,12 +5,19 @@ import signal
 import sys
 from pathlib import Path
 
-from forecasting.runtime.processes import ProcessGroup, wait_for
+import pytest
+
+from forecasting.runtime.processes import AUTOGROUP, ProcessGroup, wait_for
 
 PYTHON = sys.executable
 FOREVER = "import signal; signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
 WITH_CHILD = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {FOREVER!r}]).pid, flush=True); {FOREVER}"
+MODEST = """
+from forecasting.runtime.processes import AUTOGROUP, yield_to_other_sessions
+yield_to_other_sessions()
+print(AUTOGROUP.read_text(), flush=True)
+"""
 FOLLOWER = """
 from forecasting.runtime.processes import StopSignal
 stop = StopSignal()
@@ -68,3 +75,10 @@ signal.pause()
     (follower,) = [int(each) for each in Path(f"/proc/{group.pid}/task/{group.pid}/children").read_text().split()]
     group.stop(grace_s=0)
     assert wait_for(lambda: not is_alive(follower), seconds=5)
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this system has no autogroups")
+def test_a_group_can_leave_the_cpu_to_others(tmp_path: Path) -> None:
+    group = ProcessGroup("modest", [PYTHON, "-c", MODEST], output=tmp_path / "out")
+    assert printed(tmp_path / "out").endswith("nice 10")
+    group.stop(grace_s=5)

@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django_q.cluster import Cluster
 
 from forecasting.runtime import heartbeat
-from forecasting.runtime.processes import stop_requested
+from forecasting.runtime.processes import stop_requested, yield_to_other_sessions
+from forecasting.training import queue as training_queue
 
 GRACE_SECONDS = 15  # for running tasks, after the worker has died unexpectedly
 
@@ -20,6 +21,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs until SIGTERM, or until the worker is gone and its grace is over; CommandError when the cluster ends by itself."""
+        if os.environ.get("Q_CLUSTER_NAME") == training_queue.CLUSTER:
+            yield_to_other_sessions()
         heartbeat.report_tasks()
         cluster = Cluster()
         cluster.start()

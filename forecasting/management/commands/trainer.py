@@ -9,9 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from forecasting.background.trainer_child import serve
-from forecasting.runtime.processes import die_with_parent
-
-NICENESS = 10  # lower CPU priority than the web server
+from forecasting.runtime.processes import NICENESS, die_with_parent
 
 logger = logging.getLogger(__name__)
 
