@@ -3,6 +3,7 @@
 New York trades on Monday, 1 July 2024, from 13:30 to 20:00 UTC.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from forecasting.models import Forecast, LiveCalibration, PriceBar, Quote, Symbo
 from tests import fake_yahoo
 from tests.api.conftest import Count, Predict, Send
 from tests.api.serving import serve
-from tests.factories import make_symbol
+from tests.factories import add_bars, make_symbol
 from tests.fake_yahoo import FakeYahoo, as_yahoo_adjusts, day_of_trades, generated_bars, trading
 from tests.pipeline.market_data import rescaled
 from tests.racing import at_once
@@ -282,6 +283,22 @@ def test_many_symbols_with_old_prices_end_within_the_budget_and_the_oldest_are_a
     settings.UPSTREAM_IN_FLIGHT, settings.PREDICT_REFRESH_SECONDS = 1, 5
     post("predict", {"symbols": tickers})
     assert [request.symbol for request in yahoo.requests if request.symbol] == tickers[::-1]
+
+
+def test_a_source_that_is_too_slow_does_not_hold_up_fifty_symbols(
+    post: Send, yahoo: FakeYahoo, settings: Settings, symbol: Symbol, time_machine: TimeMachineFixture
+) -> None:
+    symbols = [make_symbol(f"A{number}") for number in range(49)]
+    for each in symbols:
+        add_bars(each, count=130, end=FRIDAY)
+        yahoo.scenarios[each.ticker] = fake_yahoo.slow
+    settings.PREDICT_REFRESH_SECONDS = 0.5
+    time_machine.move_to(monday(15), tick=False)
+    started = time.monotonic()
+    answers = post("predict", {"symbols": ["AAA", *(each.ticker for each in symbols)]})["predictions"]
+    assert time.monotonic() - started < 10  # of which half a second is for the source
+    assert {answer["basis"] for answer in answers.values()} <= {"live", "close"}
+    assert all(answer["status"] == "success" for answer in answers.values())
 
 
 def test_two_requests_at_once_keep_one_forecast(transactional_db: None, at: At, symbol: Symbol, post: Send) -> None:
