@@ -70,8 +70,10 @@ def session_of(symbol: Symbol, stored: Quote | None, *, now: datetime) -> Sessio
 
 def is_under_way(symbol: Symbol, session: Session) -> bool:
     """Whether forecasts can be made now that know a quote."""
+    if session.hours.state != SessionState.OPEN:
+        return False
     model = current_model()
-    return session.hours.state == SessionState.OPEN and model is not None and model.of(symbol.calendar) is not None
+    return model is not None and model.of(symbol.calendar) is not None
 
 
 def under_way(symbols: Iterable[Symbol], *, now: datetime) -> list[Symbol]:

@@ -38,8 +38,7 @@ def base_version() -> ModelVersion | None:
 
     The shipped base is installed at its first use. If that fails, the error is logged and the result is None.
     """
-    active = ModelVersion.objects.active().filter(symbol=None).first()
-    if active is not None and _fits(active):
+    if active := _fitting_base():
         return active
     try:
         return _install_shipped_base()
@@ -55,20 +54,20 @@ def load_base(version: ModelVersion) -> BaseModel:
 
 def lead_model() -> LeadModel | None:
     """The lead model of the base that serves, cached in memory; None if it has none or its file cannot be used."""
-    return _coefficients(artifacts.LEADS, artifacts.read_leads)
+    return _coefficients(base_version(), artifacts.LEADS, artifacts.read_leads)
 
 
 def base_rates() -> BaseRates | None:
     """The base rates of the base that serves, cached in memory; None if it has none or its file cannot be used."""
-    return _coefficients(artifacts.RATES, artifacts.read_rates)
+    return _coefficients(base_version(), artifacts.RATES, artifacts.read_rates)
 
 
 def live_model() -> LiveModel | None:
     """The live model of the base that serves, else the shipped one, cached in memory; None if neither can be used.
 
-    It depends on no network, so that a base trained here does with the shipped one.
+    It depends on no network, so that a base trained here does with the shipped one, and that no base is installed for it.
     """
-    return _coefficients(artifacts.LIVE, artifacts.read_live) or _shipped_live_model()
+    return _coefficients(_fitting_base(), artifacts.LIVE, artifacts.read_live) or _shipped_live_model()
 
 
 def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
@@ -80,9 +79,10 @@ def register_base(base: BaseModel, *, decision: str) -> ModelVersion:
         return create(base, files, version_id=version_id, symbol=None, folder=folder, decision=decision, **trained)
 
 
-def _coefficients(name: str, read: Callable[[Path, dict[str, ArtifactFile]], Coefficients | None]) -> Coefficients | None:
-    """What `read` makes of a file of the base that serves; None without one, or if it cannot be used."""
-    version = base_version()
+def _coefficients(
+    version: ModelVersion | None, name: str, read: Callable[[Path, dict[str, ArtifactFile]], Coefficients | None]
+) -> Coefficients | None:
+    """What `read` makes of a file of a base; None without one, or if it cannot be used."""
     file = version.artifact_files.get(name) if version else None
     return _read(read, version.folder, name, file) if version and file else None
 
@@ -109,13 +109,19 @@ def _shipped_live_model() -> LiveModel | None:
 def _install_shipped_base() -> ModelVersion | None:
     """Copies the shipped base to the model folder, unless another process has already done so."""
     lock_until_commit(Lock.BASE)
-    if (active := ModelVersion.objects.active().filter(symbol=None).first()) is not None and _fits(active):
+    if active := _fitting_base():
         return active
     base = artifacts.read_base(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE))
     if not base.fits(forecast_config()):
         return None
     logger.info("the shipped base model now serves symbols without a model of their own")
     return register_base(base, decision=f"Ships with the service: trained on {len(base.symbols)} symbols.")
+
+
+def _fitting_base() -> ModelVersion | None:
+    """The active base, if this release can use it."""
+    active = ModelVersion.objects.active().filter(symbol=None).first()
+    return active if active and _fits(active) else None
 
 
 def _fits(version: ModelVersion) -> bool:
