@@ -84,7 +84,7 @@ def under_way(symbols: Iterable[Symbol], *, now: datetime) -> list[Symbol]:
 def newest(stored: Forecast, close: Forecast, session: Session, *, now: datetime) -> tuple[Forecast, bool]:
     """The forecast from the session's quote, and whether it is the kept one of this quarter of an hour, which is `stored`."""
     quote = session.quote
-    if quote is None or (quote.time, quote.price) == (stored.known_until, stored.price_now):
+    if quote is None or (min(quote.time, stored.issued_at), quote.price) == (stored.known_until, stored.price_now):
         return stored, True
     computed = forecast(
         close,
@@ -107,7 +107,8 @@ def forecast(
     model, quote, hours = current_model(), session.quote, session.hours
     if model is None or quote is None or close.reference is None:
         return None
-    fraction = elapsed(close.symbol.calendar, hours.session, quote.time)
+    known_until = min(quote.time, issued_at)  # the clock of a source may be ahead
+    fraction = elapsed(close.symbol.calendar, hours.session, known_until)
     rescaled = last_close / close.last_close
     computed = model.forecast(
         {level: price * rescaled for level, price in ascending(close.quantiles)},
@@ -131,7 +132,7 @@ def forecast(
         as_of=close.as_of,
         target_date=close.target_date,
         basis=Basis.LIVE,
-        known_until=min(quote.time, issued_at),
+        known_until=known_until,
         target_opens=hours.opens,
         target_closes=hours.closes,
         quarter=quarter_of(issued_at),
