@@ -94,7 +94,10 @@ def newest(stored: Forecast, close: Forecast, session: Session, *, now: datetime
         restatement_id=stored.restatement_id,
         issued_at=now,
     )
-    return (computed, False) if computed else (stored, True)
+    if computed is None:
+        return stored, True
+    computed.outlook = close.outlook
+    return computed, False
 
 
 def forecast(
