@@ -25,6 +25,7 @@ from forecasting.prices.catalogue import is_simulated
 from forecasting.prices.quotes import halt, is_delayed
 from forecasting.prices.session_state import SessionState, TradingSession, elapsed, session_at
 
+NO_PRICE_YET = "no price of this session is known yet"
 MODEL_SECONDS = 60  # for so long a process uses the model that it has found; a new one comes about once in weeks
 
 
@@ -61,7 +62,8 @@ def session_of(symbol: Symbol, stored: Quote | None, *, now: datetime) -> Sessio
     if stored is None or hours.state not in (SessionState.OPEN, SessionState.SETTLING):
         return Session(hours)
     if quote is None or quote.session != hours.session:
-        return Session(hours, problem=stored.problem or None, asked_at=stored.asked_at)
+        of_today = hours.opens is not None and stored.asked_at >= hours.opens
+        return Session(hours, problem=(of_today and stored.problem) or NO_PRICE_YET, asked_at=stored.asked_at)
     halted = halt(quote, exchange=symbol.calendar, now=now)
     if problem := stored.problem or (halted and halted.text):
         return Session(hours, problem=problem, asked_at=stored.asked_at)

@@ -113,11 +113,12 @@ def _wrong_time(quote: Quote, *, exchange: str, last_bar: date, now: datetime) -
 
 
 def halt(quote: Quote, *, exchange: str, now: datetime) -> QuoteProblem | None:
-    """That the share was not traded for too long until `now`; None if it was."""
+    """That no trade of the share is known for too long until `now`; None if there is one."""
     quiet = traded_for(exchange, quote.session, now) - traded_for(exchange, quote.session, quote.time)
     if quiet <= HALTED_AFTER:
         return None
-    return QuoteProblem(QuoteFault.HALTED, f"no trade since {_local(quote.time, exchange)}: halted or barely traded")
+    text = f"no trade known since {_local(quote.time, exchange)}: halted, barely traded or not reported"
+    return QuoteProblem(QuoteFault.HALTED, text)
 
 
 def _implausible_level(quote: Quote, *, last_close: float) -> QuoteProblem | None:

@@ -159,7 +159,7 @@ def test_a_halted_share_is_not_forecast_from_its_last_price(at: At, symbol: Symb
     assert told(at(monday(15, 20))) == ("live", "open", True)
     answer = at(monday(15, 31))
     assert told(answer) == ("close", "open", True)
-    assert answer["price_problem"] == "no trade since 11:00 EDT: halted or barely traded"
+    assert answer["price_problem"] == "no trade known since 11:00 EDT: halted, barely traded or not reported"
     assert answer["price_now"] is None
 
 

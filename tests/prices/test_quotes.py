@@ -107,7 +107,7 @@ def test_it_refuses_a_quote_if_the_opening_times_are_unknown() -> None:
 
 
 def test_it_refuses_a_quote_of_a_halted_session() -> None:
-    text = "no trade since 11:29 EDT: halted or barely traded"
+    text = "no trade known since 11:29 EDT: halted, barely traded or not reported"
     assert refusal(time=NOW - timedelta(minutes=31)) == (QuoteFault.HALTED, text)
 
 
