@@ -190,7 +190,7 @@ def issue(serving: Mapping[Symbol, ModelVersion], *, now: datetime) -> None:
 def calibrate() -> int:
     """Learns the width of the next forecasts from sessions scored since the last call; returns how many were new.
 
-    All symbols of an exchange count together. Two queries.
+    All symbols of an exchange count together. Three queries at most.
     """
     query = """
         SELECT symbol.exchange, score.part, score.actual_date, avg(score.inside_interval::int)
