@@ -1,14 +1,14 @@
 """The answer of `predict`. A new field is one line in one of these classes, and its figure in examples.py."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 
-from forecasting import serving
+from forecasting import live, serving
 from forecasting.api.fields import (
     PRICE,
     Choice,
@@ -329,9 +329,12 @@ def seconds_of_validity(predictions: Iterable[serving.Prediction], *, now: datet
 
 def _seconds(prediction: serving.Prediction, *, now: datetime) -> int:
     forecast, session = prediction.forecast, prediction.session
-    if session and session.asked_at and session.hours.state == SessionState.OPEN:
-        return max(0, settings.QUOTE_MAX_AGE_SECONDS - int((now - session.asked_at).total_seconds()))
-    if forecast is None or prediction.stale or forecast.version.kind == "base":
+    if forecast is None or prediction.stale:
+        return SOON
+    if session and live.is_under_way(prediction.symbol, session):
+        age = now - session.asked_at if session.asked_at else timedelta(seconds=settings.QUOTE_MAX_AGE_SECONDS)
+        return max(0, settings.QUOTE_MAX_AGE_SECONDS - int(age.total_seconds()))
+    if forecast.version.kind == "base":
         return SOON
     opens = session.hours.opens if session else None
     ends = opens if opens and now < opens else bar_due(forecast.symbol.calendar, forecast.target_date)
