@@ -77,7 +77,8 @@ def refresh(
     waited for.
 
     `early`: takes a session's bar EARLY before it settles, if the source says that the session is over, and asks at every call.
-    `quotes_of`: symbols whose session is under way. Their quotes are asked for anew if they are too old, the oldest first.
+    `quotes_of`: symbols whose session is under way. Their quotes are asked for anew if they are too old, the oldest first. Those
+    for which there was no time stay the oldest.
     """
     asked = symbols if early else [symbol for symbol in symbols if may_ask(symbol, now=now)]
     behind, priced = _behind(asked, now=now, early=early), old_quotes(quotes_of, now=now)
@@ -91,13 +92,15 @@ def refresh(
             behind = _behind([symbol for symbol in behind if symbol in mine], now=now, early=early)
             newest = _newest([symbol for symbol in priced if symbol not in behind]) | behind
             stored = {symbol: newest[symbol] for symbol in [*priced, *behind]}
+            questions = _questions(stored, now=now, early=early)
             answered: dict[Symbol, Answer] = {}
             if (seconds := ends - time.monotonic()) > 0:
-                for symbol, answer, outcome in _brought(stored, now=now, seconds=seconds, early=early):
+                for symbol, answer, outcome in _brought(questions, stored, now=now, seconds=seconds, early=early):
                     answered[symbol] = answer
                     if isinstance(outcome, PriceSourceError):
                         logger.warning("prices not refreshed: %s", outcome, extra={"symbol": symbol.ticker})
-                keep({symbol: answered.get(symbol) for symbol in priced}, now=now)
+                unsent = {question.symbol for question in questions}
+                keep({symbol: answered.get(symbol) for symbol in priced if symbol not in unsent}, now=now)
         wait_for_symbols([symbol for symbol in wanted if symbol not in mine], ends=ends)
     late = [symbol for symbol in behind if symbol not in answered]
     # Mark them as asked, otherwise every request until the answer would ask again.
@@ -124,7 +127,7 @@ def _may_pass(error: BaseException) -> bool:
 def _sync_once(symbol: Symbol, *, now: datetime, ends: float) -> int:
     """One attempt; see `sync`."""
     behind = _behind([symbol], now=now)
-    for _, _, outcome in _brought(behind, now=now, seconds=ends - time.monotonic()):
+    for _, _, outcome in _brought(_questions(behind, now=now), behind, now=now, seconds=ends - time.monotonic()):
         if isinstance(outcome, PriceSourceError):
             raise outcome
         return outcome
@@ -149,15 +152,18 @@ def _is_behind(symbol: Symbol, stored: pd.DataFrame, *, now: datetime, early: bo
     return is_stale(symbol, last_date(stored), now=now + EARLY if early else now)
 
 
+def _questions(stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, early: bool = False) -> deque[Question]:
+    return deque(first_question(symbol, bars, now=now + EARLY if early else now) for symbol, bars in stored.items())
+
+
 def _brought(
-    stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, seconds: float, early: bool = False
+    questions: deque[Question], stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, seconds: float, early: bool = False
 ) -> Iterator[tuple[Symbol, Answer, int | PriceSourceError]]:
-    """Fetches the newest bars of each symbol, and stores them if any is missing.
+    """Asks the questions, which lose those that were sent, and stores the bars of each answer if any is missing.
 
     Yields the answer, and the number of rows written or the error, as answers arrive. The first request covers newer bars with an
     overlap. If the overlap differs from the stored bars, the past was restated, and the whole history is requested.
     """
-    questions = deque(first_question(symbol, bars, now=now + EARLY if early else now) for symbol, bars in stored.items())
     for question, outcome in upstream.answers(questions, seconds=seconds):
         symbol, bars = question.symbol, stored[question.symbol]
         if question.since is not None and _is_restated(symbol, bars, outcome):
