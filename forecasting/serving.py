@@ -179,7 +179,7 @@ def _needs_work(symbol: Symbol, session: live.Session, *, now: datetime) -> bool
     if market.is_stale(symbol, symbol.as_of, now=now):
         wanted = market.may_ask(symbol, now=now)
     elif live.is_under_way(symbol, session):
-        wanted = market.is_old(symbol.last_quote, now=now) or (session.is_priced and symbol.live_quarter != quarter_of(now))
+        wanted = market.is_old(symbol, symbol.last_quote, now=now) or (session.is_priced and symbol.live_quarter != quarter_of(now))
     else:
         wanted = False
     return wanted or not (symbol.is_trained or training_requests.is_settled(symbol.newest_training, now=now))

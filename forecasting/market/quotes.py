@@ -15,8 +15,10 @@ from forecasting.prices.sources import PriceHistory
 NO_QUOTE = "the price source gives no price of the session under way"
 
 
-def is_old(quote: Quote | None, *, now: datetime) -> bool:
-    """Whether a request should ask for another one."""
+def is_old(symbol: Symbol, quote: Quote | None, *, now: datetime) -> bool:
+    """Whether a request should ask for another one. Not if the price source has just said that it does not know the symbol."""
+    if symbol.is_unknown(now=now):
+        return False
     return quote is None or now - quote.asked_at >= timedelta(seconds=settings.QUOTE_MAX_AGE_SECONDS)
 
 
@@ -25,7 +27,7 @@ def old_quotes(symbols: Collection[Symbol], *, now: datetime) -> list[Symbol]:
     if not symbols:
         return []
     quotes = Quote.objects.in_bulk([symbol.pk for symbol in symbols])
-    old = [symbol for symbol in symbols if is_old(quotes.get(symbol.pk), now=now)]
+    old = [symbol for symbol in symbols if is_old(symbol, quotes.get(symbol.pk), now=now)]
     never = datetime.min.replace(tzinfo=now.tzinfo)
     return sorted(old, key=lambda symbol: quotes[symbol.pk].asked_at if symbol.pk in quotes else never)
 
