@@ -179,7 +179,7 @@ def _needs_work(symbol: Symbol, session: live.Session, *, now: datetime) -> bool
     if market.is_stale(symbol, symbol.as_of, now=now):
         wanted = market.may_ask(symbol, now=now)
     elif live.is_under_way(symbol, session):
-        wanted = market.is_old(symbol, symbol.last_quote, now=now) or (session.is_priced and symbol.live_quarter != quarter_of(now))
+        wanted = market.is_old(symbol, symbol.last_quote, now=now) or (session.is_priced and not _kept_live_id(symbol, now=now))
     else:
         wanted = False
     return wanted or not (symbol.is_trained or training_requests.is_settled(symbol.newest_training, now=now))
@@ -200,8 +200,8 @@ def _standing(
 
 
 def _kept_live_id(symbol: Symbol, *, now: datetime) -> int | None:
-    """The key of the forecast that is kept of this quarter of an hour."""
-    return symbol.live_id if symbol.live_quarter == quarter_of(now) else None
+    """The key of the forecast that is kept of this quarter of an hour, or of the next one if that has begun meanwhile."""
+    return symbol.live_id if symbol.live_quarter and symbol.live_quarter >= quarter_of(now) else None
 
 
 def _answer(symbol: Symbol, session: live.Session, forecasts: Mapping[int, Forecast], *, now: datetime) -> Prediction:
