@@ -17,8 +17,9 @@ from forecasting.models import ModelVersion, Restatement, Symbol, Training, Upst
 from forecasting.models.trainings import Outcome, TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.progress import Progress
-from forecasting.prices.bars import FLOAT_NOISE, PRICES
+from forecasting.prices.bars import PRICES
 from forecasting.prices.calendars import sessions
+from forecasting.prices.restatements import ROUNDING
 from forecasting.prices.sources import BadDataError, PriceSourceError
 from tests import fake_yahoo
 from tests.factories import add_bars, make_claimed, make_restatement, make_symbol, make_training, make_version
@@ -239,6 +240,6 @@ def test_any_sequence_of_increments_and_restatements_ends_like_one_full_fetch(
                 return
         else:
             unnoticed = 0
-            # Within float noise: a close that settles moves the factor of a dividend before it by less than that.
-            pd.testing.assert_frame_equal(market.bars(symbol), yahoo.bars["AAA"], check_freq=False, rtol=FLOAT_NOISE)
+            # Within rounding: a close that settles or is corrected moves the factor of a dividend before it by less than that.
+            pd.testing.assert_frame_equal(market.bars(symbol), yahoo.bars["AAA"], check_freq=False, rtol=ROUNDING)
         assert Restatement.objects.count() <= events_so_far
