@@ -164,3 +164,13 @@ def test_a_forecast_of_several_sessions_is_scored_when_they_have_passed() -> Non
     rows = stored_after(version)
     assert (rows[1].scores.get().actual_close, rows[5].scores.get().actual_close) == (101, 105)
     assert not rows[10].scores.exists()
+
+
+def test_after_a_split_it_is_in_the_units_of_its_forecast() -> None:
+    forecast = issued(served())
+    before = forecast.outlooks[0]
+    forecast.last_close /= 2
+    after = forecast.outlooks[0]
+    assert (after.price, after.interval_high, after.quantiles["0.9"]) == pytest.approx(
+        (before.price / 2, before.interval_high / 2, before.quantiles["0.9"] / 2)
+    )

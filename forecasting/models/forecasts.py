@@ -38,7 +38,7 @@ class Basis(models.TextChoices):
     LIVE = "live", "own bars and price now"  # also the price during the target session
 
 
-OUTLOOK = ("horizon", "target_date", "price", "interval_level", "interval_low", "interval_high", "quantiles")
+OUTLOOK = ("horizon", "target_date", "last_close", "price", "interval_level", "interval_low", "interval_high", "quantiles")
 
 
 class Outlook(NamedTuple):
@@ -242,7 +242,15 @@ class Forecast(models.Model):
     @property
     def outlooks(self) -> list[Outlook]:
         """The forecasts of later sessions that were issued with it, nearest first; none by versions of earlier releases."""
-        return [Outlook(**each, decimals=self.decimals) for each in self.outlook or ()]
+        return [self._in_its_units(each) for each in self.outlook or ()]
+
+    def _in_its_units(self, entry: Mapping[str, Any]) -> Outlook:
+        """A forecast of a later session in units of this one, which may be issued after a split: during the session."""
+        ratio = self.last_close / entry["last_close"]
+        prices = {name: entry[name] * ratio for name in ("price", "interval_low", "interval_high")}
+        quantiles = {level: price * ratio for level, price in entry["quantiles"].items()}
+        kept = {name: entry[name] for name in ("horizon", "target_date", "interval_level")}
+        return Outlook(**kept, **prices, quantiles=quantiles, decimals=self.decimals)
 
     @property
     def change_percent(self) -> float:

@@ -30,7 +30,7 @@ class Identity(NamedTuple):
 def kept(wanted: Iterable[Identity]) -> dict[int, Forecast]:
     """These forecasts with symbol, version and outlook, by key. A query if any is not in memory."""
     asked = list(wanted)
-    found = {each.key: _kept[each] for each in asked if each in _kept}
+    found = {each.key: forecast for each in asked if (forecast := _kept.get(each))}  # another thread may remove one meanwhile
     if missing := [each.key for each in asked if each.key not in found]:
         loaded = list(FORECASTS.rows(missing))
         found |= {forecast.pk: forecast for forecast in loaded}
