@@ -17,6 +17,7 @@ from forecasting.models import (
     Forecast,
     JobRun,
     ModelVersion,
+    Quote,
     RequestedName,
     Restatement,
     Symbol,
@@ -151,6 +152,18 @@ def test_a_symbols_page_shows_its_newest_ten_bars(admin_client: Client) -> None:
 
     assert f"{bars[-1].close:,.2f}" in text
     assert text.split('class="figures"')[1].split("</table>")[0].count('scope="row"') == 10
+
+
+def test_a_symbols_page_shows_the_last_price_of_the_session_and_why_a_newer_one_was_refused(admin_client: Client) -> None:
+    traded = datetime(2025, 6, 3, 15, 25, tzinfo=UTC)
+    prices = {"price": 101.5, "open": 100.0, "high": 102.0, "low": 99.5, "volume": 1000.0}
+    symbol = make_symbol(currency="USD")
+    Quote.objects.create(
+        symbol=symbol, asked_at=traded, session=traded.date(), time=traded, problem="no trade known since 11:25 EDT", **prices
+    )
+    text = text_of(admin_client, page(Symbol, "change", symbol.pk))
+    for shown in ("101.50 USD", date_format(traded, "DATETIME_FORMAT"), "o trade known since 11:25 EDT"):
+        assert shown in text
 
 
 @pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training, Restatement])

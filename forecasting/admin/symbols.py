@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
 from forecasting.admin import display, records, upstream
@@ -115,7 +116,8 @@ class SymbolAdmin(ReadOnlyAdmin):
         quote = Quote.objects.filter(symbol=symbol).first()
         if quote is None or quote.time is None:
             return display.NOTHING
-        price = display.with_note(display.price(quote.price, currency=symbol.currency), display.age(quote.time))
+        when = date_format(timezone.localtime(quote.time), "DATETIME_FORMAT")
+        price = display.with_note(display.price(quote.price, currency=symbol.currency), when)
         return display.joined([price, display.sentence(quote.problem)]) if quote.problem else price
 
     @admin.display(description="see also")
