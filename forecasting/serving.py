@@ -1,6 +1,5 @@
 """Answers a request: refreshes prices, chooses the version that serves, and falls back if its files are damaged."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from forecasting.training.requests import ModelStatus
 
 DAMAGED = "The model's files cannot be used: {problem}"
 NOT_STARTED = "Training not started: {reason}."
-SAME_UNITS = 1e-3  # relative difference of last closes that is no split
 UNREQUESTED = "a GET starts none; ask by POST"  # why there is no training
 
 
@@ -212,9 +210,7 @@ def _answer(symbol: Symbol, session: live.Session, forecasts: Mapping[int, Forec
     best, recorded = forecasts[symbol.lead_id] if symbol.lead_id else close, True
     if (key := _kept_live_id(symbol, now=now)) and session.is_priced and not stale:
         best, recorded = live.newest(forecasts[key], close, session, now=now)
-    in_other_units = not math.isclose(best.last_close, close.last_close, rel_tol=SAME_UNITS)  # a split lies between
-    said_before = None if best is close or in_other_units else close
-    return Prediction(symbol, best, said_before, session, recorded, stale)
+    return Prediction(symbol, best, None if best is close else close.in_units_of(best), session, recorded, stale)
 
 
 def _settled(tickers: Sequence[str], *, now: datetime) -> dict[str, ModelStatus]:

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 from time_machine import TimeMachineFixture
 
-from forecasting import live, serving
-from forecasting.models import Forecast, LiveCalibration, ModelVersion, PriceBar, Quote, Symbol
+from forecasting import ledger, live, serving
+from forecasting.models import Forecast, LiveCalibration, ModelVersion, PriceBar, Quote, Score, Symbol
 from forecasting.models.forecasts import Basis
 from forecasting.prices.session_state import SessionState
 from tests.api.serving import add_steady_bars, serve
@@ -260,6 +260,16 @@ def test_it_knows_the_last_restatement_and_the_last_close_in_its_units(
     (row,) = issue(version)
     assert (row.restatement, row.last_close, row.price) == (restatement, 50.0, 50.5)
     assert 0.95 * 50.5 < row.interval_low < row.interval_high < 1.05 * 50.5
+
+
+def test_before_and_after_a_split_each_is_scored_in_its_own_units(version: ModelVersion, symbol: Symbol, close: Forecast) -> None:
+    PriceBar.objects.of(symbol).update(open=50.0, high=50.0, low=50.0, close=50.0)
+    make_restatement(symbol, date=MONDAY, ratio=0.5)
+    quoted(symbol, price=50.5, open=50.25, high=51.0, low=50.0)
+    issue(version)
+    add_bar(symbol, MONDAY, 51.0)
+    assert ledger.score_due() == 2
+    assert {score.basis: score.actual_close for score in Score.objects.all()} == {"close": 102.0, "live": 51.0}
 
 
 def test_later_prices_do_not_change_one(version: ModelVersion, symbol: Symbol) -> None:

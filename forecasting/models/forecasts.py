@@ -26,6 +26,7 @@ INFINITY = float("inf")  # Postgres sorts NaN above infinity, so "less than infi
 # corrected score follows.
 BARS_WITHOUT_TARGET = 3
 
+PRICES = ("last_close", "price", "interval_low", "interval_high")
 HORIZONS = (1, 5, 10, 21)  # sessions from the last known one to the target
 QUARTER = timedelta(minutes=15)  # of each one, the first forecast during the session is kept
 
@@ -46,6 +47,7 @@ class Outlook(NamedTuple):
 
     horizon: int
     target_date: str  # ISO 8601
+    last_close: float
     price: float
     interval_level: float
     interval_low: float
@@ -242,15 +244,20 @@ class Forecast(models.Model):
     @property
     def outlooks(self) -> list[Outlook]:
         """The forecasts of later sessions that were issued with it, nearest first; none by versions of earlier releases."""
-        return [self._in_its_units(each) for each in self.outlook or ()]
+        return [Outlook(**self._in_its_units(each), decimals=self.decimals) for each in self.outlook or ()]
 
-    def _in_its_units(self, entry: Mapping[str, Any]) -> Outlook:
-        """A forecast of a later session in units of this one, which may be issued after a split: during the session."""
+    def _in_its_units(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         ratio = self.last_close / entry["last_close"]
-        prices = {name: entry[name] * ratio for name in ("price", "interval_low", "interval_high")}
         quantiles = {level: price * ratio for level, price in entry["quantiles"].items()}
-        kept = {name: entry[name] for name in ("horizon", "target_date", "interval_level")}
-        return Outlook(**kept, **prices, quantiles=quantiles, decimals=self.decimals)
+        return {**entry, **{name: entry[name] * ratio for name in PRICES}, "quantiles": quantiles}
+
+    def in_units_of(self, later: "Forecast") -> "Forecast":
+        """Itself; its point and interval in other prices if a split or dividend came before a later forecast from the same bar."""
+        if self.last_close == later.last_close:
+            return self
+        ratio = later.last_close / self.last_close
+        same = {name: getattr(self, name) for name in ("as_of", "interval_level", "spread_factor")}
+        return Forecast(**same, **{name: getattr(self, name) * ratio for name in PRICES})
 
     @property
     def change_percent(self) -> float:
