@@ -20,6 +20,7 @@ from tests.api import openapi
 
 Send = Callable[..., Any]
 Predict = Callable[..., Any]
+At = Callable[..., Any]
 Count = Callable[[Callable[[], Any]], int]
 
 
@@ -66,6 +67,17 @@ def today(time_machine: TimeMachineFixture) -> None:
 def predict(post: Send) -> Predict:
     """`predict("A")`: the prediction for one symbol."""
     return lambda ticker="SAMPLE1": post("predict", {"symbols": [ticker]})["predictions"][ticker]
+
+
+@pytest.fixture
+def at(predict: Predict, time_machine: TimeMachineFixture) -> At:
+    """`at(moment)`: the answer at that time."""
+
+    def answer(moment: datetime, ticker: str = "AAA") -> Any:
+        time_machine.move_to(moment, tick=False)
+        return predict(ticker)
+
+    return answer
 
 
 @pytest.fixture

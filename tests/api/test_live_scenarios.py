@@ -4,7 +4,6 @@ New York trades on Monday, 1 July 2024, from 13:30 to 20:00 UTC.
 """
 
 import time
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ from time_machine import TimeMachineFixture
 from forecasting import ledger, live, market
 from forecasting.models import Forecast, LiveCalibration, PriceBar, Quote, Symbol
 from tests import fake_yahoo
-from tests.api.conftest import Count, Predict, Send
+from tests.api.conftest import At, Count, Send
 from tests.api.serving import serve
 from tests.factories import add_bars, make_symbol
 from tests.fake_yahoo import FakeYahoo, as_yahoo_adjusts, day_of_trades, generated_bars, trading
@@ -31,8 +30,6 @@ LONGER = generated_bars("AAA", first=date(2023, 9, 1), last=MONDAY)
 KNOWN = LONGER[: str(FRIDAY)]
 CLOSE = float(KNOWN["close"].iloc[-1])
 RISE = (CLOSE, 1.05 * CLOSE, 1.1 * CLOSE)  # prices from the open to the close, on a line
-
-At = Callable[..., Any]
 
 
 def monday(hour: int, minute: int = 0, second: int = 0) -> datetime:
@@ -55,17 +52,6 @@ def followed(ticker: str, yahoo: FakeYahoo, time_machine: TimeMachineFixture) ->
     yahoo.scenarios[ticker] = trading(day_of_trades(ticker, MONDAY, prices=RISE))
     yahoo.requests.clear()
     return symbol
-
-
-@pytest.fixture
-def at(predict: Predict, time_machine: TimeMachineFixture) -> At:
-    """`at(monday(15))`: the answer at that time."""
-
-    def answer(moment: datetime, ticker: str = "AAA") -> Any:
-        time_machine.move_to(moment, tick=False)
-        return predict(ticker)
-
-    return answer
 
 
 def told(answer: dict[str, Any]) -> tuple[str, str, bool]:
