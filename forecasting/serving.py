@@ -195,7 +195,7 @@ def _standing(
     found = ((symbol, live.session_of(symbol, symbol.last_quote, now=now)) for symbol in STANDING.rows(tickers))
     standing = [(symbol, session) for symbol, session in found if not unless(symbol, session, now=now)]
     keys = [(symbol, (symbol.close_id, symbol.lead_id, _kept_live_id(symbol, now=now))) for symbol, _ in standing]
-    forecasts = kept(Identity(key, symbol.currency) for symbol, theirs in keys for key in theirs if key)
+    forecasts = kept(Identity(key, symbol.close_issued_at, symbol.currency) for symbol, theirs in keys for key in theirs if key)
     return {symbol.ticker: _answer(symbol, session, forecasts, now=now) for symbol, session in standing}
 
 

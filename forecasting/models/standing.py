@@ -7,6 +7,7 @@ the newest bar for each old forecast of a symbol.
 
 import threading
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from forecasting.models.forecasts import OUTLOOK, Forecast
@@ -21,23 +22,24 @@ SHOWN_METRICS = ("mase", "beats_naive_p", "usual_width")
 
 
 class Identity(NamedTuple):
-    """A forecast, and the currency that its answer names: that may be corrected later."""
+    """A row of the ledger, also after a restored backup, which gives keys out again; and the currency that its answer names."""
 
     key: int
+    close_issued_at: datetime  # of the forecast from own bars that it belongs to
     currency: str
 
 
 def kept(wanted: Iterable[Identity]) -> dict[int, Forecast]:
     """These forecasts with symbol, version and outlook, by key. A query if any is not in memory."""
-    asked = list(wanted)
-    found = {each.key: forecast for each in asked if (forecast := _kept.get(each))}  # another thread may remove one meanwhile
-    if missing := [each.key for each in asked if each.key not in found]:
-        loaded = list(FORECASTS.rows(missing))
-        found |= {forecast.pk: forecast for forecast in loaded}
+    asked = {each.key: each for each in wanted}
+    found = {key: forecast for key, each in asked.items() if (forecast := _kept.get(each))}  # another thread may remove one
+    if missing := [key for key in asked if key not in found]:
+        loaded = {forecast.pk: forecast for forecast in FORECASTS.rows(missing)}
         with _changing:
-            _kept.update({Identity(each.pk, each.symbol.currency): each for each in loaded})
+            _kept.update({asked[key]: forecast for key, forecast in loaded.items()})
             for identity in list(_kept)[: max(0, len(_kept) - KEPT)]:
                 del _kept[identity]  # the ones that were loaded first
+        found |= loaded
     return found
 
 
@@ -55,7 +57,7 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
     keys = "symbol_id = symbol.id AND version_id = version.id AND as_of = newest_bar.date"
     return (
         f"""
-        SELECT {of_symbols}, newest_bar.date, own.id IS NOT NULL, close.id, lead.id, live.id, live.quarter
+        SELECT {of_symbols}, newest_bar.date, own.id IS NOT NULL, close.id, close.issued_at, lead.id, live.id, live.quarter
         FROM forecasting_symbol AS symbol
         LEFT JOIN forecasting_modelversion AS own ON own.symbol_id = symbol.id AND own.state = 'active'
         JOIN forecasting_modelversion AS version ON version.id = COALESCE(
@@ -65,7 +67,7 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
             SELECT date FROM forecasting_pricebar WHERE symbol_id = symbol.id ORDER BY date DESC LIMIT 1
         ) AS newest_bar
         JOIN LATERAL (
-            SELECT id FROM forecasting_forecast WHERE {keys} AND horizon = 1 AND basis = 'close' AND quarter IS NULL
+            SELECT id, issued_at FROM forecasting_forecast WHERE {keys} AND horizon = 1 AND basis = 'close' AND quarter IS NULL
         ) AS close ON true
         LEFT JOIN LATERAL (
             SELECT id FROM forecasting_forecast WHERE {keys} AND horizon = 1 AND basis = 'lead' AND quarter IS NULL
@@ -106,7 +108,7 @@ def _forecasts(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
     )
 
 
-VALUES = ("as_of", "is_trained", "close_id", "lead_id", "live_id", "live_quarter")
+VALUES = ("as_of", "is_trained", "close_id", "close_issued_at", "lead_id", "live_id", "live_quarter")
 
 # The symbols in service with these tickers, each with the keys of its forecasts from its newest bar, by its active version or else
 # by the active base.

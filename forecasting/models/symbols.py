@@ -216,6 +216,7 @@ class Symbol(models.Model):
     newest_training: "Training | None"  # if it has not
     last_quote: "Quote | None"
     close_id: int
+    close_issued_at: datetime
     lead_id: int | None
     live_id: int | None  # the newest one
     live_quarter: datetime | None

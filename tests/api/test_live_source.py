@@ -136,17 +136,17 @@ def test_symbols_without_an_answer_in_time_are_the_first_of_the_next_request(
     for ticker in tickers:
         yahoo.bars[ticker] = KNOWN
         followed(ticker, yahoo, time_machine)
-    settings.UPSTREAM_REQUESTS_PER_MINUTE, settings.PREDICT_REFRESH_SECONDS = 600, 0.35
+    settings.UPSTREAM_REQUESTS_PER_MINUTE, settings.PREDICT_REFRESH_SECONDS = 300, 1.0
     asked = []
     for second in range(2):
         time_machine.move_to(monday(15, 0, second), tick=False)
         answers = post("predict", {"symbols": tickers})["predictions"]
         asked.append({request.symbol for request in yahoo.requests if request.symbol})
         yahoo.requests.clear()
-    assert 1 <= len(asked[0]) < 12
+    assert 1 <= len(asked[0]) <= 6  # every fifth of a second
     assert asked[1]
     assert not asked[0] & asked[1]
-    assert {ticker for ticker, answer in answers.items() if answer["basis"] == "live"} == asked[0] | asked[1]
+    assert {ticker for ticker, answer in answers.items() if answer["basis"] == "live"} <= asked[0] | asked[1]
 
 
 def test_fifty_symbols_share_the_budget(post: Send, yahoo: FakeYahoo, settings: Settings, time_machine: TimeMachineFixture) -> None:
@@ -157,12 +157,12 @@ def test_fifty_symbols_share_the_budget(post: Send, yahoo: FakeYahoo, settings: 
     Quote.objects.bulk_create(
         Quote(symbol=each, asked_at=monday(14) - timedelta(minutes=number)) for number, each in enumerate(symbols)
     )
-    settings.UPSTREAM_REQUESTS_PER_MINUTE, settings.UPSTREAM_IN_FLIGHT, settings.PREDICT_REFRESH_SECONDS = 600, 1, 0.5
+    settings.UPSTREAM_REQUESTS_PER_MINUTE, settings.UPSTREAM_IN_FLIGHT, settings.PREDICT_REFRESH_SECONDS = 300, 1, 1.0
     time_machine.move_to(monday(15), tick=False)
     answers = post("predict", {"symbols": [each.ticker for each in symbols]})["predictions"]
     assert {answer["status"] for answer in answers.values()} == {"success"}
     asked = [request.symbol for request in yahoo.requests if request.symbol]
-    assert 1 <= len(asked) <= 7  # every tenth of a second
+    assert 1 <= len(asked) <= 6  # every fifth of a second
     assert asked == [f"A{49 - number}" for number in range(len(asked))]
 
 
