@@ -84,10 +84,15 @@ def under_way(symbols: Iterable[Symbol], *, now: datetime) -> list[Symbol]:
 
 
 def newest(stored: Forecast, close: Forecast, session: Session, *, now: datetime) -> tuple[Forecast, bool]:
-    """The forecast from the session's quote, and whether it is the kept one of this quarter of an hour, which is `stored`."""
+    """The forecast from the session's quote, and whether it is the kept one of this quarter of an hour, which is `stored`.
+
+    Another one stays in memory with `stored` until the next quote.
+    """
     quote = session.quote
     if quote is None or (min(quote.time, stored.issued_at), quote.price) == (stored.known_until, stored.price_now):
         return stored, True
+    if stored.computed and stored.computed[0] == quote:
+        return stored.computed[1], False
     computed = forecast(
         close,
         session,
@@ -99,6 +104,7 @@ def newest(stored: Forecast, close: Forecast, session: Session, *, now: datetime
     if computed is None:
         return stored, True
     computed.outlook = close.outlook
+    stored.computed = quote, computed
     return computed, False
 
 

@@ -203,6 +203,13 @@ def test_a_forecast_that_is_not_kept_has_the_same_outlook(version: ModelVersion,
     assert later.outlook == close.outlook
 
 
+def test_it_is_computed_once_for_each_quote(version: ModelVersion, symbol: Symbol, close: Forecast) -> None:
+    (kept,) = issue(version)
+    first, again, other = (live.newest(kept, close, session(symbol, price=price), now=NOW)[0] for price in (101.5, 101.5, 101.6))
+    assert first is again
+    assert (first.price, other.price) == (101.5, 101.6)
+
+
 def test_a_clock_that_is_ahead_is_no_reason_to_forecast_anew(version: ModelVersion, symbol: Symbol, close: Forecast) -> None:
     quoted(symbol, time=NOW + timedelta(seconds=30))
     (kept,) = issue(version)

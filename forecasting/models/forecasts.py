@@ -18,6 +18,7 @@ from forecasting.prices import price_digits
 
 if TYPE_CHECKING:
     from forecasting.models.scores import Score
+    from forecasting.prices.quotes import Quote
 
 INFINITY = float("inf")  # Postgres sorts NaN above infinity, so "less than infinity" rejects both
 
@@ -185,6 +186,7 @@ class Forecast(models.Model):
 
     score: "Score | None" = None  # the latest score, set by `with_score`
     outlook: "Sequence[dict[str, Any]] | None" = None  # forecasts issued with it, set by `with_outlook` and `kept`
+    computed: "tuple[Quote, Forecast] | None" = None  # that of a later quote which is not in the ledger, set by live.py
     objects = ForecastQuerySet.as_manager()
 
     class Meta:
