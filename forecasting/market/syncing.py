@@ -82,10 +82,12 @@ def refresh(
     """
     asked = symbols if early else [symbol for symbol in symbols if may_ask(symbol, now=now)]
     behind, priced = _behind(asked, now=now, early=early), old_quotes(quotes_of, now=now)
-    wanted = list(dict.fromkeys([*priced, *behind]))
-    if not wanted:
+    if not priced and not behind:
         return []
     with upstream.deadline(budget_s) as ends:
+        if ends <= time.monotonic():
+            priced = []  # our locks would keep the request that waits from asking
+        wanted = list(dict.fromkeys([*priced, *behind]))
         with lock_symbols(wanted) as mine:
             # Checked again: another process may have stored them before we got the locks.
             priced = old_quotes([symbol for symbol in priced if symbol in mine], now=now)
