@@ -59,8 +59,10 @@ def session_of(symbol: Symbol, stored: Quote | None, *, now: datetime) -> Sessio
     """The symbol's session at `now`, with its stored quote."""
     hours = session_at(symbol.calendar, now=now)
     quote = stored.last if stored else None
-    if stored is None or hours.state not in (SessionState.OPEN, SessionState.SETTLING):
+    if hours.state not in (SessionState.OPEN, SessionState.SETTLING):
         return Session(hours)
+    if stored is None:
+        return Session(hours, problem=NO_PRICE_YET if is_under_way(symbol, hours) else None)
     if quote is None or quote.session != hours.session:
         of_today = hours.opens is not None and stored.asked_at >= hours.opens
         return Session(hours, problem=(of_today and stored.problem) or NO_PRICE_YET, asked_at=stored.asked_at)
@@ -70,9 +72,9 @@ def session_of(symbol: Symbol, stored: Quote | None, *, now: datetime) -> Sessio
     return Session(hours, quote, delayed=is_delayed(quote, now=now), asked_at=stored.asked_at)
 
 
-def is_under_way(symbol: Symbol, session: Session) -> bool:
+def is_under_way(symbol: Symbol, hours: TradingSession) -> bool:
     """Whether forecasts can be made now that know a quote."""
-    if session.hours.state != SessionState.OPEN:
+    if hours.state != SessionState.OPEN:
         return False
     model = current_model()
     return model is not None and model.of(symbol.calendar) is not None
@@ -80,7 +82,7 @@ def is_under_way(symbol: Symbol, session: Session) -> bool:
 
 def under_way(symbols: Iterable[Symbol], *, now: datetime) -> list[Symbol]:
     """Those of these symbols of which forecasts can be made now that know a quote."""
-    return [symbol for symbol in symbols if is_under_way(symbol, session_of(symbol, None, now=now))]
+    return [symbol for symbol in symbols if is_under_way(symbol, session_at(symbol.calendar, now=now))]
 
 
 def newest(stored: Forecast, close: Forecast, session: Session, *, now: datetime) -> tuple[Forecast, bool]:

@@ -178,7 +178,7 @@ def _needs_work(symbol: Symbol, session: live.Session, *, now: datetime) -> bool
     """Whether bars, a quote, a training or a forecast of this quarter of an hour is missing, as far as it can be had."""
     if market.is_stale(symbol, symbol.as_of, now=now):
         wanted = market.may_ask(symbol, now=now)
-    elif live.is_under_way(symbol, session):
+    elif live.is_under_way(symbol, session.hours):
         wanted = market.is_old(symbol, symbol.last_quote, now=now) or (session.is_priced and not _kept_live_id(symbol, now=now))
     else:
         wanted = False

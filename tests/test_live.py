@@ -127,8 +127,14 @@ def test_a_quote_of_the_session_before_is_no_price_of_this_one(symbol: Symbol, a
     assert (found.price, found.problem) == (None, reason)
 
 
-def test_an_exchange_without_a_live_model_is_never_under_way() -> None:
-    assert live.under_way([make_symbol("NESN.SW")], now=NOW) == []
+def test_a_price_that_nobody_has_asked_for_is_not_known_yet(symbol: Symbol) -> None:
+    assert live.session_of(symbol, None, now=NOW).problem == live.NO_PRICE_YET
+
+
+def test_an_exchange_without_a_live_model_is_never_under_way_and_lacks_no_price() -> None:
+    swiss = make_symbol("NESN.SW")
+    assert live.under_way([swiss], now=NOW) == []
+    assert live.session_of(swiss, None, now=NOW).problem is None
 
 
 # Forecasts

@@ -331,7 +331,7 @@ def _seconds(prediction: serving.Prediction, *, now: datetime) -> int:
     forecast, session = prediction.forecast, prediction.session
     if forecast is None or prediction.stale:
         return SOON
-    if session and live.is_under_way(prediction.symbol, session):
+    if session and live.is_under_way(prediction.symbol, session.hours):
         age = now - session.asked_at if session.asked_at else timedelta(seconds=settings.QUOTE_MAX_AGE_SECONDS)
         return max(0, settings.QUOTE_MAX_AGE_SECONDS - int(age.total_seconds()))
     if forecast.version.kind == "base":
