@@ -70,4 +70,4 @@ def _read_quote(file: Path, symbol: str) -> Quote | None:
     if moment.tzinfo is None:
         raise ValueError(f"the time {time} has no time zone; write 2024-07-01T14:30:00-04:00")
     values = dict(zip(QUOTE_COLUMNS[1:], map(float, numbers), strict=True))
-    return widened(Quote(session=schedule_of(exchange_of(symbol)).local_date(moment), time=moment, **values))
+    return widened(Quote(session=schedule_of(exchange_of(symbol)).local_date(moment), time=moment, ends=None, **values))

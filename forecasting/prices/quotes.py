@@ -34,6 +34,7 @@ class Quote:
     high: float
     low: float
     volume: float  # shares or contracts
+    ends: datetime | None = None  # the session, as the source says; calendars do not know every change of an exchange's hours
 
 
 class QuoteFault(StrEnum):
@@ -107,6 +108,8 @@ def _wrong_time(quote: Quote, *, exchange: str, last_bar: date, now: datetime) -
         text = f"{traded}, in the future; check the clocks"
     elif quote.time < found.opens:
         text = f"{traded}, before the open at {_local(found.opens, exchange)}"
+    elif found.state == SessionState.OPEN and quote.ends and quote.time >= quote.ends:
+        text = f"{traded}, and the session ended at {_local(quote.ends, exchange)}, says the price source"  # so it may be the close
     else:
         return None
     return QuoteProblem(QuoteFault.TIME, text)

@@ -67,7 +67,7 @@ class Simulation:
             return history
         course = np.random.default_rng(self._seed(symbol, number, current.session.toordinal()))
         numbers = drawn.day(row).until(elapsed(exchange, current.session, now), course)
-        return replace(history, quote=Quote(session=current.session, time=min(now, current.closes), **numbers))
+        return replace(history, quote=Quote(session=current.session, time=min(now, current.closes), ends=current.closes, **numbers))
 
     def _seed(self, symbol: str, number: int, *day: int) -> np.random.SeedSequence:
         return np.random.SeedSequence([self.seed, number, *symbol.removeprefix(f"SAMPLE{number}").encode(), *day])

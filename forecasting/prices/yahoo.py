@@ -222,7 +222,20 @@ def _quoted(rows: pd.DataFrame, metadata: dict[str, Any], *, after: date) -> dic
     if not len(bars) or not np.isfinite([price, *bars[-1]]).all():
         return {"quote_problem": f"Yahoo Finance has a trade of {session}, but no complete bar of that day"}
     numbers = dict(zip(columns, bars[-1].tolist(), strict=True), price=float(price))
-    return {"quote": widened(Quote(session=session, time=traded.to_pydatetime().astimezone(UTC), **numbers))}
+    return {"quote": widened(Quote(session=session, time=_in_utc(traded), ends=_end_of(session, metadata), **numbers))}
+
+
+def _end_of(session: date, metadata: dict[str, Any]) -> datetime | None:
+    """When the session ends; None if Yahoo does not say that of this session."""
+    hours = metadata.get("currentTradingPeriod")
+    regular = hours.get("regular") if isinstance(hours, dict) else None
+    ends = regular.get("end") if isinstance(regular, dict) else None
+    return _in_utc(ends) if isinstance(ends, pd.Timestamp) and ends.date() == session else None
+
+
+def _in_utc(moment: pd.Timestamp) -> datetime:
+    in_utc: datetime = moment.to_pydatetime().astimezone(UTC)
+    return in_utc
 
 
 def _metadata(history: YahooHistory) -> dict[str, Any]:

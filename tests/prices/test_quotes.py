@@ -39,6 +39,16 @@ def test_a_quote_of_a_session_that_settles_is_good(now: datetime) -> None:
     assert problem(now=now, time=datetime(2024, 7, 1, 20, 0, 1, tzinfo=UTC)) is None
 
 
+def test_it_refuses_a_price_that_may_be_the_close_by_the_hours_of_the_source() -> None:
+    ends = NOW - timedelta(minutes=5)
+    fault, text = refusal(ends=ends)
+    assert (fault, text) == (
+        QuoteFault.TIME,
+        "the last trade was at 12:00 EDT, and the session ended at 11:55 EDT, says the price source",
+    )
+    assert problem(ends=ends, time=ends - timedelta(seconds=1)) is None
+
+
 @pytest.mark.parametrize("name", ["price", "open", "high", "low"])
 @pytest.mark.parametrize(("number", "told"), [(0.0, "0"), (-1.0, "-1"), (math.nan, "nan"), (math.inf, "inf")])
 def test_it_refuses_a_number_that_is_no_price(name: str, number: float, told: str) -> None:

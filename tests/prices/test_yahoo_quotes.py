@@ -67,7 +67,9 @@ def quoted(fake: FakeYahoo, yahoo: Yahoo, symbol: str) -> Quote:
 def test_the_unfinished_bar_and_the_last_trade_are_a_quote(fake: FakeYahoo, yahoo: Yahoo) -> None:
     show(fake, at(17, 30))
     prices = [price for time, price in TRADES if time <= at(17, 30)]
-    expected = Quote(session=MONDAY, time=at(17, 30), price=prices[-1], open=20.0, high=22.0, low=20.0, volume=1_000 * len(prices))
+    expected = Quote(
+        session=MONDAY, time=at(17, 30), price=prices[-1], open=20.0, high=22.0, low=20.0, volume=1_000 * len(prices), ends=at(21)
+    )
     assert fetched(yahoo).quote == expected
 
 
