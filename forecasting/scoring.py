@@ -23,7 +23,8 @@ COMMITS_WITHIN = "1 hour"  # of its `restated_at`; until then, a scoring run may
 #
 # A split or dividend multiplies all bars before its session. If it was restated after the forecast's bars were read, and its
 # session is later than `as_of`, it has rescaled the close of `as_of`. Dividing by its ratio restores the price scale of the
-# forecast, whether or not the target was rescaled too.
+# forecast, whether or not the target was rescaled too. A forecast during the target session is in the prices of that session, so
+# only later ones rescale it.
 #
 # A forecast of the next session is scored against the first one after `as_of`. This may differ from the calendar: it is later if
 # the target did not take place, and earlier if the calendar lacks a session. A forecast of a later session is scored against the
@@ -87,7 +88,8 @@ STATEMENT = f"""
             SELECT coalesce(exp(sum(ln(ratio))), 1) AS ratio, coalesce(bool_or(restated_at > candidate.scored_at), FALSE) AS anew
             FROM forecasting_restatement
             WHERE symbol_id = candidate.symbol_id AND reason <> 'correction'
-                AND id > coalesce(candidate.restatement_id, 0) AND date > candidate.as_of
+                AND id > coalesce(candidate.restatement_id, 0)
+                AND date > CASE WHEN candidate.quarter IS NULL THEN candidate.as_of ELSE candidate.target_date END
         ) AS adjusted ON TRUE
         WHERE EXISTS (
             SELECT FROM forecasting_pricebar WHERE symbol_id = candidate.symbol_id AND date = candidate.target_date

@@ -354,6 +354,23 @@ def test_it_is_scored_at_the_close_and_calibrates_its_part_of_the_session(
     assert metrics["metrics"]["live"]["forecasts"] == 1
 
 
+def test_a_dividend_of_the_session_that_comes_in_the_evening_does_not_change_the_close_it_is_scored_with(
+    at: At, symbol: Symbol, yahoo: FakeYahoo
+) -> None:
+    at(monday(12))
+    at(monday(17))
+    del yahoo.scenarios["AAA"]
+    traded = LONGER.assign(close=LONGER["close"].mask(LONGER.index == str(MONDAY), price_at(monday(20))))
+    traded["high"] = traded[["high", "close"]].max(axis=1)
+    yahoo.bars["AAA"] = as_yahoo_adjusts(traded, through=MONDAY, dividends={MONDAY: 0.5})
+    at(monday(21))
+    ledger.score_due()
+    (row,) = live_rows()
+    assert row.scores.get().actual_close == pytest.approx(price_at(monday(20)))
+    before = Forecast.objects.get(basis="close", as_of=FRIDAY, horizon=1).scores.get()
+    assert before.actual_close > price_at(monday(20))  # in the prices of Friday
+
+
 def test_the_next_forecast_of_that_part_has_the_learned_width(at: At, symbol: Symbol) -> None:
     LiveCalibration.objects.create(exchange="XNYS", part=3, factor=1.2, through=FRIDAY)
     at(monday(15))
