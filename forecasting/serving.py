@@ -231,9 +231,9 @@ def _brought_up_to_date(tickers: Sequence[str], *, now: datetime, budget_s: floa
     statuses = _statuses(tickers, known, refresh=list(known.values()), now=now, budget_s=budget_s, admit=admit, by=by)
     in_service = {status.symbol: status.version for status in statuses if status.symbol.is_in_service}
     serving = serving_versions(in_service)
-    _, errors = serve(serving)
+    forecasts, errors = serve(serving)
     live.issue(serving, now=now)
-    return _told(statuses, errors, now=now)
+    return _told(statuses, forecasts, errors, now=now)
 
 
 def _statuses(
@@ -284,10 +284,10 @@ def _as_they_stand(symbols: Sequence[Symbol], *, now: datetime) -> dict[str, Pre
     own = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
     statuses = [ModelStatus(each, own.get(each.pk), trainings.get(each.pk), refusal=UNREQUESTED) for each in symbols]
     serving = serving_versions({status.symbol: status.version for status in statuses})
-    _, errors, unusable = _issued(serving)
+    forecasts, errors, unusable = _issued(serving)
     live.issue(serving, now=now)
     errors |= {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items()}
-    return _told(statuses, errors, now=now)
+    return _told(statuses, forecasts, errors, now=now)
 
 
 def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, Damaged]]:
@@ -311,12 +311,22 @@ def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVer
     return replaced, errors
 
 
-def _told(statuses: Sequence[ModelStatus], errors: Mapping[Symbol, str], *, now: datetime) -> dict[str, Prediction]:
+def _told(
+    statuses: Sequence[ModelStatus], forecasts: Mapping[Symbol, Forecast], errors: Mapping[Symbol, str], *, now: datetime
+) -> dict[str, Prediction]:
     """By ticker, the answers once everything has been brought up to date."""
     answers = _standing([status.symbol.ticker for status in statuses if status.symbol.is_in_service], now=now)
-    return {
-        ticker: answers.get(ticker) or _without_forecast(status, errors) for status in statuses if (ticker := status.symbol.ticker)
-    }
+    told = {}
+    for status in statuses:
+        symbol = status.symbol
+        if answer := answers.get(symbol.ticker):
+            told[symbol.ticker] = answer
+        elif symbol.is_in_service and (forecast := forecasts.get(symbol)):  # a newer bar or version has just come
+            session, stale = live.session_of(symbol, None, now=now), market.is_stale(symbol, forecast.as_of, now=now)
+            told[symbol.ticker] = Prediction(symbol, forecast, session=session, stale=stale)
+        else:
+            told[symbol.ticker] = _without_forecast(status, errors)
+    return told
 
 
 def _without_forecast(status: ModelStatus, errors: Mapping[Symbol, str]) -> Prediction:
