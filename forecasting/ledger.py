@@ -236,7 +236,7 @@ def _factors(
             FROM forecasting_forecast AS forecast
             JOIN forecasting_score AS score ON score.forecast_id = forecast.id AND score.latest
             WHERE forecast.symbol_id = wanted.symbol AND forecast.version_id = wanted.version
-                AND forecast.horizon = 1 AND forecast.basis = %s
+                AND forecast.horizon = 1 AND forecast.basis = %s AND forecast.quarter IS NULL
             ORDER BY forecast.as_of DESC LIMIT %s
         ) AS recent
         ORDER BY recent.as_of

@@ -1,7 +1,7 @@
 """Forecasts during the session, from what was forecast after the last close and the price now.
 
 The first one of each quarter of an hour is kept in the ledger. Later ones in it are computed anew from the newest quote, with the
-width of the kept one, and are not kept.
+calibration of the kept one, and are not kept.
 """
 
 import functools
@@ -66,7 +66,7 @@ def session_of(symbol: Symbol, stored: Quote | None, *, now: datetime) -> Sessio
     if quote is None or quote.session != hours.session:
         of_today = hours.opens is not None and stored.asked_at >= hours.opens
         return Session(hours, problem=(of_today and stored.problem) or NO_PRICE_YET, asked_at=stored.asked_at)
-    halted = halt(quote, exchange=symbol.calendar, now=now)
+    halted = halt(quote, exchange=symbol.calendar, now=now) if hours.state == SessionState.OPEN else None
     if problem := stored.problem or (halted and halted.text):
         return Session(hours, problem=problem, asked_at=stored.asked_at)
     return Session(hours, quote, delayed=is_delayed(quote, now=now), asked_at=stored.asked_at)
@@ -93,8 +93,9 @@ def newest(stored: Forecast, close: Forecast, session: Session, *, now: datetime
     quote = session.quote
     if quote is None or (min(quote.time, stored.issued_at), quote.price) == (stored.known_until, stored.price_now):
         return stored, True
-    if stored.computed and stored.computed[0] == quote:
-        return stored.computed[1], False
+    known = stored.computed  # another thread may replace it
+    if known and known[0] == quote:
+        return known[1], False
     computed = forecast(
         close,
         session,

@@ -97,11 +97,14 @@ def _point_forecast(answer: Mapping[str, Any]) -> str:
 
 def told_session(answer: Mapping[str, Any]) -> str:
     """What a session under way changes in a forecast, in a few sentences."""
+    if answer["status"] != "success":
+        return "It cannot be forecast yet."
     if answer["basis"] != "live":
-        return f"Its session is {answer['session']['state']}, so the forecast is that from the last close."
+        return f"Its session is {answer['session']['state']}; {answer['price_problem'] or 'the price now is not used'}."
     before, now = ("{low} to {high}".format(**each["interval"]) for each in (answer["close_forecast"], answer))
     time, price = answer["price_time"][11:16], f"{answer['price_now']} {answer['currency']}"
-    return f"At {time} UTC it costs {price}, after {answer['last_close']}. The next close: 80 % {before} said before, {now} now."
+    intervals = f"80 % interval of the next close: {before} before the session, {now} now."
+    return f"At {time} UTC it costs {price}, after {answer['last_close']}. {intervals}"
 
 
 def metrics_table(answers: Iterable[Mapping[str, Any]], *, simulated: bool) -> Table:

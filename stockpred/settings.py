@@ -26,7 +26,7 @@ TRAIN_THREADS = environment.integer("TRAIN_THREADS", 1, minimum=1, maximum=64)  
 TRAIN_MEMORY_MB = environment.integer("TRAIN_MEMORY_MB", 3000, minimum=200, maximum=1_000_000)  # resident memory per trainer
 PRICE_SOURCE = environment.choice("PRICE_SOURCE", "yahoo", among=tuple(SOURCES))
 PRICE_DIR = environment.folder("PRICE_DIR", BASE_DIR / "prices", base=BASE_DIR)
-QUOTE_MAX_AGE_SECONDS = environment.integer("QUOTE_MAX_AGE_SECONDS", 60, minimum=1, maximum=3600)
+QUOTE_MAX_AGE_SECONDS = environment.integer("QUOTE_MAX_AGE_SECONDS", 60, minimum=1, maximum=600)
 PREDICT_REFRESH_SECONDS = environment.integer("PREDICT_REFRESH_SECONDS", 3, minimum=0, maximum=60)
 REQUESTED_NAMES_LIMIT = environment.integer("REQUESTED_NAMES_LIMIT", 10_000, minimum=1, maximum=1_000_000)
 UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE", 60, minimum=1, maximum=60_000)

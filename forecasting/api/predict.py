@@ -333,7 +333,8 @@ def _seconds(prediction: serving.Prediction, *, now: datetime) -> int:
         return SOON
     if session and live.is_under_way(prediction.symbol, session.hours):
         age = now - session.asked_at if session.asked_at else timedelta(seconds=settings.QUOTE_MAX_AGE_SECONDS)
-        return max(0, settings.QUOTE_MAX_AGE_SECONDS - int(age.total_seconds()))
+        left = min(timedelta(seconds=settings.QUOTE_MAX_AGE_SECONDS) - age, session.hours.closes - now)
+        return max(0, int(left.total_seconds()))
     if forecast.version.kind == "base":
         return SOON
     opens = session.hours.opens if session else None

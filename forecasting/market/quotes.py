@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
+import pandas as pd
 from django.conf import settings
 
 from forecasting.market.stored import recent_bars
@@ -13,11 +14,13 @@ from forecasting.prices.quotes import quote_problem
 from forecasting.prices.sources import PriceHistory
 
 NO_QUOTE = "the price source gives no price of the session under way"
+NO_BARS = "there are no earlier prices to compare it with"
 
 
 def is_old(symbol: Symbol, quote: Quote | None, *, now: datetime) -> bool:
-    """Whether a request should ask for another one. Not if the price source has just said that it does not know the symbol."""
-    if symbol.is_unknown(now=now):
+    """Whether a request should ask for another one. Not if the price source has just said that it does not know the symbol, nor if
+    requests may not wait for it."""
+    if symbol.is_unknown(now=now) or not settings.PREDICT_REFRESH_SECONDS:
         return False
     return quote is None or now - quote.asked_at >= timedelta(seconds=settings.QUOTE_MAX_AGE_SECONDS)
 
@@ -35,26 +38,31 @@ def old_quotes(symbols: Collection[Symbol], *, now: datetime) -> list[Symbol]:
 def keep(answers: Mapping[Symbol, Answer | None], *, now: datetime) -> None:
     """Keeps the quotes of these answers; None stands for an answer that did not come in time.
 
-    A quote that cannot be right is refused: the last one stays, with the reason. Three queries.
+    A quote that cannot be right is refused: the last one stays, with the reason, until another one comes. Four queries.
     """
     newest = recent_bars(answers, count=1)
-    usable, others = [], []
+    usable, refused, silent = [], [], []
     for symbol, answer in answers.items():
-        bars = newest[symbol.pk]
-        quote, problem = answer.quote if isinstance(answer, PriceHistory) else None, ""
-        if isinstance(answer, PriceHistory) and not quote:
-            problem = answer.quote_problem or NO_QUOTE
-        elif quote and len(bars):
-            found = quote_problem(
-                quote, exchange=symbol.calendar, last_bar=bars.index[-1].date(), last_close=float(bars["close"].iloc[-1]), now=now
-            )
-            problem = found.text if found else ""
-        if quote and not problem:
-            usable.append(Quote(symbol=symbol, asked_at=now, **{name: getattr(quote, name) for name in COLUMNS}))
+        if not isinstance(answer, PriceHistory):
+            silent.append(Quote(symbol=symbol, asked_at=now))
+        elif problem := _problem(symbol, answer, newest[symbol.pk], now=now):
+            refused.append(Quote(symbol=symbol, asked_at=now, problem=problem))
         else:
-            others.append(Quote(symbol=symbol, asked_at=now, problem=problem))
+            usable.append(Quote(symbol=symbol, asked_at=now, **{name: getattr(answer.quote, name) for name in COLUMNS}))
     _upsert(usable, ["asked_at", "problem", *COLUMNS])
-    _upsert(others, ["asked_at", "problem"])
+    _upsert(refused, ["asked_at", "problem"])
+    _upsert(silent, ["asked_at"])
+
+
+def _problem(symbol: Symbol, answer: PriceHistory, bars: pd.DataFrame, *, now: datetime) -> str:
+    """Why the answer's quote cannot be used; "" if it can. `bars`: the newest stored one."""
+    if answer.quote is None:
+        return answer.quote_problem or NO_QUOTE
+    if bars.empty:
+        return NO_BARS
+    last_bar, last_close = bars.index[-1].date(), float(bars["close"].iloc[-1])
+    found = quote_problem(answer.quote, exchange=symbol.calendar, last_bar=last_bar, last_close=last_close, now=now)
+    return found.text if found else ""
 
 
 def _upsert(rows: list[Quote], fields: list[str]) -> None:

@@ -34,6 +34,7 @@ OVERLAP_BARS = 10  # stored bars fetched again by every sync, to detect restatem
 EARLY = BAR_SETTLES / 2  # before a bar settles: how soon it is taken if its session is known to be over
 RECHECK_AFTER = timedelta(minutes=10)  # minimum time between two lookups of one symbol by requests
 SYNC_SECONDS = 40.0  # default limit of one sync, with all attempts
+RESTATED = "the price source has changed earlier prices, which are not stored yet"  # about a quote
 ATTEMPTS = 3
 LONGEST_RETRY_PAUSE = 15  # seconds
 
@@ -87,12 +88,15 @@ def refresh(
     with upstream.deadline(budget_s) as ends:
         if ends <= time.monotonic():
             priced = []  # our locks would keep the request that waits from asking
+            if not behind:
+                return []
         wanted = list(dict.fromkeys([*priced, *behind]))
         with lock_symbols(wanted) as mine:
             # Checked again: another process may have stored them before we got the locks.
             priced = old_quotes([symbol for symbol in priced if symbol in mine], now=now)
             behind = _behind([symbol for symbol in behind if symbol in mine], now=now, early=early)
             newest = _newest([symbol for symbol in priced if symbol not in behind]) | behind
+            priced = [symbol for symbol in priced if len(newest[symbol])]  # the others cannot be forecast
             stored = {symbol: newest[symbol] for symbol in [*priced, *behind]}
             questions = _questions(stored, now=now, early=early)
             answered: dict[Symbol, Answer] = {}
@@ -168,10 +172,14 @@ def _brought(
     """
     for question, outcome in upstream.answers(questions, seconds=seconds):
         symbol, bars = question.symbol, stored[question.symbol]
-        if question.since is not None and _is_restated(symbol, bars, outcome):
+        is_behind = _is_behind(symbol, bars, now=now, early=early)
+        restated = question.since is not None and _is_restated(symbol, bars, outcome)
+        if restated and (is_behind or may_ask(symbol, now=now)):
             questions.appendleft(replace(question, since=None))
-        elif question.since is None or _is_behind(symbol, bars, now=now, early=early):
+        elif question.since is None or is_behind:
             yield symbol, outcome, kept(question, _finished(question, outcome, now=now), now=now)
+        elif restated and isinstance(outcome, PriceHistory):  # its whole history has just been refused
+            yield symbol, replace(outcome, quote=None, quote_problem=RESTATED), 0
         else:  # only its quote was asked for
             yield symbol, outcome, outcome if isinstance(outcome, PriceSourceError) else 0
 

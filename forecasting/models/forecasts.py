@@ -100,7 +100,7 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
 
     def of_next_close(self) -> "ForecastQuerySet":
         """Forecasts of the next session from the symbol's own bars: one for each session and version."""
-        return self.filter(horizon=1, basis=Basis.CLOSE)
+        return self.filter(horizon=1, basis=Basis.CLOSE, quarter=None)  # the last one names the index
 
     def with_outlook(self) -> "ForecastQuerySet":
         """Adds `outlook`: the forecasts of later sessions that were issued with each, nearest first."""

@@ -1,7 +1,5 @@
 """Quotes: the last known price of each symbol in a session under way. They are no bars, and are overwritten."""
 
-from datetime import datetime, timedelta
-
 from django.db import models
 from django.db.models import Q
 
@@ -38,10 +36,6 @@ class Quote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol_id} {self.time}"
-
-    def age(self, *, now: datetime) -> timedelta:
-        """Time since the price source was last asked."""
-        return now - self.asked_at
 
     @property
     def last(self) -> quotes.Quote | None:

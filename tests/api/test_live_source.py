@@ -106,13 +106,14 @@ def test_a_rate_limit_in_the_session_opens_the_breaker_for_all_symbols(
     assert yahoo.charts("BBB") == []
 
 
-def test_a_failure_after_nonsense_brings_back_the_last_good_price(at: At, symbol: Symbol, yahoo: FakeYahoo) -> None:
+def test_a_failure_after_nonsense_does_not_bring_back_the_price_before_it(at: At, symbol: Symbol, yahoo: FakeYahoo) -> None:
     at(monday(15))
     trade(yahoo, 0.01, 0.01)
     at(monday(15, 1))
     yahoo.scenarios["AAA"] = fake_yahoo.broken
     answer = at(monday(15, 2))
-    assert (told(answer), answer["price_time"]) == (("live", "open", True), "2024-07-01T15:00:00Z")
+    assert told(answer) == ("close", "open", True)
+    assert "two units are mixed" in answer["price_problem"]
 
 
 def test_a_share_that_the_source_no_longer_knows_is_not_asked_for(
