@@ -1,7 +1,7 @@
 """Answers a request: refreshes prices, chooses the version that serves, and falls back if its files are damaged."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -171,7 +171,7 @@ def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, 
 
 def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
     """By ticker, the answers that need no further work. Most requests end here, so this is a single query."""
-    return _standing(tickers, now=now, unless=_needs_work)
+    return _answers([each for each in _sessions(tickers, now=now) if not _needs_work(*each, now=now)], now=now)
 
 
 def _needs_work(symbol: Symbol, session: live.Session, *, now: datetime) -> bool:
@@ -185,15 +185,18 @@ def _needs_work(symbol: Symbol, session: live.Session, *, now: datetime) -> bool
     return wanted or not (symbol.is_trained or training_requests.is_settled(symbol.newest_training, now=now))
 
 
-def _standing(
-    tickers: Sequence[str], *, now: datetime, unless: Callable[..., bool] = lambda *_, **__: False
-) -> dict[str, Prediction]:
-    """By ticker, the answers that the ledger and the last quotes give.
+def _standing(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
+    """By ticker, the answers that the ledger and the last quotes give, of symbols with a forecast from their newest bar."""
+    return _answers(list(_sessions(tickers, now=now)), now=now)
 
-    Symbols without a forecast from their newest bar are missing, and those for which `unless` is true.
-    """
-    found = ((symbol, live.session_of(symbol, symbol.last_quote, now=now)) for symbol in STANDING.rows(tickers))
-    standing = [(symbol, session) for symbol, session in found if not unless(symbol, session, now=now)]
+
+def _sessions(tickers: Sequence[str], *, now: datetime) -> Iterator[tuple[Symbol, live.Session]]:
+    """The symbols with a forecast from their newest bar, and their sessions."""
+    return ((symbol, live.session_of(symbol, symbol.last_quote, now=now)) for symbol in STANDING.rows(tickers))
+
+
+def _answers(standing: Sequence[tuple[Symbol, live.Session]], *, now: datetime) -> dict[str, Prediction]:
+    """By ticker, what stands. A query if a row is not in memory."""
     keys = [(symbol, (symbol.close_id, symbol.lead_id, _kept_live_id(symbol, now=now))) for symbol, _ in standing]
     forecasts = kept(Identity(key, symbol.close_issued_at, symbol.currency) for symbol, theirs in keys for key in theirs if key)
     return {symbol.ticker: _answer(symbol, session, forecasts, now=now) for symbol, session in standing}

@@ -38,7 +38,7 @@ class ForecastAdmin(ReadOnlyAdmin):
     """Every forecast ever served, with its scores."""
 
     list_display = (
-        "symbol", "target", "basis", "version_number", "last_price", "forecast_price", "interval", "actual", "error", "naive_error",
+        "symbol", "target", "knows", "version_number", "last_price", "forecast_price", "interval", "actual", "error", "naive_error",
         "inside",
     )  # fmt: skip
     list_filter = (InsideFilter, "basis", "horizon", "symbol__exchange")
@@ -69,6 +69,14 @@ class ForecastAdmin(ReadOnlyAdmin):
         """The session whose close is forecast, and how far it is from the last one that was known."""
         far = f"{forecast.horizon} session{'s' if forecast.horizon > 1 else ''} after {display.day(forecast.as_of)}"
         return display.with_note(display.day(forecast.target_date), far)
+
+    @admin.display(description="basis", ordering="basis")
+    def knows(self, forecast: Forecast) -> str:
+        """What it knew, and until when if it is one of several of a session."""
+        label = forecast.get_basis_display()
+        if forecast.quarter is None or forecast.known_until is None:
+            return label
+        return display.with_note(label, date_format(timezone.localtime(forecast.known_until), "TIME_FORMAT"))
 
     @admin.display(description="version")
     def version_link(self, forecast: Forecast) -> SafeString:

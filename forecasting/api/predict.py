@@ -1,14 +1,12 @@
 """The answer of `predict`. A new field is one line in one of these classes, and its figure in examples.py."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 
-from forecasting import live, serving
+from forecasting import serving
 from forecasting.api.fields import (
     PRICE,
     Choice,
@@ -33,13 +31,10 @@ from forecasting.api.written import json_text, written
 from forecasting.models import Forecast
 from forecasting.models.forecasts import Basis, Outlook, ascending
 from forecasting.pipeline.model.distribution import PriceDistribution
-from forecasting.prices.calendars import bar_due
 from forecasting.prices.session_state import SessionState
 from forecasting.training.positions import Position
 
 Range = tuple[float, float, float]  # probability that the close lies in it, lower and upper end
-
-SOON = 60  # seconds until an answer may change at any time: a training ends, or late prices arrive
 
 
 def percentage(forecast: Forecast) -> float:
@@ -319,24 +314,3 @@ def _interval(quantiles_of: Forecast | Outlook, forecast: Forecast, coverage: fl
         return None
     low, high = (round(end, forecast.decimals) for end in ends)
     return {"level": coverage, "low": low, "high": high}
-
-
-def seconds_of_validity(predictions: Iterable[serving.Prediction], *, now: datetime) -> int:
-    """How long this answer stands: until another price may be had, until the first of its target sessions has its bar, or for SOON
-    if any part is provisional."""
-    return min(_seconds(each, now=now) for each in predictions)
-
-
-def _seconds(prediction: serving.Prediction, *, now: datetime) -> int:
-    forecast, session = prediction.forecast, prediction.session
-    if forecast is None or prediction.stale:
-        return SOON
-    if session and live.is_under_way(prediction.symbol, session.hours):
-        age = now - session.asked_at if session.asked_at else timedelta(seconds=settings.QUOTE_MAX_AGE_SECONDS)
-        left = min(timedelta(seconds=settings.QUOTE_MAX_AGE_SECONDS) - age, session.hours.closes - now)
-        return max(0, int(left.total_seconds()))
-    if forecast.version.kind == "base":
-        return SOON
-    opens = session.hours.opens if session else None
-    ends = opens if opens and now < opens else bar_due(forecast.symbol.calendar, forecast.target_date)
-    return max(SOON, int((ends - now).total_seconds()))

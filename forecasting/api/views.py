@@ -25,8 +25,9 @@ from forecasting.api.metrics import metrics_text
 from forecasting.api.negotiation import AlwaysJson
 from forecasting.api.parameters import require_known
 from forecasting.api.permissions import KeyIfRequired
-from forecasting.api.predict import predict_json, seconds_of_validity
+from forecasting.api.predict import predict_json
 from forecasting.api.trainings import retrain_json
+from forecasting.api.validity import seconds_of_validity
 from forecasting.api.written import json_response
 from forecasting.callers.budgets import NewSymbols
 from forecasting.callers.retraining import retrain
