@@ -1,4 +1,4 @@
-# `make images` writes the digests of this image and of the one in compose.yaml.
+# `make images` writes the digests of this image and of those in the compose files.
 FROM python:3.12-slim
 RUN useradd --create-home stockpred && mkdir -p /srv/stockpred/media /srv/stockpred/logs && chown -R stockpred /srv/stockpred
 WORKDIR /srv/stockpred

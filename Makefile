@@ -79,5 +79,5 @@ lock:  ## pin every package that is not pinned yet, with the hashes of its files
 	$(UV_COMPILE) --generate-hashes --output-file requirements.lock requirements.txt
 	$(UV_COMPILE) --generate-hashes --output-file requirements-dev.lock requirements-dev.txt
 
-images:  ## write the digests of the base images into Dockerfile and compose.yaml (needs docker)
+images:  ## write the digests of the base images into Dockerfile and the compose files (needs docker)
 	@bin/pin-images

@@ -93,7 +93,7 @@ echo "sha256:$(printf '%064d' "$(wc -l < "$(dirname "$0")/asked")")"
 
 
 def test_images_are_pinned_by_the_digests_of_the_registry(tmp_path: Path) -> None:
-    for file in ("Dockerfile", "compose.yaml", "bin/pin-images"):
+    for file in ("Dockerfile", "compose.yaml", "deploy/internet.yaml", "bin/pin-images"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / file, tmp_path / file)
     (tmp_path / "docker").write_text(DOCKER)
@@ -102,7 +102,8 @@ def test_images_are_pinned_by_the_digests_of_the_registry(tmp_path: Path) -> Non
     for _ in range(2):  # the second run replaces the digests of the first
         subprocess.run([tmp_path / "bin/pin-images"], env=with_docker, check=True, stdout=subprocess.DEVNULL)
 
-    assert (tmp_path / "asked").read_text().split() == ["python:3.12-slim", "postgres:18"] * 2
-    assert f"FROM python:3.12-slim@sha256:{3:064d}\n" in (tmp_path / "Dockerfile").read_text()
+    assert (tmp_path / "asked").read_text().split() == ["python:3.12-slim", "postgres:18", "caddy:2"] * 2
+    assert f"FROM python:3.12-slim@sha256:{4:064d}\n" in (tmp_path / "Dockerfile").read_text()
     compose = yaml.safe_load((tmp_path / "compose.yaml").read_text())
-    assert compose["services"]["postgres"]["image"] == f"postgres:18@sha256:{4:064d}"
+    assert compose["services"]["postgres"]["image"] == f"postgres:18@sha256:{5:064d}"
+    assert f"image: caddy:2@sha256:{6:064d}\n" in (tmp_path / "deploy/internet.yaml").read_text()
