@@ -99,6 +99,12 @@ def current(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[P
     return [answers[ticker] for ticker in tickers]
 
 
+def answer_that_stands(ticker: str, *, now: datetime) -> Prediction | None:
+    """What the ledger and the last quote say of a symbol's next close; None without a forecast from its newest bar, or if an
+    operator took it out of service. Starts nothing, asks nobody."""
+    return _standing([ticker], now=now).get(ticker)
+
+
 def standing(
     tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all, by: str = ""
 ) -> list[ModelStatus]:

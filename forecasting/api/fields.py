@@ -203,6 +203,18 @@ class Shapes(Field, serializers.ListField):
         return lambda shown: [write(each) for each in get(shown) or ()] or None
 
 
+class ShapeList(Field, serializers.ListField):
+    """JSON objects of one shape."""
+
+    def __init__(self, child: Shape, **options: Any) -> None:
+        super().__init__(child=child, **options)
+
+    def reader(self, getter: Getter) -> Reader:
+        """See Field."""
+        get, write = super().reader(getter), cast("Shape", self.child).writer()
+        return lambda shown: [write(each) for each in get(shown)]
+
+
 class ShapesByName(Field, serializers.DictField):
     """JSON objects by name, all of one shape."""
 

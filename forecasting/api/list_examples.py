@@ -173,3 +173,41 @@ FORECAST_ROW: dict[str, Any] = {
 }
 SCORE: dict[str, Any] = {name: FORECAST_ROW[name] for name in ("actual_date", *SCORE_FIELDS)}
 FORECAST_DETAIL = FORECAST_ROW | {"scores": [SCORE | {"reason": "first"}]}
+_BAND = {"price": 23.06, "low_80": 22.78, "high_80": 23.37, "low_90": 22.68, "high_90": 23.46}
+_AS_ISSUED = {
+    "price": 23.0,
+    "low_80": 22.73,
+    "high_80": 23.3,
+    "low_90": 22.63,
+    "high_90": 23.4,
+    "session": "2024-12-30",
+    "basis": "close",
+    "version": 2,
+    "kind": "symbol",
+    "issued_at": "2026-11-26T13:33:05Z",
+}
+CHART: dict[str, Any] = {
+    "symbol": "BBAS3.SA",
+    "exchange": "BVMF",
+    "currency": "BRL",
+    "decimals": 2,
+    "simulated": False,
+    "level": 0.8,
+    "closes": [{"date": "2024-12-27", "close": 23.0}, {"date": "2024-12-30", "close": 23.06}],
+    "forecasts": [_AS_ISSUED | {"close": 23.06, "inside": True}],
+    "next": [_AS_ISSUED | _BAND | {"session": "2025-01-02", "issued_at": "2026-11-26T13:33:06Z"}],
+    "outlook": [
+        {
+            "price": 23.06,
+            "low_80": 22.41,
+            "high_80": 23.74,
+            "low_90": 22.21,
+            "high_90": 23.97,
+            "session": "2025-01-08",
+            "sessions": 5,
+        }
+    ],
+    "live": None,
+    "versions": [{"number": 2, "kind": "symbol", "since": "2024-12-30"}],
+    "restatements": [],
+}

@@ -1,8 +1,10 @@
 """The API's routes. A trailing slash is optional."""
 
+from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
-from forecasting.api import lists, views
+from forecasting.api import chart, lists, views
+from forecasting.models.symbols import TICKER_IN_ANY_CASE
 
 
 class OptionalSlashRouter(SimpleRouter):
@@ -22,4 +24,7 @@ router.register("forecasts", lists.ForecastViewSet, basename="forecast")
 router.register("webhooks", lists.WebhookViewSet, basename="webhook")
 router.register("findings", lists.FindingViewSet, basename="finding")
 
-urlpatterns = router.urls
+urlpatterns = [
+    *router.urls,
+    re_path(rf"^symbols/(?P<ticker>{TICKER_IN_ANY_CASE})/chart/?$", chart.ChartRoute.as_view(), name="chart"),
+]

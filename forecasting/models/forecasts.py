@@ -102,6 +102,12 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         """Forecasts of the next session from the symbol's own bars: one for each session and version."""
         return self.filter(horizon=1, basis=Basis.CLOSE, quarter=None)  # the last one names the index
 
+    def one_per_session_and_basis(self) -> "ForecastQuerySet":
+        """Of each target session and basis one forecast of the next close, oldest first: the one issued last; of those during the
+        session the first, which knew least."""
+        kinds = ("target_date", "basis")
+        return self.filter(horizon=1).order_by(*kinds, "quarter", "-issued_at", "-pk").distinct(*kinds)
+
     def with_outlook(self) -> "ForecastQuerySet":
         """Adds `outlook`: the forecasts of later sessions that were issued with each, nearest first."""
         same = {name: models.OuterRef(name) for name in ("symbol", "version", "as_of")}

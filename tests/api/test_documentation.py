@@ -25,6 +25,7 @@ ROUTES = {
     ("post", "/models/retrain"),
     ("get", "/models/symbols"),
     ("get", "/models/symbols/{ticker}"),
+    ("get", "/models/symbols/{ticker}/chart"),
     ("get", "/models/versions"),
     ("get", "/models/versions/{id}"),
     ("get", "/models/trainings"),
