@@ -8,6 +8,7 @@ import sys
 from stockpred_client import AuthenticatedClient, Client
 from stockpred_client.api.models import check, get_predictions, metrics, predict, retrain
 from stockpred_client.api.records import (
+    get_chart,
     get_finding,
     get_forecast,
     get_symbol,
@@ -125,6 +126,9 @@ def records(client: Client, *, version_id: int) -> None:
     (version,), (training,), (forecast,) = versions.results, trainings.results, forecasts.results
     assert version.id == version_id == training.version_id == forecast.version_id
     assert get_symbol.sync(symbols.results[0].symbol, client=client) == symbols.results[0]
+    chart = get_chart.sync(forecast.symbol, client=client, sessions=2)
+    assert not isinstance(chart, Error | None)
+    assert (len(chart.closes), len(chart.next_)) == (2, 1)
     assert get_version.sync(version_id, client=client) == version
     assert get_training.sync(training.id, client=client) == training
     assert get_finding.sync(findings.results[0].id, client=client) == findings.results[0]
