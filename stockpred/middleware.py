@@ -18,7 +18,7 @@ PAGES_OF_DEBUG = {HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR}  # Dja
 
 
 class ContentSecurityPolicy:
-    """Adds the policy of the settings to every answer. No page changes it, so it is built once."""
+    """Adds the policy of the settings to every answer. It is built once; only for views with `csp_update` again."""
 
     sync_capable: ClassVar[bool] = True
     async_capable: ClassVar[bool] = False
@@ -31,7 +31,8 @@ class ContentSecurityPolicy:
         """The response with the header."""
         response = self.get_response(request)
         if not (settings.DEBUG and response.status_code in PAGES_OF_DEBUG):
-            response.headers.setdefault(HEADER, self.policy)
+            changed = getattr(response, "_csp_update", None)
+            response.headers.setdefault(HEADER, build_policy(update=changed) if changed else self.policy)
         return response
 
 

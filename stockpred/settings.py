@@ -86,7 +86,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.boolean("HSTS_SUBDOMAINS", default=
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = environment.https_header("PROXY_SSL_HEADER")
 
-# Pages load everything from this server, and run no scripts or styles inside the HTML.
+# Pages load everything from this server, and run no scripts or styles inside the HTML. Pages with a chart may have such styles.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -252,6 +252,7 @@ SPECTACULAR_SETTINGS = {
 
 # Whitenoise serves static files directly from the packages, so collectstatic is not needed.
 STATIC_URL = "static/"
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.AppDirectoriesFinder", "forecasting.bokeh.BokehFiles"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 

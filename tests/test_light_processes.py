@@ -1,4 +1,4 @@
-"""Only the trainer loads TensorFlow. Processes of the web server and the task clusters never do."""
+"""Only the trainer loads TensorFlow, and nothing loads Bokeh. Processes of the web server and the task clusters never do."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ import django
 django.setup()
 for name in {modules}:
     importlib.import_module(name)
-print(sorted({{"keras", "tensorflow", "sklearn"}} & {{*sys.modules}}))
+print(sorted({{"bokeh", "keras", "tensorflow", "sklearn"}} & {{*sys.modules}}))
 """
 
 WEB = ("stockpred.wsgi", "stockpred.urls", "forecasting.admin", "forecasting.ledger", "forecasting.registry")
@@ -27,7 +27,7 @@ WORKER = ("forecasting.management.commands.worker", "forecasting.background.work
 
 
 @pytest.mark.parametrize("modules", [WEB, CLUSTERS, WORKER], ids=["web server", "task clusters", "worker"])
-def test_it_loads_no_tensorflow(modules: tuple[str, ...]) -> None:
+def test_it_loads_neither_tensorflow_nor_bokeh(modules: tuple[str, ...]) -> None:
     command = [sys.executable, "-W", "ignore", "-c", LOADED.format(modules=modules)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.stdout.splitlines()[-1:] == ["[]"], finished.stdout + finished.stderr

@@ -5,6 +5,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
+from tests.factories import make_symbol
+
 POLICY = {"default-src 'self'", "object-src 'none'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"}
 
 
@@ -30,6 +32,22 @@ def test_a_static_file_has_the_policy(client: Client, db: None) -> None:
     answer = client.get("/static/forecasting/admin.css")
     answer.close()
     assert "Content-Security-Policy" in answer
+
+
+def test_only_a_page_with_a_chart_may_have_styles_inside(admin_client: Client) -> None:
+    symbol = make_symbol()
+    with_chart, without = (admin_client.get(f"/admin/forecasting/symbol/{rest}") for rest in (f"{symbol.pk}/change/", ""))
+    policy = set(with_chart["Content-Security-Policy"].split("; "))
+    assert policy >= POLICY | {"style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:"}
+    assert "unsafe" not in without["Content-Security-Policy"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("name", "status"), [("bokeh.min.js", 200), ("bokeh-gl.min.js", 404)])
+def test_only_the_needed_scripts_of_bokeh_are_served(client: Client, name: str, status: int) -> None:
+    answer = client.get(f"/static/bokeh/{name}")
+    answer.close()
+    assert answer.status_code == status
 
 
 def test_a_redirect_to_https_has_the_policy(client: Client, https_only: None) -> None:

@@ -1,18 +1,20 @@
 """Symbols: overview and retraining."""
 
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 
 from forecasting.admin import display, records, upstream
 from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.bokeh import shows_chart
 from forecasting.callers.caller import caller_of
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Quote, Restatement, Score, Symbol, Training
 from forecasting.training import requests as training_requests
@@ -59,6 +61,11 @@ class SymbolAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
         """One query for any number of symbols."""
         return Symbol.objects.all().with_last_bar().with_active_version().with_newest_forecast().with_live_record()
+
+    @method_decorator(shows_chart)
+    def change_view(self, *args: Any, **options: Any) -> HttpResponse:
+        """The symbol, with its chart."""
+        return super().change_view(*args, **options)
 
     @admin.display(description="exchange", ordering="exchange")
     def market(self, symbol: Symbol) -> str:
