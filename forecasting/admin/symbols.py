@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 
 from forecasting.admin import display, records, upstream
 from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.admin.symbol_record import SymbolRecord
+from forecasting.admin.version_comparison import comparison
 from forecasting.bokeh import shows_chart
 from forecasting.callers.caller import caller_of
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Quote, Restatement, Score, Symbol, Training
@@ -41,7 +43,7 @@ class SymbolWithOverview(Protocol):
 
 
 @admin.register(Symbol)
-class SymbolAdmin(ReadOnlyAdmin):
+class SymbolAdmin(SymbolRecord, ReadOnlyAdmin):
     """The requested symbols."""
 
     list_display = ("ticker", "market", "last_bar", "active_version", "newest_forecast", "coverage", "pinball_ratio", "upstream")
@@ -50,12 +52,15 @@ class SymbolAdmin(ReadOnlyAdmin):
     actions = ("retrain",)
     fieldsets = (
         (None, {"fields": ("ticker", "market", "currency", "followed", "created_at", "removed_at", "related_rows")}),
-        ("Model", {"fields": ("active_version", "newest_forecast", "live")}),
+        ("Model", {"fields": ("active_version", "newest_forecast", "knows")}),
+        ("Track record", {"fields": ("live", "by_basis")}),
+        ("Trainings", {"fields": ("newest_trainings",)}),
         ("Prices", {"fields": (
             "upstream", "upstream_reason", "upstream_checked_at", "unknown_until", "synced_at", "price_now", "recent_bars",
         )}),
         ("Quality of the prices", {"fields": ("quality",)}),
         ("Restatements", {"fields": ("restatements",)}),
+        ("Log", {"fields": ("actions_log",)}),
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Symbol]:
@@ -63,9 +68,13 @@ class SymbolAdmin(ReadOnlyAdmin):
         return Symbol.objects.all().with_last_bar().with_active_version().with_newest_forecast().with_live_record()
 
     @method_decorator(shows_chart)
-    def change_view(self, *args: Any, **options: Any) -> HttpResponse:
-        """The symbol, with its chart."""
-        return super().change_view(*args, **options)
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The symbol, with its chart, and the comparison of two versions."""
+        symbol = self.get_object(request, object_id) if self.has_view_permission(request) else None
+        shown = {"comparison": comparison(symbol, request.GET)} if isinstance(symbol, Symbol) else {}
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
 
     @admin.display(description="exchange", ordering="exchange")
     def market(self, symbol: Symbol) -> str:
