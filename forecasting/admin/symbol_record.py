@@ -29,6 +29,7 @@ SESSIONS = {
     SessionState.OPEN: "open",
     SessionState.SETTLING: "closed, its bar is not final yet",
 }
+NO_FORECAST = "Nothing yet: the next request or daily job makes the forecast from the newest bar."
 # A symbol's version is its base with a calibration of its own, which has no epochs; a base is fitted for a fixed number of them.
 NO_EPOCHS = "There is no loss per epoch: these trainings calibrate the base anew, in one step."
 
@@ -41,7 +42,7 @@ class SymbolRecord:
         """Basis, leads with their moves, width and version of the forecast that is served now."""
         answer = serving.answer_that_stands(symbol.ticker, now=timezone.now())
         if not answer or not (forecast := answer.forecast) or not answer.session:
-            return display.NOTHING
+            return NO_FORECAST
         width = "not known yet" if forecast.usual_width is None else f"{forecast.usual_width:.2f} times its median of a year"
         rows = [
             ("Target session", f"{display.day(forecast.target_date)}, {SESSIONS[answer.session.hours.state]}"),

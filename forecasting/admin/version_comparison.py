@@ -91,13 +91,9 @@ def _on_common_sessions(first: ModelVersion, second: ModelVersion) -> list[tuple
     names = (f"v{first.number}", f"v{second.number}")
     curves = {name: smooth[column].tolist() for name, column in zip(names, ("first", "second"), strict=True)}
     label = f"Quantile loss on {len(losses)} sessions, mean of {SMOOTHED}"
-    means = display.table(
-        ("", *names), [("Mean quantile loss", *(display.figure(losses[each].mean(), places=6) for each in losses))]
-    )
-    return [
-        (title, svg.lines(curves, label=label) + display.table(("", *names), [("Mean", *means)])),
-        ("Reliability on them", _reliability(names, backtests)),
-    ]
+    means = [display.figure(losses[each].mean(), places=6) for each in ("first", "second")]
+    shown = svg.lines(curves, label=label) + display.table(("", *names), [("Mean", *means)])
+    return [(title, shown), ("Reliability on them", _reliability(names, backtests))]
 
 
 def _reliability(names: Sequence[str], backtests: Sequence[pd.DataFrame]) -> SafeString:

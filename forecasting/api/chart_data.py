@@ -91,7 +91,7 @@ class Chart:
 
 
 def chart_of(symbol: Symbol, *, sessions: int, now: datetime) -> Chart:
-    """The chart of a symbol's last sessions. Starts nothing, and does not ask the price source. Six queries at most."""
+    """The chart of a symbol's last sessions. Starts nothing, and does not ask the price source. Seven queries at most."""
     bars = list(PriceBar.objects.of(symbol).reverse().values_list("date", "close")[: sessions + EARLIER])[::-1]
     shown = bars[-sessions:]
     digits = decimals(min((close for _, close in shown), default=1.0))
@@ -100,7 +100,8 @@ def chart_of(symbol: Symbol, *, sessions: int, now: datetime) -> Chart:
     rows = Forecast.objects.of([symbol]).filter(target_date__gte=first).one_per_session_and_basis().with_score()
     bands = [_band(each, known, digits) for each in rows.select_related("version").defer(*NOT_SHOWN)]
     answer = serving.answer_that_stands(symbol.ticker, now=now)
-    best = _band(answer.forecast, known, digits) if answer and answer.forecast else None
+    standing = answer.forecast if answer else _of_another_version(symbol, last)
+    best = _band(standing, known, digits) if standing else None
     return Chart(
         symbol,
         digits,
@@ -111,6 +112,14 @@ def chart_of(symbol: Symbol, *, sessions: int, now: datetime) -> Chart:
         live=LivePrice(answer.session, digits) if answer and answer.session and answer.session.is_priced else None,
         restatements=list(Restatement.objects.filter(symbol=symbol, date__gte=first).order_by("date", "pk")),
     )
+
+
+def _of_another_version(symbol: Symbol, as_of: date) -> Forecast | None:
+    """The newest forecast from the last bar: a version that has just begun to serve has none before the first request."""
+    if not symbol.is_in_service:
+        return None
+    newest = Forecast.objects.of([symbol]).of_next_close().filter(as_of=as_of).with_outlook().order_by("-issued_at", "-pk")
+    return newest.select_related("version").first()
 
 
 def _band(forecast: Forecast, closes: Mapping[date, float], digits: int) -> Band:

@@ -233,3 +233,13 @@ def test_the_number_of_queries_does_not_depend_on_what_is_shown(client: APIClien
         make_forecast(make_version(symbol, number=100 + day.day, state=VersionState.RETIRED), day, actual_close=101.0)
         make_restatement(symbol, date=day)
     assert count_queries(lambda: client.get(CHART.format(ticker="SAMPLE1"))) == few == 6
+
+
+@pytest.mark.usefixtures("today")
+def test_until_a_new_version_has_forecast_the_forecast_of_the_former_one_is_the_next(get: Send, version: ModelVersion) -> None:
+    make_forecast(version, DAYS[3])
+    make_forecast(version, DAYS[3], horizon=5, target_date=date(2025, 6, 9))
+    ModelVersion.objects.update(state=VersionState.RETIRED)
+    make_version(version.symbol, number=2)
+    chart = get(CHART, ticker="SAMPLE1")
+    assert ([each["version"] for each in chart["next"]], [each["sessions"] for each in chart["outlook"]]) == ([1], [5])

@@ -50,6 +50,7 @@ function emptyPlot(element, chart, colours, zoom) {
     border_fill_color: colours.bg,
     outline_line_color: colours.line,
     min_border: 5,
+    min_border_right: 35, // half of the last date
   });
   plot.toolbar.logo = null;
   for (const axis of [plot.xaxis, plot.yaxis]) {
