@@ -7,8 +7,9 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
+from time_machine import TimeMachineFixture
 
-from forecasting.models import Forecast, ModelVersion, Symbol, Training
+from forecasting.models import Forecast, ModelVersion, Quote, Symbol, Training
 from forecasting.models.forecasts import Basis
 from forecasting.models.versions import VersionState
 from tests.api.conftest import Count, Predict, Send
@@ -243,3 +244,17 @@ def test_until_a_new_version_has_forecast_the_forecast_of_the_former_one_is_the_
     make_version(version.symbol, number=2)
     chart = get(CHART, ticker="SAMPLE1")
     assert ([each["version"] for each in chart["next"]], [each["sessions"] for each in chart["outlook"]]) == ([1], [5])
+
+
+def test_the_price_now_is_shown_while_the_session_is_under_way(
+    get: Send, version: ModelVersion, time_machine: TimeMachineFixture
+) -> None:
+    make_forecast(version, DAYS[3])
+    traded = datetime(2025, 6, 3, 15, tzinfo=UTC)
+    prices = {"price": 101.5, "open": 100.0, "high": 102.0, "low": 99.0, "volume": 1e6}
+    Quote.objects.create(symbol=version.symbol, asked_at=traded, session=date(2025, 6, 3), time=traded, **prices)
+    time_machine.move_to(traded)
+    shown = {"session": "2025-06-03", "price": 101.5, "time": "2025-06-03T15:00:00Z", "delayed": False}
+    assert get(CHART, ticker="SAMPLE1")["live"] == shown
+    time_machine.move_to(datetime(2025, 6, 4, 3, tzinfo=UTC))
+    assert get(CHART, ticker="SAMPLE1")["live"] is None
