@@ -72,7 +72,9 @@ def test_every_package_of_a_lock_has_hashes(name: str) -> None:
 
 def test_the_locks_are_in_step_with_the_requirements() -> None:
     assert pins("requirements-dev.lock") == pins("constraints.txt"), "run `make lock`"
-    assert pins("requirements.lock") <= pins("constraints.txt"), "run `make lock`"
+    # Without conditions: what the service needs on some systems, development may need on all.
+    needed, known = ({pin.split(" ;")[0] for pin in pins(name)} for name in ("requirements.lock", "constraints.txt"))
+    assert needed <= known, "run `make lock`"
     for name in ("requirements.txt", "requirements-dev.txt"):
         direct = {re.sub(r"\[\w+\]|[ ;].*", "", pin).lower() for pin in pins(name)}
         assert direct <= {re.sub(r"[ ;].*", "", pin) for pin in pins(name.replace(".txt", ".lock"))}, "run `make lock`"

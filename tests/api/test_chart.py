@@ -249,10 +249,10 @@ def test_until_a_new_version_has_forecast_the_forecast_of_the_former_one_is_the_
 def test_the_price_now_is_shown_while_the_session_is_under_way(
     get: Send, version: ModelVersion, time_machine: TimeMachineFixture
 ) -> None:
-    make_forecast(version, DAYS[3])
+    symbol = make_forecast(version, DAYS[3]).symbol
     traded = datetime(2025, 6, 3, 15, tzinfo=UTC)
     prices = {"price": 101.5, "open": 100.0, "high": 102.0, "low": 99.0, "volume": 1e6}
-    Quote.objects.create(symbol=version.symbol, asked_at=traded, session=date(2025, 6, 3), time=traded, **prices)
+    Quote.objects.create(symbol=symbol, asked_at=traded, session=date(2025, 6, 3), time=traded, **prices)
     time_machine.move_to(traded)
     shown = {"session": "2025-06-03", "price": 101.5, "time": "2025-06-03T15:00:00Z", "delayed": False}
     assert get(CHART, ticker="SAMPLE1")["live"] == shown
