@@ -27,6 +27,8 @@ SYMBOL_ROW = {
     "upstream_reason": "",
     "unknown_until": None,
     "removed_at": None,
+    "paused_at": None,
+    "pinned_version_id": None,
     "restatements": [],
 }
 ERRORS = {
@@ -45,6 +47,7 @@ VERSION_ROW: dict[str, Any] = {
     "decision": "Replaces version 1: not significantly worse; on 341 sessions that both forecast out of sample, its quantile loss "
     "is 0.02% larger (p = 0.211 that it is no worse).",
     "activated_at": None,
+    "pinned": False,
     "metrics": {
         **ERRORS,
         "last_data_date": "2024-10-30",

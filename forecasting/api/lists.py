@@ -113,7 +113,7 @@ class VersionViewSet(RecordViewSet[ModelVersion]):
 
     queryset = (
         ModelVersion.objects.select_related("symbol")
-        .defer(*all_but("symbol", Symbol, "ticker", "currency"))
+        .defer(*all_but("symbol", Symbol, "ticker", "currency", "pinned_version"))
         .with_data_revised()
         .with_live_record()
     )

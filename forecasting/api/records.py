@@ -126,6 +126,9 @@ class SymbolSerializer(RowSerializer[Symbol]):
     symbol = serializers.CharField(source="ticker", read_only=True)
     last_date = serializers.DateField(allow_null=True, read_only=True)
     last_close = serializers.FloatField(allow_null=True, read_only=True)
+    pinned_version_id = serializers.IntegerField(
+        allow_null=True, read_only=True, help_text="The version that stays active although newer ones are trained, if any."
+    )
     restatements = RestatementSerializer(
         source="newest_restatements", many=True, read_only=True, help_text=f"The last {RESTATEMENTS_SHOWN}, newest first."
     )
@@ -143,6 +146,8 @@ class SymbolSerializer(RowSerializer[Symbol]):
             "upstream_reason",
             "unknown_until",
             "removed_at",
+            "paused_at",
+            "pinned_version_id",
             "restatements",
         )
         read_only_fields = fields
@@ -171,6 +176,9 @@ class VersionSerializer(RowSerializer[ModelVersion]):
     symbol = serializers.CharField(source="symbol.ticker", allow_null=True, read_only=True)
     kind = serializers.ChoiceField(choices=("symbol", "base"), read_only=True)
     config = serializers.DictField(read_only=True, help_text="Every parameter of the training.")
+    pinned = serializers.BooleanField(
+        source="is_pinned", read_only=True, help_text="Whether it stays active although newer ones are trained."
+    )
     metrics = VersionMetrics(source="*", read_only=True, help_text="Out of sample, beside the naive forecast's.")
     files = FilesField(read_only=True, help_text="By name.")
     live = VersionRecord(
@@ -187,8 +195,8 @@ class VersionSerializer(RowSerializer[ModelVersion]):
     class Meta:
         model = ModelVersion
         fields = (
-            "id", "symbol", "kind", "number", "state", "decision", "activated_at", "metrics", "config", "data_start", "data_end",
-            "bar_count", "files", "files_state", "trained_at", "data_revised", "live",
+            "id", "symbol", "kind", "number", "state", "decision", "activated_at", "pinned", "metrics", "config", "data_start",
+            "data_end", "bar_count", "files", "files_state", "trained_at", "data_revised", "live",
         )  # fmt: skip
         read_only_fields = fields
 

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from forecasting import ledger, serving
+from forecasting.accounts import log_change
 from forecasting.api import documentation, serializers
 from forecasting.api.callers import RequestBudget, caller_of
 from forecasting.api.check import check_json
@@ -141,6 +142,8 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         try:
             symbol = serving.trainable(ticker, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
             training = retrain(symbol, by=caller, now=timezone.now())
+            if request.user.is_staff:
+                log_change(request.user, symbol, f"Training requested through the API by {caller}.")
         except serving.NotTrainableError as error:
             new.require_any([ticker])
             raise NoSuchSymbolError({"symbol": [serving.NOT_STARTED.format(reason=error)]}) from error

@@ -146,16 +146,20 @@ def _describe_retrainings(report: Report, now: datetime) -> list[str]:
 
 
 def _retrainings() -> dict[TrainingReason, dict[Symbol, str]]:
-    """Symbols whose models have lost performance, whose bars were revised since the training, or whose models are old.
+    """Symbols whose models have lost performance, whose bars were revised since the training, or whose models are old, except those
+    whose automatic training is paused.
 
     Each has the figures of the performance lost; empty for other reasons.
     Age and bars are those of the newest version, even if it was rejected: a new one on the same bars would be rejected too.
     """
-    followed, newest = Symbol.objects.followed().known(), ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
+    followed = Symbol.objects.followed().known().trained_automatically()
+    newest = ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
     old = newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
     return {
         TrainingReason.PERFORMANCE_LOST: {
-            symbol: figures for batch in _batches() for symbol, figures in monitoring.lost_performance(batch).items()
+            symbol: figures
+            for batch in _batches()
+            for symbol, figures in monitoring.lost_performance([each for each in batch if not each.paused_at]).items()
         },
         TrainingReason.DATA_REVISED: dict.fromkeys(followed.filter(versions__in=newest.on_revised_bars()), ""),
         TrainingReason.TOO_OLD: dict.fromkeys(followed.filter(versions__in=old), ""),

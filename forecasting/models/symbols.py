@@ -67,6 +67,10 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         """All symbols in service except those that are only synced, because others are forecast with their prices."""
         return self.in_service().filter(followed=True)
 
+    def trained_automatically(self) -> "SymbolQuerySet":
+        """All symbols except those whose automatic retraining is paused."""
+        return self.filter(paused_at=None)
+
     def known(self) -> "SymbolQuerySet":
         """All symbols except those that the price source does not know."""
         return self.exclude(upstream_state=UpstreamState.UNKNOWN)
@@ -160,6 +164,10 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
         """From now on these symbols are forecast, if the price source knows them. Returns how many were not."""
         return self.known().filter(followed=False).update(followed=True)
 
+    def lift_pin(self, *, of: "Symbol | None") -> bool:
+        """Unpins the pinned version of this symbol; returns whether there was one. The caller has locked its versions."""
+        return bool(of and self.filter(pk=of.pk, pinned_version__isnull=False).update(pinned_version=None))
+
     def ensure(self, tickers: Sequence[str]) -> "list[Symbol]":
         """The symbols of these tickers in the given order; missing ones are created. Only for tickers that have prices.
 
@@ -202,6 +210,16 @@ class Symbol(models.Model):
         default=True,
         db_default=True,
         help_text="Whether it is forecast. If not, only its prices are kept, for forecasts of others.",
+    )
+    paused_at = models.DateTimeField(null=True, blank=True, help_text="Since when the daily job does not request its retraining.")
+    paused_by = models.CharField(max_length=200, blank=True, db_default="", help_text="Who paused it; empty if nobody did.")
+    pinned_version = models.ForeignKey(
+        "forecasting.ModelVersion",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The version that stays active: new ones do not replace it.",
     )
 
     last_date: date | None = None  # set by `with_last_bar`

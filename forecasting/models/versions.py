@@ -51,13 +51,15 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def beyond_newest(self, count: int) -> "ModelVersionQuerySet":
         """Versions with files that do not serve and are not among the last `count` of their symbol.
 
-        Bases are no such versions as long as one that started from them has files, because it shares their trees.
+        Bases are no such versions as long as one that started from them has files, because it shares their trees. Nor is a pinned
+        version, which a release that knows no pins may have retired.
         """
         place = models.Window(RowNumber(), partition_by=[F("symbol")], order_by=F("number").desc())
         old = self.annotate(place=place).filter(place__gt=count).values("pk")
         started = ModelVersion.objects.filter(parent=models.OuterRef("pk")).exclude(files_state=FilesState.REMOVED)
         with_files = self.filter(pk__in=old).exclude(files_state=FilesState.REMOVED)
-        return with_files.exclude(state=VersionState.ACTIVE).exclude(models.Exists(started))
+        pinned = Symbol.objects.filter(pinned_version=models.OuterRef("pk"))
+        return with_files.exclude(state=VersionState.ACTIVE).exclude(models.Exists(started)).exclude(models.Exists(pinned))
 
     def with_live_record(self) -> "ModelVersionQuerySet":
         """Adds `live`: forecasts, mae, naive_mae and coverage of the version's served forecasts; None before the first score."""
@@ -154,6 +156,11 @@ class ModelVersion(models.Model):
     def kind(self) -> str:
         """`symbol` or `base`."""
         return "base" if self.symbol_id is None else "symbol"
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it stays active although newer ones are trained."""
+        return self.symbol is not None and self.symbol.pinned_version_id == self.pk
 
     @property
     def artifact_files(self) -> dict[str, ArtifactFile]:

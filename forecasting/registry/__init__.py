@@ -1,6 +1,6 @@
 """Model versions: publishing, promotion, activation, loading for serving, and replacement of damaged versions."""
 
-from forecasting.registry.activation import activate, replace_damaged
+from forecasting.registry.activation import activate, pin, replace_damaged, unpin
 from forecasting.registry.base_model import (
     SHIPPED_BASE,
     base_rates,
@@ -31,9 +31,11 @@ __all__ = [
     "load_forecaster",
     "models_root",
     "orphans",
+    "pin",
     "publish",
     "register_base",
     "remove_scratch",
     "replace_damaged",
     "sweep",
+    "unpin",
 ]

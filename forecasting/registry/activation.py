@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from forecasting.models import ModelVersion
+from forecasting.models import ModelVersion, Symbol
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.serving import artifacts
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 def activate(version: ModelVersion, *, by: str) -> None:
     """Activates this version in place of the current one, and notes by whom. `decision` still says why it was promoted or rejected.
 
+    If another version is pinned, that pin is lifted.
+
     Raises ArtifactError if its files are removed, missing or damaged.
     """
     siblings = locked_versions(version.symbol)
@@ -32,14 +34,35 @@ def activate(version: ModelVersion, *, by: str) -> None:
     if siblings.active().filter(pk=version.pk).exists():
         return
     siblings.active().update(state=VersionState.RETIRED)
+    Symbol.objects.lift_pin(of=version.symbol)
     _let_serve(version, activated_by=by, activated_at=timezone.now())
     logger.info("version %d activated by %s", version.number, by, extra=_about(version))
+
+
+@transaction.atomic
+def pin(version: ModelVersion, *, by: str) -> None:
+    """Activates this version of a symbol, and keeps it active: new versions are trained and judged, but do not replace it.
+
+    Raises ArtifactError like `activate`. The pin is lifted if another version is activated, or if the files are damaged later.
+    """
+    activate(version, by=by)
+    Symbol.objects.filter(pk=version.symbol_id).update(pinned_version=version)
+    logger.info("version %d pinned by %s", version.number, by, extra=_about(version))
+
+
+@transaction.atomic
+def unpin(symbol: Symbol, *, by: str) -> None:
+    """Lets the next training replace the pinned version."""
+    locked_versions(symbol)  # a version that is being published is judged before or after, never in between
+    if Symbol.objects.lift_pin(of=symbol):
+        logger.info("version unpinned by %s", by, extra={"symbol": symbol.ticker})
 
 
 def replace_damaged(version: ModelVersion, *, problem: str) -> ModelVersion | None:
     """Returns the replacement for a version with unusable files: the newest usable retired version, else the base, else None.
 
-    One retraining is requested, even if several processes find the damage.
+    A pin is lifted, because the next version must replace the damaged one. One retraining is requested, even if several processes
+    find the damage.
     """
     with transaction.atomic():
         if ModelVersion.objects.active().filter(pk=version.pk).exists():
@@ -57,6 +80,8 @@ def _retire_damaged(version: ModelVersion, *, problem: str) -> None:
         .update(state=VersionState.RETIRED, files_state=FilesState.DAMAGED, decision=told)
     ):
         return  # another process replaced or retired it while we waited for the lock
+    if Symbol.objects.lift_pin(of=version.symbol):
+        logger.error("version %d is no longer pinned: its files cannot be used", version.number, extra=_about(version))
     logger.error("version %d is damaged and was retired: %s", version.number, problem, extra=_about(version))
     retired = siblings.filter(state=VersionState.RETIRED, files_state=FilesState.KEPT).order_by("-number")
     for previous in retired.select_related("symbol"):

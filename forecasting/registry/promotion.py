@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from forecasting.models import ModelVersion
+from forecasting.models.versions import VersionState
 from forecasting.pipeline.evaluation.drift import paired_losses
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, TrainedModel
@@ -16,29 +17,40 @@ FEWEST_SESSIONS = 30  # minimum number of common sessions for a test
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a version serves from now on, and why, in words and numbers."""
+    """The state of a new version, and why, in words and numbers."""
 
-    promoted: bool
+    state: VersionState
     reason: str
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it serves from now on."""
+        return self.state == VersionState.ACTIVE
 
 
 def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> Decision:
     """The decision on a new version beside the active one. A base, which has no backtest, always replaces the one before it.
+    A pinned version stays as long as its files can be used.
 
     In doubt the new version wins, because it knows newer bars. Only backtests are compared: their fits knew none of these sessions.
     Live forecasts would add only a few sessions, with differently calibrated intervals.
     """
     if beside is None:
-        return Decision(True, "First version." if isinstance(model, TrainedModel) else "First base.")
+        return Decision(VersionState.ACTIVE, "First version." if isinstance(model, TrainedModel) else "First base.")
     replaces = f"Replaces version {beside.number}"
     if isinstance(model, BaseModel):
-        return Decision(True, f"{replaces}: a new base always does.")
+        return Decision(VersionState.ACTIVE, f"{replaces}: a new base always does.")
     try:
         artifacts.read(models_root() / beside.folder, beside.artifact_files)
         earlier = load_backtest(beside)
     except ArtifactError as error:
-        return Decision(True, f"{replaces}, whose files cannot be used: {error}")
-    return _compared(model.backtest, earlier, number=beside.number)
+        return Decision(VersionState.ACTIVE, f"{replaces}, whose files cannot be used: {error}")
+    decision = _compared(model.backtest, earlier, number=beside.number)
+    if decision.promoted and beside.is_pinned:
+        return Decision(
+            VersionState.RETIRED, f"Not activated: version {beside.number} is pinned. Without the pin: {decision.reason}"
+        )
+    return decision
 
 
 def _compared(new: pd.DataFrame, active: pd.DataFrame, *, number: int) -> Decision:
@@ -46,7 +58,9 @@ def _compared(new: pd.DataFrame, active: pd.DataFrame, *, number: int) -> Decisi
 
     losses = paired_losses(new, active)
     if len(losses) < FEWEST_SESSIONS:
-        return Decision(True, f"Replaces version {number}: {len(losses)} common out-of-sample sessions are too few to compare.")
+        return Decision(
+            VersionState.ACTIVE, f"Replaces version {number}: {len(losses)} common out-of-sample sessions are too few to compare."
+        )
     worse_p = improvement_p((losses["first"] - losses["second"]).to_numpy())
     change = losses["first"].mean() / losses["second"].mean() - 1
     found = (
@@ -54,5 +68,5 @@ def _compared(new: pd.DataFrame, active: pd.DataFrame, *, number: int) -> Decisi
         f"{'larger' if change > 0 else 'smaller'} (p = {worse_p:.3f} that it is no worse)"
     )
     if worse_p < SIGNIFICANT:
-        return Decision(False, f"Significantly worse than version {number}, which stays: {found}.")
-    return Decision(True, f"Replaces version {number}: not significantly worse; {found}.")
+        return Decision(VersionState.REJECTED, f"Significantly worse than version {number}, which stays: {found}.")
+    return Decision(VersionState.ACTIVE, f"Replaces version {number}: not significantly worse; {found}.")

@@ -79,9 +79,10 @@ def _register(
     if training is None:
         raise FenceLostError(f"Training {training_id} no longer belongs to this trainer; its result is discarded.")
     siblings = locked_versions(training.symbol)
-    decision = promotion.judge(trained, beside=siblings.active().first())
+    decision = promotion.judge(trained, beside=siblings.active().select_related("symbol").first())
     if decision.promoted:
         siblings.active().update(state=VersionState.RETIRED)
+        Symbol.objects.lift_pin(of=training.symbol)
     version = create(
         trained,
         files,
@@ -89,7 +90,7 @@ def _register(
         symbol=training.symbol,
         folder=folder,
         decision=decision.reason,
-        state=VersionState.ACTIVE if decision.promoted else VersionState.REJECTED,
+        state=decision.state,
         training=training,
         **origin,
     )

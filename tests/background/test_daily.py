@@ -18,6 +18,7 @@ from forecasting.models.locks import Lock
 from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import VersionState
+from forecasting.training import pausing
 from tests.factories import make_forecast, make_restatement, make_symbol, make_version
 from tests.fake_yahoo import generated_bars
 from tests.racing import at_once
@@ -149,6 +150,24 @@ def test_a_retraining_for_lost_performance_keeps_the_figures(folder: Path) -> No
     training = Training.objects.active().get()
     assert training.reason == TrainingReason.PERFORMANCE_LOST
     assert training.figures.startswith("Version 1: in 20 sessions its quantile loss was ")
+
+
+def test_a_symbol_whose_automatic_training_is_paused_is_not_retrained_for_any_reason(folder: Path) -> None:
+    modelled(old := listed(folder, "AAA"), trained_days_ago=16)
+    modelled(revised := listed(folder, "BBB"))
+    make_restatement(revised)
+    serving(worse := listed(folder, "CCC"), spread=4.0)
+    pausing.pause([old, revised, worse], by="account ana")
+    assert report_of_a_run()["retrainings"] == 0
+    pausing.resume([old, revised, worse], by="account ana")
+    assert report_of_a_run()["retrainings"] == 3
+
+
+def test_a_paused_symbol_is_synced_and_forecast(folder: Path) -> None:
+    modelled(symbol := listed(folder, "AAA"))
+    pausing.pause([symbol], by="account ana")
+    report = report_of_a_run()
+    assert (report["symbols"], report["forecasts"]) == (1, 1)
 
 
 def test_a_model_whose_retraining_was_rejected_is_not_retrained_every_day(folder: Path) -> None:

@@ -15,6 +15,7 @@ from tests import fake_yahoo
 from tests.factories import add_bars, make_symbol, make_upstream
 from tests.fake_yahoo import FakeYahoo
 from tests.market.histories import FRIDAY, HISTORY, NOW
+from tests.small_model import publish_model
 
 pytestmark = pytest.mark.django_db
 
@@ -127,3 +128,23 @@ def test_symbols_forgets_those_that_never_had_bars() -> None:
     make_symbol("AAA")
     assert said("symbols", "forget") == "Forgotten: AAA.\n"
     assert said("symbols", "forget") == "Forgotten: none.\n"
+
+
+def test_symbols_are_paused_and_resumed() -> None:
+    make_symbol("AAA")
+    assert said("symbols", "pause", "aaa") == "Automatic training paused: AAA.\n"
+    assert "retraining paused" in said("symbols", "list")
+    assert said("symbols", "resume", "AAA") == "Trained automatically: AAA.\n"
+
+
+def test_a_version_is_pinned_and_unpinned() -> None:
+    publish_model(make_symbol("AAA"))
+    assert said("symbols", "pin", "AAA", "1") == "AAA v1 is active and pinned.\n"
+    assert "version 1 pinned" in said("symbols", "list")
+    assert said("symbols", "unpin", "AAA") == "The next training may replace the version of: AAA.\n"
+
+
+def test_a_version_that_is_not_there_is_not_pinned() -> None:
+    make_symbol("AAA")
+    with pytest.raises(CommandError, match="AAA has no version 3"):
+        said("symbols", "pin", "AAA", "3")
