@@ -161,6 +161,7 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "forecasting" / "templates"],  # before those of Django's admin, which some of ours extend
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -7,6 +7,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from django_q.tasks import async_task
 
@@ -76,8 +77,8 @@ def text_of(client: Client, address: str, **query: str) -> str:
 
 
 def post(client: Client, address: str, **data: object) -> list[str]:
-    """The messages to the user after a form was sent."""
-    return [str(message) for message in client.post(address, data, follow=True).context["messages"]]
+    """The messages to the user after a form was sent, without links."""
+    return [strip_tags(str(message)) for message in client.post(address, data, follow=True).context["messages"]]
 
 
 def act(client: Client, model: type[Model], name: str, *rows: Model) -> list[str]:

@@ -225,9 +225,11 @@ def test_the_active_version_has_no_button(admin_client: Client) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_nobody_adds_edits_or_deletes_a_row(admin_client: Client, rows: Rows, model: type[Model]) -> None:
     key = rows[model].pk
-    addresses = (page(model, "add"), page(model, "change", key), page(model, "delete", key))
+    addresses = [page(model, "change", key), page(model, "delete", key)]
+    if model is not Symbol:  # its page asks the price source for new ones
+        addresses.append(page(model, "add"))
 
-    assert [admin_client.post(address, {"post": "yes"}).status_code for address in addresses] == [403, 403, 403]
+    assert {admin_client.post(address, {"post": "yes"}).status_code for address in addresses} == {403}
     assert model._default_manager.filter(pk=key).exists()
 
 

@@ -15,6 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from forecasting.models import Symbol
 from forecasting.prices.markets import UNKNOWN_CURRENCY, WEEKDAYS, market_at
 from forecasting.prices.price_digits import decimals
 from forecasting.prices.weeks import is_unknown, trading_days
@@ -40,6 +41,16 @@ def badge(text: str, tone: Tone, *, title: str = "") -> SafeString:
 def link(model: type[Model], key: int, text: str) -> SafeString:
     """A link to one row's page."""
     return format_html('<a href="{}">{}</a>', reverse(admin_urlname(model._meta, SafeString("change")), args=[key]), text)
+
+
+def symbol_link(symbol: Symbol | None) -> SafeString | str:
+    """A link to the symbol's page; `base` for what concerns all symbols together."""
+    return link(Symbol, symbol.pk, symbol.ticker) if symbol else "base"
+
+
+def link_to_ticker(ticker: str) -> SafeString:
+    """The same for a ticker whose row is not at hand."""
+    return format_html('<a href="{}">{}</a>', reverse("admin:forecasting_symbol_find", query={"q": ticker}), ticker)
 
 
 def link_to_list(model: type[Model], text: str, **filters: object) -> SafeString:

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
-from forecasting.models import Finding, Symbol
+from forecasting.models import Finding
 from forecasting.prices.findings import Verdict
 
 VERDICT_TONES = {
@@ -31,16 +31,17 @@ def number(finding: Finding) -> str:
 class FindingAdmin(ReadOnlyAdmin):
     """Findings of the last check of each symbol's prices."""
 
-    list_display = ("symbol", "verdict_shown", "rule", "date", "value_shown", "text")
+    list_display = ("symbol_link", "verdict_shown", "rule", "date", "value_shown", "text")
+    list_display_links = ("verdict_shown",)
     list_filter = ("verdict", "rule", "found_at")
     search_fields = ("symbol__ticker",)
     list_select_related = ("symbol",)
     fields = ("symbol_link", "verdict_shown", "rule", "date", "value_shown", "text", "found_at")
 
-    @admin.display(description="symbol")
-    def symbol_link(self, finding: Finding) -> SafeString:
+    @admin.display(description="symbol", ordering="symbol__ticker")
+    def symbol_link(self, finding: Finding) -> SafeString | str:
         """The symbol."""
-        return display.link(Symbol, finding.symbol.pk, finding.symbol.ticker)
+        return display.symbol_link(finding.symbol)
 
     @admin.display(description="verdict", ordering="verdict")
     def verdict_shown(self, finding: Finding) -> SafeString:

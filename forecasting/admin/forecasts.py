@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
-from forecasting.models import Forecast, ModelVersion, Score, Symbol
+from forecasting.models import Forecast, ModelVersion, Score
 
 
 class InsideFilter(admin.SimpleListFilter):
@@ -38,9 +38,11 @@ class ForecastAdmin(ReadOnlyAdmin):
     """Every forecast ever served, with its scores."""
 
     list_display = (
-        "symbol", "target", "knows", "version_number", "last_price", "forecast_price", "interval", "actual", "error", "naive_error",
-        "inside",
+        "symbol_link", "target", "knows", "version_number", "last_price", "forecast_price", "interval", "actual", "error",
+        "naive_error", "inside",
     )  # fmt: skip
+    list_display_links = ("target",)
+    csv_fields = ("as_of", "horizon", "price", "interval_low", "interval_high", "interval_level", "probability_up")
     list_filter = (InsideFilter, "basis", "horizon", "symbol__exchange")
     date_hierarchy = "target_date"
     search_fields = ("symbol__ticker",)
@@ -59,10 +61,10 @@ class ForecastAdmin(ReadOnlyAdmin):
         """Adds the latest score."""
         return Forecast.objects.with_score().select_related("symbol", "version__symbol")
 
-    @admin.display(description="symbol")
-    def symbol_link(self, forecast: Forecast) -> SafeString:
+    @admin.display(description="symbol", ordering="symbol__ticker")
+    def symbol_link(self, forecast: Forecast) -> SafeString | str:
         """The symbol."""
-        return display.link(Symbol, forecast.symbol.pk, forecast.symbol.ticker)
+        return display.symbol_link(forecast.symbol)
 
     @admin.display(description="target date", ordering="target_date")
     def target(self, forecast: Forecast) -> SafeString:
@@ -123,7 +125,8 @@ class ForecastAdmin(ReadOnlyAdmin):
     def lead_table(self, forecast: Forecast) -> str:
         """What other markets had done since the last close."""
         rows = [
-            (lead["symbol"], lead["session"], display.percent(lead["percentage"], signed=True)) for lead in forecast.leads or []
+            (display.link_to_ticker(lead["symbol"]), lead["session"], display.percent(lead["percentage"], signed=True))
+            for lead in forecast.leads or []
         ]
         return display.table(("lead", "session", "move"), rows) if rows else display.NOTHING
 

@@ -1,6 +1,6 @@
 """API keys: made and revoked here. The library's own table of keys is not used, and not shown."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import ForeignKey, Model
@@ -8,12 +8,8 @@ from django.forms import ModelChoiceField, ModelForm
 from django.http import HttpRequest
 from rest_framework_api_key.models import APIKey
 
+from forecasting.admin.export import Exported
 from forecasting.models import Key
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Key]
-else:
-    ModelAdmin = admin.ModelAdmin  # cannot be subscripted at run time
 
 SHOWN_ONCE = "The key of {name} is {text} Store it now: it is not shown again."
 
@@ -21,7 +17,7 @@ admin.site.unregister(APIKey)  # the library's admin, which Django loads before 
 
 
 @admin.register(Key)
-class KeyAdmin(ModelAdmin):
+class KeyAdmin(Exported):
     """Keys of programs."""
 
     list_display = ("name", "prefix", "scope", "user", "created", "last_used_at", "expiry_date", "revoked")

@@ -1,18 +1,12 @@
-"""The base class of all admin classes: rows cannot be added, edited or deleted."""
+"""The base class of most admin classes: rows cannot be added, edited or deleted."""
 
-from typing import TYPE_CHECKING
-
-from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Model]
-else:
-    ModelAdmin = admin.ModelAdmin  # cannot be subscripted at run time
+from forecasting.admin.export import Exported
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(Exported):
     """Lists and details for users who may view or change the model; changes happen through actions only."""
 
     list_per_page = 50

@@ -1,26 +1,25 @@
-"""Symbols: overview and retraining."""
+"""Symbols: overview, retraining, and the page that adds some."""
 
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from forecasting.admin import display, records, upstream
-from forecasting.admin.read_only import ReadOnlyAdmin
+from forecasting.admin import adding, display, records, retraining, upstream
+from forecasting.admin.display import Tone
+from forecasting.admin.symbol_filters import PinnedFilter, RecordFilter, StaleFilter, TrainingFilter
 from forecasting.admin.symbol_record import SymbolRecord
+from forecasting.admin.symbol_tools import SymbolTools
 from forecasting.admin.version_comparison import comparison
 from forecasting.bokeh import shows_chart
-from forecasting.callers.caller import caller_of
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Quote, Restatement, Score, Symbol, Training
-from forecasting.training import requests as training_requests
-from forecasting.training.requests import Requested
 
 SHOWN_BARS = 10
 SHOWN_RESTATEMENTS = 10
@@ -40,19 +39,24 @@ class SymbolWithOverview(Protocol):
     forecast_price: float
     forecast_change: float
     forecast_target: date
+    paused_at: datetime | None
+    pinned_version_id: int | None
 
 
 @admin.register(Symbol)
-class SymbolAdmin(SymbolRecord, ReadOnlyAdmin):
+class SymbolAdmin(SymbolRecord, SymbolTools):
     """The requested symbols."""
 
     list_display = ("ticker", "market", "last_bar", "active_version", "newest_forecast", "coverage", "pinball_ratio", "upstream")
-    list_filter = ("upstream_state", "followed", "exchange", ("removed_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        StaleFilter, RecordFilter, TrainingFilter, PinnedFilter, "upstream_state", "followed",
+        ("removed_at", admin.EmptyFieldListFilter), "exchange",
+    )  # fmt: skip
     search_fields = ("ticker",)
-    actions = ("retrain",)
+    actions = ("retrain", "pause", "resume")
     fieldsets = (
         (None, {"fields": ("ticker", "market", "currency", "followed", "created_at", "removed_at", "related_rows")}),
-        ("Model", {"fields": ("active_version", "newest_forecast", "knows")}),
+        ("Model", {"fields": ("active_version", "pinned", "paused", "newest_forecast", "knows")}),
         ("Track record", {"fields": ("live", "by_basis")}),
         ("Trainings", {"fields": ("newest_trainings",)}),
         ("Prices", {"fields": (
@@ -76,6 +80,14 @@ class SymbolAdmin(SymbolRecord, ReadOnlyAdmin):
         shown = {"comparison": comparison(symbol, request.GET)} if isinstance(symbol, Symbol) else {}
         return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Users who may retrain symbols may ask for new ones."""
+        return self.has_act_permission(request)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The page that asks the price source for new symbols."""
+        return adding.add_symbols(self, request)
+
     @admin.display(description="exchange", ordering="exchange")
     def market(self, symbol: Symbol) -> str:
         """The exchange and its country, or the trading days learned for an unknown market."""
@@ -89,12 +101,27 @@ class SymbolAdmin(SymbolRecord, ReadOnlyAdmin):
 
     @admin.display(description="active version", ordering="trained_at")
     def active_version(self, symbol: SymbolWithOverview) -> str:
-        """The version that serves, and its age."""
+        """The version that serves, its age, and whether people keep it from being replaced or retrained."""
+        paused = [display.badge("paused", Tone.WARNING)] if symbol.paused_at else []
         if not symbol.version_id:
-            return display.NOTHING
-        return display.with_note(
-            display.link(ModelVersion, symbol.version_id, f"v{symbol.version_number}"), display.age(symbol.trained_at)
-        )
+            return display.joined(paused)
+        pinned = [display.badge("pinned", Tone.BUSY)] if symbol.pinned_version_id == symbol.version_id else []
+        version = display.link(ModelVersion, symbol.version_id, f"v{symbol.version_number}")
+        return display.with_note(display.joined([version, *pinned, *paused]), display.age(symbol.trained_at))
+
+    @admin.display(description="pinned version")
+    def pinned(self, symbol: Symbol) -> str:
+        """The version that stays active although newer ones are trained."""
+        version = symbol.pinned_version
+        return display.link(ModelVersion, version.pk, f"v{version.number}") if version else display.NOTHING
+
+    @admin.display(description="automatic training")
+    def paused(self, symbol: Symbol) -> str:
+        """Whether the daily job requests retrainings; if not, since when and by whom."""
+        if symbol.paused_at is None:
+            return "on"
+        since = date_format(timezone.localtime(symbol.paused_at), "DATETIME_FORMAT")
+        return display.joined([display.badge("paused", Tone.WARNING), format_html("by {} on {}", symbol.paused_by, since)])
 
     @admin.display(description="newest forecast", ordering="forecast_change")
     def newest_forecast(self, symbol: SymbolWithOverview) -> str:
@@ -188,23 +215,16 @@ class SymbolAdmin(SymbolRecord, ReadOnlyAdmin):
         return display.table(("session", "reason", "new / old price", "bars changed"), rows) + every
 
     @admin.action(description="Retrain selected symbols", permissions=["act"])
-    def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
-        """Requests a training for each symbol in service, up to the limit of the queue; queued ones get a higher priority."""
-        if removed := list(symbols.exclude(removed_at=None)):
-            names = ", ".join(symbol.ticker for symbol in removed)
-            self.message_user(request, f"Not trained, because out of service: {names}.", messages.ERROR)
-        requested = training_requests.request_many(symbols.filter(removed_at=None), by=str(caller_of(request.user)))
-        for symbol in symbols:
-            if symbol.pk in requested.trainings:
-                self.log_change(request, symbol, "Training requested.")
-        self._report(request, requested)
+    def retrain(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> HttpResponse | None:
+        """Requests a training for each symbol in service, and shows the trainings."""
+        return retraining.retrain(self, request, symbols)
 
-    def _report(self, request: HttpRequest, requested: Requested) -> None:
-        """Shows the result for the selected symbols."""
-        text = f"{display.count(requested.started, 'training')} started"
-        if requested.active:
-            text += f", {display.count(requested.active, 'training')} under way already"
-        self.message_user(request, f"{text}.", messages.SUCCESS if requested.trainings else messages.WARNING)
-        if requested.refused:
-            limit = training_requests.FULL.format(limit=settings.TRAIN_QUEUE_LIMIT)
-            self.message_user(request, f"{display.count(requested.refused, 'training')} not started: {limit}.", messages.ERROR)
+    @admin.action(description="Pause automatic training", permissions=["act"])
+    def pause(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
+        """The daily job requests no retrainings of the symbols any more."""
+        self.use_tool_on(request, symbols, tool="pause")
+
+    @admin.action(description="Resume automatic training", permissions=["act"])
+    def resume(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
+        """The daily job requests retrainings of the symbols again."""
+        self.use_tool_on(request, symbols, tool="resume")

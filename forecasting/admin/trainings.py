@@ -1,32 +1,43 @@
-"""Trainings: state, progress and cancelling."""
+"""Trainings: state, progress, cancelling, and trying again."""
 
 from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 
-from forecasting.admin import display
+from forecasting.admin import display, retraining
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.admin.workers import with_absence
 from forecasting.callers.caller import caller_of
 from forecasting.models import ModelVersion, Symbol, Training
-from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
+from forecasting.models.trainings import MAX_ATTEMPTS, TrainingReason, TrainingState
 from forecasting.training import queue as training_queue
+from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
 
 STATE_TONES = {TrainingState.RUNNING: Tone.BUSY, TrainingState.SUCCEEDED: Tone.GOOD, TrainingState.FAILED: Tone.BAD}
+
+UNSUCCESSFUL = (TrainingState.FAILED, TrainingState.CANCELLED)
+MAY_RETRAIN = "forecasting.change_symbol"
+WATCHED_EVERY_S = "5"
 
 
 @admin.register(Training)
 class TrainingAdmin(ReadOnlyAdmin):
     """Every training ever requested."""
 
-    list_display = ("subject", "state_badge", "why", "how_far", "attempts", "created_at", "duration", "short_error")
+    list_display = ("symbol_link", "state_badge", "why", "how_far", "attempts", "created_at", "duration", "short_error")
+    list_display_links = ("state_badge",)
     list_filter = ("state", "reason", "created_at")
     search_fields = ("symbol__ticker",)
     list_select_related = ("symbol",)
@@ -41,19 +52,47 @@ class TrainingAdmin(ReadOnlyAdmin):
         ("Claim", {"fields": ("claimed_by", "fence", "lease_expires_at"), "classes": ("collapse",)}),
     )
 
+    def get_urls(self) -> list[URLPattern]:
+        """The standard pages, and the target of the buttons."""
+        again = self.admin_site.admin_view(require_POST(self.again))
+        return [path("<int:pk>/again/", again, name="forecasting_training_again"), *super().get_urls()]
+
+    def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
+        """The columns; the buttons only for users who may press them."""
+        return (*self.list_display, *(("again_button",) if request.user.has_perm(MAY_RETRAIN) else ()))
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The list; it says if no worker trains."""
-        return super().changelist_view(request, with_absence(extra_context))
+        """The list; it says if no worker trains. A list of single trainings is loaded again as long as one waits or runs."""
+        response = super().changelist_view(request, with_absence(extra_context))
+        if request.method == "GET" and (keys := request.GET.get("id__in")) and _any_active(keys):
+            response["Refresh"] = WATCHED_EVERY_S
+        return response
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The details, with the button for users who may retrain."""
+        context = {"may_retrain": request.user.has_perm(MAY_RETRAIN), "unsuccessful": UNSUCCESSFUL}
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def again(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Requests another training of what this one was to train, and shows it."""
+        if not request.user.has_perm(MAY_RETRAIN):
+            raise PermissionDenied
+        training = get_object_or_404(Training.objects.select_related("symbol"), pk=pk)
+        if training.symbol is None:
+            trainings = [training_requests.request_base(reason=TrainingReason.REQUESTED)]
+            self.message_user(request, "1 training started.", messages.SUCCESS)
+        else:
+            trainings = retraining.request_trainings(self, request, Symbol.objects.filter(pk=training.symbol.pk))
+        if trainings:
+            self.log_change(request, training, "Tried again.")
+        return HttpResponseRedirect(reverse("admin:forecasting_training_change", args=[(trainings or [training])[0].pk]))
 
     @admin.display(description="symbol", ordering="symbol__ticker")
-    def subject(self, training: Training) -> str:
+    def symbol_link(self, training: Training) -> SafeString | str:
         """The symbol, or `base`."""
-        return training.subject
-
-    @admin.display(description="symbol")
-    def symbol_link(self, training: Training) -> str:
-        """The symbol, or `base`."""
-        return display.link(Symbol, training.symbol.pk, training.symbol.ticker) if training.symbol else training.subject
+        return display.symbol_link(training.symbol)
 
     @admin.display(description="state", ordering="state")
     def state_badge(self, training: Training) -> SafeString:
@@ -106,6 +145,14 @@ class TrainingAdmin(ReadOnlyAdmin):
         """Why it failed."""
         return display.shortened(training.error)
 
+    @admin.display(description="")
+    def again_button(self, training: Training) -> SafeString | str:
+        """A button that requests another training; the list's form sends it."""
+        if training.state not in UNSUCCESSFUL:
+            return ""
+        address = reverse("admin:forecasting_training_again", args=[training.pk])
+        return format_html('<button type="submit" class="button" formaction="{}">Try again</button>', address)
+
     @admin.action(description="Cancel selected trainings", permissions=["act"])
     def cancel(self, request: HttpRequest, trainings: QuerySet[Training]) -> None:
         """Cancels queued and running trainings; ended ones do not change."""
@@ -118,6 +165,11 @@ class TrainingAdmin(ReadOnlyAdmin):
             self.message_user(request, f"{display.count(len(cancelled), 'training')} cancelled.", messages.SUCCESS)
         if ended := len(chosen) - len(cancelled):
             self.message_user(request, f"{display.count(ended, 'training')} had already ended.", messages.WARNING)
+
+
+def _any_active(keys: str) -> bool:
+    wanted = [key for key in keys.split(",") if key.isdecimal()]
+    return Training.objects.active().filter(pk__in=wanted).exists()
 
 
 def _running_for(training: Training) -> timedelta | None:

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.read_only import ReadOnlyAdmin
-from forecasting.models import Restatement, Symbol, Upstream
+from forecasting.models import Restatement, Upstream
 from forecasting.models.restatements import RestatementReason
 from forecasting.models.upstream import BreakerState
 from forecasting.prices.catalogue import SOURCES
@@ -83,16 +83,17 @@ class UpstreamAdmin(ReadOnlyAdmin):
 class RestatementAdmin(ReadOnlyAdmin):
     """Replacements of stored bars after the source had changed them."""
 
-    list_display = ("symbol", "date", "reason_badge", "price_ratio", "bars_changed", "restated_at")
+    list_display = ("symbol_link", "date", "reason_badge", "price_ratio", "bars_changed", "restated_at")
+    list_display_links = ("date",)
     list_filter = ("reason", "restated_at")
     search_fields = ("symbol__ticker",)
     list_select_related = ("symbol",)
     fields = ("symbol_link", "date", "reason_badge", "price_ratio", "bars_changed", "restated_at")
 
-    @admin.display(description="symbol")
-    def symbol_link(self, restatement: Restatement) -> SafeString:
+    @admin.display(description="symbol", ordering="symbol__ticker")
+    def symbol_link(self, restatement: Restatement) -> SafeString | str:
         """The symbol."""
-        return display.link(Symbol, restatement.symbol.pk, restatement.symbol.ticker)
+        return display.symbol_link(restatement.symbol)
 
     @admin.display(description="reason", ordering="reason")
     def reason_badge(self, restatement: Restatement) -> SafeString:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -33,6 +34,13 @@ FILES_TONES = {FilesState.KEPT: Tone.GOOD, FilesState.DAMAGED: Tone.BAD}
 HASH_SHOWN = 12  # hexadecimal digits
 
 
+class Change(Protocol):
+    """Changes which version serves."""
+
+    def __call__(self, version: ModelVersion, *, by: str) -> None:
+        """Raises ArtifactError if the version's files cannot be used."""
+
+
 class RevisableVersion(Protocol):
     """A version as `ModelVersionAdmin.get_queryset` reads it."""
 
@@ -53,7 +61,19 @@ class RecordedVersion(Protocol):
 class ModelVersionAdmin(ReadOnlyAdmin):
     """Every version ever published."""
 
-    list_display = ("__str__", "state_badge", "mae", "relative_mae", "p_value", "coverage", "live_errors", "newest_bar", "trained")
+    list_display = (
+        "symbol_short",
+        "short_number",
+        "state_badge",
+        "mae",
+        "relative_mae",
+        "p_value",
+        "coverage",
+        "live_errors",
+        "newest_bar",
+        "trained",
+    )
+    list_display_links = ("short_number",)
     list_filter = ("state", "files_state", "trained_at", "symbol__exchange")
     search_fields = ("symbol__ticker",)
     fieldsets = (
@@ -65,9 +85,13 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     )
 
     def get_urls(self) -> list[URLPattern]:
-        """The standard pages, and the target of the activation button."""
-        activate = self.admin_site.admin_view(require_POST(self.activate))
-        return [path("<int:pk>/activate/", activate, name="forecasting_modelversion_activate"), *super().get_urls()]
+        """The standard pages, and the targets of the buttons."""
+        buttons = {"activate": self.activate, "pin": self.pin, "unpin": self.unpin}
+        targets = [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(require_POST(view)), name=f"forecasting_modelversion_{name}")
+            for name, view in buttons.items()
+        ]
+        return [*targets, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
         """Adds training and parent, whether the training bars were revised since, and the live record."""
@@ -80,22 +104,42 @@ class ModelVersionAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The details, with the activation button for users with the permission."""
+        """The details, with the buttons for users with the permission."""
         context = (extra_context or {}) | {"can_activate": self.has_act_permission(request), "removed": FilesState.REMOVED}
         return super().change_view(request, object_id, form_url, context)
 
     def activate(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Activates this version in place of the current one."""
+        """Activates this version in place of the current one; if that is pinned, its pin is lifted."""
+        return self._changed(request, pk, registry.activate, logged="Activated.", told="is now active")
+
+    def pin(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Activates this version, and keeps it active."""
+        return self._changed(
+            request, pk, registry.pin, logged="Activated and pinned.", told="is active, and stays so until it is unpinned"
+        )
+
+    def unpin(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Lets the next training replace this version."""
+
+        def lift(version: ModelVersion, *, by: str) -> None:
+            if version.is_pinned and version.symbol:
+                registry.unpin(version.symbol, by=by)
+
+        return self._changed(request, pk, lift, logged="Unpinned.", told="may be replaced by the next training")
+
+    def _changed(self, request: HttpRequest, pk: int, change: Change, *, logged: str, told: str) -> HttpResponse:
+        """Changes the version, and notes that in its history."""
         if not self.has_act_permission(request):
             raise PermissionDenied
         version = get_object_or_404(ModelVersion.objects.select_related("symbol"), pk=pk)
         try:
-            registry.activate(version, by=str(caller_of(request.user)))
+            with transaction.atomic():
+                change(version, by=str(caller_of(request.user)))
+                self.log_change(request, version, logged)
         except ArtifactError as error:
             self.message_user(request, f"{version} was not activated, because its files cannot be used: {error}", messages.ERROR)
         else:
-            self.log_change(request, version, "Activated.")
-            self.message_user(request, f"{version} is now active.", messages.SUCCESS)
+            self.message_user(request, f"{version} {told}.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:forecasting_modelversion_change", args=[pk]))
 
     @admin.display(description="symbol")
@@ -103,12 +147,23 @@ class ModelVersionAdmin(ReadOnlyAdmin):
         """The symbol, or a note that this is a base model."""
         if version.symbol is None:
             return "base: trained on all symbols together"
-        return display.link(Symbol, version.symbol.pk, version.symbol.ticker)
+        return display.symbol_link(version.symbol)
+
+    @admin.display(description="symbol", ordering="symbol__ticker")
+    def symbol_short(self, version: ModelVersion) -> SafeString | str:
+        """The symbol, or `base`."""
+        return display.symbol_link(version.symbol)
+
+    @admin.display(description="version", ordering="number")
+    def short_number(self, version: ModelVersion) -> str:
+        """Its number among those of the symbol."""
+        return f"v{version.number}"
 
     @admin.display(description="state", ordering="state")
-    def state_badge(self, version: ModelVersion) -> SafeString:
-        """Whether it serves."""
-        return display.badge(version.state, STATE_TONES.get(VersionState(version.state), Tone.QUIET), title=version.decision)
+    def state_badge(self, version: ModelVersion) -> str:
+        """Whether it serves, and whether it stays so."""
+        state = display.badge(version.state, STATE_TONES.get(VersionState(version.state), Tone.QUIET), title=version.decision)
+        return display.joined([state, display.badge("pinned", Tone.BUSY)]) if version.is_pinned else state
 
     @admin.display(description="activated")
     def activated(self, version: ModelVersion) -> str:

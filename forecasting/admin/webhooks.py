@@ -9,7 +9,8 @@ from django.utils.safestring import SafeString
 
 from forecasting.admin import display
 from forecasting.admin.display import Tone
-from forecasting.admin.read_only import ModelAdmin, ReadOnlyAdmin
+from forecasting.admin.export import Exported
+from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.models import Delivery, Webhook
 from forecasting.models.webhooks import DeliveryState, WebhookEvent
 
@@ -28,7 +29,7 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # cannot be subsc
 
 
 @admin.register(Webhook)
-class WebhookAdmin(ModelAdmin):
+class WebhookAdmin(Exported):
     """Addresses that are told of events. Unlike other tables, staff add and change them here."""
 
     form = WebhookForm

@@ -3,7 +3,7 @@
 import csv
 import json
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -54,15 +54,16 @@ class Line:
 
 
 def csv_response(rows: QuerySet[Any], serializer: Row, *, name: str) -> StreamingHttpResponse:
-    """The rows as a file that is sent while it is read.
+    """The rows as a file. Raises TemporarilyUnavailable like `file_response`."""
+    return file_response(csv_text(rows, serializer), name=name)
 
-    Raises TemporarilyUnavailable if this process sends another one already.
-    """
+
+def file_response(text: Generator[str, None, None], *, name: str) -> StreamingHttpResponse:
+    """A file that is sent while it is read. Raises TemporarilyUnavailable if this process sends another one already."""
     if not _has_room():
         raise TemporarilyUnavailable("Another CSV file is being sent; try again shortly.")
     headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    pieces = Stream(csv_text(rows, serializer))
-    return StreamingHttpResponse(pieces, content_type=f"{MEDIA_TYPE}; charset=utf-8", headers=headers)
+    return StreamingHttpResponse(Stream(text), content_type=f"{MEDIA_TYPE}; charset=utf-8", headers=headers)
 
 
 def _has_room() -> bool:
@@ -78,13 +79,22 @@ def _has_room() -> bool:
 
 
 def csv_text(rows: QuerySet[Any], serializer: Row) -> Generator[str, None, None]:
-    """The heading, then the rows in pieces of BATCH_ROWS lines."""
+    """The rows as the serializer shows them."""
     columns = list(columns_of(serializer))
+
+    def values(row: Model) -> list[Any]:
+        shown = serializer.to_representation(row)
+        return [_member(shown, path) for path in columns]
+
+    return csv_lines([".".join(path) for path in columns], rows, values)
+
+
+def csv_lines(headings: Sequence[str], rows: QuerySet[Any], values: Callable[[Any], Sequence[Any]]) -> Generator[str, None, None]:
+    """The headings, then the `values` of the rows in pieces of BATCH_ROWS lines."""
     line = csv.writer(Line()).writerow
-    yield str(line([".".join(path) for path in columns]))
+    yield str(line([cell(heading) for heading in headings]))
     for batch in _batches(rows.iterator(BATCH_ROWS)):
-        shown = (serializer.to_representation(row) for row in batch)
-        yield "".join(str(line([cell(_member(row, path)) for path in columns])) for row in shown)
+        yield "".join(str(line([cell(value) for value in values(row)])) for row in batch)
 
 
 def columns_of(serializer: Row) -> Iterator[Path]:

@@ -1,15 +1,17 @@
 """Scores: forecasts compared with the actual close. A new score is added each time the source corrects that close."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
-from django.db.models import Avg, Case, Count, F, Q, Sum, Value, When
-from django.db.models.functions import Now, NullIf
+from django.db.models import Avg, Case, Count, ExpressionWrapper, F, Q, Sum, Value, When
+from django.db.models.functions import Abs, Greatest, Now, NullIf, Sqrt
 
 from forecasting.models.forecasts import INFINITY, Basis, Forecast
 from forecasting.models.symbols import Symbol
 from forecasting.models.versions import ModelVersion
+from forecasting.pipeline.evaluation.uncertainty import FEWEST, LIKELY
 
 
 class ScoreReason(models.TextChoices):
@@ -49,6 +51,16 @@ SQUARES = {
 }
 
 
+def _real(expression: Any) -> "ExpressionWrapper[Any]":
+    return ExpressionWrapper(expression, output_field=models.FloatField())
+
+
+def _with_surplus(records: "models.QuerySet[Any, Any]", surplus: Any) -> "models.QuerySet[Any, Any]":
+    """The keys of the symbols whose record has a positive `surplus`."""
+    keys: models.QuerySet[Any, Any] = records.annotate(surplus=_real(surplus)).filter(surplus__gt=0).values("symbol_id")
+    return keys
+
+
 class ScoreQuerySet(models.QuerySet["Score"]):
     """Reads of scores."""
 
@@ -73,6 +85,26 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         """The same with `pinball_ratio`, and what its standard error needs (SQUARES)."""
         record = RECORD | {"pinball_ratio": RATIO} | SQUARES
         return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**record)
+
+    def off_in_coverage(self, *, promised: float) -> "models.QuerySet[Any, Any]":
+        """The keys of symbols whose coverage is further from the promised one than chance makes plausible.
+
+        The same rule as `deviation_of_share`, in the database.
+        """
+        chance = LIKELY * math.sqrt(promised * (1 - promised)) / Sqrt(F("forecasts")) + 0.5 / F("forecasts")
+        deviation = Abs(F("coverage") - promised)
+        return _with_surplus(self.track_record(), deviation - chance)
+
+    def above_reference(self) -> "models.QuerySet[Any, Any]":
+        """The keys of symbols whose quantile loss exceeds the reference's by more than chance makes plausible.
+
+        The same rule as `excess_of_ratio`, in the database.
+        """
+        ratio, judged = F("pinball_ratio"), F("judged")
+        residual = F("loss_squared") - 2.0 * ratio * F("loss_times_reference") + ratio * ratio * F("reference_squared")
+        variance = Greatest(_real(residual), 0.0) * judged / Greatest(judged - 1, 1)
+        chance = LIKELY * Sqrt(_real(variance)) / NullIf(F("reference"), 0.0)
+        return _with_surplus(self.track_record_with_squares().filter(judged__gte=FEWEST), ratio - 1.0 - chance)
 
     def _of_next_close(self) -> "ScoreQuerySet":
         return self.filter(latest=True, horizon=1, basis=Basis.CLOSE)

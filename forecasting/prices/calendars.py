@@ -54,6 +54,11 @@ def next_session(exchange: str, *, after: date) -> date:
     return session_after(exchange, after=after, count=1)
 
 
+def previous_session(exchange: str, *, before: date) -> date:
+    """The last session earlier than `before`."""
+    return next(_sessions_from(exchange, before - timedelta(days=1), step=-1))
+
+
 @lru_cache(maxsize=256)
 def session_after(exchange: str, *, after: date, count: int) -> date:
     """The session `count` sessions later than `after`."""

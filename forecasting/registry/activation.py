@@ -46,7 +46,7 @@ def pin(version: ModelVersion, *, by: str) -> None:
     Raises ArtifactError like `activate`. The pin is lifted if another version is activated, or if the files are damaged later.
     """
     activate(version, by=by)
-    Symbol.objects.filter(pk=version.symbol_id).update(pinned_version=version)
+    Symbol.objects.filter(versions=version).update(pinned_version=version)
     logger.info("version %d pinned by %s", version.number, by, extra=_about(version))
 
 
