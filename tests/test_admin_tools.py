@@ -265,8 +265,8 @@ def test_after_retraining_the_trainings_are_shown_and_loaded_again_until_they_en
     assert response.request["PATH_INFO"] == page(Training, "changelist")
     assert {training.symbol for training in response.context["cl"].result_list} == {*symbols}
     assert response["Refresh"] == "5"
-    Training.objects.update(state=TrainingState.SUCCEEDED)
-    assert "Refresh" not in admin_client.get(response.request["PATH_INFO"], {"id__in": str(Training.objects.first().pk)})
+    ended = make_training(symbols[0], state=TrainingState.SUCCEEDED)
+    assert "Refresh" not in admin_client.get(page(Training, "changelist"), {"id__in": ended.pk})
 
 
 def test_paused_symbols_are_retrained_if_people_ask(admin_client: Client) -> None:

@@ -70,6 +70,8 @@ def test_symbols_show_their_newest_bar(get: Send) -> None:
             "upstream_reason": "It did not answer.",
             "unknown_until": None,
             "removed_at": None,
+            "paused_at": None,
+            "pinned_version_id": None,
             "restatements": [],
         }
     ]
@@ -118,6 +120,7 @@ def test_versions_show_their_metrics_unrounded(get: Send) -> None:
         "trained_at": "2025-06-01T03:04:05Z",
         "files_state": "kept",
         "data_revised": False,
+        "pinned": False,
         "live": {"forecasts": 0, "mae": None, "mase": None, "coverage_80": None},
     }
 
