@@ -1,19 +1,13 @@
+# ruff: noqa: F811 - the fixtures are imported
 """The admin in a real browser: pages load completely and only from this server, and a user can start an action."""
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date
-from urllib.parse import urlsplit
 
 import pytest
-from django.contrib.auth.models import User
-from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Schedule
-from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
 from forecasting.models import Finding, Forecast, JobRun, ModelVersion, Restatement, Symbol, Training, Upstream, WorkerProcess
@@ -21,6 +15,7 @@ from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
 from forecasting.models.upstream import BreakerState
 from tests.admin_pages import page
+from tests.browser import Watched, browser, staff_page  # noqa: F401 - fixtures
 from tests.factories import (
     add_bars,
     make_finding,
@@ -35,72 +30,8 @@ from tests.factories import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CHROMIUM = shutil.which("chromium")
-REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 AS_OF = date(2025, 6, 2)
-PASSWORD = "of a test"  # noqa: S105
 MODELS = (Symbol, ModelVersion, Forecast, Training, JobRun, WorkerProcess, Upstream, Restatement, Finding, Schedule)
-
-
-@dataclass
-class Watched:
-    """A page, and the faults noticed on it."""
-
-    page: Page
-    server: str
-    faults: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self._note(message.text if message.type in ("error", "warning") else ""))
-        self.page.on("pageerror", lambda error: self._note(str(error)))
-        self.page.on("requestfailed", lambda request: self._note(f"failed: {request.url}"))
-        self.page.on("request", self._check_host)
-        self.page.on("response", self._check_status)
-
-    def open(self, address: str) -> None:
-        """Opens the address."""
-        self.page.goto(self.server + address)
-
-    def _check_host(self, request: Request) -> None:
-        if urlsplit(request.url).netloc not in ("", urlsplit(self.server).netloc):
-            self._note(f"another host: {request.url}")
-
-    def _check_status(self, response: Response) -> None:
-        if response.status >= 400:
-            self._note(f"{response.status}: {response.url}")
-
-    def _note(self, fault: str) -> None:
-        if fault:
-            self.faults.append(fault)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    if CHROMIUM is None:
-        if REQUIRED:
-            pytest.fail("REQUIRE_BROWSER=1, but there is no chromium on the PATH.")
-        pytest.skip("There is no chromium on the PATH.")
-    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
-        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's event loop runs in the thread of the tests' queries
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def staff_page(browser: Browser, live_server: LiveServer) -> Iterator[Watched]:
-    """A page with a logged-in superuser. Faults noticed on it fail the test at its end."""
-    User.objects.create_superuser("ana", password=PASSWORD)
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        watched = Watched(context.new_page(), live_server.url)
-        watched.open(reverse("admin:login"))
-        watched.page.get_by_label("Username").fill("ana")
-        watched.page.get_by_label("Password").fill(PASSWORD)
-        watched.page.get_by_role("button", name="Log in").click()
-        expect(watched.page.get_by_role("heading", name="stockpred")).to_be_visible()
-        yield watched
-    assert watched.faults == []
 
 
 @pytest.fixture
@@ -129,8 +60,7 @@ def test_every_list_and_its_first_row_load_in_a_browser(staff_page: Watched, sym
 def test_a_symbol_is_retrained_from_the_list(staff_page: Watched, symbol: Symbol) -> None:
     staff_page.open(page(Symbol, "changelist"))
     staff_page.page.get_by_role("row", name="BBAS3.SA").get_by_role("checkbox").check()
-    staff_page.page.get_by_label("Action:").select_option("Retrain selected symbols")
-    staff_page.page.get_by_role("button", name="Go").click()
+    staff_page.page.get_by_role("button", name="Retrain selected symbols").click()
 
     expect(staff_page.page.locator(".messagelist .success")).to_have_text("1 training started.")
     assert Training.objects.active().of([symbol]).exists()

@@ -3,6 +3,7 @@
 import csv
 from datetime import UTC, date, datetime
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -123,8 +124,13 @@ def test_the_ticker_links_to_the_symbol(admin_client: Client, rows: Rows, model:
 
 def test_leads_link_to_their_symbols(admin_client: Client) -> None:
     leads = [{"symbol": "SPY", "session": "2025-06-02", "percentage": 0.8}]
-    known_until = datetime(2025, 6, 3, 6, tzinfo=UTC)
-    forecast = make_forecast(make_version(make_symbol()), date(2025, 6, 2), leads=leads, basis="lead", known_until=known_until)
+    known: dict[str, Any] = {
+        "known_until": datetime(2025, 6, 3, 6, tzinfo=UTC),
+        "target_opens": datetime(2025, 6, 3, 13, tzinfo=UTC),
+    }
+    forecast = make_forecast(
+        make_version(make_symbol()), date(2025, 6, 2), leads=leads, basis="lead", issued_at=known["known_until"], **known
+    )
     lead = make_symbol("SPY")
     text = text_of(admin_client, page(Forecast, "change", forecast.pk))
     assert f'<a href="{page(Symbol, "find")}?q=SPY">SPY</a>' in text

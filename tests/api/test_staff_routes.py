@@ -79,6 +79,14 @@ def test_the_log_names_the_key_that_acts_for_an_account(client: APIClient) -> No
     assert (entry.user.get_username(), entry.change_message) == ("ana", "Activated through the API by key nightly.")
 
 
+def test_a_retraining_that_staff_request_is_in_the_log(staff: APIClient) -> None:
+    symbol = make_symbol()
+    answer = staff.post("/models/retrain", {"symbol": symbol.ticker}, format="json")
+    checked(answer, "/models/retrain", status=202, method="post")
+    entry = LogEntry.objects.get()
+    assert (entry.object_repr, entry.change_message) == ("SAMPLE1", "Training requested through the API by account ana.")
+
+
 def test_what_fails_is_not_in_the_log(staff: APIClient) -> None:
     retired, _ = two_versions()
     file_of(retired, "model.onnx").unlink()
