@@ -36,7 +36,7 @@ WATCHED_EVERY_S = "5"
 class TrainingAdmin(ReadOnlyAdmin):
     """Every training ever requested."""
 
-    list_display = ("symbol_link", "state_badge", "why", "how_far", "attempts", "created_at", "duration", "short_error")
+    list_display = ("symbol_link", "state_badge", "why", "short_error", "how_far", "attempts", "created_at", "duration")
     list_display_links = ("state_badge",)
     list_filter = ("state", "reason", "created_at")
     search_fields = ("symbol__ticker",)
@@ -58,8 +58,9 @@ class TrainingAdmin(ReadOnlyAdmin):
         return [path("<int:pk>/again/", again, name="forecasting_training_again"), *super().get_urls()]
 
     def get_list_display(self, request: HttpRequest) -> tuple[Any, ...]:
-        """The columns; the buttons only for users who may press them."""
-        return (*self.list_display, *(("again_button",) if request.user.has_perm(MAY_RETRAIN) else ()))
+        """The columns; beside the state, buttons for users who may press them."""
+        symbol, state, *others = self.list_display
+        return (symbol, state, *(("again_button",) if request.user.has_perm(MAY_RETRAIN) else ()), *others)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; it says if no worker trains. A list of single trainings is loaded again as long as one waits or runs."""
