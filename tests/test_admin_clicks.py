@@ -1,8 +1,6 @@
 # ruff: noqa: F811 - the fixtures are imported
 """How many clicks from the home page the tasks of staff take, in a real browser. Typing and the Enter key are no clicks."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.urls import reverse
 from playwright.sync_api import Locator, expect
@@ -50,7 +48,7 @@ class Home:
 
 
 @pytest.fixture
-def home(staff_page: Watched) -> Iterator[Home]:
+def home(staff_page: Watched) -> Home:
     """The home page with six symbols."""
     for ticker in TICKERS:
         make_symbol(ticker)
