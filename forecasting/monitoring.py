@@ -1,7 +1,7 @@
 """Live monitoring: finds models that have lost performance compared with their own backtest."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import pandas as pd
@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 
 from forecasting import registry
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
-from forecasting.models.trainings import TrainingReason
-from forecasting.pipeline.evaluation.drift import watch
+from forecasting.models.trainings import TrainingQuerySet, TrainingReason
+from forecasting.pipeline.evaluation.drift import Watch, watch
 from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.serving.artifacts import ArtifactError
 
@@ -21,17 +21,24 @@ WATCHED_SESSIONS = timedelta(days=365)  # of live forecasts
 logger = logging.getLogger(__name__)
 
 
-def lost_performance(symbols: Sequence[Symbol]) -> dict[Symbol, str]:
+def lost_performance(symbols: Sequence[Symbol], *, keep: bool = False) -> dict[Symbol, str]:
     """The symbols whose live errors are larger than the model's own backtest makes plausible, each with the figures. Two queries.
 
-    Symbols that were trained for this reason within COOL_DOWN are skipped.
+    Symbols that were trained for this reason within COOL_DOWN are skipped. `keep` stores what was found with each version (`watch`).
     """
-    cooling_down = Training.objects.of(symbols).filter(reason=TrainingReason.PERFORMANCE_LOST, created_at__gt=Now() - COOL_DOWN)
+    cooling_down = trained_for_it_lately().of(symbols)
     watched = ModelVersion.objects.active().of(symbols).exclude(symbol__in=cooling_down.values("symbol")).select_related("symbol")
     versions = list(watched)
     live = _live_forecasts(versions)
-    losses = {version.symbol: _loss(version, live.get(version.pk)) for version in versions if version.symbol}
-    return {symbol: figures for symbol, figures in losses.items() if figures}
+    found = {version: _watch(version, live.get(version.pk)) for version in versions}
+    if keep:
+        _keep(found)
+    return {version.symbol: _told(version, seen) for version, seen in found.items() if version.symbol and seen and seen.lost}
+
+
+def trained_for_it_lately() -> TrainingQuerySet:
+    """Trainings for lost performance within COOL_DOWN."""
+    return Training.objects.filter(reason=TrainingReason.PERFORMANCE_LOST, created_at__gt=Now() - COOL_DOWN)
 
 
 def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]:
@@ -45,18 +52,27 @@ def _live_forecasts(versions: Sequence[ModelVersion]) -> dict[int, pd.DataFrame]
     return {key: pd.DataFrame(each) for key, each in rows.items()}
 
 
-def _loss(version: ModelVersion, live: pd.DataFrame | None) -> str:
-    """How much performance the version has lost; empty if that is not certain."""
+def _watch(version: ModelVersion, live: pd.DataFrame | None) -> Watch | None:
+    """How the version's live losses compare with its backtest; None if that is not known."""
     if live is None:
-        return ""
+        return None
     try:
-        found = watch(registry.load_backtest(version), live, seed=settings.SEED)
+        return watch(registry.load_backtest(version), live, seed=settings.SEED)
     except ArtifactError as error:
         logger.warning("version %d is not monitored: %s", version.number, error, extra={"symbol": str(version.symbol)})
-        return ""
-    if found is None or not found.lost:
-        return ""
-    sessions = f"in {len(found.levels)} sessions its quantile loss was {found.ratio:.2f} times that of its backtest"
-    figures = f"Version {version.number}: {sessions} (Page's test: {found.levels[-1]:.2f}, limit {found.limit:.2f})."
+        return None
+
+
+def _keep(found: Mapping[ModelVersion, Watch | None]) -> None:
+    for version, seen in found.items():
+        figures = seen and {"sessions": len(seen.levels), "ratio": seen.ratio, "level": float(seen.levels[-1]), "limit": seen.limit}
+        version.watch = figures
+    ModelVersion.objects.bulk_update(found, ["watch"])
+
+
+def _told(version: ModelVersion, seen: Watch) -> str:
+    """How much performance the version has lost."""
+    sessions = f"in {len(seen.levels)} sessions its quantile loss was {seen.ratio:.2f} times that of its backtest"
+    figures = f"Version {version.number}: {sessions} (Page's test: {seen.levels[-1]:.2f}, limit {seen.limit:.2f})."
     logger.info("performance lost: %s", figures, extra={"symbol": str(version.symbol)})
     return figures

@@ -2,7 +2,7 @@
 
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -13,6 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from forecasting import market, registry
@@ -21,6 +22,7 @@ from forecasting.models.jobs import JobState
 from forecasting.training.workers import CLUSTERS, absence
 
 STANDSTILL = timedelta(minutes=15)  # longer than any task may take
+RUNS = 30  # of the daily job, of which the newest one that did not fail counts
 DAILY = timedelta(hours=26)  # between two daily runs; the second one may need longer than the first
 
 
@@ -72,12 +74,14 @@ def _migrations() -> Part:
     return Part(State.OK, "All are applied.")
 
 
-def _worker() -> Part:
-    absent = absence(*CLUSTERS)
+def worker(absent: str | None = None) -> Part:
+    """Whether the task clusters answer, by the `absence` of one, which is read if it is not given."""
+    if absent is None:
+        absent = absence(*CLUSTERS)
     return Part(State.FAILED, absent) if absent else Part(State.OK, "Its task clusters answer.")
 
 
-def _queue() -> Part:
+def queue() -> Part:
     """Not how long the queue is: a training may wait for hours behind others, as long as one of them runs or has just ended."""
     minutes = int(STANDSTILL.total_seconds() / 60)
     if OrmQ.objects.filter(key="short", lock__lt=Now() - STANDSTILL).exists():
@@ -88,19 +92,20 @@ def _queue() -> Part:
     return Part(State.OK, "Nothing waits for too long.")
 
 
-def _daily_job() -> Part:
-    recent = Q(started_at__gt=Now() - DAILY) | Q(finished_at__gt=Now() - DAILY)
-    run = JobRun.objects.filter(recent).exclude(state=JobState.FAILED).order_by("-date").first()
-    if run:
+def daily_job(runs: Sequence[JobRun] | None = None) -> Part:
+    """By the last runs, newest first; they are read if they are not given."""
+    last = list(JobRun.objects.order_by("-date")[:RUNS]) if runs is None else runs
+    recent = (run for run in last if run.state != JobState.FAILED and _is_recent(run))
+    if run := next(recent, None):
         state = State.WARNING if run.state == JobState.INCOMPLETE else State.OK
         return Part(state, f"Run of {run.date}: {run.told_state}{f' ({run.error})' if run.error else ''}.")
     if not _is_older_than(DAILY):
         return Part(State.OK, "No run yet; the database is new.")
-    last = JobRun.objects.order_by("-date").first()
-    return Part(State.FAILED, f"The last run is that of {last.date}: {last.told_state}." if last else "It has never run.")
+    return Part(State.FAILED, f"The last run is that of {last[0].date}: {last[0].told_state}." if last else "It has never run.")
 
 
-def _price_source() -> Part:
+def price_source() -> Part:
+    """Whether the price source may be asked."""
     paused = market.why_paused()
     if paused:
         return Part(State.WARNING, f"{paused[0].upper()}{paused[1:]}.")
@@ -122,10 +127,10 @@ def _media() -> Part:
 
 
 NEED_TABLES: dict[str, Callable[[], Part]] = {
-    "worker": _worker,
-    "queue": _queue,
-    "daily_job": _daily_job,
-    "price_source": _price_source,
+    "worker": worker,
+    "queue": queue,
+    "daily_job": daily_job,
+    "price_source": price_source,
 }
 
 
@@ -133,6 +138,11 @@ NEED_TABLES: dict[str, Callable[[], Part]] = {
 def _newest_migrations() -> frozenset[tuple[str, str]]:
     """The last migration of each app in this process's code; it requires all others."""
     return frozenset(MigrationLoader(None).graph.leaf_nodes())
+
+
+def _is_recent(run: JobRun) -> bool:
+    since = timezone.now() - DAILY
+    return max(run.started_at, run.finished_at or run.started_at) > since
 
 
 def _is_older_than(age: timedelta) -> bool:

@@ -6,6 +6,7 @@ from forecasting.admin import (
     forecasts,
     jobs,
     keys,
+    log,
     names,
     symbols,
     trainings,
@@ -16,6 +17,6 @@ from forecasting.admin import (
 )
 
 __all__ = [
-    "background", "findings", "forecasts", "jobs", "keys", "names", "symbols", "trainings", "upstream", "versions", "webhooks",
+    "background", "findings", "forecasts", "jobs", "keys", "log", "names", "symbols", "trainings", "upstream", "versions", "webhooks",
     "workers",
 ]  # fmt: skip

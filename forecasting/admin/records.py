@@ -9,14 +9,14 @@ from django.utils.safestring import SafeString
 from forecasting import market
 from forecasting.admin import display
 from forecasting.admin.display import Tone
+from forecasting.console.deviations import coverage_deviation, loss_deviation
 from forecasting.models import Symbol
 from forecasting.models.symbols import UpstreamState
 from forecasting.pipeline.config import ForecastConfig
-from forecasting.pipeline.evaluation.uncertainty import Deviation, deviation_of_share, excess_of_ratio
+from forecasting.pipeline.evaluation.uncertainty import Deviation
 
 UPSTREAM_TONES = {UpstreamState.OK: Tone.GOOD, UpstreamState.NEVER_ASKED: Tone.QUIET, UpstreamState.UNKNOWN: Tone.BAD}
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
-USUAL_LAG = 1  # session, which the next daily job or request fetches
 
 
 def coverage(record: Mapping[str, float] | None) -> str:
@@ -24,7 +24,7 @@ def coverage(record: Mapping[str, float] | None) -> str:
     if not record:
         return display.NOTHING
     promised, count = ForecastConfig().interval_level, int(record["forecasts"])
-    deviation = deviation_of_share(record["coverage"], promised=promised, count=count)
+    deviation = coverage_deviation(record)
     shown = display.badge(display.percent(100 * record["coverage"]), _tone(deviation))
     band = f"{100 * promised:.0f} {PLUS_MINUS} {display.percent(100 * deviation.chance, places=0)}"
     return display.with_note(shown, f"{band}, of {count:,}")
@@ -34,14 +34,7 @@ def pinball_ratio(record: Mapping[str, float] | None) -> str:
     """The quantile loss relative to the reference's, and its uncertainty (99 %)."""
     if not record or record["pinball_ratio"] is None:
         return display.NOTHING
-    excess = excess_of_ratio(
-        record["pinball_ratio"],
-        count=int(record["judged"]),
-        reference=record["reference"],
-        squared=record["loss_squared"],
-        product=record["loss_times_reference"],
-        reference_squared=record["reference_squared"],
-    )
+    excess = loss_deviation(record)
     shown = display.badge(display.figure(record["pinball_ratio"], places=3), _tone(excess))
     return display.with_note(shown, f"{PLUS_MINUS} {excess.chance:.3f}" if math.isfinite(excess.chance) else "too few to tell")
 
@@ -51,7 +44,7 @@ def upstream(symbol: Symbol, *, now: datetime) -> SafeString:
     state = UpstreamState(symbol.upstream_state)
     missing = market.sessions_missing(symbol, symbol.last_date, now=now) if symbol.last_date and not symbol.removed_at else 0
     label, tone = str(state.label), UPSTREAM_TONES.get(state, Tone.WARNING)
-    if state == UpstreamState.OK and missing > USUAL_LAG:
+    if state == UpstreamState.OK and missing > market.USUAL_LAG:
         label, tone = "stale", Tone.WARNING
     shown = display.badge(label, tone, title=symbol.upstream_reason)
     return display.with_note(shown, f"{display.count(missing, 'session')} missing") if missing else shown

@@ -120,7 +120,7 @@ def _retrain(report: Report, now: datetime) -> bool:
     """Requests trainings; if a symbol has several reasons, the first one counts. Reports how many are new."""
     requested: dict[int, Training] = {}
     active = set(Training.objects.active().values_list("pk", flat=True))
-    for reason, symbols in _retrainings().items():
+    for reason, symbols in _retrainings(keep=True).items():
         new = {symbol: figures for symbol, figures in symbols.items() if symbol.pk not in requested}
         requested |= _request(new, reason=reason, now=now)
     report["retrainings"] = report.get("retrainings", 0) + sum(training.pk not in active for training in requested.values())
@@ -145,11 +145,11 @@ def _describe_retrainings(report: Report, now: datetime) -> list[str]:
     return [line(reason, list(symbols)) for reason, symbols in _retrainings().items()]
 
 
-def _retrainings() -> dict[TrainingReason, dict[Symbol, str]]:
+def _retrainings(*, keep: bool = False) -> dict[TrainingReason, dict[Symbol, str]]:
     """Symbols whose models have lost performance, whose bars were revised since the training, or whose models are old, except those
     whose automatic training is paused.
 
-    Each has the figures of the performance lost; empty for other reasons.
+    Each has the figures of the performance lost; empty for other reasons. `keep` stores those of all versions for the admin.
     Age and bars are those of the newest version, even if it was rejected: a new one on the same bars would be rejected too.
     """
     followed = Symbol.objects.followed().known().trained_automatically()
@@ -159,7 +159,7 @@ def _retrainings() -> dict[TrainingReason, dict[Symbol, str]]:
         TrainingReason.PERFORMANCE_LOST: {
             symbol: figures
             for batch in _batches()
-            for symbol, figures in monitoring.lost_performance([each for each in batch if not each.paused_at]).items()
+            for symbol, figures in monitoring.lost_performance([each for each in batch if not each.paused_at], keep=keep).items()
         },
         TrainingReason.DATA_REVISED: dict.fromkeys(followed.filter(versions__in=newest.on_revised_bars()), ""),
         TrainingReason.TOO_OLD: dict.fromkeys(followed.filter(versions__in=old), ""),

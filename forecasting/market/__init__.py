@@ -4,7 +4,7 @@ from forecasting.market.gate import training_bars
 from forecasting.market.names import NO_ANSWER, Admit, NoSymbol, admit_all, enlist, look_up, look_up_awaited
 from forecasting.market.quotes import is_old
 from forecasting.market.service import forget, forgettable, remove, restore
-from forecasting.market.stored import bars, is_stale, recent_bars, sessions_missing
+from forecasting.market.stored import USUAL_LAG, bars, is_stale, recent_bars, sessions_missing
 from forecasting.market.syncing import OVERLAP_BARS, SYNC_SECONDS, may_ask, refresh, sync
 from forecasting.market.upstream import price_source, why_paused
 
@@ -12,6 +12,7 @@ __all__ = [
     "NO_ANSWER",
     "OVERLAP_BARS",
     "SYNC_SECONDS",
+    "USUAL_LAG",
     "Admit",
     "NoSymbol",
     "admit_all",

@@ -11,6 +11,8 @@ from forecasting.models import PriceBar, Symbol
 from forecasting.prices import bars as contract
 from forecasting.prices.calendars import last_completed_session, sessions
 
+USUAL_LAG = 1  # session, which the next daily job or request fetches
+
 
 def is_stale(symbol: Symbol, last_bar: date | None, *, now: datetime) -> bool:
     """Whether the bar of the last completed session is missing."""

@@ -82,8 +82,8 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**RECORD)
 
     def track_record_with_squares(self) -> "models.QuerySet[Any, Any]":
-        """The same with `pinball_ratio`, and what its standard error needs (SQUARES)."""
-        record = RECORD | {"pinball_ratio": RATIO} | SQUARES
+        """Without errors, but with `pinball_ratio`, and what its standard error needs (SQUARES)."""
+        record = {name: RECORD[name] for name in ("forecasts", "coverage")} | {"pinball_ratio": RATIO} | SQUARES
         return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**record)
 
     def off_in_coverage(self, *, promised: float) -> "models.QuerySet[Any, Any]":
@@ -105,6 +105,12 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         variance = Greatest(_real(residual), 0.0) * judged / Greatest(judged - 1, 1)
         chance = LIKELY * Sqrt(_real(variance)) / NullIf(F("reference"), 0.0)
         return _with_surplus(self.track_record_with_squares().filter(judged__gte=FEWEST), ratio - 1.0 - chance)
+
+    def days(self, *, basis: str, horizon: int) -> "models.QuerySet[Any, Any]":
+        """One row per session, the newest first: `actual_date`, `count` of scored forecasts, and how many closes were `inside`."""
+        counts = {"count": Count("*"), "inside": Count("inside_interval", filter=Q(inside_interval=True))}
+        chosen = self.filter(latest=True, horizon=horizon, basis=basis)
+        return chosen.order_by("-actual_date").values("actual_date").annotate(**counts)
 
     def _of_next_close(self) -> "ScoreQuerySet":
         return self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
@@ -165,6 +171,12 @@ class Score(models.Model):
                 ],
                 condition=Q(latest=True),
                 name="score_record",
+            ),
+            models.Index(
+                fields=["horizon", "basis", "actual_date"],
+                include=["symbol", "inside_interval"],
+                condition=Q(latest=True),
+                name="score_days",
             ),
         ]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 
 from forecasting.models.symbols import Symbol
@@ -78,6 +78,11 @@ class TrainingQuerySet(models.QuerySet["Training"]):
     def in_claim_order(self) -> "TrainingQuerySet":
         """The most urgent first; among equals the oldest."""
         return self.order_by("-priority", "created_at", "pk")
+
+    def in_queue_order(self) -> "TrainingQuerySet":
+        """Active ones as they end: running, then due ones in claim order, then those that are not due yet."""
+        place = Case(When(state=TrainingState.RUNNING, then=0), When(not_before__lte=Now(), then=1), default=2)
+        return self.order_by(place, "-priority", "created_at", "pk")
 
     def running(self) -> "TrainingQuerySet":
         """Claimed by a trainer; the lease may have expired."""

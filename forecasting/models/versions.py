@@ -117,6 +117,12 @@ class ModelVersion(models.Model):
     )
     config = models.JSONField()
     metrics = models.JSONField(help_text="Out-of-sample metrics, with those of the naive forecast.")
+    watch = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="What the last daily job found in its live forecasts: sessions, quantile loss relative to that of its backtest "
+        "(ratio), level of Page's test and the limit above which performance is lost; empty if they were too few.",
+    )
     data_start = models.DateField()
     data_end = models.DateField()
     bar_count = models.PositiveIntegerField()

@@ -33,11 +33,11 @@ def positions_of(trainings: Iterable[Training | None], *, by_worker: bool = True
         return {}
     numbers = _numbers([training.pk for training in active if training.state == TrainingState.QUEUED])
     typical, absent = Training.objects.all().typical_seconds(), absence(CLUSTER) if by_worker else ""
-    return {training.pk: _position(training, numbers.get(training.pk, 0), typical, absent) for training in active}
+    return {training.pk: position(training, numbers.get(training.pk, 0), typical, absent) for training in active}
 
 
-def _position(training: Training, number: int, typical_s: float | None, absent: str) -> Position:
-    """Without a worker, a training goes on only if somebody else renews its lease."""
+def position(training: Training, number: int, typical_s: float | None, absent: str) -> Position:
+    """That of an active training with this `number`. Without a worker, it goes on only if somebody else renews its lease."""
     if absent and not (training.lease_expires_at and training.lease_expires_at > timezone.now()):
         return Position(number, absence=absent)
     return Position(number, None if typical_s is None else _expected_wait(training, number, typical_s))
@@ -68,4 +68,9 @@ def _expected_wait(training: Training, number: int, typical_s: float) -> int:
     if not number:
         return round(typical_s * (1 - training.progress))
     until_due = (training.not_before - timezone.now()).total_seconds()
-    return round(max(typical_s * (math.ceil(number / settings.TRAIN_WORKERS) + 0.5), typical_s + until_due))
+    return round(max(seconds_for(number, typical_s), typical_s + until_due))
+
+
+def seconds_for(waiting: int, typical_s: float) -> float:
+    """Until so many due trainings have ended."""
+    return typical_s * (math.ceil(waiting / settings.TRAIN_WORKERS) + 0.5)

@@ -1,11 +1,13 @@
 """How far the figures of a track record may be off by chance, if its outcomes are independent."""
 
 import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LIKELY, NEARLY_CERTAIN = 2.576, 3.891  # standard normal: 1 in 100 lies beyond the first, 1 in 10,000 beyond the second
 
-FEWEST = 40  # pairs of losses; with 20, chance exceeded its 99 % in 2.5 of 100 simulated records
+FEWEST = 40  # pairs of losses, or days; with 20 pairs, chance exceeded its 99 % in 2.5 of 100 simulated records
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,17 @@ def deviation_of_share(share: float, *, promised: float, count: int) -> Deviatio
     """Of an observed share from the promised probability: binomial, in its normal approximation with continuity correction."""
     chance = LIKELY * math.sqrt(promised * (1 - promised) / count) + 0.5 / count
     return Deviation(size=abs(share - promised), chance=chance)
+
+
+def chance_of_mean(shares: Sequence[float], *, days: int, horizon: int = 1) -> float:
+    """How far the mean of `days` daily shares may be off by chance (99 %), by the spread of all `shares`; infinite with too few.
+
+    Symbols move together, so days are the sample rather than forecasts. Those of a later horizon overlap: `horizon` days count as
+    one.
+    """
+    if len(shares) < FEWEST or days < horizon:
+        return math.inf
+    return LIKELY * statistics.stdev(shares) * math.sqrt(horizon / days)
 
 
 def excess_of_ratio(

@@ -1,0 +1,108 @@
+"""The admin's home: seven panels, of which everybody sees those whose tables they may see."""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.utils import timezone
+
+from forecasting.console import attention, status
+from forecasting.console.actions import Action, recent_actions
+from forecasting.console.attention import Concern
+from forecasting.console.calibration import Calibration, calibration, chosen
+from forecasting.console.last_session import Session, last_sessions
+from forecasting.console.prices import Freshness, freshness
+from forecasting.console.retrainings import Retrainings, next_retrainings
+from forecasting.console.status import Light
+from forecasting.console.trainings import Activity, Trainings, activity, trainings
+from forecasting.training.workers import CLUSTERS, absence
+
+TABLES = ("symbol", "modelversion", "forecast", "training", "jobrun", "workerprocess", "upstream", "finding")
+CONCERNED = {"symbol", "modelversion", "training", "finding"}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The panels in their order; None or empty is a panel that the user may not see."""
+
+    lights: Sequence[Light]
+    concerns: Sequence[Concern] | None
+    sessions: Sequence[Session] | None
+    calibration: Calibration | None
+    trainings: Trainings | None
+    retrainings: Retrainings | None
+    actions: Sequence[Action] | None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something runs or waits, so that the page will soon be different."""
+        return bool(self.trainings and self.trainings.active)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What several panels need, read once; None if the user may not see it."""
+
+    sees: Set[str]  # names of tables
+    absent: str  # since when no worker runs
+    lately: Activity | None
+    prices: Freshness | None
+
+
+def home(user: AbstractBaseUser | AnonymousUser, query: Mapping[str, str], *, now: datetime) -> Home:
+    """The page for this user; `query` may choose basis and horizon of the calibration.
+
+    The number of queries does not depend on the number of symbols.
+    """
+    sees = {name for name in TABLES if _may_view(user, f"forecasting.{{}}_{name}")}
+    shared = _Shared(
+        sees=sees,
+        absent=absence(*CLUSTERS) if sees & {"workerprocess", "training"} else "",
+        lately=activity() if "training" in sees else None,
+        prices=freshness(now=now) if "symbol" in sees else None,
+    )
+    today = timezone.localdate(now)
+    return Home(
+        lights=list(_lights(shared, now=now, today=today)),
+        concerns=[concern for concern in _concerns(shared) if concern.count] if sees & CONCERNED else None,
+        sessions=last_sessions() if "forecast" in sees else None,
+        calibration=calibration(*chosen(query)) if "forecast" in sees else None,
+        trainings=trainings(shared.lately, absent=shared.absent, today=today) if shared.lately else None,
+        retrainings=next_retrainings(now=now) if "modelversion" in sees else None,
+        actions=recent_actions(with_trainings="training" in sees) if _may_view(user, "admin.{}_logentry") else None,
+    )
+
+
+def _lights(shared: _Shared, *, now: datetime, today: date) -> Iterator[Light]:
+    if "jobrun" in shared.sees:
+        yield status.daily_job(today=today)
+    if "workerprocess" in shared.sees:
+        yield status.workers(shared.absent)
+    if shared.lately:
+        yield status.queue(shared.lately, absent=shared.absent, now=now)
+    if "upstream" in shared.sees:
+        yield status.price_source()
+    if shared.prices:
+        yield status.bars(shared.prices)
+    if "modelversion" in shared.sees:
+        yield status.base(today=today)
+
+
+def _concerns(shared: _Shared) -> Iterator[Concern]:
+    """The worst first."""
+    if "modelversion" in shared.sees:
+        yield attention.damaged_files()
+    if "training" in shared.sees:
+        yield attention.failed_trainings()
+    if "symbol" in shared.sees:
+        yield from attention.off_records()
+    if "finding" in shared.sees:
+        yield attention.refused_prices()
+    if shared.prices:
+        yield attention.without_prices(shared.prices)
+
+
+def _may_view(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
+    """Like Django's admin: whoever may change rows may see them."""
+    return any(user.has_perm(permission.format(verb)) for verb in ("view", "change"))

@@ -1,0 +1,59 @@
+// Keeps the admin's home current while trainings run or wait: fetches the page again, and replaces only the panels that changed.
+"use strict";
+
+(() => {
+    const home = document.getElementById("home");
+    const PAUSE_MS = 4000;
+    let timer = 0;
+
+    // How to find an element again in the new panel: buttons by their value, links by their address.
+    const mark = (element) => [element.tagName, element.id, element.name, element.value, element.getAttribute("href")].join("|");
+
+    function replace(old, fresh) {
+        const focused = old.contains(document.activeElement) ? mark(document.activeElement) : null;
+        const open = [...old.querySelectorAll("details[open]")].map((element) => element.id);
+        old.innerHTML = fresh.innerHTML;
+        open.forEach((id) => { document.getElementById(id).open = true; });
+        if (focused) {
+            const same = [...old.querySelectorAll("a, button, summary, [tabindex]")].find((element) => mark(element) === focused);
+            same?.focus({ preventScroll: true });
+        }
+    }
+
+    function show(fresh) {
+        home.dataset.busy = fresh.dataset.busy;
+        for (const panel of fresh.children) {
+            const old = document.getElementById(panel.id);
+            if (old && shown.get(panel.id) !== panel.innerHTML) {
+                replace(old, panel);
+            }
+            shown.set(panel.id, panel.innerHTML);
+        }
+    }
+
+    async function refresh() {
+        try {
+            const response = await fetch(location.pathname + location.search);
+            const page = new DOMParser().parseFromString(await response.text(), "text/html");
+            const fresh = page.getElementById("home");
+            if (!response.ok || !fresh) {
+                return; // logged out, or an error: the page stays as it is
+            }
+            show(fresh);
+        } catch {
+            // The server is away; the next try may succeed.
+        }
+        plan();
+    }
+
+    function plan() {
+        clearTimeout(timer);
+        if (home.dataset.busy === "yes" && !document.hidden) {
+            timer = setTimeout(refresh, PAUSE_MS);
+        }
+    }
+
+    const shown = new Map([...home.children].map((panel) => [panel.id, panel.innerHTML]));
+    document.addEventListener("visibilitychange", plan);
+    plan();
+})();
