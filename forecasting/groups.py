@@ -8,7 +8,8 @@ WATCHED = ("forecasting", "django_q")  # apps
 CREDENTIALS = ("key", "webhook")  # for superusers, and accounts that get these permissions by name
 ACTED_UPON = ("symbol", "modelversion", "training")  # retrain, activate, cancel
 
-VIEW = Q(content_type__app_label__in=WATCHED, codename__startswith="view_") & ~Q(content_type__model__in=CREDENTIALS)
+LOG = Q(content_type__app_label="admin", codename="view_logentry")  # who did what
+VIEW = LOG | Q(content_type__app_label__in=WATCHED, codename__startswith="view_") & ~Q(content_type__model__in=CREDENTIALS)
 ACT = Q(content_type__app_label="forecasting", codename__in=[f"change_{name}" for name in ACTED_UPON])
 GROUPS = {"Viewer": VIEW, "Operator": VIEW | ACT}
 

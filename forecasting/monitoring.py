@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def lost_performance(symbols: Sequence[Symbol], *, keep: bool = False) -> dict[Symbol, str]:
     """The symbols whose live errors are larger than the model's own backtest makes plausible, each with the figures. Two queries.
 
-    Symbols that were trained for this reason within COOL_DOWN are skipped. `keep` stores what was found with each version (`watch`).
+    Symbols that were trained for this reason within COOL_DOWN are skipped. `keep` stores what was found as the versions' `watch`.
     """
     cooling_down = trained_for_it_lately().of(symbols)
     watched = ModelVersion.objects.active().of(symbols).exclude(symbol__in=cooling_down.values("symbol")).select_related("symbol")

@@ -23,7 +23,7 @@ MODELS = (
 
 
 # Names of the home's buttons, whose values are primary keys: each runs the action of this name on that row's list.
-BUTTONS = {"retrain": Symbol, "cancel": Training}
+BUTTONS: dict[str, type[Symbol] | type[Training]] = {"retrain": Symbol, "cancel": Training}
 
 
 class StockpredAdminSite(AdminSite):

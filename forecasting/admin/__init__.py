@@ -17,6 +17,6 @@ from forecasting.admin import (
 )
 
 __all__ = [
-    "background", "findings", "forecasts", "jobs", "keys", "log", "names", "symbols", "trainings", "upstream", "versions", "webhooks",
-    "workers",
+    "background", "findings", "forecasts", "jobs", "keys", "log", "names", "symbols", "trainings", "upstream", "versions",
+    "webhooks", "workers",
 ]  # fmt: skip

@@ -3,8 +3,6 @@
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
-
 
 from forecasting.admin.read_only import ReadOnlyAdmin
 

@@ -1,4 +1,4 @@
-"""The recent actions of everybody: the admin's log, and trainings that somebody asked for, also through the API without an account."""
+"""The recent actions of everybody: the admin's log, and the trainings that accounts, keys and addresses asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.utils import timezone
 
 from forecasting.console import attention, status
@@ -50,7 +50,7 @@ class _Shared:
     prices: Freshness | None
 
 
-def home(user: AbstractBaseUser | AnonymousUser, query: Mapping[str, str], *, now: datetime) -> Home:
+def home(user: AbstractUser | AnonymousUser, query: Mapping[str, str], *, now: datetime) -> Home:
     """The page for this user; `query` may choose basis and horizon of the calibration.
 
     The number of queries does not depend on the number of symbols.
@@ -103,6 +103,6 @@ def _concerns(shared: _Shared) -> Iterator[Concern]:
         yield attention.without_prices(shared.prices)
 
 
-def _may_view(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
+def _may_view(user: AbstractUser | AnonymousUser, permission: str) -> bool:
     """Like Django's admin: whoever may change rows may see them."""
     return any(user.has_perm(permission.format(verb)) for verb in ("view", "change"))

@@ -81,4 +81,4 @@ def last_sessions() -> list[Session]:
     with connection.cursor() as cursor:
         cursor.execute(STATEMENT, {"basis": Basis.CLOSE.value, "recent": RECENT, "misses": MISSES})
         rows = cursor.fetchall()
-    return [Session(*figures, misses=[Miss(*miss) for miss in json.loads(misses or "[]")]) for *figures, misses in rows]
+    return [Session(*figures, [Miss(*miss) for miss in json.loads(misses or "[]")]) for *figures, misses in rows]

@@ -29,7 +29,7 @@ class Freshness:
 
 def freshness(*, now: datetime) -> Freshness:
     """One query, whose rows are exchanges and dates of newest bars."""
-    named = ArrayAgg(JSONObject(pk="pk", ticker="ticker", reason="upstream_reason"), filter=Q(last_date=None), default=[])
+    named = ArrayAgg(JSONObject(pk="pk", ticker="ticker", reason="upstream_reason"), filter=Q(last_date=None), default=[])  # type: ignore[misc]  # the plugin
     groups = (
         Symbol.objects.followed().with_last_bar().order_by().values("exchange", "last_date").annotate(count=Count("*"), named=named)
     )

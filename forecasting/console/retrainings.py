@@ -61,8 +61,9 @@ def _of(row: Mapping[str, Any], *, now: datetime) -> Retraining:
     reasons = [(TrainingReason.TOO_OLD, f"{age.days} of {limit.days} days", age / limit)]
     if row["data_revised"]:
         reasons.insert(0, (TrainingReason.DATA_REVISED, "bars of its training were restated since", 1.0))
-    if (watched := row["watched"]) and not row["cooling_down"]:
-        told = f"{watched['ratio']:.2f} times in {watched['sessions']} sessions; test at {watched['level']:.1f} of {watched['limit']:.1f}"
-        reasons.insert(0, (TrainingReason.PERFORMANCE_LOST, told, watched["level"] / watched["limit"]))
+    if (watch := row["watched"]) and not row["cooling_down"]:
+        sessions = f"{watch['ratio']:.2f} times in {watch['sessions']} sessions"
+        told = f"{sessions}; test at {watch['level']:.1f} of {watch['limit']:.1f}"
+        reasons.insert(0, (TrainingReason.PERFORMANCE_LOST, told, watch["level"] / watch["limit"]))
     first = next((reason for reason in reasons if reason[2] >= 1), max(reasons, key=lambda reason: reason[2]))
     return Retraining(row["symbol_id"], row["symbol__ticker"], *first)
