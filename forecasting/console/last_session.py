@@ -34,7 +34,7 @@ STATEMENT = """
     ), ranked AS (
         SELECT judged.*, row_number() OVER (PARTITION BY exchange ORDER BY inside_interval, abs(error) DESC) AS place FROM judged
     )
-    SELECT exchange, date, count(*), count(*) FILTER (WHERE inside_interval), avg(interval_level),
+    SELECT exchange, date, count(*), count(*) FILTER (WHERE inside_interval), max(interval_level),
         percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(error)),
         jsonb_agg(jsonb_build_array(forecast_id, ticker, error) ORDER BY place)
             FILTER (WHERE place <= %(misses)s AND NOT inside_interval)

@@ -33,7 +33,9 @@ def test_only_the_last_sessions_are_shown() -> None:
 def test_days_are_the_sample_of_the_chance_band() -> None:
     found = of_two_symbols([place % 2 == 0 for place in range(40)])
     assert found.chance == pytest.approx(2.576 * 0.2532 / math.sqrt(20), rel=1e-3)
-    assert found.told.startswith("75.0 % of the closes of the last 20 sessions were inside; 80 \N{PLUS-MINUS SIGN} 14.6 % are promised")
+    assert found.told.startswith(
+        "75.0 % of the closes of the last 20 sessions were inside; 80 \N{PLUS-MINUS SIGN} 14.6 % are promised"
+    )
     assert found.told.endswith(": as chance may have it.")
 
 
