@@ -99,9 +99,10 @@ def daily_job(runs: Sequence[JobRun] | None = None) -> Part:
     if run := next(recent, None):
         state = State.WARNING if run.state == JobState.INCOMPLETE else State.OK
         return Part(state, f"Run of {run.date}: {run.told_state}{f' ({run.error})' if run.error else ''}.")
-    if not _is_older_than(DAILY):
-        return Part(State.OK, "No run yet; the database is new.")
-    return Part(State.FAILED, f"The last run is that of {last[0].date}: {last[0].told_state}." if last else "It has never run.")
+    is_new = not _is_older_than(DAILY)
+    if last:
+        return Part(State.WARNING if is_new else State.FAILED, f"The last run is that of {last[0].date}: {last[0].told_state}.")
+    return Part(State.OK, "No run yet; the database is new.") if is_new else Part(State.FAILED, "It has never run.")
 
 
 def price_source() -> Part:

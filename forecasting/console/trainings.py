@@ -86,6 +86,7 @@ class Trainings:
 
     active: Sequence[Active]
     more: int  # active ones that are not listed
+    absent: str  # since when there is no worker
     days: Sequence[Day]  # oldest first
     reasons: Sequence[tuple[str, str, Sequence[int]]]  # value, name, and the number by result
 
@@ -114,6 +115,7 @@ def trainings(activity: Activity, *, absent: str, today: date) -> Trainings:
     return Trainings(
         active=active,
         more=max(0, total - len(active)),
+        absent=absent,
         days=[Day(day, *(activity.count(state, day=day) for state in RESULTS)) for day in days],
         reasons=[row for reason in TrainingReason if any((row := _by_result(activity, reason))[2])],
     )
