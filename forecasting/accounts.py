@@ -11,9 +11,9 @@ from django.db.models import Model
 DELETED = "deleted-accounts"  # name of the account that the log of deleted ones passes to; nobody can log in with it
 
 
-def log_change(account: AbstractBaseUser | AnonymousUser, row: Model, message: str) -> None:
+def log_change(account: AbstractBaseUser | AnonymousUser, row: Model, message: str, *, action: int = CHANGE) -> None:
     """Notes a change by an account that is logged in, in the row's history, like an action of the admin does."""
-    LogEntry.objects.log_actions(str(account.pk), [row], CHANGE, change_message=message, single_object=True)
+    LogEntry.objects.log_actions(str(account.pk), [row], action, change_message=message, single_object=True)
 
 
 def keep_log(*, instance: AbstractBaseUser, **_: Any) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar, cast
 
+from django.contrib.admin.models import ADDITION, DELETION
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpResponse
@@ -213,4 +214,15 @@ class WebhookViewSet(mixins.CreateModelMixin, mixins.DestroyModelMixin, RecordVi
 
     def perform_create(self, serializer: BaseSerializer[Webhook]) -> None:
         """Notes who made it."""
-        serializer.save(created_by=str(caller_of(self.request)))
+        by = str(caller_of(self.request))
+        self._log(serializer.save(created_by=by), ADDITION, f"Added through the API by {by}.")
+
+    def perform_destroy(self, instance: Webhook) -> None:
+        """Notes who removed it."""
+        self._log(instance, DELETION, f"Removed through the API by {caller_of(self.request)}.")
+        instance.delete()
+
+    def _log(self, webhook: Webhook, action: int, message: str) -> None:
+        """A key without an account has no log; its name stays with its webhooks."""
+        if self.request.user.is_authenticated:
+            log_change(self.request.user, webhook, message, action=action)

@@ -81,4 +81,9 @@ def last_sessions() -> list[Session]:
     with connection.cursor() as cursor:
         cursor.execute(STATEMENT, {"basis": Basis.CLOSE.value, "recent": RECENT, "misses": MISSES})
         rows = cursor.fetchall()
-    return [Session(*figures, [Miss(*miss) for miss in json.loads(misses or "[]")]) for *figures, misses in rows]
+    return [_session(*row) for row in rows]
+
+
+def _session(exchange: str, day: date, count: int, inside: int, level: float, error: float, misses: str | None) -> Session:
+    found = [Miss(*miss) for miss in json.loads(misses or "[]")]
+    return Session(exchange, day, count, inside, level, error, found)

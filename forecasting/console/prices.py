@@ -29,10 +29,9 @@ class Freshness:
 
 def freshness(*, now: datetime) -> Freshness:
     """One query, whose rows are exchanges and dates of newest bars."""
-    named = ArrayAgg(JSONObject(pk="pk", ticker="ticker", reason="upstream_reason"), filter=Q(last_date=None), default=[])  # type: ignore[misc]  # the plugin
-    groups = (
-        Symbol.objects.followed().with_last_bar().order_by().values("exchange", "last_date").annotate(count=Count("*"), named=named)
-    )
+    found = Symbol.objects.followed().with_last_bar().order_by()
+    named = ArrayAgg(JSONObject(pk="pk", ticker="ticker", reason="upstream_reason"), filter=Q(last_date=None), default=[])
+    groups = found.values("exchange", "last_date").annotate(count=Count("*"), named=named)  # type: ignore[misc]  # the plugin
     counted = list(groups.values_list("exchange", "last_date", "count", "named"))
     priced = [(exchange or "", newest, count) for exchange, newest, count, _ in counted if newest]
     return Freshness(

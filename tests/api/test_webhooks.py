@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import ADDITION, DELETION, LogEntry
 from rest_framework.test import APIClient
 
 from forecasting.models import Key, Webhook
@@ -47,6 +48,13 @@ def test_a_webhook_is_removed(staff: APIClient) -> None:
     made = post(staff, NEW, status=201)
     assert staff.delete(DETAIL.format(id=made["id"])).status_code == 204
     assert not Webhook.objects.exists()
+
+
+def test_the_log_of_the_admin_says_who_made_and_removed_a_webhook(staff: APIClient) -> None:
+    made = post(staff, NEW, status=201)
+    staff.delete(DETAIL.format(id=made["id"]))
+    told = [(entry.action_flag, entry.change_message) for entry in LogEntry.objects.order_by("pk")]
+    assert told == [(ADDITION, "Added through the API by account ana."), (DELETION, "Removed through the API by account ana.")]
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,10 @@ def test_the_page_chooses_basis_and_horizon(query: dict[str, str], kind: tuple[B
 
 def test_the_chart_fills_its_box() -> None:
     plot = calibration_plot(of_two_symbols([place % 2 == 0 for place in range(40)]))
-    assert (len(plot.columns), plot.columns[-1].x + plot.columns[-1].width) == (40, pytest.approx(WIDTH))
-    assert (plot.bottom, plot.level) == (0.5, pytest.approx(0.4 * HEIGHT))
+    assert len(plot.columns) == 40
+    assert plot.columns[-1].x + plot.columns[-1].width == pytest.approx(WIDTH)
+    assert plot.bottom == 0.5
+    assert plot.level == pytest.approx(0.4 * HEIGHT)
     assert plot.shares.startswith("7.5,0.0 22.5,150.0")
     assert len(plot.means.split()) == 21
 

@@ -61,6 +61,13 @@ def test_what_is_focused_or_open_stays_so_when_the_page_refreshes(staff_page: Wa
     expect(staff_page.page.locator("#calibration-table")).to_have_attribute("open", "")
 
 
+def test_a_tab_that_is_seen_again_is_current(staff_page: Watched, full: Symbol) -> None:
+    staff_page.open(HOME)
+    make_training(full)
+    staff_page.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(staff_page.page.locator("#trainings")).to_contain_text("place 1")
+
+
 def test_a_failed_training_is_tried_again_with_one_click(staff_page: Watched, full: Symbol) -> None:
     staff_page.open(HOME)
     staff_page.page.get_by_role("button", name="Try again: BBAS3.SA").click()

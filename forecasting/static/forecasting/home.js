@@ -4,7 +4,9 @@
 (() => {
     const home = document.getElementById("home");
     const PAUSE_MS = 4000;
+    const SHARE = 20; // of the time, one in so many parts is spent on waiting for the page, however slow it is
     let timer = 0;
+    let pause = PAUSE_MS;
 
     // How to find an element again in the new panel: buttons by their value, links by their address.
     const mark = (element) => [element.tagName, element.id, element.name, element.value, element.getAttribute("href")].join("|");
@@ -32,6 +34,7 @@
     }
 
     async function refresh() {
+        const began = performance.now();
         try {
             const response = await fetch(location.pathname + location.search);
             const page = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -40,6 +43,7 @@
                 return; // logged out, or an error: the page stays as it is
             }
             show(fresh);
+            pause = Math.max(PAUSE_MS, SHARE * (performance.now() - began));
         } catch {
             // The server is away; the next try may succeed.
         }
@@ -49,11 +53,11 @@
     function plan() {
         clearTimeout(timer);
         if (home.dataset.busy === "yes" && !document.hidden) {
-            timer = setTimeout(refresh, PAUSE_MS);
+            timer = setTimeout(refresh, pause);
         }
     }
 
     const shown = new Map([...home.children].map((panel) => [panel.id, panel.innerHTML]));
-    document.addEventListener("visibilitychange", plan);
+    document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refresh()));
     plan();
 })();
