@@ -14,7 +14,7 @@ from forecasting.console import home
 from forecasting.models import Symbol, Training
 from forecasting.prices.catalogue import is_simulated
 
-APPS = ("forecasting", "django_q", "auth")
+APPS = ("forecasting", "django_q", "auth", "admin")
 MODELS = (
     "Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "WorkerProcess", "Upstream", "Restatement", "Finding",
     "RequestedName",

@@ -43,6 +43,18 @@ def test_a_model_whose_loss_has_grown_has_lost_performance() -> None:
     )
 
 
+def test_what_was_found_is_kept_with_the_version_if_asked() -> None:
+    version = serving(symbol := make_symbol(), spread=1.0)
+    monitoring.lost_performance([symbol])
+    version.refresh_from_db()
+    assert version.watch is None
+    monitoring.lost_performance([symbol], keep=True)
+    version.refresh_from_db()
+    assert version.watch is not None
+    assert version.watch["sessions"] == 20
+    assert 0 <= version.watch["level"] < version.watch["limit"]
+
+
 def test_it_is_left_alone_for_a_while_after_a_training_for_that_reason() -> None:
     serving(symbol := make_symbol(), spread=4.0)
     made = {"reason": TrainingReason.PERFORMANCE_LOST, "state": TrainingState.SUCCEEDED}

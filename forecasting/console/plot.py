@@ -17,7 +17,7 @@ class Column:
 
     x: float
     width: float
-    day: Day
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,13 @@ def calibration_plot(calibration: Calibration) -> CalibrationPlot:
         level=height(calibration.level),
         band_top=top,
         band_height=round(low - top, 1),
-        columns=[Column(round(step * place, 1), round(step, 2), day) for place, day in enumerate(days)],
+        columns=[Column(round(step * place, 1), round(step, 2), _told(day)) for place, day in enumerate(days)],
     )
+
+
+def _told(day: Day) -> str:
+    mean = "" if day.mean is None else f", 20 sessions {100 * day.mean:.1f} %"
+    return f"{day.date}: {100 * day.share:.1f} % of {day.count:,} inside{mean}"
 
 
 def training_bars(days: Sequence[TrainingDay]) -> Iterator[Bar]:

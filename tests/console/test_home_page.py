@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
@@ -134,6 +135,13 @@ def test_the_address_of_a_choice_is_kept_by_a_button(admin_client: Client) -> No
 def test_the_log_has_a_list_of_its_own(admin_client: Client) -> None:
     admin_client.post(HOME, {"retrain": failed().symbol_id})
     assert "Training requested." in admin_client.get(reverse("admin:admin_logentry_changelist")).content.decode()
+
+
+def test_nobody_deletes_lines_of_the_log(admin_client: Client) -> None:
+    admin_client.post(HOME, {"retrain": failed().symbol_id})
+    entry = LogEntry.objects.get()
+    assert admin_client.post(reverse("admin:admin_logentry_delete", args=[entry.pk]), {"post": "yes"}).status_code == 403
+    assert LogEntry.objects.exists()
 
 
 @pytest.mark.parametrize("symbols", [1, 12])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forecasting.pipeline.evaluation.uncertainty import FEWEST, LIKELY, deviation_of_share, excess_of_ratio
+from forecasting.pipeline.evaluation.uncertainty import FEWEST, LIKELY, chance_of_mean, deviation_of_share, excess_of_ratio
 
 
 @pytest.fixture
@@ -25,6 +25,21 @@ def test_a_share_that_is_far_off_is_real_and_with_more_outcomes_nearly_certain()
     few, many = (deviation_of_share(0.6, promised=0.8, count=count) for count in (40, 400))
     assert (few.is_likely_real, few.is_nearly_certain) == (True, False)
     assert many.is_nearly_certain
+
+
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_a_mean_of_days_in_which_symbols_move_together_seldom_looks_like_a_fault(horizon: int, rng: np.random.Generator) -> None:
+    far = []
+    for _ in range(2_000):
+        shocks = np.convolve(rng.normal(size=120 + horizon - 1), np.ones(horizon) / np.sqrt(horizon), mode="valid")
+        shares = np.clip(0.8 - 0.1 * shocks, 0.0, 1.0)  # common to all symbols, so their number does not help
+        far.append(abs(shares[-20:].mean() - 0.8) > chance_of_mean(shares.tolist(), days=20, horizon=horizon))
+    assert np.mean(far) <= 0.02
+
+
+@pytest.mark.parametrize(("sessions", "horizon"), [(FEWEST - 1, 1), (120, 21)])
+def test_too_few_days_tell_nothing(sessions: int, horizon: int) -> None:
+    assert chance_of_mean([0.7, 0.9] * (sessions // 2) + [0.8] * (sessions % 2), days=20, horizon=horizon) == float("inf")
 
 
 def sums(losses: np.ndarray, references: np.ndarray) -> dict[str, Any]:
