@@ -15,7 +15,7 @@
         const focused = old.contains(document.activeElement) ? mark(document.activeElement) : null;
         const open = [...old.querySelectorAll("details[open]")].map((element) => element.id);
         old.innerHTML = fresh.innerHTML;
-        open.forEach((id) => { document.getElementById(id).open = true; });
+        old.querySelectorAll("details").forEach((element) => { element.open = open.includes(element.id); });
         if (focused) {
             const same = [...old.querySelectorAll("a, button, summary, [tabindex]")].find((element) => mark(element) === focused);
             same?.focus({ preventScroll: true });
