@@ -49,7 +49,11 @@ def _newest_versions() -> "Sequence[Mapping[str, Any]]":
     """Of each followed symbol, by the rules of the daily job, with the `watch` of the version that serves."""
     same = {"symbol": OuterRef("symbol")}
     serving = ModelVersion.objects.active().filter(**same).values("watch")[:1]
-    newest = ModelVersion.objects.filter(symbol__in=Symbol.objects.followed().known()).newest_per_symbol().order_by()
+    newest = (
+        ModelVersion.objects.filter(symbol__in=Symbol.objects.followed().known().trained_automatically())
+        .newest_per_symbol()
+        .order_by()
+    )
     idle = newest.filter(~Exists(Training.objects.active().filter(**same))).with_data_revised()
     marked = idle.annotate(watched=Subquery(serving), cooling_down=Exists(monitoring.trained_for_it_lately().filter(**same)))
     return list(marked.values("symbol_id", "symbol__ticker", "trained_at", "data_revised", "watched", "cooling_down"))
