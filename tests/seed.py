@@ -1,0 +1,29 @@
+"""`python -m tests.seed [--sessions 120] [SYMBOL ...]`: migrates the database of the usual variables, and fills it.
+
+The variables are those of the service, above all STATE_DIR, MEDIA_ROOT, LOG_DIR, ENV_FILE, PRICE_SOURCE and PRICE_DIR.
+"""
+
+import argparse
+import os
+
+import django
+
+
+def main() -> None:
+    """See tests/seeding.py."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "stockpred.settings")
+    django.setup()
+    from django.core.management import call_command  # noqa: PLC0415 - Django must be set up first
+
+    from tests import seeding  # noqa: PLC0415 - as above
+
+    parser = argparse.ArgumentParser(description="Fills a database with a service's past.")
+    parser.add_argument("symbols", nargs="*", default=seeding.SYMBOLS, metavar="SYMBOL")
+    parser.add_argument("--sessions", type=int, default=seeding.SESSIONS)
+    chosen = parser.parse_args()
+    call_command("migrate", verbosity=0)
+    seeding.live_through(chosen.symbols, sessions=chosen.sessions)
+
+
+if __name__ == "__main__":
+    main()

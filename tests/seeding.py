@@ -1,0 +1,137 @@
+"""A service's past, lived session by session under a moved clock: `live_through(tickers, sessions=120)`.
+
+`python -m tests.seed` calls it from the shell. Nothing is made up: at 03:00 UTC of each day the real daily job syncs, scores,
+forecasts and requests retrainings, and the real trainer trains; forecasts with leads and during the session are issued at their
+hours. The clocks of Python and of the database both show the hour, so no bar that came later is known. Rows that a simulation never
+has, such as failures and findings, are written by tests/states.py.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import curl_cffi  # noqa: F401 - must be loaded before TensorFlow
+import time_machine
+from django.conf import settings
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.test import override_settings
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from forecasting import market, serving
+from forecasting.background import daily, lead_forecasts, trainer_child
+from forecasting.models import Symbol
+from forecasting.models.trainings import Outcome
+from forecasting.prices.calendars import last_completed_session, session_days
+from forecasting.training import queue as training_queue
+
+SYMBOLS = ("SAMPLE1", "SAMPLE2", "SAMPLE3", "SAMPLE1.T", "SAMPLE2.T", "SAMPLE1-USD")
+SESSIONS = 120
+CALENDAR = "XNYS"  # whose sessions are counted
+MODEL_AGE_DAYS = 60  # until a retraining; the usual 15 would take four times as long
+JOB_AT, LEADS_AT = time(3), time(23, 10)  # UTC; the latter after New York's close and before Tokyo's open
+LIVE_AT = (time(15, 5), time(18, 20))  # UTC, in the session of New York
+LIVE_DAYS = 20  # the last ones, with forecasts during the session
+WAIT_SECONDS = 30.0
+
+At = Callable[[datetime], AbstractContextManager[Any]]
+
+MOVED = """
+    CREATE SCHEMA moved;
+    CREATE TABLE moved.clock AS SELECT interval '0' AS ahead;
+    CREATE FUNCTION moved.statement_timestamp() RETURNS timestamptz STABLE LANGUAGE sql
+        AS 'SELECT pg_catalog.statement_timestamp() + ahead FROM moved.clock';
+"""
+DEFAULTS = """
+    SELECT format('ALTER TABLE %I.%I ALTER COLUMN %I SET DEFAULT ', table_schema, table_name, column_name)
+    FROM information_schema.columns WHERE table_schema = 'public' AND lower(column_default) LIKE '%statement_timestamp()'
+"""
+
+
+def live_through(
+    tickers: Sequence[str] = SYMBOLS, *, sessions: int = SESSIONS, live_days: int = LIVE_DAYS, train: Callable[[], None] | None = None
+) -> None:
+    """Follows the symbols from `sessions` sessions ago until their newest bar, or until now if that is later.
+
+    `train` runs the waiting trainings; by default, as the trainer does. The price source is the configured one.
+    """
+    train = train or train_waiting
+    until = _until(tickers)
+    first, *_ = session_days(CALENDAR, first=until.date() - timedelta(days=2 * sessions + 10), last=until.date())[-sessions:].tolist()
+    days = [first + timedelta(days=number) for number in range((until.date() - first).days + 1)]
+    with moved_clock() as at, override_settings(MODEL_MAX_AGE_DAYS=MODEL_AGE_DAYS):
+        with at(datetime.combine(first, JOB_AT, UTC) - timedelta(minutes=10)):
+            serving.standing(tickers, now=timezone.now(), budget_s=WAIT_SECONDS)
+            train()
+        for day in days:
+            live = LIVE_AT if day > days[-1] - timedelta(days=live_days) else ()
+            for hour in (JOB_AT, *live, LEADS_AT):
+                if (moment := datetime.combine(day, hour, UTC)) <= until:
+                    with at(moment):
+                        _do(hour, tickers, train)
+    OrmQ.objects.all().delete()  # tasks that woke nobody
+
+
+def _do(hour: time, tickers: Sequence[str], train: Callable[[], None]) -> None:
+    """What the service does at this hour."""
+    if hour == JOB_AT:
+        daily.run()
+        train()
+    elif hour == LEADS_AT:
+        lead_forecasts.issue_due()
+    else:
+        serving.predict(tickers, now=timezone.now(), budget_s=WAIT_SECONDS)
+
+
+def train_waiting() -> None:
+    """Runs the waiting trainings in this process."""
+    while training := training_queue.claim(by="seeding"):
+        outcome, error = trainer_child.work(training.pk, fence=training.fence, progress=lambda _: None)
+        if outcome == Outcome.FAILED:
+            training_queue.fail(training, error=error)
+        elif outcome != Outcome.PUBLISHED:
+            raise RuntimeError(f"{training}: {outcome}: {error}")
+
+
+def _until(tickers: Sequence[str]) -> datetime:
+    """Now; an hour after the job that knows the newest bar if the price source's bars end long ago."""
+    source, now = market.price_source(), timezone.now()
+    through = last_completed_session("24/7", now=now)
+    newest = max(source.fetch(ticker, since=None, through=through).bars.index[-1].date() for ticker in tickers)
+    return min(now, datetime.combine(newest + timedelta(days=4), JOB_AT, UTC))
+
+
+@contextmanager
+def moved_clock() -> Iterator[At]:
+    """Yields `at(moment)`, a context in which Python and this process's connections to the database take it to be `moment`."""
+
+    def show(connection: Any = connection, **_: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET search_path = moved, pg_catalog, public")
+
+    with connection.cursor() as cursor:
+        cursor.execute(DEFAULTS)
+        defaults = [row[0] for row in cursor]
+        cursor.execute(MOVED)
+        for alter in defaults:
+            cursor.execute(f"{alter} moved.statement_timestamp()")
+    show()
+    connection_created.connect(show)
+    try:
+        yield _at
+    finally:
+        connection_created.disconnect(show)
+        with connection.cursor() as cursor:
+            cursor.execute("SET search_path = public")
+            for alter in defaults:
+                cursor.execute(f"{alter} statement_timestamp()")
+            cursor.execute("DROP SCHEMA moved CASCADE")
+        connection.close()  # its prepared statements know the moved clock
+
+
+def _at(moment: datetime) -> AbstractContextManager[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE moved.clock SET ahead = %s - pg_catalog.clock_timestamp()", [moment])
+    return time_machine.travel(moment, tick=True)
