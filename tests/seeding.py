@@ -13,7 +13,6 @@ from typing import Any
 
 import curl_cffi  # noqa: F401 - must be loaded before TensorFlow
 import time_machine
-from django.conf import settings
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test import override_settings
@@ -23,17 +22,19 @@ from django_q.models import OrmQ
 from forecasting import market, serving
 from forecasting.background import daily, lead_forecasts, trainer_child
 from forecasting.models import Symbol
+from forecasting.models.symbols import UpstreamState
 from forecasting.models.trainings import Outcome
 from forecasting.prices.calendars import last_completed_session, session_days
 from forecasting.training import queue as training_queue
 
-SYMBOLS = ("SAMPLE1", "SAMPLE2", "SAMPLE3", "SAMPLE1.T", "SAMPLE2.T", "SAMPLE1-USD")
+SYMBOLS = ("SAMPLE1", "SAMPLE2", "SAMPLE1.T", "SAMPLE2.T", "SAMPLE1-USD", "SAMPLE3")
 SESSIONS = 120
 CALENDAR = "XNYS"  # whose sessions are counted
 MODEL_AGE_DAYS = 60  # until a retraining; the usual 15 would take four times as long
 JOB_AT, LEADS_AT = time(3), time(23, 10)  # UTC; the latter after New York's close and before Tokyo's open
 LIVE_AT = (time(15, 5), time(18, 20))  # UTC, in the session of New York
 LIVE_DAYS = 20  # the last ones, with forecasts during the session
+LOST_DAYS = 16
 WAIT_SECONDS = 30.0
 
 At = Callable[[datetime], AbstractContextManager[Any]]
@@ -51,22 +52,28 @@ DEFAULTS = """
 
 
 def live_through(
-    tickers: Sequence[str] = SYMBOLS, *, sessions: int = SESSIONS, live_days: int = LIVE_DAYS, train: Callable[[], None] | None = None
+    tickers: Sequence[str] = SYMBOLS, *, sessions: int = SESSIONS, lost: str = "", train: Callable[[], None] | None = None
 ) -> None:
-    """Follows the symbols from `sessions` sessions ago until their newest bar, or until now if that is later.
+    """Follows the symbols from `sessions` sessions ago until now; if the price source has older bars only, until these end.
 
-    `train` runs the waiting trainings; by default, as the trainer does. The price source is the configured one.
+    The price source is the configured one. It does not know the symbol `lost` any more in the last LOST_DAYS. `train` runs the
+    waiting trainings; by default, as the trainer does.
     """
     train = train or train_waiting
     until = _until(tickers)
-    first, *_ = session_days(CALENDAR, first=until.date() - timedelta(days=2 * sessions + 10), last=until.date())[-sessions:].tolist()
+    first, *_ = session_days(CALENDAR, first=until.date() - timedelta(days=2 * sessions + 10), last=until.date())[
+        -sessions:
+    ].tolist()
     days = [first + timedelta(days=number) for number in range((until.date() - first).days + 1)]
     with moved_clock() as at, override_settings(MODEL_MAX_AGE_DAYS=MODEL_AGE_DAYS):
         with at(datetime.combine(first, JOB_AT, UTC) - timedelta(minutes=10)):
             serving.standing(tickers, now=timezone.now(), budget_s=WAIT_SECONDS)
             train()
         for day in days:
-            live = LIVE_AT if day > days[-1] - timedelta(days=live_days) else ()
+            if days[-1] - day == timedelta(days=LOST_DAYS):
+                gone = {"upstream_state": UpstreamState.UNKNOWN, "upstream_reason": "No such symbol."}
+                Symbol.objects.named([lost]).update(**gone, unknown_until=until + timedelta(days=LOST_DAYS))
+            live = LIVE_AT if day > days[-1] - timedelta(days=LIVE_DAYS) else ()
             for hour in (JOB_AT, *live, LEADS_AT):
                 if (moment := datetime.combine(day, hour, UTC)) <= until:
                     with at(moment):
