@@ -4,6 +4,7 @@ Between `empty` and `idle` comes a past (see tests/seeding.py). What a simulatio
 """
 
 import itertools
+import os
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -45,8 +46,8 @@ STOPPED = "The trainer was stopped, because it used more than 3000 MB. (3 attemp
 
 
 def empty() -> None:
-    """A new service: somebody may log in, nothing else."""
-    User.objects.get_or_create(username=STAFF, defaults={"is_staff": True, "is_superuser": True})
+    """A new service: STAFF may log in, nothing else. The password is Django's variable for that, if it is set."""
+    User.objects.create_superuser(STAFF, password=os.environ.get("DJANGO_SUPERUSER_PASSWORD"))
 
 
 def idle() -> None:

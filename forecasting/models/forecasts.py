@@ -239,6 +239,7 @@ class Forecast(models.Model):
             models.Index(fields=["symbol", "-as_of"], name="forecast_newest"),
             models.Index(fields=["-as_of", "symbol", "horizon", "-id"], name="forecast_list_order"),
             models.Index(fields=["symbol", "target_date"], name="forecast_of_session"),
+            models.Index(fields=["target_date"], name="forecast_by_target"),
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A complete, isolated service in its own folder, used over HTTP by the demo and the benchmark."""
+"""A complete, isolated service in its own folder, used over HTTP by the demo, the benchmark and the pictures."""
 
 import json
 import os
@@ -30,14 +30,15 @@ class ServiceError(Exception):
 
 
 class PrivateService:
-    """`manage.py run` with its own database, files, logs and port.
+    """`manage.py run`, or another command, with its own database, files, logs and port.
 
     Leaving the context stops it and removes its folder. After an error the folder stays, with the logs.
     """
 
-    def __init__(self, parent: Path, *, prices: Path | None, **variables: str) -> None:
+    def __init__(self, parent: Path, *, prices: Path | None, command: str = "run", **variables: str) -> None:
         """With prices from a folder of CSV files, or simulated ones, and more variables. Starts nothing yet."""
         self.simulated = prices is None
+        self._command = command
         parent.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
         self._folder.chmod(0o755)  # if root runs it, the database runs as another user
@@ -67,7 +68,7 @@ class PrivateService:
 
     def __enter__(self) -> "PrivateService":
         self._stop_signal = StopSignal()
-        self._group = ProcessGroup("service", [*MANAGE, "run"], env=self.env, output=self._console)
+        self._group = ProcessGroup("service", [*MANAGE, self._command], env=self.env, output=self._console)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

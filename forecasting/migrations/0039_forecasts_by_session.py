@@ -1,0 +1,9 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("forecasting", "0036_figures_of_lost_performance")]
+
+    operations = [
+        migrations.AddIndex(model_name="forecast", index=models.Index(fields=["target_date"], name="forecast_by_target")),
+    ]

@@ -1,0 +1,62 @@
+"""`make bench` runs `python -m tests.page_bench`: milliseconds, queries and size of each page with 300,000 scored forecasts."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import django
+from rich.console import Console
+
+REPEATS = 5
+
+
+def main() -> None:
+    """Fills a database of its own, and prints one line per page."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = {"ENV_FILE": os.devnull, "DATABASE_URL": "", "STATE_DIR": folder, "LOG_DIR": folder, "MEDIA_ROOT": f"{folder}/media"}
+        os.environ |= own | {"PRICE_SOURCE": "sample", "DEBUG": "False", "HTTPS_ONLY": "False", "SECRET_KEY": "of a benchmark"}
+        os.environ["DJANGO_SETTINGS_MODULE"] = "stockpred.settings"
+        os.environ["ENABLE_LOGS"] = "False"
+        django.setup()
+        try:
+            measure()
+        finally:
+            subprocess.run([sys.executable, "manage.py", "stop_postgres", "--destroy"], check=True, stdout=subprocess.DEVNULL)
+
+
+def measure() -> None:
+    """Fills the database, and asks for each page."""
+    from django.contrib.auth.models import User  # noqa: PLC0415 - Django must be set up first
+    from django.core.management import call_command  # noqa: PLC0415 - as above
+    from django.db import connection  # noqa: PLC0415 - as above
+    from django.test import Client  # noqa: PLC0415 - as above
+    from django.test.utils import CaptureQueriesContext  # noqa: PLC0415 - as above
+
+    from tests import every_page, many_rows  # noqa: PLC0415 - as above
+
+    call_command("migrate", verbosity=0)
+    client = Client(headers={"host": "localhost"})
+    say = Console(highlight=False).print
+    client.force_login(User.objects.create_superuser("ana"), backend="django.contrib.auth.backends.ModelBackend")
+    began = time.perf_counter()
+    many_rows.fill()
+    rows = f"{many_rows.SYMBOLS:,} symbols, {many_rows.SYMBOLS * many_rows.SESSIONS:,} scored forecasts"
+    say(f"rows inserted ({rows}): {time.perf_counter() - began:.1f} s")
+    for page in every_page.pages():
+        client.get(page.address)
+        seconds = []
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            answer = client.get(page.address)
+            seconds.append(time.perf_counter() - began)
+        with CaptureQueriesContext(connection) as queries:
+            client.get(page.address)
+        size = len(answer.content) / 1000
+        say(f"{page.name:28} {1000 * statistics.median(seconds):8.1f} ms {len(queries):4} queries {size:8.1f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Every page in a real browser, checked by axe-core: nothing that shuts out people who hear a page or see colours otherwise."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.sync_api import Browser
+from playwright.sync_api import Page as Tab
+from pytest_django.live_server_helper import LiveServer
+
+from forecasting import ledger
+from tests import states
+from tests.every_page import pages
+from tests.factories import add_bars, make_forecast, make_symbol
+from tests.small_model import publish_model
+from tests.test_admin_browser import browser  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SYMBOLS = ("SAMPLE1", "SAMPLE2", "SAMPLE3", "SAMPLE4")
+GRAVE = {"serious", "critical"}
+# Findings of others' pages that we cannot mend: by rule, a part of the element's selector, and why.
+KNOWN: dict[str, tuple[str, str]] = {}
+
+
+@pytest.fixture
+def tab(browser: Browser, live_server: LiveServer) -> Iterator[Tab]:  # noqa: F811 - the fixture
+    """A tab of a browser in which a superuser is logged in, of a service with all that goes well and all that goes wrong."""
+    states.reach("failing", past=_short_past)
+    client = Client()
+    client.force_login(User.objects.get(), backend="django.contrib.auth.backends.ModelBackend")
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    with browser.new_context(base_url=live_server.url) as context:
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
+        yield context.new_page()
+
+
+def test_no_page_has_grave_faults_in_light_or_dark(tab: Tab) -> None:
+    found = []
+    for page in pages():
+        tab.emulate_media(color_scheme="light")
+        tab.goto(page.address, wait_until="networkidle")
+        found += [f"{page.name}: {fault}" for fault in faults(tab)]
+        tab.emulate_media(color_scheme="dark")
+        found += [f"{page.name}, dark: {fault}" for fault in faults(tab, only="color-contrast")]
+
+    assert found == []
+
+
+def faults(tab: Tab, *, only: str | None = None) -> list[str]:
+    """The grave findings of axe that are not KNOWN, one line per element."""
+    options: dict[str, Any] = {"resultTypes": ["violations"]} | ({"runOnly": [only]} if only else {})
+    return [
+        f"{rule['id']} ({rule['impact']}) at {node['target'][0]}: {node['html'][:120]}"
+        for rule in Axe().run(tab, options=options).response["violations"]
+        for node in rule["nodes"]
+        if rule["impact"] in GRAVE and not _is_known(rule["id"], str(node["target"][0]))
+    ]
+
+
+def _is_known(rule: str, selector: str) -> bool:
+    return any(rule == known and part in selector for known, (part, _) in KNOWN.items())
+
+
+def _short_past() -> None:
+    """Four symbols with a model, bars, and forecasts of twenty sessions, scored."""
+    for ticker in SYMBOLS:
+        symbol = make_symbol(ticker)
+        bars, version = add_bars(symbol, count=60), publish_model(symbol, symbol=ticker)
+        for bar in bars[-20:]:
+            make_forecast(version, bar.date, last_close=bar.close, simulated=True)
+        ledger.score_due([symbol])
