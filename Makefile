@@ -49,15 +49,16 @@ check: .venv/requirements-dev.installed  ## lint, types, import contracts, Djang
 	diff -u openapi.yaml .state/openapi.yaml
 	@DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres
 
-bench: .venv/requirements.installed  ## measure speed and memory [PRICES=folder SYMBOLS="A B" TRAININGS=n REFERENCE=script]
+bench: .venv/requirements-dev.installed  ## measure speed and memory [PRICES=folder SYMBOLS="A B" TRAININGS=n REFERENCE=script]
 	@$(MANAGE) bench $(if $(PRICES),--prices "$(PRICES)") $(if $(TRAININGS),--trainings $(TRAININGS)) \
 		$(if $(REFERENCE),--reference "$(REFERENCE)") $(SYMBOLS)
+	@$(BIN)/python -m tests.page_bench
 
 openapi: .venv/requirements-dev.installed  ## write openapi.yaml anew after a change of the API
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) spectacular --validate --fail-on-warn --file openapi.yaml
 
-screenshots: .venv/requirements-dev.installed  ## photograph the service for the README (needs chromium)
-	@$(BIN)/python -m tests.screenshots
+screenshots: .venv/requirements-dev.installed  ## photograph every page in four states, also for the README (needs chromium) [ARGS="--states idle"]
+	@$(BIN)/python -m tests.screenshots $(ARGS)
 
 notebooks: .venv/requirements-dev.installed  ## run the notebooks on simulated prices and keep their figures
 	@$(BIN)/python -m tests.notebook_figures

@@ -15,11 +15,12 @@ from forecasting.models import Symbol
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, and whether it needs a member of staff."""
+    """A page, whether it needs a member of staff, and what is there once its scripts have drawn it (a CSS selector)."""
 
     name: str
     address: str
     staff: bool = True
+    drawn: str = "body"
 
 
 def pages(ticker: str = "") -> list[Page]:
@@ -27,7 +28,7 @@ def pages(ticker: str = "") -> list[Page]:
     symbol = Symbol.objects.filter(ticker=ticker or None).first() or Symbol.objects.order_by("pk").first()
     named = [
         Page("login", reverse("admin:login"), staff=False),
-        Page("swagger", "/swagger", staff=False),
+        Page("swagger", "/swagger", staff=False, drawn=".opblock"),
         Page("home", reverse("admin:index")),
         *([Page("visitors", "/", staff=False)] if _is_there("/") else []),
         *([Page("visitors-symbol", f"/s/{symbol}", staff=False)] if symbol and _is_there(f"/s/{symbol}") else []),

@@ -111,7 +111,8 @@ def visit(browser: Browser, url: str, password: str, pages: list[dict[str, Any]]
         log_in(staff, url, password)
         for page in pages:
             tab = (staff if page["staff"] else anonymous).new_page()
-            tab.goto(url + page["address"], wait_until="networkidle")
+            tab.goto(url + page["address"])
+            tab.wait_for_selector(page["drawn"])
             tab.screenshot(path=folder / f"{page['name']}-{name}.png", full_page=True)
             tab.close()
         anonymous.close()

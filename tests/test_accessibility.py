@@ -23,8 +23,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 SYMBOLS = ("SAMPLE1", "SAMPLE2", "SAMPLE3", "SAMPLE4")
 GRAVE = {"serious", "critical"}
-# Findings of others' pages that we cannot mend: by rule, a part of the element's selector, and why.
-KNOWN: dict[str, tuple[str, str]] = {}
+# What others' pages do wrong: by rule, a part of the element's HTML, and whose it is. Nothing of ours belongs here.
+KNOWN = {
+    "label": ('class="v', "Django names the two fields of a date and time by words beside them"),
+    "aria-prohibited-attr": ("help-tooltip", "Django explains the filter of a many-to-many field by a label of a span"),
+    "nested-interactive": ("opblock-summary-control", "Swagger UI has buttons to copy inside the button that opens a route"),
+    "select-name": ('id="servers"', "Swagger UI writes the name of its list of servers beside it"),
+}
+SETTLE = "document.getAnimations().forEach(animation => animation.finish())"  # a colour on its way has too little contrast
 
 
 @pytest.fixture
@@ -43,34 +49,32 @@ def test_no_page_has_grave_faults_in_light_or_dark(tab: Tab) -> None:
     found = []
     for page in pages():
         tab.emulate_media(color_scheme="light")
-        tab.goto(page.address, wait_until="networkidle")
+        tab.goto(page.address)
+        tab.wait_for_selector(page.drawn)
         found += [f"{page.name}: {fault}" for fault in faults(tab)]
         tab.emulate_media(color_scheme="dark")
         found += [f"{page.name}, dark: {fault}" for fault in faults(tab, only="color-contrast")]
 
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 def faults(tab: Tab, *, only: str | None = None) -> list[str]:
     """The grave findings of axe that are not KNOWN, one line per element."""
+    tab.evaluate(SETTLE)
     options: dict[str, Any] = {"resultTypes": ["violations"]} | ({"runOnly": [only]} if only else {})
     return [
         f"{rule['id']} ({rule['impact']}) at {node['target'][0]}: {node['html'][:120]}"
         for rule in Axe().run(tab, options=options).response["violations"]
         for node in rule["nodes"]
-        if rule["impact"] in GRAVE and not _is_known(rule["id"], str(node["target"][0]))
+        if rule["impact"] in GRAVE and not (rule["id"] in KNOWN and KNOWN[rule["id"]][0] in node["html"])
     ]
-
-
-def _is_known(rule: str, selector: str) -> bool:
-    return any(rule == known and part in selector for known, (part, _) in KNOWN.items())
 
 
 def _short_past() -> None:
     """Four symbols with a model, bars, and forecasts of twenty sessions, scored."""
     for ticker in SYMBOLS:
         symbol = make_symbol(ticker)
-        bars, version = add_bars(symbol, count=60), publish_model(symbol, symbol=ticker)
+        bars, version = add_bars(symbol, count=60), publish_model(symbol)
         for bar in bars[-20:]:
             make_forecast(version, bar.date, last_close=bar.close, simulated=True)
         ledger.score_due([symbol])
