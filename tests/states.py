@@ -7,9 +7,11 @@ import itertools
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
@@ -178,8 +180,14 @@ STATES: dict[str, Callable[[], None]] = {"empty": empty, "idle": idle, "full": f
 def reach(state: str, *, past: Callable[[], None]) -> None:
     """Makes the steps from the database's state to this one. `past`: comes before `idle`."""
     steps = [empty, past, idle, full, failing]
-    done = (User.objects, Symbol.objects, WorkerProcess.objects, Webhook.objects, Symbol.objects.filter(ticker=MISSED))
+    signs: tuple[QuerySet[Any], ...] = (
+        User.objects.all(),
+        Symbol.objects.all(),
+        WorkerProcess.objects.all(),
+        Webhook.objects.all(),
+    )
+    done = [*(rows.exists() for rows in signs), Symbol.objects.named([MISSED]).exists()]
     last = steps.index(STATES[state])
     for step, there in zip(steps[: last + 1], done, strict=False):
-        if not there.exists():
+        if not there:
             step()

@@ -39,13 +39,14 @@ class HorizonFilter(admin.SimpleListFilter):
 
     title = parameter_name = "horizon"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[int, str]]:
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
         """The choices."""
-        return [(sessions, str(sessions)) for sessions in HORIZONS]
+        return [(str(sessions), str(sessions)) for sessions in HORIZONS]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Forecast]") -> "QuerySet[Forecast]":
         """The forecasts of the chosen horizon."""
-        return queryset.filter(horizon=self.value()) if self.value() in map(str, HORIZONS) else queryset
+        chosen = [sessions for sessions in HORIZONS if str(sessions) == self.value()]
+        return queryset.filter(horizon__in=chosen) if chosen else queryset
 
 
 @admin.register(Forecast)
