@@ -20,6 +20,9 @@ admin.site.unregister(APIKey)  # the library's admin, which Django loads before 
 class KeyAdmin(Exported):
     """Keys of programs."""
 
+    class Media:
+        css = {"all": ("forecasting/admin.css",)}
+
     list_display = ("name", "prefix", "scope", "user", "created", "last_used_at", "expiry_date", "revoked")
     list_filter = ("scope", "revoked", "created")
     list_select_related = ("user",)

@@ -32,6 +32,9 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]  # cannot be subsc
 class WebhookAdmin(Exported):
     """Addresses that are told of events. Unlike other tables, staff add and change them here."""
 
+    class Media:
+        css = {"all": ("forecasting/admin.css",)}
+
     form = WebhookForm
     list_display = ("url", "told_of", "active", "failures", "created_by", "created_at")
     readonly_fields = ("secret", "failures", "created_by", "created_at")
