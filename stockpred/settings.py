@@ -73,6 +73,7 @@ WSGI_APPLICATION = "stockpred.wsgi.application"
 APPEND_SLASH = False  # API routes accept an optional trailing slash; the admin redirects on its own
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # bytes; 50 symbols need less than 2,000
 X_FRAME_OPTIONS = "DENY"
+PUBLIC_PAGES = environment.boolean("PUBLIC_PAGES", default=not API_KEY_REQUIRED)  # they show what the API tells everyone
 DOCS_FOR_STAFF_ONLY = environment.boolean("DOCS_FOR_STAFF_ONLY", default=False)
 
 # HTTPS. A service for others is reached by HTTPS only, unless HTTPS_ONLY says otherwise.

@@ -1,4 +1,4 @@
-"""All URLs: the API below /models, its documentation, the admin."""
+"""All URLs: pages for visitors, the API below /models, its documentation, the admin."""
 
 from django.contrib import admin
 from django.templatetags.static import static
@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from forecasting.api.document import Document
 from forecasting.api.errors import error_page
 from forecasting.api.health import Health, HealthLive, HealthReady
+from forecasting.pages import views as pages
 
 handler400, handler403, handler404, handler500 = map(error_page, (400, 403, 404, 500))
 
@@ -20,7 +21,10 @@ swagger = SpectacularSwaggerSplitView.as_view(
 urlpatterns = [
     path("models/", include("forecasting.api.urls")),  # first, because routes are tried in this order
     path("favicon.ico", RedirectView.as_view(url=static("drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png"))),
-    path("", RedirectView.as_view(url="/swagger")),
+    path("", pages.front, name="front-page"),
+    re_path(r"^s/(?P<ticker>[^/]+)/?$", pages.symbol, name="symbol-page"),
+    path("s/<str:ticker>/<int:forecast>.png", pages.preview, name="preview"),
+    path("docs/<str:name>", pages.document, name="document"),
     re_path(r"^health/?$", Health.as_view()),
     re_path(r"^health/live/?$", HealthLive.as_view()),
     re_path(r"^health/ready/?$", HealthReady.as_view()),

@@ -19,7 +19,7 @@ from forecasting.callers.budgets import OverBudgetError
 
 RETRY_AFTER = "10"  # seconds
 UNAVAILABLE = "The database cannot be reached; try again shortly."
-PAGES_FOR_PEOPLE = "/admin/"
+PAGES_FOR_PEOPLE = ("/admin/", "/s/", "/docs/")
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,11 @@ def _described(error: Exception, data: Any) -> dict[str, Any]:
     return body(str(data.get("detail", data)))
 
 
+def is_for_people(request: HttpRequest) -> bool:
+    """Whether a browser shows the answer."""
+    return request.path == "/" or request.path.startswith(PAGES_FOR_PEOPLE)
+
+
 def error_page(status_code: int) -> Callable[..., HttpResponse]:
     """A view for `handler404` and the like. Django's own read the request's body, which may be what is wrong with it."""
 
@@ -101,7 +106,7 @@ def error_page(status_code: int) -> Callable[..., HttpResponse]:
 
 
 class JsonErrorsMiddleware:
-    """Replaces error pages outside the admin (unknown page, bad host, crash) with the API's error body.
+    """Replaces error pages of the API (unknown page, bad host, crash) with the API's error body.
 
     They are plain text; Django's own, if DEBUG is on, are HTML for clients that accept it.
     """
@@ -116,7 +121,7 @@ class JsonErrorsMiddleware:
         """The response; as JSON if it is an error."""
         response = self.get_response(request)
         is_page = response.headers.get("Content-Type", "").startswith("text/")
-        if response.status_code < HTTPStatus.BAD_REQUEST or not is_page or request.path.startswith(PAGES_FOR_PEOPLE):
+        if response.status_code < HTTPStatus.BAD_REQUEST or not is_page or is_for_people(request):
             return response
         phrase = HTTPStatus(response.status_code).phrase
         return JsonResponse(body(f"{phrase}."), status=response.status_code)
@@ -126,6 +131,6 @@ class JsonErrorsMiddleware:
         if not isinstance(error, OperationalError | InterfaceError):
             return None
         _log_out_of_reach(error)
-        if request.path.startswith(PAGES_FOR_PEOPLE):
+        if is_for_people(request):
             return HttpResponse(UNAVAILABLE, status=503, content_type="text/plain", headers={"Retry-After": RETRY_AFTER})
         return JsonResponse(body(UNAVAILABLE), status=503, headers={"Retry-After": RETRY_AFTER})

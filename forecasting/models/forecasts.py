@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from forecasting.models.restatements import Restatement
-from forecasting.models.symbols import PriceBar, Symbol
+from forecasting.models.symbols import PriceBar, Symbol, SymbolQuerySet
 from forecasting.models.versions import ModelVersion
 from forecasting.prices import price_digits
 
@@ -118,6 +118,16 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         """Forecasts of these symbols."""
         return self.filter(symbol__in=list(symbols))
 
+    def newest_of(self, symbols: SymbolQuerySet) -> "ForecastQuerySet":
+        """The newest forecast of each symbol's next close that was made before its session opened."""
+        theirs = Forecast.objects.filter(symbol=models.OuterRef("pk"), horizon=1).before_the_session().order_by("-as_of", "-pk")
+        return self.filter(pk__in=symbols.order_by().values(newest=models.Subquery(theirs.values("pk")[:1])))
+
+    def with_closes(self, count: int) -> "ForecastQuerySet":
+        """Adds `closes`: the last `count` closes up to `as_of`, newest first, in prices that may have been restated since."""
+        bars = PriceBar.objects.filter(symbol=models.OuterRef("symbol"), date__lte=models.OuterRef("as_of")).order_by("-date")
+        return self.annotate(closes=ArraySubquery(bars.values("close")[:count]))  # type: ignore[no-redef]  # the plugin
+
     def from_newest_bar(self) -> "ForecastQuerySet":
         """Forecasts made from the newest stored bar of their symbol."""
         newest = PriceBar.objects.filter(symbol=models.OuterRef("symbol")).order_by("-date").values("date")[:1]
@@ -192,6 +202,7 @@ class Forecast(models.Model):
 
     score: "Score | None" = None  # the latest score, set by `with_score`
     outlook: "Sequence[dict[str, Any]] | None" = None  # forecasts issued with it, set by `with_outlook` and `kept`
+    closes: "Sequence[float]" = ()  # set by `with_closes`
     computed: "tuple[Quote, Forecast] | None" = None  # that of a later quote which is not in the ledger, set by live.py
     objects = ForecastQuerySet.as_manager()
 

@@ -34,6 +34,17 @@ def deviation_of_share(share: float, *, promised: float, count: int) -> Deviatio
     return Deviation(size=abs(share - promised), chance=chance)
 
 
+def deviation_by_days(share: float, *, promised: float, count: int, squares: float, days: int, horizon: int) -> Deviation:
+    """The same if outcomes of one day depend on each other, as those of many symbols do; never less than if they did not.
+
+    `squares`: sum over days of the squared difference between the number inside and the expected one. Windows of several sessions
+    overlap, so only every `horizon`-th day counts as independent. Source: Liang and Zeger, Biometrika 73 (1986), eq. 8.
+    """
+    independent = deviation_of_share(share, promised=promised, count=count)
+    clustered = LIKELY * math.sqrt(horizon * squares * days / max(1, days - 1)) / count
+    return Deviation(size=independent.size, chance=max(independent.chance, clustered))
+
+
 def chance_of_mean(shares: Sequence[float], *, days: int, horizon: int = 1) -> float:
     """How far the mean of `days` daily shares may be off by chance (99 %), by the spread of all `shares`; infinite with too few.
 

@@ -1,0 +1,73 @@
+"""How all scored forecasts together turned out, by horizon and basis."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from django.db import connection
+from django.db.models import Max
+
+from forecasting.models.scores import Score
+
+# One pass over the scores makes a row per day and one per symbol. Closes of one day move together, so chance is judged by days.
+# Errors are divided by those of the naive forecast symbol by symbol, because prices of different currencies cannot be added.
+OVERALL = """
+    WITH cells AS (
+        SELECT score.horizon, score.basis, score.symbol_id, score.actual_date,
+            count(*) AS forecasts, count(*) FILTER (WHERE score.inside_interval) AS inside,
+            sum(score.absolute_error) AS errors, nullif(sum(score.naive_absolute_error), 0) AS naive_errors,
+            sum(score.pinball_loss) FILTER (WHERE score.reference_pinball_loss IS NOT NULL) AS losses,
+            sum(score.reference_pinball_loss) FILTER (WHERE score.pinball_loss IS NOT NULL) AS reference
+        FROM forecasting_score AS score {simulated}
+        WHERE score.latest
+        GROUP BY GROUPING SETS ((score.horizon, score.basis, score.actual_date), (score.horizon, score.basis, score.symbol_id))
+    )
+    SELECT horizon, basis,
+        count(symbol_id), count(actual_date), min(actual_date), max(actual_date),
+        sum(forecasts) FILTER (WHERE symbol_id IS NULL)::bigint, sum(inside) FILTER (WHERE symbol_id IS NULL)::bigint,
+        sum((inside - %s * forecasts) ^ 2) FILTER (WHERE symbol_id IS NULL)::float,
+        (sum(forecasts * errors / naive_errors) FILTER (WHERE actual_date IS NULL)
+            / sum(forecasts) FILTER (WHERE actual_date IS NULL AND naive_errors IS NOT NULL))::float,
+        count(losses) FILTER (WHERE symbol_id IS NULL), sum(losses) FILTER (WHERE symbol_id IS NULL),
+        sum(reference) FILTER (WHERE symbol_id IS NULL), sum(losses * losses) FILTER (WHERE symbol_id IS NULL),
+        sum(losses * reference) FILTER (WHERE symbol_id IS NULL), sum(reference * reference) FILTER (WHERE symbol_id IS NULL)
+    FROM cells GROUP BY horizon, basis ORDER BY horizon, basis
+"""
+WITHOUT_SIMULATED = "JOIN forecasting_forecast AS forecast ON forecast.id = score.forecast_id AND forecast.simulated IS NOT TRUE"
+
+
+@dataclass(frozen=True, slots=True)
+class Overall:
+    """The record of one horizon and basis, over all symbols and versions. Losses are sums over days, and so are their products."""
+
+    horizon: int
+    basis: str
+    symbols: int
+    days: int
+    first: date
+    last: date
+    forecasts: int
+    inside: int
+    inside_squares: float  # sum over days of the squared number inside beyond the expected one
+    mase: float | None  # mean over forecasts of their symbol's error relative to the naive forecast's
+    judged_days: int  # days with quantile losses
+    losses: float | None
+    reference: float | None
+    losses_squared: float | None
+    losses_times_reference: float | None
+    reference_squared: float | None
+
+
+def overall(*, level: float, with_simulated: bool) -> list[Overall]:
+    """The records of all horizons and bases that have scores. One query, which reads all scores.
+
+    `level`: the promised share inside the interval.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(OVERALL.format(simulated="" if with_simulated else WITHOUT_SIMULATED), [level])
+        return [Overall(*row) for row in cursor]
+
+
+def newest_score() -> int | None:
+    """The key of the newest score: as long as it is the same, so are the records."""
+    newest: int | None = Score.objects.aggregate(newest=Max("pk"))["newest"]
+    return newest
