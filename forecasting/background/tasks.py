@@ -8,12 +8,12 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from forecasting import market
-from forecasting.background import daily, daily_sync, lead_forecasts, trainer_parent, webhooks
+from forecasting.background import daily, daily_sync, lead_forecasts, previews, trainer_parent, webhooks
 from forecasting.callers import budgets
 from forecasting.models import Symbol
 from forecasting.models.locks import Lock, lock_until_commit
 
-LOOK_UP_SECONDS = 40.0  # less than the minute after which the next task continues
+LOOK_UP_SECONDS = DRAWING_SECONDS = 40.0  # less than the minute after which the next task continues
 
 
 def drain_training_queue() -> int:
@@ -36,6 +36,11 @@ def look_up_names() -> int:
 def forecast_with_leads() -> int:
     """See lead_forecasts.issue_due."""
     return lead_forecasts.issue_due()
+
+
+def draw_previews() -> int:
+    """See previews.draw_due."""
+    return previews.draw_due(seconds=DRAWING_SECONDS)
 
 
 def deliver_webhooks() -> int:
@@ -78,6 +83,11 @@ def ensure_schedules() -> None:
         },
         "forecasts that know other markets": {
             "func": "forecasting.background.tasks.forecast_with_leads",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 1,
+        },
+        "preview pictures of new forecasts": {
+            "func": "forecasting.background.tasks.draw_previews",
             "schedule_type": Schedule.MINUTES,
             "minutes": 1,
         },

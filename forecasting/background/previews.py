@@ -1,0 +1,72 @@
+"""Keeps a preview picture of each followed symbol's newest forecast."""
+
+import logging
+import os
+import time
+
+from django.conf import settings
+
+from forecasting.background.picture import draw
+from forecasting.models import Forecast, Symbol
+from forecasting.pages import previews
+from forecasting.pages.cards import CLOSES
+from forecasting.prices.catalogue import is_simulated
+
+BATCH = 50  # forecasts that are read together
+FILE_MODE, FOLDER_MODE = 0o640, 0o750
+
+logger = logging.getLogger(__name__)
+
+
+def draw_due(*, seconds: float) -> int:
+    """Draws the missing pictures for about `seconds`, and removes those that are no longer wanted; returns how many it drew.
+
+    Each symbol has one picture; it keeps an old one until the new one is there. A symbol that is no longer followed has none.
+    """
+    if not settings.PUBLIC_PAGES:
+        return 0
+    ends = time.monotonic() + seconds
+    newest = Forecast.objects.newest_of(Symbol.objects.followed()).order_by("-as_of", "pk")
+    wanted = {previews.name(symbol, forecast): forecast for symbol, forecast in newest.values_list("symbol_id", "pk")}
+    folder = previews.folder()
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    present = {entry.name for entry in folder.iterdir()}
+    missing = [forecast for name, forecast in wanted.items() if name not in present]
+    drawn = 0
+    for start in range(0, len(missing), BATCH):
+        if time.monotonic() > ends:
+            break
+        drawn += sum(_draw(each) for each in _forecasts(missing[start : start + BATCH]))
+    _remove_old(present - {*wanted}, waiting={_owner(name) for name in wanted if not (folder / name).exists()})
+    return drawn
+
+
+def _forecasts(keys: list[int]) -> list[Forecast]:
+    return list(Forecast.objects.filter(pk__in=keys).with_closes(CLOSES).select_related("symbol", "version"))
+
+
+def _draw(forecast: Forecast) -> bool:
+    """Writes one picture, whole or not at all. A symbol that lost its bars has none."""
+    if not forecast.closes:
+        return False
+    ratio = forecast.last_close / forecast.closes[0]  # the bars may have been restated since
+    closes = [ratio * close for close in reversed(forecast.closes)]
+    picture = draw(forecast, closes, simulated=bool(forecast.simulated) or is_simulated(settings.PRICE_SOURCE))
+    path = previews.folder() / previews.name(forecast.symbol_id, forecast.pk)
+    scratch = path.with_suffix(f".{os.getpid()}")
+    scratch.write_bytes(picture)
+    scratch.chmod(FILE_MODE)
+    scratch.replace(path)
+    return True
+
+
+def _remove_old(names: set[str], *, waiting: set[str]) -> None:
+    """Removes pictures, except those of symbols that wait for a new one."""
+    for name in names:
+        if _owner(name) not in waiting:
+            (previews.folder() / name).unlink(missing_ok=True)
+
+
+def _owner(name: str) -> str:
+    """The symbol's key, as text."""
+    return name.partition("-")[0]
