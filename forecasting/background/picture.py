@@ -26,7 +26,9 @@ class Scale:
 
     def y(self, price: float) -> float:
         """The height of a price."""
-        return (TOP + BOTTOM) / 2 if self.high == self.low else BOTTOM - (BOTTOM - TOP) * (price - self.low) / (self.high - self.low)
+        return (
+            (TOP + BOTTOM) / 2 if self.high == self.low else BOTTOM - (BOTTOM - TOP) * (price - self.low) / (self.high - self.low)
+        )
 
 
 def scale_of(forecast: Forecast, closes: Sequence[float]) -> Scale:

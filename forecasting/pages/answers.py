@@ -10,8 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
-from django.utils.cache import patch_cache_control
+from django.template.loader import render_to_string
 from django.utils.text import capfirst
 from django.views.decorators.http import require_safe
 
@@ -60,23 +59,31 @@ def shown(
 ) -> HttpResponse:
     """A page. Caches may keep it for `max_age` seconds if it is no error; those of others only if the visitor is unknown."""
     docs = not settings.DOCS_FOR_STAFF_ONLY or (is_known(request) and getattr(request.user, "is_staff", False))
-    common = {"simulated": is_simulated(settings.PRICE_SOURCE), "docs": docs}
-    response = render(request, f"pages/{template}", common | context, status=status)
-    if status == HTTPStatus.OK:
-        patch_cache_control(response, max_age=max_age, **({"private": True} if is_known(request) else {"public": True}))
-    else:
-        patch_cache_control(response, no_store=True)
-    return response
+    caches = "no-store" if status != HTTPStatus.OK else f"{whose(request)}, max-age={max_age}"
+    return _response(request, template, {"docs": docs} | context, status=status, headers={"Cache-Control": caches})
 
 
 def problem(request: HttpRequest, status: HTTPStatus, title: str, text: str, *, wait: str = "", **context: Any) -> HttpResponse:
     """A page that says why there is nothing else. `wait`: seconds after which the same request may succeed."""
-    response = shown(request, "problem.html", {"title": title, "text": text, "docs": False} | context, status=status)
-    if wait:
-        response.headers["Retry-After"] = wait
-    return response
+    # Without looking who it is: the database may be out of reach.
+    told = {"title": title, "text": text, "docs": not settings.DOCS_FOR_STAFF_ONLY}
+    headers = {"Cache-Control": "no-store"} | ({"Retry-After": wait} if wait else {})
+    return _response(request, "problem.html", told | context, status=status, headers=headers)
+
+
+def whose(request: HttpRequest) -> str:
+    """Which caches may keep an answer: those of everybody, or only the visitor's own."""
+    return "private" if is_known(request) else "public"
 
 
 def is_known(request: HttpRequest) -> bool:
     """Whether the visitor may be logged in. Others need no query, and their pages are the same for all."""
     return settings.SESSION_COOKIE_NAME in request.COOKIES
+
+
+def _response(
+    request: HttpRequest, template: str, context: dict[str, Any], *, status: int, headers: dict[str, str]
+) -> HttpResponse:
+    everywhere = {"simulated": is_simulated(settings.PRICE_SOURCE)}
+    text = render_to_string(f"pages/{template}", everywhere | context, request)
+    return HttpResponse(text, status=status, headers=headers)

@@ -47,7 +47,7 @@ class Record:
         found = (
             "More than promised: the intervals are too wide"
             if self.share > PROMISED
-            else "The promise is not kept: they are too narrow"
+            else "The promise is not kept: the intervals are too narrow"
         )
         return f"{inside}; {chance}. {found}."
 
@@ -138,8 +138,8 @@ def _excess(loss: float, *, days: int, horizon: int, **sums: Any) -> Deviation:
 
 
 def percent(share: float) -> str:
-    """A share in percent, such as `80.2 %`."""
-    return f"{100 * share:.1f} %"
+    """A share in percent, such as `80.2 %`, not broken between lines."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def counted(number: int, noun: str) -> str:

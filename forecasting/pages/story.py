@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.utils.text import capfirst
 
 from forecasting.models import PriceBar, Score, Training
 from forecasting.models.forecasts import Basis, Forecast, Outlook
@@ -87,7 +88,7 @@ def _knows(forecast: Forecast) -> str:
         known += f", and what other markets have done since ({moves})"
     if forecast.basis == Basis.LIVE and forecast.known_until:
         known += f", and the price at {forecast.known_until:%H:%M} UTC"
-    return f"It knows {known}."
+    return f"{capfirst(known)}."
 
 
 def _made_by(forecast: Forecast) -> str:
@@ -105,7 +106,7 @@ def _warnings(prediction: Prediction, forecast: Forecast) -> list[str]:
     if forecast.simulated and not is_simulated(settings.PRICE_SOURCE):
         found.append("This forecast was made from simulated prices.")
     if prediction.stale:
-        found.append("It is older than it should be: the bar of a session that has closed is missing.")
+        found.append(f"This forecast is old: prices after {long_day(forecast.as_of)} are missing.")
     if prediction.session and prediction.session.problem:
         found.append(f"The price now is not used: {prediction.session.problem}.")
     return found

@@ -18,7 +18,7 @@ from forecasting.api.validity import seconds_of_validity
 from forecasting.models import Forecast, RequestedName, Symbol
 from forecasting.models.symbols import TAKEN_OUT, ticker_problem
 from forecasting.pages import cards, previews
-from forecasting.pages.answers import MAX_AGE, is_known, page, problem, shown
+from forecasting.pages.answers import MAX_AGE, page, problem, shown, whose
 from forecasting.pages.promise import kept
 from forecasting.pages.story import story
 from forecasting.serving import Prediction
@@ -83,7 +83,7 @@ def preview(request: HttpRequest, ticker: str, forecast: int) -> HttpResponseBas
     path = previews.folder() / previews.name(found.pk, forecast) if found else None
     if path is None or not path.is_file():
         raise Http404("There is no such picture.")
-    headers = {"Cache-Control": f"{'private' if is_known(request) else 'public'}, max-age={PICTURE_SECONDS}"}
+    headers = {"Cache-Control": f"{whose(request)}, max-age={PICTURE_SECONDS}"}
     return FileResponse(path.open("rb"), content_type="image/png", headers=headers)
 
 
@@ -93,7 +93,9 @@ def document(request: HttpRequest, name: str) -> HttpResponseBase:
     if name not in DOCUMENTS:
         raise Http404("There is no such page of the documentation.")
     text = (Path(settings.BASE_DIR) / DOCUMENTS[name]).read_text()
-    return HttpResponse(text, content_type="text/plain; charset=utf-8", headers={"Cache-Control": f"public, max-age={MAX_AGE}"})
+    return HttpResponse(
+        text, content_type="text/plain; charset=utf-8", headers={"Cache-Control": f"{whose(request)}, max-age={MAX_AGE}"}
+    )
 
 
 def _symbol_page(request: HttpRequest, prediction: Prediction, *, now: datetime) -> HttpResponse:
