@@ -4,8 +4,6 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 
-from csp.constants import HEADER
-from csp.utils import build_policy
 from django.conf import settings
 from django.core.paginator import EmptyPage, Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -15,6 +13,7 @@ from django.utils import timezone
 
 from forecasting import serving
 from forecasting.api.validity import seconds_of_validity
+from forecasting.bokeh import shows_chart
 from forecasting.models import Forecast, RequestedName, Symbol
 from forecasting.models.symbols import TAKEN_OUT, ticker_problem
 from forecasting.pages import cards, previews
@@ -25,10 +24,6 @@ from forecasting.serving import Prediction
 
 DOCUMENTS = {"README.md": "README.md", "forecasts.md": "docs/forecasts.md", "api.md": "docs/api.md"}
 PICTURE_SECONDS = 86_400  # a picture never changes; after so long, an old page may be fetched again
-CHART_POLICY = {
-    "style-src": ["'self'", "'unsafe-inline'"],
-    "img-src": ["'self'", "data:", "blob:"],
-}  # what the chart's library needs
 
 
 def front(request: HttpRequest) -> HttpResponseBase:
@@ -98,6 +93,7 @@ def document(request: HttpRequest, name: str) -> HttpResponseBase:
     )
 
 
+@shows_chart
 def _symbol_page(request: HttpRequest, prediction: Prediction, *, now: datetime) -> HttpResponse:
     told = story(prediction)
     address = request.build_absolute_uri(reverse("symbol-page", kwargs={"ticker": told.ticker}))
@@ -106,9 +102,7 @@ def _symbol_page(request: HttpRequest, prediction: Prediction, *, now: datetime)
     )
     context = {"story": told, "ticker": told.ticker, "address": address, "picture": picture}
     age = min(MAX_AGE, seconds_of_validity([prediction], now=now))
-    response = shown(request, "symbol.html", context | {"size": (previews.WIDTH, previews.HEIGHT)}, max_age=age)
-    response.headers[HEADER] = build_policy(replace=CHART_POLICY)
-    return response
+    return shown(request, "symbol.html", context | {"size": (previews.WIDTH, previews.HEIGHT)}, max_age=age)
 
 
 def _last_said(symbol: Symbol) -> Forecast | None:
