@@ -86,6 +86,20 @@ def debug_is_local(**_: Any) -> list[CheckMessage]:
 
 
 @register()
+def pages_show_what_the_api_tells(**_: Any) -> list[CheckMessage]:
+    """Pages for visitors have no key, and their charts ask the API."""
+    if settings.PUBLIC_PAGES and settings.API_KEY_REQUIRED:
+        return [
+            Error(
+                "PUBLIC_PAGES would show everyone what API_KEY_REQUIRED refuses.",
+                hint="Set PUBLIC_PAGES=False, or leave it out.",
+                id="forecasting.E006",
+            )
+        ]
+    return []
+
+
+@register()
 def prices_are_real(**_: Any) -> list[CheckMessage]:
     """Simulated prices must never be mistaken for real ones."""
     if is_simulated(settings.PRICE_SOURCE) and not settings.DEBUG:

@@ -92,6 +92,11 @@ def test_a_price_folder_that_is_not_used_need_not_be_there(settings: Settings, t
     assert found() == []
 
 
+def test_pages_for_everyone_beside_an_api_with_keys_are_an_error(settings: Settings) -> None:
+    settings.PUBLIC_PAGES = settings.API_KEY_REQUIRED = True
+    assert found() == ["forecasting.E006"]
+
+
 @pytest.mark.parametrize("host", ["stocks.example", "*", ".example"])
 def test_debug_pages_for_others_are_an_error(settings: Settings, host: str) -> None:
     settings.DEBUG, settings.ALLOWED_HOSTS = True, ["localhost", host]

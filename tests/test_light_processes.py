@@ -26,6 +26,12 @@ CLUSTERS = (
 WORKER = ("forecasting.management.commands.worker", "forecasting.background.worker")
 
 
+def test_the_web_server_loads_nothing_that_draws_pictures() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", LOADED.format(modules=WEB).replace("sklearn", "PIL")]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.stdout.splitlines()[-1:] == ["[]"], finished.stdout + finished.stderr
+
+
 @pytest.mark.parametrize("modules", [WEB, CLUSTERS, WORKER], ids=["web server", "task clusters", "worker"])
 def test_it_loads_neither_tensorflow_nor_bokeh(modules: tuple[str, ...]) -> None:
     command = [sys.executable, "-W", "ignore", "-c", LOADED.format(modules=modules)]

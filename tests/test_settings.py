@@ -20,7 +20,7 @@ VARIABLES = (
     "TRAIN_MEMORY_MB", "LEASE_SECONDS", "HEARTBEAT_SECONDS", "HANG_SECONDS", "PRICE_SOURCE", "KEEP_VERSIONS",
     "PRICE_DIR", "PREDICT_REFRESH_SECONDS", "YAHOO_URL", "STATE_DIR", "MEDIA_ROOT", "ENABLE_LOGS", "LOG_DIR", "DEBUG",
     "SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "HOST", "PORT", "SECURE_COOKIES", "DATABASE_URL", "TIME_ZONE",
-    "API_KEY_REQUIRED", "TRUSTED_PROXIES", "RETRAIN_COOLDOWN", "ANONYMOUS_REQUESTS_PER_MINUTE", "KEY_NEW_SYMBOLS_PER_DAY",
+    "API_KEY_REQUIRED", "PUBLIC_PAGES", "TRUSTED_PROXIES", "RETRAIN_COOLDOWN", "ANONYMOUS_REQUESTS_PER_MINUTE", "KEY_NEW_SYMBOLS_PER_DAY",
     "LOGIN_FAILURES", "LOGIN_LOCK_MINUTES", "HTTPS_ONLY", "SSL_REDIRECT", "HSTS_SECONDS", "HSTS_SUBDOMAINS", "PROXY_SSL_HEADER",
     "DOCS_FOR_STAFF_ONLY",
     "WEBHOOK_ALLOW_PRIVATE", "CORS_ALLOWED_ORIGINS",
@@ -311,3 +311,8 @@ def test_a_bad_value_stops_a_command_with_one_clear_line(tmp_path: Path) -> None
     _, console = child.communicate(timeout=60)
     assert child.returncode != 0
     assert "SEED='many' is invalid: expected a whole number from 0 to 2147483647." in console
+
+
+def test_pages_are_for_visitors_unless_the_api_needs_a_key(load: Load) -> None:
+    assert load()["PUBLIC_PAGES"] is True
+    assert load(API_KEY_REQUIRED="True")["PUBLIC_PAGES"] is False

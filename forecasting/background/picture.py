@@ -55,7 +55,7 @@ def draw(forecast: Forecast, closes: Sequence[float], *, simulated: bool) -> byt
     described = PngInfo()
     described.add_text("Description", f"{forecast.symbol.ticker}: {sentence}{' Simulated prices.' if simulated else ''}")
     output = io.BytesIO()
-    image.quantize(32, dither=Image.Dither.NONE).save(output, "PNG", pnginfo=described, optimize=True)
+    image.save(output, "PNG", pnginfo=described)
     return output.getvalue()
 
 

@@ -37,10 +37,12 @@ class Story:
     why: str = ""  # there is no forecast
     knows: str = ""
     made_by: str = ""
+    old: str = ""  # it should know more by now
     warnings: Sequence[str] = ()
     price_now: str = ""
     later: Sequence[Later] = ()
     picture: int | None = None  # the key of the forecast of which one has been drawn
+    is_due: bool = False  # a request for the forecast would bring another one
     opens: datetime | None = None  # of the session under way or next to come
     closes: datetime | None = None
 
@@ -66,10 +68,12 @@ def story(prediction: Prediction) -> Story:
         record,
         knows=_knows(forecast),
         made_by=_made_by(forecast),
+        old=f"This forecast is old: it knows no prices after {long_day(forecast.as_of)}." if prediction.stale else "",
         warnings=_warnings(prediction, forecast),
         price_now=_price_now(prediction, forecast) if is_priced else "",
         later=[_later(each, currency=forecast.symbol.currency) for each in forecast.outlooks],
         picture=_picture(prediction, forecast),
+        is_due=prediction.stale or session is None,
         opens=session.hours.opens if session else None,
         closes=session.hours.closes if session else None,
     )
@@ -105,8 +109,6 @@ def _warnings(prediction: Prediction, forecast: Forecast) -> list[str]:
     found = []
     if forecast.simulated and not is_simulated(settings.PRICE_SOURCE):
         found.append("This forecast was made from simulated prices.")
-    if prediction.stale:
-        found.append(f"This forecast is old: prices after {long_day(forecast.as_of)} are missing.")
     if prediction.session and prediction.session.problem:
         found.append(f"The price now is not used: {prediction.session.problem}.")
     return found

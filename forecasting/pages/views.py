@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 
-from forecasting import serving
+from forecasting import market, serving
 from forecasting.api.validity import seconds_of_validity
 from forecasting.bokeh import shows_chart
 from forecasting.models import Forecast, RequestedName, Symbol
@@ -67,7 +67,7 @@ def symbol(request: HttpRequest, ticker: str) -> HttpResponseBase:
         found = Symbol.objects.named([name]).first()
         if found is None or not found.is_in_service or not found.followed:
             return _not_followed(request, name, found, now=now)
-        prediction = Prediction(found, _last_said(found), stale=True)
+        prediction = _last_said(found, now=now)
     return _symbol_page(request, prediction, now=now)
 
 
@@ -105,10 +105,10 @@ def _symbol_page(request: HttpRequest, prediction: Prediction, *, now: datetime)
     return shown(request, "symbol.html", context | {"size": (previews.WIDTH, previews.HEIGHT)}, max_age=age)
 
 
-def _last_said(symbol: Symbol) -> Forecast | None:
-    """The newest forecast of a symbol whose newest bar has none yet."""
-    newest = Forecast.objects.newest_of(Symbol.objects.named([symbol.ticker]))
-    return newest.select_related("symbol", "version").first()
+def _last_said(symbol: Symbol, *, now: datetime) -> Prediction:
+    """The newest forecast of a symbol, if its newest bar has none yet by the version that serves now."""
+    newest = Forecast.objects.newest_of(Symbol.objects.named([symbol.ticker])).select_related("symbol", "version").first()
+    return Prediction(symbol, newest, stale=newest is not None and market.is_stale(symbol, newest.as_of, now=now))
 
 
 def _not_followed(request: HttpRequest, name: str, found: Symbol | None, *, now: datetime) -> HttpResponse:

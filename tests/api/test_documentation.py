@@ -167,10 +167,6 @@ def test_swagger_ui_is_only_read(client: Client, method: str) -> None:
     assert (response.status_code, set(response.json())) == (405, {"error", "details"})
 
 
-def test_the_front_page_redirects_to_the_documentation(client: Client) -> None:
-    assert client.get("/").headers["Location"] == "/swagger"
-
-
 def test_swagger_ui_is_served_locally(client: Client, settings: Settings) -> None:
     settings.WHITENOISE_AUTOREFRESH = False  # as in the service
     addresses = re.findall(r'(?:src|href)="([^"]*)"', client.get("/swagger").content.decode())

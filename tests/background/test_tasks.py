@@ -37,6 +37,7 @@ WANTED = [
     ("forecasts that know other markets", "forecasting.background.tasks.forecast_with_leads", None),
     ("forget ended budgets", "forecasting.background.tasks.forget_ended_budgets", None),
     ("names without an answer", "forecasting.background.tasks.look_up_names", None),
+    ("preview pictures of new forecasts", "forecasting.background.tasks.draw_previews", None),
 ]
 
 

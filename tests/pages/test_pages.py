@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.forecasts import Basis
 from forecasting.models.trainings import TrainingState
+from forecasting.models.versions import VersionState
 from forecasting.pages import previews
 from tests.factories import add_bars, make_forecast, make_name, make_symbol, make_training, make_version
 from tests.pages.conftest import Page
@@ -114,9 +115,18 @@ def test_a_symbol_page_tells_what_predict_says(client: Client, read: Page, petr4
 
 
 def test_a_symbol_page_knows_when_its_forecast_is_old(read: Page, petr4: ModelVersion, time_machine: Any) -> None:
-    assert "are missing" not in read("/s/PETR4.SA")
+    assert "is old" not in read("/s/PETR4.SA")
     time_machine.move_to("2025-06-10T12:00Z")
-    assert "This forecast is old: prices after Monday 2 June 2025 are missing." in read("/s/PETR4.SA")
+    assert "This forecast is old: it knows no prices after Monday 2 June 2025." in read("/s/PETR4.SA")
+
+
+def test_a_new_version_without_a_forecast_leaves_the_last_one(read: Page, petr4: ModelVersion) -> None:
+    ModelVersion.objects.update(state=VersionState.RETIRED)
+    make_version(petr4.symbol, number=2)
+    text = read("/s/PETR4.SA")
+    assert "99.00 to 103.00 BRL" in text
+    assert "is old" not in text
+    assert "data-due" in text
 
 
 def test_a_newer_bar_without_a_forecast_leaves_the_last_one(read: Page, petr4: ModelVersion) -> None:

@@ -1,4 +1,5 @@
-// Asks for the forecast of the page's symbol again, at most once a minute, while its session is open and the page is visible.
+// Asks for the forecast of the page's symbol again: at once if another one is due, and while its session is open and the page is
+// visible, once a minute.
 "use strict";
 
 const article = document.querySelector("[data-ticker]");
@@ -17,6 +18,7 @@ function price(value, currency) {
 
 function isDue() {
     const now = Date.now();
+    if (asked === 0) return true;
     const isOpen = Date.parse(article.dataset.opens) <= now && now < Date.parse(article.dataset.closes);
     return isOpen && document.visibilityState === "visible" && now - asked >= EVERY;
 }
@@ -31,6 +33,7 @@ async function refresh() {
 }
 
 function show(forecast) {
+    if (part("old") && !forecast.stale) part("old").hidden = true;
     part("summary").textContent = forecast.summary;
     if (forecast.interval) {
         const low = price(forecast.interval.low, ""), high = price(forecast.interval.high, forecast.currency);
@@ -44,7 +47,8 @@ function show(forecast) {
 }
 
 if (article) {
-    asked = Date.now(); // the page itself is new
+    if (!("due" in article.dataset)) asked = Date.now(); // the page itself is new
+    refresh();
     document.addEventListener("visibilitychange", refresh);
     setInterval(refresh, 5_000); // looks whether it is time; a request at most once in EVERY
 }
