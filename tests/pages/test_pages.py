@@ -203,9 +203,10 @@ def test_the_documentation_is_shown_as_it_was_written(client: Client) -> None:
 
 @pytest.mark.parametrize("address", ["/", "/s/PETR4.SA", "/s/NEW3.SA"])
 def test_simulated_prices_are_unmistakable(client: Client, petr4: ModelVersion, settings: Settings, address: str) -> None:
-    assert "Simulated prices." in client.get(address).content.decode()
+    banner = "<strong>Simulated prices.</strong>"
+    assert banner in client.get(address).content.decode()
     settings.PRICE_SOURCE = "yahoo"
-    assert "imulated" not in client.get(address).content.decode()
+    assert banner not in client.get(address).content.decode()
 
 
 def test_a_simulated_forecast_among_real_ones_is_called_so(read: Page, settings: Settings) -> None:
