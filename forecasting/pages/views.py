@@ -93,7 +93,6 @@ def document(request: HttpRequest, name: str) -> HttpResponseBase:
     )
 
 
-@shows_chart
 def _symbol_page(request: HttpRequest, prediction: Prediction, *, now: datetime) -> HttpResponse:
     told = story(prediction)
     address = request.build_absolute_uri(reverse("symbol-page", kwargs={"ticker": told.ticker}))
@@ -102,7 +101,9 @@ def _symbol_page(request: HttpRequest, prediction: Prediction, *, now: datetime)
     )
     context = {"story": told, "ticker": told.ticker, "address": address, "picture": picture}
     age = min(MAX_AGE, seconds_of_validity([prediction], now=now))
-    return shown(request, "symbol.html", context | {"size": (previews.WIDTH, previews.HEIGHT)}, max_age=age)
+    context["size"] = previews.WIDTH, previews.HEIGHT
+    response: HttpResponse = shows_chart(shown)(request, "symbol.html", context, max_age=age)
+    return response
 
 
 def _last_said(symbol: Symbol, *, now: datetime) -> Prediction:

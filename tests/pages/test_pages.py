@@ -13,7 +13,7 @@ from forecasting.models.forecasts import Basis
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pages import previews
-from tests.factories import add_bars, make_forecast, make_name, make_symbol, make_training, make_version
+from tests.factories import add_bar, add_bars, make_forecast, make_name, make_symbol, make_training, make_version
 from tests.pages.conftest import Page
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("today")]
@@ -130,8 +130,8 @@ def test_a_new_version_without_a_forecast_leaves_the_last_one(read: Page, petr4:
 
 
 def test_a_newer_bar_without_a_forecast_leaves_the_last_one(read: Page, petr4: ModelVersion) -> None:
-    petr4.symbol.bars.filter(date__lt=AS_OF).delete()  # type: ignore[union-attr]
-    add_bars(petr4.symbol, count=1, end=date(2025, 6, 3))  # type: ignore[arg-type]
+    assert petr4.symbol
+    add_bar(petr4.symbol, date(2025, 6, 3), 100.0)
     assert "99.00 to 103.00 BRL" in read("/s/PETR4.SA")
 
 

@@ -89,7 +89,7 @@ def test_days_on_which_all_symbols_miss_together_widen_the_band() -> None:
 @pytest.mark.django_db
 def test_the_record_of_all_symbols_counts_each_in_its_own_prices() -> None:
     dear, cheap = make_version(make_symbol("AAA")), make_version(make_symbol("BBB"))
-    prices = dict.fromkeys(("last_close", "price", "interval_low", "interval_high"), 10000.0)
+    prices: dict[str, Any] = dict.fromkeys(("last_close", "price", "interval_low", "interval_high"), 10000.0)
     add_scores(dear, [10_100.0] * 3, **(prices | {"price": 10_050.0}))  # half the naive error of 100
     add_scores(cheap, [INSIDE, OUTSIDE, OUTSIDE])  # 0, 9 and 9; naive: 1, 10 and 10
 
