@@ -23,6 +23,7 @@ class Lock(IntEnum):
     BASE = 0x42415345  # "BASE": installations of the shipped base
     SCORING = 0x53434F52  # "SCOR": runs of the scoring
     DAILY = 0x4441494C  # "DAIL": runs of the daily job
+    PREVIEWS = 0x50524556  # "PREV": runs that draw preview pictures
     SCHEDULE = 0x53434844  # "SCHD": changes of the schedules
 
 

@@ -221,9 +221,12 @@ def test_without_a_database_every_route_says_when_to_try_again(without_database:
         "/health",
         "/health/ready",
         "/admin/",
+        "/",
+        "/s/SAMPLE1",
     ]
     assert {each["headers"]["Retry-After"] for each in away.values()} == {"10"}
     assert away.pop("/admin/")["text"] == UNAVAILABLE["error"]
+    assert all("<h1>Not available</h1>" in away.pop(page)["text"] for page in ("/", "/s/SAMPLE1"))
     del away["/health/ready"]  # see test_health.py
     assert [json.loads(each["text"]) for each in away.values()] == [UNAVAILABLE] * len(away)
 

@@ -29,6 +29,8 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any] | None], ...] = (
     ("get", "/health/live", None),
     ("get", "/health/ready", None),
     ("get", "/admin/", None),
+    ("get", "/", None),
+    ("get", "/s/SAMPLE1", None),
     ("get", "/swagger", None),
     ("get", "/schema", None),
     ("get", "/no/such/page", None),

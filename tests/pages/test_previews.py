@@ -83,6 +83,21 @@ def test_a_removed_symbol_loses_its_picture(forecast: Forecast) -> None:
     assert drawn() == set()
 
 
+def test_a_folder_that_cannot_be_written_is_one_warning(
+    forecast: Forecast, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.MEDIA_ROOT = "/proc/media"
+    assert draw_due(seconds=60) == 0
+    assert "preview pictures cannot be written below /proc/media/previews" in caplog.text
+
+
+def test_what_a_killed_worker_left_is_removed(forecast: Forecast) -> None:
+    draw_due(seconds=60)
+    (previews.folder() / "1-1.incoming").touch()
+    draw_due(seconds=60)
+    assert drawn() == {previews.name(forecast.symbol_id, forecast.pk)}
+
+
 def test_without_public_pages_nothing_is_drawn(forecast: Forecast, settings: Settings) -> None:
     settings.PUBLIC_PAGES = False
     assert draw_due(seconds=60) == 0
