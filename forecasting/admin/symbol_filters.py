@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from forecasting.admin.records import USUAL_LAG
+from forecasting import market
 from forecasting.models import Score, Symbol
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.prices.calendars import last_completed_session, previous_session
@@ -41,9 +41,9 @@ def _in_service(newest_bar: str) -> Q:
 
 
 def _usual(exchange: str, *, now: datetime) -> date:
-    """The oldest newest bar of which at most USUAL_LAG sessions are missing."""
+    """The oldest newest bar of which at most `market.USUAL_LAG` sessions are missing."""
     session = last_completed_session(exchange, now=now)
-    for _ in range(USUAL_LAG):
+    for _ in range(market.USUAL_LAG):
         session = previous_session(exchange, before=session)
     return session
 
