@@ -14,6 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 
 CHROMIUM = shutil.which("chromium")
 REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
+ABORTED = "net::ERR_ABORTED"  # the user went on to another page, or the answer is a download
 PASSWORD = "of a test"  # noqa: S105
 
 
@@ -28,13 +29,17 @@ class Watched:
     def __post_init__(self) -> None:
         self.page.on("console", lambda message: self._note(message.text if message.type in ("error", "warning") else ""))
         self.page.on("pageerror", lambda error: self._note(str(error)))
-        self.page.on("requestfailed", lambda request: self._note(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._check_failure)
         self.page.on("request", self._check_host)
         self.page.on("response", self._check_status)
 
     def open(self, address: str) -> None:
         """Opens the address."""
         self.page.goto(self.server + address)
+
+    def _check_failure(self, request: Request) -> None:
+        if request.failure != ABORTED:
+            self._note(f"failed: {request.url}")
 
     def _check_host(self, request: Request) -> None:
         if urlsplit(request.url).netloc not in ("", urlsplit(self.server).netloc):

@@ -11,8 +11,8 @@ from pytest_django import Settings
 from forecasting.models import Symbol
 from forecasting.runtime.processes import wait_for
 from tests.admin_pages import page
+from tests.browser import Watched, browser, staff_page  # noqa: F401 - fixtures
 from tests.factories import add_bars, make_forecast, make_restatement, make_symbol, make_version
-from tests.test_admin_browser import Watched, browser, staff_page  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
