@@ -14,10 +14,10 @@ from pytest_django.live_server_helper import LiveServer
 
 from forecasting import ledger
 from tests import states
+from tests.browser import browser  # noqa: F401 - a fixture
 from tests.every_page import pages
 from tests.factories import add_bars, make_forecast, make_symbol
 from tests.small_model import publish_model
-from tests.test_admin_browser import browser  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,9 +8,10 @@ from playwright.sync_api import expect
 
 from forecasting.models import Symbol, Training
 from forecasting.models.trainings import TrainingState
+from tests.browser import Watched, browser, staff_page
 from tests.console.scored import score_days
 from tests.factories import make_training, make_version
-from tests.test_admin_browser import Watched, browser, staff_page, symbol
+from tests.test_admin_browser import symbol
 
 __all__ = ["browser", "staff_page", "symbol"]
 

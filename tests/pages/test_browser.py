@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, expect
 from pytest_django.live_server_helper import LiveServer
 
 from forecasting.models import Symbol
+from tests.browser import Watched, browser  # noqa: F401 - a fixture
 from tests.factories import add_bars, make_forecast, make_symbol, make_version
-from tests.test_admin_browser import Watched, browser  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
