@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from csp.constants import NONE, SELF
+from pythonjsonlogger.core import RESERVED_ATTRS
 
 from forecasting.prices.catalogue import SOURCES
 from stockpred import environment
@@ -54,6 +56,8 @@ HANG_SECONDS = environment.integer("HANG_SECONDS", 90, minimum=5, maximum=3600) 
 STATE_DIR = environment.folder("STATE_DIR", BASE_DIR / ".state", base=BASE_DIR)
 MEDIA_ROOT = environment.folder("MEDIA_ROOT", BASE_DIR / "media", base=BASE_DIR)
 ENABLE_LOGS = environment.boolean("ENABLE_LOGS", default=True)
+LOG_FORMAT = environment.choice("LOG_FORMAT", "line", among=("line", "json"))
+ACCESS_LOG = environment.choice("ACCESS_LOG", "file", among=("file", "console", "off"))  # one line per request
 LOG_DIR = environment.folder("LOG_DIR", BASE_DIR / "logs", base=BASE_DIR, create=ENABLE_LOGS)
 
 # Web
@@ -65,7 +69,7 @@ CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
 CORS_ALLOWED_ORIGINS = environment.origins("CORS_ALLOWED_ORIGINS")  # pages of these sites may call the API from a browser
 CORS_URLS_REGEX = r"^/(models/|health|schema|swagger\.json)"
 CORS_ALLOW_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
-CORS_EXPOSE_HEADERS = ("ETag", "Retry-After")
+CORS_EXPOSE_HEADERS = ("ETag", "Retry-After", "X-Request-ID")
 HOST = environment.address("HOST", "127.0.0.1")
 PORT = environment.integer("PORT", 8000, minimum=1, maximum=65_535)
 ROOT_URLCONF = "stockpred.urls"
@@ -80,7 +84,10 @@ DOCS_FOR_STAFF_ONLY = environment.boolean("DOCS_FOR_STAFF_ONLY", default=False)
 HTTPS_ONLY = environment.boolean("HTTPS_ONLY", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = environment.boolean("SECURE_COOKIES", default=HTTPS_ONLY)
 SECURE_SSL_REDIRECT = environment.boolean("SSL_REDIRECT", default=HTTPS_ONLY)
-SECURE_REDIRECT_EXEMPT = [r"^health(/live|/ready)?/?$"]  # health checks speak plain HTTP to this machine
+SECURE_REDIRECT_EXEMPT = [
+    r"^health(/live|/ready)?/?$",
+    r"^metrics/?$",
+]  # health checks and Prometheus speak plain HTTP to this machine
 SECURE_HSTS_SECONDS = environment.integer("HSTS_SECONDS", 31_536_000 if HTTPS_ONLY else 0, minimum=0, maximum=63_072_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = environment.boolean("HSTS_SUBDOMAINS", default=False)
 # Other hosts of the domain may need plain HTTP, and a preload list is for the whole domain: only its owner can decide.
@@ -143,7 +150,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "stockpred.middleware.ContentSecurityPolicy",  # first, so that every answer has the header
+    "forecasting.api.access.Access",  # first, so that every answer has an id and a line in the access log
+    "stockpred.middleware.ContentSecurityPolicy",  # before all others that may answer
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -262,7 +270,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = environment.time_zone("TIME_ZONE", "UTC")
 USE_TZ = True
 
-# Logging: one line per event, on the console and in LOG_DIR/app.log. Several processes write to that file.
+# Logging: one line per event, on the console and in LOG_DIR/app.log; one per request in access.log. All processes share the files.
 _handlers = ["console", "file"] if ENABLE_LOGS else ["none"]
 LOGGING = {
     "version": 1,
@@ -270,14 +278,23 @@ LOGGING = {
     "formatters": {
         "line": {
             "()": "logging.Formatter",
-            "fmt": "{asctime} {levelname} {name} [symbol={symbol} training={training}] {message}",
+            "fmt": "{asctime} {levelname} {name} [symbol={symbol} training={training} request={request_id}] {message}",
             "style": "{",
-            "defaults": {"symbol": "-", "training": "-"},
-        }
+            "defaults": {"symbol": "-", "training": "-", "request_id": "-"},
+        },
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": ["levelname", "name", "message"],
+            "rename_fields": {"levelname": "level", "name": "logger"},
+            "timestamp": True,
+            # Besides what every record has: objects whose text may hold what a client sent.
+            "reserved_attrs": [*RESERVED_ATTRS, "request", "server_time"],
+        },
     },
+    "filters": {"trace": {"()": "forecasting.tracing.Trace"}},
     "handlers": {
         "none": {"class": "logging.NullHandler"},
-        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["trace"]},
     },
     "root": {"handlers": _handlers, "level": "INFO"},
     "loggers": {
@@ -291,12 +308,20 @@ LOGGING = {
     },
 }
 if ENABLE_LOGS:
-    LOGGING["handlers"]["file"] = {  # type: ignore[index] # a dictionary of dictionaries, as dictConfig wants it
-        "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
-        "filename": str(LOG_DIR / "app.log"),
-        "maxBytes": 10 * 1024 * 1024,
-        "backupCount": 5,
-        "formatter": "line",
-        "delay": True,
-        "chmod": 0o640,
+    _files: dict[str, Any] = {
+        name: {
+            "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
+            "filename": str(LOG_DIR / file),
+            "maxBytes": 10 * 1024 * 1024,
+            "backupCount": 5,
+            "formatter": LOG_FORMAT,
+            "filters": ["trace"],
+            "delay": True,
+            "chmod": 0o640,
+        }
+        for name, file in {"file": "app.log", "access": "access.log"}.items()
     }
+    LOGGING["handlers"] |= _files  # type: ignore[operator] # a dictionary of dictionaries, as dictConfig wants it
+    # A file of its own: a busy hour would rotate everything else out of app.log.
+    _access = {"handlers": ["console" if ACCESS_LOG == "console" else "access"], "propagate": False}
+    LOGGING["loggers"]["forecasting.access"] = _access  # type: ignore[index]

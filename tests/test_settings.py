@@ -283,8 +283,8 @@ logging.getLogger("forecasting.example").info("three bars", extra={"symbol": "PE
 logging.getLogger("another.library").warning("something")
 """
 LINES = [
-    "INFO forecasting.example [symbol=PETR4.SA training=7] three bars",
-    "WARNING another.library [symbol=- training=-] something",
+    "INFO forecasting.example [symbol=PETR4.SA training=7 request=-] three bars",
+    "WARNING another.library [symbol=- training=- request=-] something",
 ]
 
 

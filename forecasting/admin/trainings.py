@@ -43,7 +43,10 @@ class TrainingAdmin(ReadOnlyAdmin):
     list_select_related = ("symbol",)
     actions = ("cancel",)
     fieldsets = (
-        (None, {"fields": ("symbol_link", "state_badge", "reason", "figures", "priority", "requested_by", "published")}),
+        (
+            None,
+            {"fields": ("symbol_link", "state_badge", "reason", "figures", "priority", "requested_by", "request_id", "published")},
+        ),
         (
             "Progress",
             {"fields": ("how_far", "position", "attempts_of", "created_at", "not_before", "started_at", "finished_at", "duration")},

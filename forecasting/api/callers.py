@@ -10,7 +10,7 @@ from forecasting.callers.addresses import address_of
 from forecasting.callers.budgets import Budget, spend_one
 from forecasting.models import Key
 
-KNOWN = "known_caller"  # attribute of a request
+KNOWN = "known_caller"  # attribute of Django's request, which the middleware sees as well
 
 
 def client_address(request: HttpRequest | Request) -> str:
@@ -20,10 +20,10 @@ def client_address(request: HttpRequest | Request) -> str:
 
 def caller_of(request: Request) -> caller.Caller:
     """The caller of an authenticated request."""
-    known: caller.Caller | None = vars(request).get(KNOWN)
+    known: caller.Caller | None = vars(request._request).get(KNOWN)
     if known is None:
         key = request.auth if isinstance(request.auth, Key) else None  # other credentials may leave a token of their own
-        known = vars(request)[KNOWN] = caller.caller_of(request.user, key=key, address=client_address(request))
+        known = vars(request._request)[KNOWN] = caller.caller_of(request.user, key=key, address=client_address(request))
     return known
 
 

@@ -16,7 +16,7 @@ from typing import IO
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
-from forecasting import market, registry
+from forecasting import market, registry, tracing
 from forecasting.background import base_training
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import Outcome
@@ -50,12 +50,17 @@ def work(training_id: int, *, fence: int, progress: Callable[[Progress], None]) 
     An unexpected error ends the process; the parent notices and counts the attempt.
     """
     training = Training.objects.select_related("symbol").get(pk=training_id)
+    with tracing.work_for(training.request_id):
+        return _attempt(training, fence=fence, progress=progress)
+
+
+def _attempt(training: Training, *, fence: int, progress: Callable[[Progress], None]) -> tuple[Outcome, str]:
     about = training.log_fields
     try:
         # Read before the bars: a restatement in between then costs one extra training, instead of going unnoticed.
         restatement = Restatement.objects.last_of(training.symbol) if training.symbol else None
         trained, parent = _trained(training.symbol, progress)
-        version = registry.publish(trained, training_id=training_id, fence=fence, parent=parent, restatement=restatement)
+        version = registry.publish(trained, training_id=training.pk, fence=fence, parent=parent, restatement=restatement)
     except BadDataError as error:
         return Outcome.FAILED, error.reason
     except UntrainableError as error:

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.utils import timezone
 
-from forecasting import market, registry
+from forecasting import market, registry, tracing
 from forecasting.models import PriceBar, Training
 from forecasting.models.trainings import Outcome
 from forecasting.prices.sources import BadDataError, PausedError, PriceSourceError, UnknownSymbolError
@@ -57,8 +57,9 @@ def drain(*, seconds: float) -> int:
     with TrainerProcess() as trainer:
         while not stop_requested() and time.monotonic() < ends and (training := claim()):
             taken += 1
-            if not train(training, trainer):
-                break
+            with tracing.work_for(training.request_id):
+                if not train(training, trainer):
+                    break
     return taken
 
 

@@ -23,6 +23,12 @@ def address_of(peer: str, *, forwarded: str) -> str:
     return _counted(address) if address else UNKNOWN
 
 
+def is_trusted(peer: str) -> bool:
+    """Whether TRUSTED_PROXIES has the other end of the connection."""
+    address = _parsed(peer)
+    return address is not None and _is_trusted(address)
+
+
 def _parsed(text: str) -> Address | None:
     try:
         address = ip_address(text.strip())

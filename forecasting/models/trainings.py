@@ -129,6 +129,7 @@ class Training(models.Model):
     figures = models.TextField(blank=True, db_default="", help_text="What performance was lost; empty for other reasons.")
     priority = models.SmallIntegerField()
     requested_by = models.CharField(max_length=200, blank=True, db_default="", help_text="Empty if nobody asked.")
+    request_id = models.CharField(max_length=64, blank=True, db_default="", help_text="Of the request; empty without one.")
     attempts = models.PositiveSmallIntegerField(default=0)
     fence = models.PositiveIntegerField(default=0, help_text="Increased by every claim; a trainer with an older fence is refused.")
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -192,7 +193,7 @@ class Training(models.Model):
     @property
     def log_fields(self) -> dict[str, object]:
         """Extra fields of log lines about this training."""
-        return {"symbol": self.subject, "training": self.pk}
+        return {"symbol": self.subject, "training": self.pk} | ({"request_id": self.request_id} if self.request_id else {})
 
     @property
     def is_active(self) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
+from forecasting import tracing
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.locks import Lock, lock_until_commit
 from forecasting.models.trainings import PRIORITIES, TrainingReason, TrainingState
@@ -90,13 +91,13 @@ def ensure_trained(symbols: Sequence[Symbol], *, now: datetime, by: str = "") ->
 def request(symbols: Iterable[Symbol], *, reason: TrainingReason, by: str = "") -> dict[int, Training]:
     """Ensures one active training per symbol; returns them by the symbol's primary key.
 
-    An active training stays; a higher priority replaces its own, with its reason and who asked (`by`). Rows and the task that wakes
-    a worker commit together.
+    An active training stays; a higher priority replaces its own, with its reason, who asked (`by`) and the request's id. Rows and
+    the task that wakes a worker commit together.
     """
     wanted = sorted(symbols, key=lambda symbol: symbol.pk)  # always in the same order, to avoid deadlocks
     if not wanted:
         return {}
-    why = {"reason": reason, "priority": PRIORITIES[reason], "requested_by": by}
+    why = {"reason": reason, "priority": PRIORITIES[reason], "requested_by": by, "request_id": tracing.request_id()}
     with transaction.atomic():
         active = _locked_active(wanted)
         is_new = len(active) < len(wanted)
