@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+SHORTEST_SECRET = 16  # characters
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -141,6 +142,14 @@ def database(name: str) -> dict[str, Any] | None:
     if not parsed["NAME"]:
         raise ImproperlyConfigured(f"{name} names no database: expected {expected}.")
     return parsed | {"ENGINE": "stockpred.postgres"}
+
+
+def long_secret(name: str) -> str:
+    """A text that nobody can guess; empty if the variable is unset. The message does not repeat it."""
+    value = text(name, "")
+    if value and len(value) < SHORTEST_SECRET:
+        raise ImproperlyConfigured(f"{name} is too short: expected at least {SHORTEST_SECRET} random characters.")
+    return value
 
 
 def secret_key(name: str, *, generate_in: Path, debug: bool) -> str:

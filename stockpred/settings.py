@@ -34,6 +34,7 @@ REQUESTED_NAMES_LIMIT = environment.integer("REQUESTED_NAMES_LIMIT", 10_000, min
 UPSTREAM_REQUESTS_PER_MINUTE = environment.integer("UPSTREAM_REQUESTS_PER_MINUTE", 60, minimum=1, maximum=60_000)
 UPSTREAM_IN_FLIGHT = environment.integer("UPSTREAM_IN_FLIGHT", 2, minimum=1, maximum=8)
 WEBHOOK_ALLOW_PRIVATE = environment.boolean("WEBHOOK_ALLOW_PRIVATE", default=False)  # receivers in this network
+METRICS_KEY = environment.long_secret("METRICS_KEY")  # of Prometheus; without one, there are metrics only if DEBUG is on
 YAHOO_URL = environment.text("YAHOO_URL", "") or None  # a proxy or test server instead of Yahoo
 
 # Callers. A budget of 0 is unlimited. Staff accounts have the budgets of keys.

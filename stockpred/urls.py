@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from forecasting.api.document import Document
 from forecasting.api.errors import error_page
 from forecasting.api.health import Health, HealthLive, HealthReady
+from forecasting.api.prometheus import metrics
 from forecasting.pages import views as pages
 
 handler400, handler403, handler404, handler500 = map(error_page, (400, 403, 404, 500))
@@ -28,6 +29,7 @@ urlpatterns = [
     re_path(r"^health/?$", Health.as_view()),
     re_path(r"^health/live/?$", HealthLive.as_view()),
     re_path(r"^health/ready/?$", HealthReady.as_view()),
+    re_path(r"^metrics/?$", metrics),
     re_path(r"^schema/?$", Document.as_view(), name="schema"),
     re_path(r"^swagger\.json/?$", Document.as_view(default="json"), name="swagger-json"),
     re_path(r"^swagger/?$", swagger, name="swagger"),

@@ -1,4 +1,4 @@
-"""The outermost middleware: each request's id, and its line in the access log.
+"""The outermost middleware: each request's id, its line in the access log, its share in the metrics.
 
 It is on the way of every request, so it asks the database for nothing and knows only what others have found out already.
 """
@@ -19,6 +19,8 @@ from forecasting import tracing
 from forecasting.api.callers import KNOWN, client_address
 from forecasting.callers.addresses import is_trusted
 from forecasting.callers.caller import Caller, caller_of
+from forecasting.metrics import enabled
+from forecasting.metrics.counters import count_requests
 
 HEADER = "X-Request-ID"
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -29,13 +31,14 @@ logger = logging.getLogger("forecasting.access")
 
 
 class Access:
-    """Gives a request its id, and logs who asked for what, with which result, in how many milliseconds."""
+    """Gives a request its id, counts it, and logs who asked for what, with which result, in how many milliseconds."""
 
     sync_capable: ClassVar[bool] = True
     async_capable: ClassVar[bool] = False
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        self.counted = count_requests() if enabled() else None
         self.logs = settings.ENABLE_LOGS and settings.ACCESS_LOG != "off"
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -46,6 +49,8 @@ class Access:
         response = self.get_response(request)
         response.headers[HEADER] = request_id
         seconds = time.perf_counter() - started
+        if self.counted:
+            self.counted.answered(request.method or "", route_of(request), response.status_code, seconds=seconds)
         if self.logs:
             _log(request, response.status_code, seconds=seconds)
         return response

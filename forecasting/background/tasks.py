@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
-from forecasting import market
+from forecasting import market, summary
 from forecasting.background import daily, daily_sync, lead_forecasts, previews, trainer_parent, webhooks
 from forecasting.callers import budgets
 from forecasting.models import Symbol
@@ -58,6 +58,11 @@ def resume_daily_job() -> str:
     return daily.resume()
 
 
+def refresh_summary() -> bool:
+    """See summary.refresh."""
+    return summary.refresh()
+
+
 def forget_ended_budgets() -> int:
     """See budgets.forget_ended."""
     return budgets.forget_ended()
@@ -75,6 +80,11 @@ def ensure_schedules() -> None:
             "func": "forecasting.background.tasks.resume_daily_job",
             "schedule_type": Schedule.MINUTES,
             "minutes": 15,
+        },
+        "figures for monitoring": {
+            "func": "forecasting.background.tasks.refresh_summary",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 5,
         },
         "forget ended budgets": {
             "func": "forecasting.background.tasks.forget_ended_budgets",

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.05  # if the limit of requests in flight is reached
 
 ACQUIRE = """
     UPDATE forecasting_upstream AS upstream SET
-        next_request_at = clock.now + %(pause)s,
+        next_request_at = clock.now + %(pause)s, requests = requests + 1,
         leases = array_append(ARRAY(SELECT lease FROM unnest(leases) AS lease WHERE lease > clock.now), clock.now + %(lease)s),
         state = CASE state WHEN 'closed' THEN 'closed' ELSE 'half_open' END,
         open_until = CASE state WHEN 'closed' THEN NULL ELSE clock.now + %(lease)s END
@@ -54,6 +54,7 @@ SUCCEED = """
 FAIL = """
     UPDATE forecasting_upstream SET
         leases = array_remove(leases, %(lease)s), failures = failures + 1,
+        failed_requests = failed_requests + 1,
         reason = CASE WHEN state = 'closed' OR %(probe)s THEN %(reason)s ELSE reason END
     WHERE source = %(source)s
 """

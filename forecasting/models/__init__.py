@@ -11,6 +11,7 @@ from forecasting.models.quotes import Quote
 from forecasting.models.restatements import Restatement
 from forecasting.models.scores import Score
 from forecasting.models.spending import Spending
+from forecasting.models.summaries import Summary
 from forecasting.models.symbols import PriceBar, Symbol
 from forecasting.models.trainings import Training
 from forecasting.models.upstream import Upstream
@@ -20,5 +21,5 @@ from forecasting.models.workers import WorkerProcess
 
 __all__ = [
     "Delivery", "Finding", "Forecast", "JobRun", "Key", "LiveCalibration", "ModelVersion", "PriceBar", "Quote", "RequestedName",
-    "Restatement", "Score", "Spending", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook", "WorkerProcess",
+    "Restatement", "Score", "Spending", "Summary", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook", "WorkerProcess",
 ]  # fmt: skip

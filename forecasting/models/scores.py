@@ -112,6 +112,13 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         chosen = self.filter(latest=True, horizon=horizon, basis=basis)
         return chosen.order_by("-actual_date").values("actual_date").annotate(**counts)
 
+    def by_session(self, *, since: Any) -> "models.QuerySet[Any, Any]":
+        """One row per exchange and scored session after the time `since`, in ascending order: counts and sums, see SUMS."""
+        kinds = ("exchange", "actual_date")
+        named = self._of_next_close().filter(actual_date__gt=since).annotate(exchange=F("symbol__exchange"))
+        rows: models.QuerySet[Any, Any] = named.order_by(*kinds).values(*kinds).annotate(**SUMS)
+        return rows
+
     def _of_next_close(self) -> "ScoreQuerySet":
         return self.filter(latest=True, horizon=1, basis=Basis.CLOSE)
 

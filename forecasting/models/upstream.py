@@ -39,6 +39,8 @@ class Upstream(models.Model):
     opened_at = models.DateTimeField(null=True, blank=True, help_text="Start of the pause.")
     open_until = models.DateTimeField(null=True, blank=True, help_text="End of the pause.")
     last_success_at = models.DateTimeField(null=True, blank=True, help_text="Time of the last successful request.")
+    requests = models.BigIntegerField(default=0, db_default=0, help_text="Sent so far.")
+    failed_requests = models.BigIntegerField(default=0, db_default=0, help_text="Refused by the source or without an answer.")
     next_request_at = models.DateTimeField(db_default=Now(), help_text="The rate limit allows no request before this time.")
     leases = ArrayField(models.DateTimeField(), default=list, blank=True, help_text="Expiry time of each request under way.")
 

@@ -11,6 +11,7 @@ import pandas as pd
 from django.conf import settings
 from django.db import connection
 
+from forecasting.metrics import counters
 from forecasting.models import ModelVersion
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactFile, BaseModel, TrainedModel
@@ -55,6 +56,8 @@ def scratch_prefix(pid: int) -> str:
 
 def load_forecaster(version: ModelVersion) -> Forecaster:
     """The version's model, cached in memory. Raises ArtifactError if a file is missing or differs from the published one."""
+    if counted := counters.requests():
+        counted.looked_up()
     return _load(version.folder, tuple(sorted(version.artifact_files.items())))
 
 
@@ -65,6 +68,8 @@ def load_backtest(version: ModelVersion) -> pd.DataFrame:
 
 @functools.lru_cache(maxsize=LOADED_MODELS)
 def _load(folder: str, files: tuple[tuple[str, ArtifactFile], ...]) -> Forecaster:
+    if counted := counters.requests():
+        counted.loaded()
     return Forecaster.load(models_root() / folder, dict(files))
 
 

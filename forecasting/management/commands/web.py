@@ -5,6 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from forecasting.metrics import enabled
+from forecasting.metrics.counters import Slots, folder
 from forecasting.runtime.processes import StopSignal
 from forecasting.runtime.web_processes import WebProcessError, WebProcesses, listen
 
@@ -20,6 +22,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Returns after a clean stop. Raises CommandError if the port is taken or the processes cannot start."""
         stop = StopSignal()
+        if enabled():
+            Slots(folder()).forget_dead()
         try:
             WebProcesses(listen(settings.HOST, settings.PORT), count=PROCESSES).run(stop)
         except WebProcessError as error:
