@@ -152,6 +152,23 @@ def long_secret(name: str) -> str:
     return value
 
 
+def mail_server(name: str) -> dict[str, Any]:
+    """Django's settings of a mail server's URL. The message does not repeat it: it may hold a password."""
+    try:
+        return dict(environ.Env.email_url_config(text(name, "smtp://localhost:25")))
+    except (KeyError, ValueError):
+        expected = "smtp://host:25, smtp+tls://user:password@host:587 or smtp+ssl://user:password@host:465"
+        raise ImproperlyConfigured(f"{name} cannot be read: expected {expected}, special characters percent-encoded.") from None
+
+
+def webhook_secret(name: str) -> str:
+    """A secret for signatures, as the Standard Webhooks specification writes it; empty if the variable is unset."""
+    value = text(name, "")
+    if value and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", value):
+        raise ImproperlyConfigured(f"{name} is invalid: expected whsec_ and the Base64 of at least 24 random bytes.")
+    return value
+
+
 def secret_key(name: str, *, generate_in: Path, debug: bool) -> str:
     """The secret key; when it is unset and `debug` is on, one that is generated once and kept in a private file."""
     if value := text(name, ""):

@@ -48,6 +48,20 @@ KEY_REQUESTS_PER_MINUTE = environment.integer("KEY_REQUESTS_PER_MINUTE", 6000, m
 KEY_NEW_SYMBOLS_PER_DAY = environment.integer("KEY_NEW_SYMBOLS_PER_DAY", 5000, minimum=0, maximum=10**6)
 KEY_RETRAININGS_PER_DAY = environment.integer("KEY_RETRAININGS_PER_DAY", 1000, minimum=0, maximum=10**6)
 
+# Alerts
+ALERTS = environment.boolean("ALERTS", default=True)
+ALERT_SECONDS = environment.integer("ALERT_SECONDS", 60, minimum=1, maximum=3600)  # between two looks
+ALERT_DISK_FREE_MB = environment.integer("ALERT_DISK_FREE_MB", 1000, minimum=0, maximum=10**9)
+ALERT_EMAIL = environment.words("ALERT_EMAIL")
+ALERT_WEBHOOK = environment.text("ALERT_WEBHOOK", "")
+ALERT_WEBHOOK_SECRET = environment.webhook_secret("ALERT_WEBHOOK_SECRET")
+_mail = environment.mail_server("EMAIL_URL")
+EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_BACKEND"], _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"], _mail["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = environment.text("EMAIL_FROM", "stockpred@localhost")
+
 # How soon a failure is noticed, in seconds
 LEASE_SECONDS = environment.integer("LEASE_SECONDS", 60, minimum=4, maximum=3600)  # of a training whose worker says nothing
 HEARTBEAT_SECONDS = environment.integer("HEARTBEAT_SECONDS", 15, minimum=1, maximum=60)  # between pings to each task cluster

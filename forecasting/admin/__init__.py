@@ -1,6 +1,7 @@
 """Django admin. All tables but the API keys are read-only; staff make changes through actions."""
 
 from forecasting.admin import (
+    alerts,
     background,
     findings,
     forecasts,
@@ -17,6 +18,6 @@ from forecasting.admin import (
 )
 
 __all__ = [
-    "background", "findings", "forecasts", "jobs", "keys", "log", "names", "symbols", "trainings", "upstream", "versions",
+    "alerts", "background", "findings", "forecasts", "jobs", "keys", "log", "names", "symbols", "trainings", "upstream", "versions",
     "webhooks", "workers",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The tables, one file per noun. Invariants are database constraints; reads are QuerySet methods."""
 
+from forecasting.models.alerts import Alert
 from forecasting.models.findings import Finding
 from forecasting.models.forecasts import Forecast
 from forecasting.models.jobs import JobRun
@@ -20,6 +21,7 @@ from forecasting.models.webhooks import Delivery, Webhook
 from forecasting.models.workers import WorkerProcess
 
 __all__ = [
-    "Delivery", "Finding", "Forecast", "JobRun", "Key", "LiveCalibration", "ModelVersion", "PriceBar", "Quote", "RequestedName",
-    "Restatement", "Score", "Spending", "Summary", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook", "WorkerProcess",
+    "Alert", "Delivery", "Finding", "Forecast", "JobRun", "Key", "LiveCalibration", "ModelVersion", "PriceBar", "Quote",
+    "RequestedName", "Restatement", "Score", "Spending", "Summary", "Symbol", "TaskOutcome", "Training", "Upstream", "Webhook",
+    "WorkerProcess",
 ]  # fmt: skip

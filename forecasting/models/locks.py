@@ -24,6 +24,7 @@ class Lock(IntEnum):
     SCORING = 0x53434F52  # "SCOR": runs of the scoring
     DAILY = 0x4441494C  # "DAIL": runs of the daily job
     PREVIEWS = 0x50524556  # "PREV": runs that draw preview pictures
+    ALERTS = 0x414C5254  # "ALRT": looks for alerts
     SCHEDULE = 0x53434844  # "SCHD": changes of the schedules
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.servers.basehttp import get_internal_wsgi_application
 
+from forecasting.background import alerts
 from forecasting.runtime.processes import StopSignal
 from forecasting.runtime.web_server import WebServer
 
@@ -27,4 +28,5 @@ class Command(BaseCommand):
         server = WebServer(get_internal_wsgi_application(), socket.socket(fileno=options["listener"]))
         os.write(options["ready"], b"1")
         os.close(options["ready"])
+        alerts.watch(stop)
         server.serve(stop)

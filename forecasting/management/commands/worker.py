@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from forecasting.background import alerts
 from forecasting.background.worker import Worker
 from forecasting.runtime.processes import StopSignal
 from forecasting.runtime.worker_lock import AnotherWorkerError, worker_lock
@@ -24,6 +25,7 @@ class Command(BaseCommand):
         try:
             with worker_lock(Path(settings.STATE_DIR), patience_s=PATIENCE_SECONDS, grace_s=ORPHAN_SECONDS) as lock:
                 stop = StopSignal()  # until now the signal just ends it: nothing runs yet
+                alerts.watch(stop)
                 Worker(lock).run(stop)
         except AnotherWorkerError as error:
             raise CommandError(str(error)) from error
