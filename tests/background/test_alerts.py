@@ -169,8 +169,9 @@ def test_a_webhook_gets_a_signed_message(hook: Receiver, settings: Settings) -> 
     keep_records(record(coverage=0.6))
     alerts.look()
     headers, body = hook.got[0]
-    told = {"message_id": headers["webhook-id"], "timestamp": int(headers["webhook-timestamp"])}
-    assert headers["webhook-signature"] == signature(settings.ALERT_WEBHOOK_SECRET, **told, body=body)
+    identity, moment = headers["webhook-id"], int(headers["webhook-timestamp"])
+    expected = signature(settings.ALERT_WEBHOOK_SECRET, message_id=identity, timestamp=moment, body=body)
+    assert headers["webhook-signature"] == expected
 
 
 def test_a_private_address_gets_nothing_unless_that_is_allowed(hook: Receiver, settings: Settings) -> None:
