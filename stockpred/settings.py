@@ -325,7 +325,7 @@ LOGGING = {
 if ENABLE_LOGS:
     _files: dict[str, Any] = {
         name: {
-            "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
+            "class": handler,
             "filename": str(LOG_DIR / file),
             "maxBytes": 10 * 1024 * 1024,
             "backupCount": 5,
@@ -334,7 +334,10 @@ if ENABLE_LOGS:
             "delay": True,
             "chmod": 0o640,
         }
-        for name, file in {"file": "app.log", "access": "access.log"}.items()
+        for name, file, handler in (
+            ("file", "app.log", "concurrent_log_handler.ConcurrentRotatingFileHandler"),
+            ("access", "access.log", "forecasting.runtime.batched_log.BatchedFile"),
+        )
     }
     LOGGING["handlers"] |= _files  # type: ignore[operator] # a dictionary of dictionaries, as dictConfig wants it
     # A file of its own: a busy hour would rotate everything else out of app.log.
