@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('forecasting', '0036_figures_of_lost_performance'),
+        ('forecasting', '0039_forecasts_by_session'),
     ]
 
     operations = [
