@@ -63,13 +63,14 @@ screenshots: .venv/requirements-dev.installed  ## photograph every page in four 
 notebooks: .venv/requirements-dev.installed  ## run the notebooks on simulated prices and keep their figures
 	@$(BIN)/python -m tests.notebook_figures
 
-stop:  ## stop the embedded Postgres that commands or tests left running
+stop:  ## stop the embedded Postgres that commands or tests left running; asks if a service runs on it
 	@$(MANAGE) stop_postgres
 	@DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres
 
 clean:  ## remove the database, logs, trained models and .venv
 	@if [ -x $(BIN)/python ]; then \
-		$(MANAGE) stop_postgres --destroy; DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres --destroy; fi
+		$(MANAGE) stop_postgres --destroy || [ $$? -ne 3 ] || exit 3; \
+		DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) stop_postgres --destroy || [ $$? -ne 3 ] || exit 3; fi
 	rm -rf .venv .state logs media/models .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-emit-index-url \

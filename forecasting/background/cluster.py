@@ -14,6 +14,7 @@ from django_q.tasks import async_task
 
 from forecasting.models.workers import Beat
 from forecasting.runtime.broker import OWN_QUEUE
+from forecasting.runtime.clock import Pace
 from forecasting.runtime.heartbeat import HEARTBEAT_PIPE, PING, Heartbeat
 from forecasting.runtime.processes import ProcessGroup
 from forecasting.training import queue as training_queue
@@ -41,6 +42,7 @@ class SupervisedCluster:
         self.name = name
         self._processes, self._task_limit_s, self._lock = processes, task_limit_s, lock
         self._early_ends = 0
+        self._pace = Pace(longest_s=settings.HANG_SECONDS / 3)
         self._group: ProcessGroup | None = None
         self._start()
 
@@ -60,8 +62,12 @@ class SupervisedCluster:
     def watch(self) -> bool:
         """Restarts the cluster if it has ended or hangs, and pings it if a ping is due; True if the process group changed.
 
-        Raises database errors. If the cluster has ended, its processes are cleaned up first.
+        Raises database errors. If the cluster has ended, its processes are cleaned up first. After a suspension of this process,
+        the cluster gets time to answer first: it may have been suspended, too.
         """
+        if self._pace.was_suspended():
+            self.restart_hang_timer()
+        now = time.monotonic()  # read before the answers: a suspension between both would look like silence
         if self._group is None:
             return self._start_after_pause()
         if (status := self._group.ended()) is not None:
@@ -71,7 +77,7 @@ class SupervisedCluster:
         if self._heartbeat.busy(within_s=self._task_limit_s) >= self._processes:
             self.restart_hang_timer()
             self._busy_at = time.monotonic()
-        if time.monotonic() - max(self._hang_timer_at, self._heartbeat.answered_at, self._pinged_at) > settings.HANG_SECONDS:
+        if now - max(self._hang_timer_at, self._heartbeat.answered_at, self._pinged_at) > settings.HANG_SECONDS:
             self._end(f"has not answered for {settings.HANG_SECONDS} s")
             return True
         self._ping()

@@ -13,6 +13,7 @@ from forecasting.background import daily, tasks, webhooks
 from forecasting.background.cluster import SupervisedCluster, delete_old_pings
 from forecasting.models import WorkerProcess
 from forecasting.models.workers import Beat
+from forecasting.runtime.clock import Pace
 from forecasting.runtime.processes import StopSignal
 from forecasting.runtime.worker_lock import WorkerLock
 from forecasting.training import queue as training_queue
@@ -43,6 +44,7 @@ class Worker:
         ]
         self._record_groups()
         self._started_at = self._rescue_at = self._beat_at = time.monotonic()
+        self._pace = Pace(longest_s=settings.LEASE_SECONDS / 2)
         self._prepared = self._database_is_down = False
 
     def run(self, stop: StopSignal) -> None:
@@ -59,6 +61,8 @@ class Worker:
             daily.request()
             delete_old_pings()
             self._prepared = True
+        if self._pace.was_suspended():  # so was who works on a training here: it renews its lease before it is rescued
+            self._rescue_at = time.monotonic() + settings.LEASE_SECONDS
         changed = [cluster.watch() for cluster in self._clusters]
         if any(changed):
             self._record_groups()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from forecasting.runtime.service_lock import sign, worker_file
 from stockpred.embedded_postgres.locks import try_lock, until
 
 logger = logging.getLogger(__name__)
@@ -41,11 +42,12 @@ def worker_lock(folder: Path, *, patience_s: float, grace_s: float) -> Iterator[
     seconds to end by themselves, then they are killed. Another machine that shares the folder has locks of its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    name = socket.gethostname()
-    groups_file = folder / f"worker-{name}.groups"
+    groups_file = folder / f"worker-{socket.gethostname()}.groups"
     with ExitStack() as stack:
-        if _lock(stack, folder / f"worker-{name}.lock", seconds=patience_s) is None:
+        mine = _lock(stack, worker_file(folder), seconds=patience_s)
+        if mine is None:
             raise AnotherWorkerError(f"Another worker already runs with STATE_DIR {folder}. Stop it, or use another STATE_DIR.")
+        sign(mine)
         held = _lock(stack, groups_file, seconds=0.1)
         if held is None:
             logger.warning("task clusters of a killed worker still run; they get %.0f s to end by themselves", grace_s)

@@ -3,8 +3,11 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -19,7 +22,7 @@ from forecasting.registry import models_root
 from forecasting.runtime.processes import wait_for
 from forecasting.training import requests as training_requests
 from forecasting.training.workers import CLUSTERS, absence
-from tests.factories import make_symbol
+from tests.factories import make_claimed, make_symbol
 from tests.fake_yahoo import FakeYahoo, generated_bars, unknown
 from tests.running import process_ids, started
 
@@ -86,4 +89,38 @@ def test_a_cluster_that_keeps_ending_is_restarted_after_longer_and_longer_pauses
         assert absence("short") == "No worker has run yet."
         assert ends[-1] - ends[0] > 1 + 3  # pauses of a second, then of three
         assert worker.ended() is None
+    assert process_ids(tmp_path) == []
+
+
+@contextmanager
+def suspended(folder: Path, *, seconds: float) -> Iterator[None]:
+    """Stops all processes for so long, as a paused container does; the worker goes on first."""
+    processes, worker = process_ids(folder), process_ids(folder, command="worker")
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    yield
+    assert wait_for(lambda: time.monotonic() - began > seconds, seconds=2 * seconds)
+    for pid in (*worker, *processes):
+        os.kill(pid, signal.SIGCONT)
+
+
+def beats(**values: Any) -> set[object]:
+    return set(WorkerProcess.objects.filter(**values).values_list("seen_at"))
+
+
+def test_a_worker_that_was_suspended_with_its_clusters_keeps_them_and_their_trainings(tmp_path: Path) -> None:
+    with started("worker", tmp_path, HEARTBEAT_SECONDS="1", HANG_SECONDS="6", LEASE_SECONDS="20"):
+        assert wait_for(lambda: len(leaders(tmp_path)) == 2 and not absence(*CLUSTERS), seconds=60)
+        clusters = leaders(tmp_path)
+        with suspended(tmp_path, seconds=15):
+            before = beats()
+            training = make_claimed(make_symbol("SAMPLE9"))  # by somebody who sleeps, too
+            Training.objects.update(lease_expires_at=timezone.now())
+        assert wait_for(lambda: bool(beats(cluster="") - before), seconds=30)
+        assert in_state(training, TrainingState.RUNNING)
+        assert wait_for(lambda: not before & beats(), seconds=30)
+        assert leaders(tmp_path) == clusters
+        assert "it is restarted" not in (tmp_path / "worker.log").read_text()
+        assert wait_for(lambda: in_state(training, TrainingState.QUEUED), seconds=60)  # nobody has renewed the lease
     assert process_ids(tmp_path) == []

@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from forecasting.prices.catalogue import is_simulated
 from forecasting.runtime.processes import ProcessGroup, StopSignal, wait_for
+from forecasting.runtime.service_lock import AnotherServiceError, service_lock
 from forecasting.runtime.web_processes import WebProcessError, listen
 
 START_SECONDS = 60
@@ -28,8 +29,15 @@ class Command(BaseCommand):
     help = "Runs database, web server and worker until Ctrl-C."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Returns after a clean stop. Raises CommandError if a part ends by itself."""
-        self._refuse_taken_port()
+        """Returns after a clean stop. Raises CommandError if a part ends by itself, or if a service already runs in this folder."""
+        try:
+            with service_lock(Path(settings.STATE_DIR)):
+                self._refuse_taken_port()
+                self._run()
+        except AnotherServiceError as error:
+            raise CommandError(str(error)) from error
+
+    def _run(self) -> None:
         stop = StopSignal()
         self._say("Preparing the database ...")
         call_command("migrate", verbosity=0)
