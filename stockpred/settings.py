@@ -14,6 +14,8 @@ from stockpred.embedded_postgres.server import EmbeddedPostgres
 BASE_DIR = Path(__file__).resolve().parent.parent
 environment.load_env_file(Path(environment.text("ENV_FILE", str(BASE_DIR / ".env"))))
 
+RELEASE = "0.1.0"  # also in pyproject.toml
+
 # What the service does
 SEED = environment.integer("SEED", 42, minimum=0, maximum=2**31 - 1)
 DAILY_TASK_HOUR = environment.integer("DAILY_TASK_HOUR", 3, minimum=0, maximum=23)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,11 @@ def test_settings_read_some_variables() -> None:
 @pytest.mark.parametrize("document", ["docs/configuration.md", ".env.example"])
 def test_every_variable_is_documented(variable: str, document: str) -> None:
     assert re.search(rf"\b{variable}\b", (ROOT / document).read_text())
+
+
+def test_the_release_is_that_of_the_project_file() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["version"] == settings.RELEASE
 
 
 def test_the_example_sets_nothing_that_does_not_exist() -> None:

@@ -26,7 +26,7 @@ def service() -> Iterator[PrivateService]:
     original = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        with PrivateService(Path(folder), prices=None, DAILY_TASK_HOUR="0") as running:
+        with PrivateService(Path(folder), prices=None, DJANGO_SETTINGS_MODULE="stockpred.settings") as running:
             running.until_up()
             yield running
     for number, handler in original.items():
@@ -35,7 +35,7 @@ def service() -> Iterator[PrivateService]:
 
 def manage(service: PrivateService, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """A command in the service's environment, without a terminal."""
-    env = os.environ | service.env | {"DJANGO_SETTINGS_MODULE": "stockpred.settings"} | variables
+    env = os.environ | service.env | variables
     command = [*MANAGE, *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=120)
 
@@ -69,7 +69,7 @@ def test_the_database_of_a_running_service_is_not_stopped_without_a_question(ser
 def test_a_person_who_does_not_agree_stops_nothing(service: PrivateService) -> None:
     before = postmaster(service)
     terminal, end = pty.openpty()
-    env = os.environ | service.env | {"DJANGO_SETTINGS_MODULE": "stockpred.settings"}
+    env = os.environ | service.env
     with subprocess.Popen([*MANAGE, "stop_postgres"], env=env, stdin=end, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as asked:
         os.write(terminal, b"\n")
         output, errors = asked.communicate(timeout=60)

@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -26,6 +26,8 @@ class Lock(IntEnum):
     PREVIEWS = 0x50524556  # "PREV": runs that draw preview pictures
     ALERTS = 0x414C5254  # "ALRT": looks for alerts
     SCHEDULE = 0x53434844  # "SCHD": changes of the schedules
+    MIGRATIONS = 0x4D494752  # "MIGR": migrations, backups and restores: none may change the tables of another one
+    RETENTION = 0x5245544E  # "RETN": removals of model files, and backups that copy them
 
 
 def lock_until_commit(lock: Lock) -> None:
@@ -52,6 +54,25 @@ def lock_if_free(lock: Lock) -> Iterator[bool]:
         if mine and connection.is_usable():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [lock])
+
+
+@contextmanager
+def lock_when_free(lock: Lock, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Locks for the block; waits if necessary, and calls `waiting` once before.
+
+    It polls. A statement that waits would keep a snapshot, and CREATE INDEX CONCURRENTLY of the one that holds the lock waits for
+    all snapshots.
+    """
+    told = False
+    while True:
+        with lock_if_free(lock) as mine:
+            if mine:
+                yield
+                return
+        if not told:
+            waiting()
+            told = True
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from forecasting.models import ModelVersion
+from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.versions import FilesState
 from forecasting.registry.files import models_root
 
@@ -26,11 +27,15 @@ def expire_files() -> int:
 
 
 def sweep() -> int:
-    """Deletes orphaned folders, such as those of a killed trainer. Folders of the last 24 hours may still be published."""
-    folders = orphans()
-    for folder in folders:
-        shutil.rmtree(folder)
-        logger.info("removed orphaned folder %s", folder.name)
+    """Deletes orphaned folders, such as those of a killed trainer. Folders of the last 24 hours may still be published.
+
+    Deletes nothing while a backup copies files, because it may need files that have expired since it began. The next sweep does.
+    """
+    with lock_if_free(Lock.RETENTION) as mine:
+        folders = orphans() if mine else []
+        for folder in folders:
+            shutil.rmtree(folder)
+            logger.info("removed orphaned folder %s", folder.name)
     return len(folders)
 
 

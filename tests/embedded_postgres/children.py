@@ -33,7 +33,8 @@ from stockpred.embedded_postgres.server import EmbeddedPostgres
 server = EmbeddedPostgres.at(Path(sys.argv[1]))
 apps = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.postgres"]
 settings.configure(
-    STATE_DIR=sys.argv[1], EMBEDDED_POSTGRES=server, DATABASES={"default": server.django_database()}, INSTALLED_APPS=apps, USE_TZ=True
+    STATE_DIR=sys.argv[1], EMBEDDED_POSTGRES=server, DATABASES={"default": server.django_database()},
+    INSTALLED_APPS=apps, USE_TZ=True,
 )
 django.setup()
 from django.core.management import call_command

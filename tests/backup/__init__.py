@@ -1,0 +1,1 @@
+"""Backup and restore, with a second Postgres server to restore into."""

@@ -1,0 +1,179 @@
+"""A restore into an empty place on another server: everything or nothing."""
+
+import signal
+import subprocess
+from datetime import date
+from pathlib import Path
+from zipfile import ZipFile
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from forecasting.backup import back_up
+from forecasting.backup.archive import DUMP
+from forecasting.models import ModelVersion
+from forecasting.runtime.processes import ProcessGroup, wait_for
+from tests.backup.places import MANAGE, Place, place_of_tests
+from tests.factories import add_bars, make_forecast, make_symbol
+from tests.small_model import publish_model
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def source() -> ModelVersion:
+    """The active version of a symbol with bars and a scored forecast, with its files."""
+    symbol = make_symbol()
+    add_bars(symbol)
+    version = publish_model(symbol)
+    make_forecast(version, date(2025, 6, 2), actual_close=100.1 + 0.2)  # more digits than are shown
+    return version
+
+
+@pytest.fixture
+def backup(source: ModelVersion, tmp_path: Path) -> Path:
+    back_up(tmp_path / "one.backup")
+    return tmp_path / "one.backup"
+
+
+def test_tables_schema_and_files_are_those_of_the_source(backup: Path, empty: Place) -> None:
+    told = empty.told("restore", backup)
+    assert "release 0.1.0, is restored: 1 symbols, 1 model versions, 1 forecasts." in told
+    before = place_of_tests()
+    assert empty.tables() == before.tables()
+    assert empty.schema() == before.schema()
+    assert empty.model_files() == before.model_files()
+    modes = {path.stat().st_mode & 0o777 for path in empty.media.rglob("*") if path.is_file()}
+    assert modes == {0o640}
+
+
+def test_the_ledger_stays_append_only(backup: Path, empty: Place) -> None:
+    empty.told("restore", backup)
+    with psycopg.connect(empty.conninfo) as database, pytest.raises(psycopg.Error, match="was served and cannot be changed"):
+        database.execute("UPDATE forecasting_forecast SET price = 1")
+
+
+def test_new_rows_get_new_keys(backup: Path, empty: Place) -> None:
+    empty.told("restore", backup)
+    with psycopg.connect(empty.conninfo) as database:
+        (last, following) = database.execute(
+            "SELECT max(id), nextval(pg_get_serial_sequence('forecasting_modelversion', 'id')) FROM forecasting_modelversion"
+        ).fetchone() or (0, 0)
+    assert following > last
+
+
+def test_a_service_that_moves_to_another_database_keeps_its_model_files(backup: Path, empty: Place) -> None:
+    media = {"MEDIA_ROOT": str(settings.MEDIA_ROOT)}
+    before = place_of_tests().model_files()
+    moved = empty.manage("restore", backup, **media)
+    assert moved.returncode == 0, moved.stderr
+    assert empty.tables() == place_of_tests().tables()
+    assert place_of_tests().model_files() == before
+
+
+def test_a_database_that_is_not_empty_is_refused(backup: Path, empty: Place) -> None:
+    with psycopg.connect(empty.conninfo) as database:
+        database.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    assert "is not empty: it has 1 tables and indexes, such as kept." in empty.refusal("restore", backup)
+    assert {*empty.tables()} == {"kept"}
+    assert not empty.media.exists()
+
+
+def test_model_files_of_another_service_are_refused(backup: Path, empty: Place) -> None:
+    other = empty.media / "models" / "1-0a1b" / "model.onnx"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"another one")
+    assert "is not empty, and its files are not those of the backup" in empty.refusal("restore", backup)
+    assert empty.tables() == {}
+    assert other.read_bytes() == b"another one"
+
+
+def test_a_damaged_backup_is_refused_before_anything_is_written(backup: Path, empty: Place) -> None:
+    whole = backup.read_bytes()
+    middle = len(whole) // 2
+    backup.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    for options in ([], ["--check"]):
+        assert "is damaged, or no backup of this service" in empty.refusal("restore", backup, *options)
+    assert empty.is_empty()
+
+
+def test_a_check_writes_nothing(backup: Path, empty: Place) -> None:
+    assert "is undamaged: 1 symbols" in empty.told("restore", "--check", backup)
+    assert empty.is_empty()
+
+
+def rewritten(backup: Path, name: str, old: bytes, new: bytes) -> Path:
+    """The backup with a change in one file of it, which the manifest does not contradict."""
+    changed = backup.with_name("changed.backup")
+    with ZipFile(backup) as source, ZipFile(changed, "w") as target:
+        for each in source.namelist():
+            content = source.read(each)
+            assert each != name or old in content
+            target.writestr(each, content.replace(old, new) if each == name else content)
+    return changed
+
+
+def test_a_backup_of_a_later_release_is_refused(backup: Path, empty: Place) -> None:
+    later = rewritten(backup, "manifest.json", b'"forecasting.0035_activations"', b'"forecasting.9999_later"')
+    told = empty.refusal("restore", later)
+    assert "this one does not know the migration forecasting.9999_later" in told
+    assert empty.is_empty()
+
+
+def test_an_older_server_than_that_of_the_dump_is_refused(backup: Path, empty: Place) -> None:
+    newer = rewritten(backup, "manifest.json", b'"postgres": 18', b'"postgres": 19')
+    assert "was made with pg_dump 19: Postgres 18 cannot read it" in empty.refusal("restore", newer)
+    assert empty.is_empty()
+
+
+def test_a_dump_that_cannot_be_loaded_leaves_nothing(source: ModelVersion, tmp_path: Path, empty: Place) -> None:
+    with psycopg.connect(place_of_tests().conninfo, autocommit=True) as database:
+        database.execute("CREATE FUNCTION public.broken() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        database.execute("CREATE TABLE z (a int CHECK (a < public.broken() + a))")
+        database.execute("INSERT INTO z VALUES (1)")
+        database.execute("CREATE OR REPLACE FUNCTION public.broken() RETURNS int LANGUAGE sql AS 'SELECT 1 / 0'")
+        try:
+            back_up(tmp_path / "broken.backup")
+        finally:
+            database.execute("DROP TABLE z")
+            database.execute("DROP FUNCTION public.broken()")
+    assert "pg_restore failed" in empty.refusal("restore", tmp_path / "broken.backup")
+    assert empty.is_empty()
+
+
+def test_a_restore_that_is_killed_can_be_repeated(backup: Path, empty: Place) -> None:
+    with psycopg.connect(empty.conninfo) as blocker:
+        blocker.execute("SELECT pg_advisory_xact_lock(1)")  # nothing that a restore waits for; the table below is
+        blocker.execute("CREATE TABLE forecasting_symbol ()")
+        group = ProcessGroup("restore", [*MANAGE, "restore", str(backup)], env=empty.env, output=backup.with_name("restore.log"))
+        assert wait_for(lambda: (empty.media / "models").exists(), seconds=120)
+        group.stop(grace_s=0)  # SIGKILL, after the files are in place
+        blocker.rollback()
+    assert wait_for(lambda: empty.tables() == {}, seconds=30)
+    assert empty.model_files() != {}
+    empty.told("restore", backup)
+    assert empty.tables() == place_of_tests().tables()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_restore_that_is_stopped_leaves_nothing(backup: Path, empty: Place, number: signal.Signals) -> None:
+    with psycopg.connect(empty.conninfo) as blocker:
+        blocker.execute("CREATE TABLE forecasting_symbol ()")
+        log = backup.with_name("restore.log").open("wb")
+        process = subprocess.Popen([*MANAGE, "restore", str(backup)], env=empty.env | {"PATH": "/usr/bin:/bin"}, stderr=log)
+        assert wait_for(lambda: (empty.media / "models").exists(), seconds=120)
+        process.send_signal(number)
+        assert process.wait(60) != 0
+        blocker.rollback()
+        log.close()
+    assert wait_for(empty.is_empty, seconds=30)
+
+
+def test_a_file_that_is_missing_is_one_line(empty: Place, tmp_path: Path) -> None:
+    assert empty.refusal("restore", tmp_path / "none.backup") == f"CommandError: {tmp_path / 'none.backup'} is no file.\n"
+
+
+def test_the_dump_is_one_that_postgres_tools_read(backup: Path) -> None:
+    with ZipFile(backup) as archive:
+        assert archive.read(DUMP).startswith(b"PGDMP")
