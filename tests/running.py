@@ -33,10 +33,10 @@ def environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def started(
-    command: str, folder: Path, *, within: Sequence[str] = (), code: Path = settings.BASE_DIR, **variables: str
+    command: str, folder: Path, *, within: Sequence[str] = (), code: Path | str = settings.BASE_DIR, **variables: str
 ) -> Iterator[ProcessGroup]:
     """Runs `manage.py COMMAND` of `code` during the block, inside the command `within` if given, and stops it afterwards."""
-    arguments = [*within, sys.executable, str(code / "manage.py"), command]
+    arguments = [*within, sys.executable, str(Path(code) / "manage.py"), command]
     group = ProcessGroup(command, arguments, env=environment(folder) | variables, output=folder / f"{command}.log")
     try:
         yield group

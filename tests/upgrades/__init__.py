@@ -1,0 +1,1 @@
+"""Upgrades: code of the former release beside the present schema and code."""
