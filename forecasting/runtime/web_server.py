@@ -20,10 +20,12 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, RequestHeaderFieldsTooLarge
 
 from forecasting.runtime.processes import StopSignal
+from forecasting.runtime.watching import Watch
 
 THREADS = 4
 CONNECTIONS = 400  # most at the same time; one more closes the one that has waited longest for its client
 HEADER_BYTES = 16 * 1024
+SEND_BYTES = 64 * 1024  # of an answer that is still written; its end is sent at once
 READ_SECONDS = 10  # from the first byte of a request to its last
 IDLE_SECONDS = 60  # without a byte in either direction
 ANSWER_SECONDS = 60  # from a request's last byte until the client has taken the answer
@@ -77,6 +79,11 @@ class Answer(WSGITask):
             self.request.headers["CONNECTION"] = "close"
         return super().build_response_header()
 
+    def finish(self) -> None:
+        """Sends header and body together."""
+        super().finish()
+        self.channel.send_now()
+
 
 class JsonError(ErrorTask):
     """An error of the server itself, in the shape of the API's errors."""
@@ -115,6 +122,24 @@ class Channel(HTTPChannel):
         self.reading, self.deadline = False, time.monotonic() + ANSWER_SECONDS
         super().service()
         self.answered_at = time.time()
+        self.server.watch.update(self)
+
+    def write_soon(self, data: Any) -> int:
+        """Takes bytes of an answer. The main loop sends what the client has no room for yet."""
+        taken = int(super().write_soon(data))
+        if self.total_outbufs_len >= SEND_BYTES:
+            self.server.watch.update(self)
+        return taken
+
+    def send_now(self) -> None:
+        """Sends what the client has room for."""
+        with self.outbuf_lock:
+            self._flush_exception(self._flush_some, do_close=False)
+
+    def del_channel(self, map: Any = None) -> None:
+        """Called before it is closed."""
+        self.server.watch.forget(self)
+        super().del_channel(map)
 
     def readable(self) -> bool:
         """Whether the main loop reads."""
@@ -177,12 +202,14 @@ class WebServer(TcpWSGIServer):
 
     def __init__(self, application: Any, listener: socket.socket) -> None:
         """Accepts connections as soon as `serve` runs."""
+        self.watch = Watch()
         adjustments = Adjustments(
             sockets=[listener],
             threads=THREADS,
             connection_limit=2 * CONNECTIONS,  # the library stops to accept there; we close waiting connections earlier
             channel_timeout=IDLE_SECONDS,
             cleanup_interval=1,
+            send_bytes=SEND_BYTES,
             max_request_header_size=HEADER_BYTES,
             max_request_body_size=settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1,  # the library refuses from this size on
             clear_untrusted_proxy_headers=False,  # Django ignores them unless a setting trusts a proxy
@@ -195,6 +222,8 @@ class WebServer(TcpWSGIServer):
     def handle_accept(self) -> None:
         """Accepts a connection. If there are too many now, closes the one that has waited longest for its client."""
         super().handle_accept()
+        for channel in [*self.active_channels.values()][-1:]:
+            self.watch.update(channel)
         if len(self.active_channels) > CONNECTIONS:
             waiting = [channel for channel in self.active_channels.values() if channel.waits_for_client()]
             min(waiting, key=lambda channel: max(channel.creation_time, channel.answered_at)).handle_close()
@@ -204,6 +233,7 @@ class WebServer(TcpWSGIServer):
         while not stop.wait(0):
             self._handle_events()
         self.draining = True
+        self.watch.forget(self)
         wasyncore.dispatcher.close(self)  # only this process's copy of the listening socket
         ends = time.monotonic() + GRACE_SECONDS
         while self.active_channels and time.monotonic() < ends:
@@ -211,10 +241,15 @@ class WebServer(TcpWSGIServer):
                 channel.close_if_idle()
             self._handle_events()
 
+    def pull_trigger(self) -> None:
+        """Nothing: a thread that changes what its connection waits for says so itself."""
+
     def _handle_events(self) -> None:
-        """Handles the events of all connections for a while. Deadlines come between: the library polls a list of open sockets."""
+        """Handles the events of all connections for a while, once those that are late have been ended."""
         for channel in [*self.active_channels.values()]:
             channel.enforce_deadline()
+        for each in [*self._map.values()]:
+            self.watch.update(each)
         ends = time.monotonic() + PERIOD_SECONDS
         while time.monotonic() < ends:
-            wasyncore.loop(timeout=PERIOD_SECONDS, use_poll=True, map=self._map, count=1)
+            self.watch.handle(seconds=PERIOD_SECONDS)
