@@ -18,6 +18,7 @@ from forecasting import direction, market
 from forecasting.leads import Known
 from forecasting.models import Forecast, ModelVersion, Restatement, Symbol
 from forecasting.models.forecasts import HORIZONS, Basis
+from forecasting.models.prepared import Find
 from forecasting.models.scores import SUMS
 from forecasting.models.versions import SERVING
 from forecasting.pipeline.evaluation.quantiles import REFERENCE_SESSIONS, reference_quantiles
@@ -135,9 +136,9 @@ def _tested_horizons(metrics: Mapping[str, Any]) -> dict[int, Record]:
     }
 
 
-def scorecards(tickers: Sequence[str]) -> dict[str, Scorecard]:
-    """The scorecard of each symbol that has a model, by ticker. One query."""
-    versions = SERVING.rows(tickers)
+def scorecards(tickers: Sequence[str], *, find: Find[ModelVersion] = SERVING.rows) -> dict[str, Scorecard]:
+    """The scorecard of each symbol that has a model, by ticker. One query, that of `find`."""
+    versions = find(tickers)
     return {version.symbol.ticker: Scorecard(version, version.sums) for version in versions if version.symbol}
 
 

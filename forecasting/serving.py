@@ -1,7 +1,7 @@
 """Answers a request: refreshes prices, chooses the version that serves, and falls back if its files are damaged."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from forecasting.leads import Known
 from forecasting.market import Admit, NoSymbol, admit_all
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.forecasts import quarter_of
+from forecasting.models.prepared import Find
 from forecasting.models.standing import STANDING, Identity, kept
 from forecasting.models.symbols import TAKEN_OUT, UpstreamState
 from forecasting.models.versions import STATUSES
@@ -70,25 +71,33 @@ class NoAnswerYetError(Exception):
     """The price source has not said yet whether it knows the name."""
 
 
-def predict(tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all, by: str = "") -> list[Prediction]:
+def predict(
+    tickers: Sequence[str],
+    *,
+    now: datetime,
+    budget_s: float,
+    admit: Admit = admit_all,
+    by: str = "",
+    find: Find[Symbol] = STANDING.rows,
+) -> list[Prediction]:
     """Forecasts the next session for each symbol, by its own version or else by the base. Symbols without a version are trained.
 
     Stale bars are refreshed and new names looked up first, for at most `budget_s` seconds; late answers are fetched in the
-    background. `admit` says which names never seen before are refused, and why; `by` who asks. The number of queries does not
-    depend on the number of symbols.
+    background. `admit` says which names never seen before are refused, and why; `by` who asks. `find` is called once, first. The
+    number of queries does not depend on the number of symbols.
     """
-    answers = _up_to_date(tickers, now=now)
+    answers = _up_to_date(find(tickers), now=now)
     if others := [ticker for ticker in tickers if ticker not in answers]:
         answers |= _brought_up_to_date(others, now=now, budget_s=budget_s, admit=admit, by=by)
     return [answers[ticker] for ticker in tickers]
 
 
-def current(tickers: Sequence[str], *, now: datetime, budget_s: float) -> list[Prediction]:
+def current(tickers: Sequence[str], *, now: datetime, budget_s: float, find: Find[Symbol] = STANDING.rows) -> list[Prediction]:
     """What `predict` answers, except that no symbol is created, no training requested and no damaged version replaced.
 
     Stale bars of known symbols are refreshed as for `predict`, and a forecast that is missing in the ledger is issued.
     """
-    answers = _up_to_date(tickers, now=now)
+    answers = _up_to_date(find(tickers), now=now)
     if others := [ticker for ticker in tickers if ticker not in answers]:
         known = Symbol.objects.all().by_ticker(others)
         in_service = [symbol for symbol in known.values() if symbol.is_in_service]
@@ -106,11 +115,17 @@ def answer_that_stands(ticker: str, *, now: datetime) -> Prediction | None:
 
 
 def standing(
-    tickers: Sequence[str], *, now: datetime, budget_s: float, admit: Admit = admit_all, by: str = ""
+    tickers: Sequence[str],
+    *,
+    now: datetime,
+    budget_s: float,
+    admit: Admit = admit_all,
+    by: str = "",
+    find: Find[Symbol] = STATUSES.rows,
 ) -> list[ModelStatus]:
     """The model status of each symbol; see `ensure_trained`. New names, and symbols that a local source did not have, are looked
-    up first, for at most `budget_s` seconds. `admit`, `by`: see `predict`."""
-    settled = _settled(tickers, now=now)
+    up first, for at most `budget_s` seconds. `admit`, `by`, `find`: see `predict`."""
+    settled = _settled(find(tickers), now=now)
     if others := [ticker for ticker in tickers if ticker not in settled]:
         known = Symbol.objects.all().by_ticker(others)
         gone = [each for each in known.values() if each.upstream_state == UpstreamState.UNKNOWN and not each.unknown_until]
@@ -175,9 +190,9 @@ def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, 
     return {symbol: version for symbol, mine in own.items() if (version := mine or base)}
 
 
-def _up_to_date(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
-    """By ticker, the answers that need no further work. Most requests end here, so this is a single query."""
-    return _answers([each for each in _sessions(tickers, now=now) if not _needs_work(*each, now=now)], now=now)
+def _up_to_date(found: Iterable[Symbol], *, now: datetime) -> dict[str, Prediction]:
+    """By ticker, the answers that need no further work. Most requests end here."""
+    return _answers([each for each in _sessions(found, now=now) if not _needs_work(*each, now=now)], now=now)
 
 
 def _needs_work(symbol: Symbol, session: live.Session, *, now: datetime) -> bool:
@@ -193,12 +208,12 @@ def _needs_work(symbol: Symbol, session: live.Session, *, now: datetime) -> bool
 
 def _standing(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
     """By ticker, the answers that the ledger and the last quotes give, of symbols with a forecast from their newest bar."""
-    return _answers(list(_sessions(tickers, now=now)), now=now)
+    return _answers(list(_sessions(STANDING.rows(tickers), now=now)), now=now)
 
 
-def _sessions(tickers: Sequence[str], *, now: datetime) -> Iterator[tuple[Symbol, live.Session]]:
-    """The symbols with a forecast from their newest bar, and their sessions."""
-    return ((symbol, live.session_of(symbol, symbol.last_quote, now=now)) for symbol in STANDING.rows(tickers))
+def _sessions(found: Iterable[Symbol], *, now: datetime) -> Iterator[tuple[Symbol, live.Session]]:
+    """Symbols with a forecast from their newest bar, as STANDING finds them, and their sessions."""
+    return ((symbol, live.session_of(symbol, symbol.last_quote, now=now)) for symbol in found)
 
 
 def _answers(standing: Sequence[tuple[Symbol, live.Session]], *, now: datetime) -> dict[str, Prediction]:
@@ -222,11 +237,11 @@ def _answer(symbol: Symbol, session: live.Session, forecasts: Mapping[int, Forec
     return Prediction(symbol, best, None if best is close else close.in_units_of(best), session, recorded, stale)
 
 
-def _settled(tickers: Sequence[str], *, now: datetime) -> dict[str, ModelStatus]:
-    """By ticker, the statuses for which nothing has to be asked, looked up or started. A single query."""
+def _settled(found: Iterable[Symbol], *, now: datetime) -> dict[str, ModelStatus]:
+    """By ticker, the statuses for which nothing has to be asked, looked up or started."""
     return {
         symbol.ticker: ModelStatus(symbol, symbol.own_version, symbol.active_training)
-        for symbol in STATUSES.rows(tickers)
+        for symbol in found
         if (symbol.own_version or symbol.active_training)
         and symbol.is_in_service
         and symbol.followed

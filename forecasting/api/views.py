@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from forecasting import ledger, serving
 from forecasting.accounts import log_change
 from forecasting.api import documentation, serializers
-from forecasting.api.callers import RequestBudget, caller_of
+from forecasting.api.callers import RequestBudget, caller_of, charge, charging
 from forecasting.api.check import check_json
 from forecasting.api.credentials import STAFF_CREDENTIALS, ApiKey
 from forecasting.api.errors import NoSuchSymbolError, TemporarilyUnavailable
@@ -30,8 +30,10 @@ from forecasting.api.predict import predict_json
 from forecasting.api.trainings import retrain_json
 from forecasting.api.validity import seconds_of_validity
 from forecasting.api.written import json_response
-from forecasting.callers.budgets import NewSymbols
+from forecasting.callers.budgets import Charged, NewSymbols, OverBudgetError
 from forecasting.callers.retraining import retrain
+from forecasting.models.standing import STANDING
+from forecasting.models.versions import SERVING, STATUSES
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
 
@@ -53,6 +55,9 @@ def _validated(request: serializers.SymbolsRequest, body: Any) -> Any:
     return request.run_validation(body)
 
 
+# Each of them counts the request, too.
+_standing, _statuses, _serving = Charged(STANDING), Charged(STATUSES), Charged(SERVING)
+
 # One for all requests: they keep nothing of them, and each one would copy its fields.
 _request, _predict_request = serializers.SymbolsRequest(), serializers.PredictRequest()
 
@@ -64,6 +69,7 @@ class OpenRoute(APIView):
     permission_classes: Sequence[Any] = (AllowAny, KeyIfRequired)  # AllowAny documents that the key is optional
     throttle_classes = (RequestBudget,)
     content_negotiation_class = AlwaysJson
+    charging: frozenset[str] = frozenset()  # actions whose first statement counts the request
 
     def perform_authentication(self, request: Request) -> None:
         """Counts requests with wrong credentials for their address: each of them costs a query."""
@@ -78,9 +84,19 @@ class OpenRoute(APIView):
         self.check_throttles(request)
         super().permission_denied(request, message, code)
 
+    def handle_exception(self, exc: Exception) -> Response:
+        """Counts a request that has failed before its first statement."""
+        try:
+            charge(self.request)
+        except OverBudgetError as error:
+            exc = error
+        return super().handle_exception(exc)
+
 
 class ModelViewSet(OpenRoute, viewsets.ViewSet):
     """The four main routes."""
+
+    charging = frozenset({"check", "metrics", "predict", "current"})
 
     @documentation.check
     @action(detail=False, methods=["post"])
@@ -89,7 +105,12 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         tickers = requested_tickers(request.data)
         new = NewSymbols(caller := caller_of(request))
         statuses = serving.standing(
-            tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new, by=str(caller)
+            tickers,
+            now=timezone.now(),
+            budget_s=settings.PREDICT_REFRESH_SECONDS,
+            admit=new,
+            by=str(caller),
+            find=charging(request, _statuses),
         )
         new.require_any(tickers)
         positions = positions_of(status.training for status in statuses)
@@ -100,7 +121,7 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     def metrics(self, request: Request) -> HttpResponse:
         """How good is it?"""
         tickers = requested_tickers(request.data)
-        cards = ledger.scorecards(tickers)
+        cards = ledger.scorecards(tickers, find=charging(request, _serving))
         return json_response(b"[" + b",".join(metrics_text(ticker, cards.get(ticker)) for ticker in tickers) + b"]")
 
     @documentation.predict
@@ -110,7 +131,12 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         tickers, coverage = requested(request.data)
         new = NewSymbols(caller := caller_of(request))
         predictions = serving.predict(
-            tickers, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new, by=str(caller)
+            tickers,
+            now=timezone.now(),
+            budget_s=settings.PREDICT_REFRESH_SECONDS,
+            admit=new,
+            by=str(caller),
+            find=charging(request, _standing),
         )
         new.require_any(tickers)
         positions = positions_of(prediction.training for prediction in predictions)
@@ -124,7 +150,8 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         asked = {"symbols": ",".join(listed).split(",")} if (listed := request.query_params.getlist("symbols")) else {}
         tickers, coverage = requested(asked | {name: text for name, text in request.query_params.items() if name == "coverage"})
         now = timezone.now()
-        predictions = serving.current(tickers, now=now, budget_s=settings.PREDICT_REFRESH_SECONDS)
+        find = charging(request, _standing)
+        predictions = serving.current(tickers, now=now, budget_s=settings.PREDICT_REFRESH_SECONDS, find=find)
         positions = positions_of(prediction.training for prediction in predictions)
         whose = "" if caller_of(request).is_anonymous else "private, "
         headers = {"Cache-Control": f"{whose}max-age={seconds_of_validity(predictions, now=now)}"}

@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from django.conf import settings
 from django.db.models.functions import Now
 
 from forecasting.callers.caller import Caller
 from forecasting.models import Spending
-from forecasting.models.prepared import PreparedStatement
+from forecasting.models.prepared import Prepared, PreparedStatement, Row, Statement
 
 # One statement, so that concurrent requests cannot exceed the limit together. It locks only the caller's own row. A period begins
 # with the first use after the last period's end.
@@ -28,7 +28,7 @@ SPEND = PreparedStatement(
             granted = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.granted
                 ELSE greatest(0, least($3, $4 - spent.used)) END,
             ends_at = CASE WHEN spent.ends_at <= statement_timestamp() THEN excluded.ends_at ELSE spent.ends_at END
-        RETURNING granted, extract(epoch FROM ends_at - statement_timestamp())::float
+        RETURNING granted, extract(epoch FROM ends_at - statement_timestamp())::float AS wait_s
         """,
         (),
     ),
@@ -93,16 +93,59 @@ def spend(caller: Caller, budget: Budget, *, wanted: int) -> Spent:
     """Takes as many of the wanted units as the budget has left."""
     if not (wanted and (limit := budget.limit(caller))):
         return Spent(wanted, 0.0)
-    period = f"{budget.value[1].total_seconds()} s"
-    ((granted, wait_s),) = SPEND.rows(f"{caller.kind}:{caller.id}", budget.name.lower(), wanted, limit, period)
+    ((granted, wait_s),) = SPEND.rows(*_values(caller, budget, wanted=wanted, limit=limit))
     return Spent(granted, wait_s)
+
+
+def _values(caller: Caller, budget: Budget, *, wanted: int, limit: int) -> tuple[str, str, int, int, str]:
+    """The parameters of SPEND."""
+    return f"{caller.kind}:{caller.id}", budget.name.lower(), wanted, limit, f"{budget.value[1].total_seconds()} s"
 
 
 def spend_one(caller: Caller, budget: Budget) -> None:
     """Takes one unit. Raises OverBudgetError if nothing is left."""
-    granted, wait_s = spend(caller, budget, wanted=1)
-    if not granted:
-        raise OverBudgetError(budget.refusal(caller), wait_s=wait_s)
+    _require(spend(caller, budget, wanted=1), caller, budget)
+
+
+def _require(spent: Spent, caller: Caller, budget: Budget) -> None:
+    if not spent.granted:
+        raise OverBudgetError(budget.refusal(caller), wait_s=spent.wait_s)
+
+
+class Charged(Generic[Row]):
+    """A prepared query that counts a request of its caller in the same statement, and finds nothing if the caller is over budget.
+
+    A statement of its own would take a request as long as many of its other steps together: another process has to run meanwhile.
+    """
+
+    def __init__(self, query: Prepared[Row]) -> None:
+        self._query = query
+        inner = query.statement
+        self._statement = PreparedStatement(
+            f"charged_{inner.name}", [*SPEND.types, *inner.types], lambda: _charged(*inner.compiled())
+        )
+
+    def rows(self, values: Sequence[Any], *, caller: Caller) -> list[Row]:
+        """The rows for these values. Raises OverBudgetError."""
+        if not (limit := Budget.REQUESTS.limit(caller)):
+            return list(self._query.rows(values))
+        found = self._statement.rows(*_values(caller, Budget.REQUESTS, wanted=1, limit=limit), list(values))
+        _require(Spent(*found[0][:2]), caller, Budget.REQUESTS)
+        return [self._query.read(row[3:]) for row in found if row[2]]
+
+
+def _charged(sql: str, constants: Sequence[Any]) -> Statement:
+    """The query after SPEND. Its rows follow `granted`, `wait_s` and true. If nothing is left, it gets no values to look for."""
+    spend_sql, _ = SPEND.compiled()
+    values = f"(CASE WHEN (SELECT granted FROM spent) > 0 THEN ${len(SPEND.types) + 1} END)"
+    return (
+        f"""
+        WITH spent AS ({spend_sql})
+        SELECT spent.granted, spent.wait_s, found.*
+        FROM spent LEFT JOIN (SELECT true, query.* FROM ({sql.replace("$1", values)}) AS query) AS found ON true
+        """,  # noqa: S608 - statements of our own
+        constants,
+    )
 
 
 def forget_ended() -> int:

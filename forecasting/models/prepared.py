@@ -5,7 +5,7 @@ as long as the query itself.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -20,6 +20,8 @@ from psycopg import Connection
 
 Row = TypeVar("Row", bound=models.Model)
 Statement = tuple[str, Sequence[Any]]  # SQL and the constants of its placeholders
+
+Find = Callable[[Sequence[str]], Iterable[Row]]  # the rows for some texts
 
 PARAMETER = RawSQL("SELECT unnest($1)", ())  # the listed texts, for a filter with `__in`
 
@@ -70,7 +72,7 @@ class PreparedStatement:
     """A statement with the parameters `$1`, `$2` and so on, of these SQL types. `compiled` is called at the first use."""
 
     def __init__(self, name: str, types: Sequence[str], compiled: Callable[[], Statement]) -> None:
-        self._compiled = compiled
+        self.name, self.types, self.compiled = name, types, compiled
         self._prepare_as = f"{name} ({', '.join(types)})" if types else name
         self._execute = f"EXECUTE {name} ({', '.join(['%s'] * len(types))})" if types else f"EXECUTE {name}"
         self._known = WeakSet[Connection[Any]]()
@@ -86,7 +88,7 @@ class PreparedStatement:
 
     def _prepare(self, session: "Connection[Any]") -> None:
         """Past Django's cursor, so that the number of logged statements does not depend on which connections exist."""
-        sql, constants = self._compiled()
+        sql, constants = self.compiled()
         with connection.wrap_database_errors:
             # Otherwise Postgres would go on planning each execution, for the number of values that it finds.
             session.execute("SET plan_cache_mode = force_generic_plan")
@@ -118,11 +120,11 @@ class Prepared(Generic[Row]):
         """
         self._parts = {"": main, **related}
         self._objects, self._values, self._remembered = objects, values, remembered
-        self._statement = PreparedStatement(name, [f"{of}[]"], lambda: statement(self._columns))
+        self.statement = PreparedStatement(name, [f"{of}[]"], lambda: statement(self._columns))
 
     def rows(self, values: Sequence[Any]) -> Iterator[Row]:
         """The rows for these values."""
-        return map(self._read, self._statement.rows(list(values)))
+        return map(self.read, self.statement.rows(list(values)))
 
     @property
     def _columns(self) -> list[str]:
@@ -130,7 +132,8 @@ class Prepared(Generic[Row]):
         return [*(prefix + field.attname for prefix, fields in parts for field in fields), *self._objects, *self._values]
 
     @cached_property
-    def _read(self) -> Callable[[Sequence[Any]], Row]:
+    def read(self) -> Callable[[Sequence[Any]], Row]:
+        """A function from what the database sends to a row."""
         start = 0
         readers: dict[str, Callable[[Sequence[Any]], Any]] = {}
         for part, columns in self._parts.items():

@@ -62,10 +62,24 @@ def test_refused_requests_count_too(client: APIClient, settings: Settings, crede
     assert [client.get("/models/symbols").status_code for _ in range(3)] == [401, 401, 429]
 
 
-def test_invalid_requests_count_too(client: APIClient, post: Send) -> None:
+@pytest.mark.parametrize("route", ["check", "predict", "retrain"])
+def test_invalid_requests_count_too(client: APIClient, post: Send, route: str) -> None:
     for _ in range(2):
-        post("check", {}, status=400)
-    post("check", {}, status=429)
+        post(route, {}, status=400)
+    post(route, {}, status=429)
+
+
+@pytest.mark.parametrize("method", ["put", "options"])
+def test_requests_with_another_method_count_too(client: APIClient, method: str) -> None:
+    for _ in range(2):
+        assert getattr(client, method)("/models/predict").status_code != 429
+    assert getattr(client, method)("/models/predict").status_code == 429
+
+
+def test_answers_of_the_main_routes_count_once(client: APIClient, post: Send) -> None:
+    post("predict", KNOWN)
+    post("metrics", KNOWN)
+    post("check", KNOWN, status=429)
 
 
 def test_health_and_documentation_have_no_budget(client: APIClient) -> None:
@@ -91,12 +105,19 @@ def test_callers_behind_a_trusted_proxy_have_their_own_budgets(client: APIClient
     assert client.get("/models/symbols", headers={"x-forwarded-for": "203.0.113.9"}).status_code == 200
 
 
-@pytest.mark.parametrize("route", ["check", "metrics"])
-def test_the_budget_costs_one_statement(post: Send, settings: Settings, count_queries: Count, route: str) -> None:
+@pytest.mark.parametrize("route", ["check", "metrics", "predict"])
+def test_the_budget_costs_no_statement_of_its_own(post: Send, settings: Settings, count_queries: Count, route: str) -> None:
     post(route, KNOWN)
     counted = count_queries(lambda: post(route, KNOWN))
     settings.ANONYMOUS_REQUESTS_PER_MINUTE = 0
-    assert count_queries(lambda: post(route, KNOWN)) == counted - 1
+    assert count_queries(lambda: post(route, KNOWN)) == counted
+
+
+@pytest.mark.parametrize("route", ["check", "metrics", "predict"])
+def test_a_request_that_is_refused_costs_one_statement(post: Send, settings: Settings, count_queries: Count, route: str) -> None:
+    for _ in range(2):
+        post(route, KNOWN)
+    assert count_queries(lambda: post(route, KNOWN, status=429)) == 1
 
 
 # Retrainings
