@@ -1,8 +1,10 @@
 """The answer of `predict`. A new field is one line in one of these classes, and its figure in examples.py."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 
@@ -28,7 +30,8 @@ from forecasting.api.fields import (
 )
 from forecasting.api.trainings import IN_PROGRESS, STARTED, ActiveTraining, Located, located
 from forecasting.api.written import json_text, written
-from forecasting.models import Forecast
+from forecasting.live import Session
+from forecasting.models import Forecast, Symbol
 from forecasting.models.forecasts import Basis, Outlook, ascending
 from forecasting.pipeline.model.distribution import PriceDistribution
 from forecasting.prices.session_state import SessionState
@@ -292,7 +295,21 @@ def _text(prediction: serving.Prediction, positions: Mapping[int, Position], cov
     forecast = prediction.forecast
     if not forecast or coverage not in (None, forecast.interval_level):
         return json_text(prediction_json(prediction, positions, coverage))
-    return written(forecast, ForecastFields.json)[:-1] + b"," + json_text(RequestFields.json(prediction))[1:]
+    return written(forecast, ForecastFields.json)[:-1] + b"," + _of_request(prediction)[1:]
+
+
+def _of_request(prediction: serving.Prediction) -> bytes:
+    """What depends on the request. Outside the sessions it is the same for many symbols."""
+    session = prediction.session
+    if session and not session.quote and not prediction.close:
+        return _without_price(session, prediction.recorded, prediction.stale, settings.PRICE_SOURCE)
+    return json_text(RequestFields.json(prediction))
+
+
+@lru_cache(maxsize=256)
+def _without_price(session: Session, recorded: bool, stale: bool, price_source: str) -> bytes:
+    """`price_source`: of which `simulated` tells."""
+    return json_text(RequestFields.json(serving.Prediction(Symbol(), session=session, recorded=recorded, stale=stale)))
 
 
 def _at(coverage: float, forecast: Forecast) -> dict[str, Any]:

@@ -47,6 +47,12 @@ class TickersField(serializers.ListField):
             raise serializers.ValidationError(f"A request names 1 to {MAX_SYMBOLS} symbols, not {len(data)}.")
         return list(dict.fromkeys(super().to_internal_value(data)))
 
+    def run_child_validation(self, data: Any) -> list[str]:
+        """The members' tickers. Only a list in which they are not written like that needs the library's steps."""
+        if all(isinstance(each, str) and not ticker_problem(each) for each in data):
+            return list(data)
+        return list(super().run_child_validation(data))
+
 
 @extend_schema_serializer(component_name="Symbols")  # the document adds "Request"
 class SymbolsRequest(serializers.Serializer[Any]):

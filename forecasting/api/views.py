@@ -103,16 +103,15 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     def check(self, request: Request) -> Response:
         """Is there a model?"""
         tickers = requested_tickers(request.data)
-        new = NewSymbols(caller := caller_of(request))
+        caller = caller_of(request)
         statuses = serving.standing(
             tickers,
             now=timezone.now(),
             budget_s=settings.PREDICT_REFRESH_SECONDS,
-            admit=new,
+            admit=NewSymbols(caller, of=tickers),
             by=str(caller),
             find=charging(request, _statuses),
         )
-        new.require_any(tickers)
         positions = positions_of(status.training for status in statuses)
         return Response([check_json(status, positions) for status in statuses])
 
@@ -129,16 +128,15 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     def predict(self, request: Request) -> HttpResponse:
         """What will the next close be?"""
         tickers, coverage = requested(request.data)
-        new = NewSymbols(caller := caller_of(request))
+        caller = caller_of(request)
         predictions = serving.predict(
             tickers,
             now=timezone.now(),
             budget_s=settings.PREDICT_REFRESH_SECONDS,
-            admit=new,
+            admit=NewSymbols(caller, of=tickers),
             by=str(caller),
             find=charging(request, _standing),
         )
-        new.require_any(tickers)
         positions = positions_of(prediction.training for prediction in predictions)
         return json_response(predict_json(predictions, positions, coverage))
 
@@ -165,14 +163,13 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
         serializer.is_valid(raise_exception=True)
         ticker = serializer.validated_data["symbol"]
         caller = caller_of(request)
-        new = NewSymbols(caller)
+        new = NewSymbols(caller, of=[ticker])
         try:
             symbol = serving.trainable(ticker, now=timezone.now(), budget_s=settings.PREDICT_REFRESH_SECONDS, admit=new)
             training = retrain(symbol, by=caller, now=timezone.now())
             if request.user.is_staff:
                 log_change(request.user, symbol, f"Training requested through the API by {caller}.")
         except serving.NotTrainableError as error:
-            new.require_any([ticker])
             raise NoSuchSymbolError({"symbol": [serving.NOT_STARTED.format(reason=error)]}) from error
         except (serving.NoAnswerYetError, training_requests.QueueFullError) as error:
             raise TemporarilyUnavailable(serving.NOT_STARTED.format(reason=error)) from error

@@ -1,5 +1,6 @@
 """The address that a request counts for. Behind trusted proxies, it is the one that they report."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from django.conf import settings
@@ -29,6 +30,7 @@ def is_trusted(peer: str) -> bool:
     return address is not None and _is_trusted(address)
 
 
+@lru_cache(maxsize=1024)
 def _parsed(text: str) -> Address | None:
     try:
         address = ip_address(text.strip())

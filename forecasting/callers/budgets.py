@@ -71,22 +71,21 @@ class OverBudgetError(Exception):
 class NewSymbols:
     """Admits names that the service has never seen, as many as the caller's budget allows, in their order."""
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self._error: OverBudgetError | None = None
-        self._refused: set[str] = set()
+    def __init__(self, caller: Caller, *, of: Sequence[str]) -> None:
+        """`of`: all symbols of the request."""
+        self._caller, self._asked = caller, set(of)
 
     def __call__(self, tickers: Sequence[str]) -> Mapping[str, str]:
-        """Spends the budget for these; returns the reason for each one that is refused."""
-        granted, wait_s = spend(self._caller, Budget.NEW_SYMBOLS, wanted=len(tickers))
-        self._refused.update(refused := tickers[granted:])
-        self._error = OverBudgetError(Budget.NEW_SYMBOLS.refusal(self._caller), wait_s=wait_s)
-        return dict.fromkeys(refused, str(self._error))
+        """Spends the budget for these; returns the reason for each one that is refused.
 
-    def require_any(self, tickers: Sequence[str]) -> None:
-        """Raises OverBudgetError if it has refused all of these."""
-        if self._error and self._refused.issuperset(tickers):
-            raise self._error
+        Raises OverBudgetError if no symbol of the request is left: what else it needs would be work for nothing.
+        """
+        granted, wait_s = spend(self._caller, Budget.NEW_SYMBOLS, wanted=len(tickers))
+        refused = tickers[granted:]
+        error = OverBudgetError(Budget.NEW_SYMBOLS.refusal(self._caller), wait_s=wait_s)
+        if refused and self._asked.issubset(refused):
+            raise error
+        return dict.fromkeys(refused, str(error))
 
 
 def spend(caller: Caller, budget: Budget, *, wanted: int) -> Spent:
@@ -137,12 +136,12 @@ class Charged(Generic[Row]):
 def _charged(sql: str, constants: Sequence[Any]) -> Statement:
     """The query after SPEND. Its rows follow `granted`, `wait_s` and true. If nothing is left, it gets no values to look for."""
     spend_sql, _ = SPEND.compiled()
-    values = f"(CASE WHEN (SELECT granted FROM spent) > 0 THEN ${len(SPEND.types) + 1} END)"
+    own = sql.replace("$1", "(CASE WHEN (SELECT granted FROM spent) > 0 THEN $6 END)")
     return (
         f"""
         WITH spent AS ({spend_sql})
         SELECT spent.granted, spent.wait_s, found.*
-        FROM spent LEFT JOIN (SELECT true, query.* FROM ({sql.replace("$1", values)}) AS query) AS found ON true
+        FROM spent LEFT JOIN (SELECT true, query.* FROM ({own}) AS query) AS found ON true
         """,  # noqa: S608 - statements of our own
         constants,
     )

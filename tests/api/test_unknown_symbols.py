@@ -238,7 +238,7 @@ def test_a_flood_of_made_up_names_leaves_nothing_but_a_bounded_table(
     assert (Symbol.objects.get(), OrmQ.objects.count()) == (symbol, 1)
     assert not Training.objects.active().exists()
     assert daily.describe(LAST_SESSION) == plan
-    assert count_queries(lambda: post("predict", {"symbols": ["KEPT"]})) == 2  # the budget and the forecast
+    assert count_queries(lambda: post("predict", {"symbols": ["KEPT"]})) == 1  # the budget and the forecast
 
 
 # Retraining

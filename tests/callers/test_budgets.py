@@ -127,33 +127,24 @@ def test_ended_periods_are_forgotten() -> None:
 
 
 def test_as_many_new_symbols_as_fit_are_admitted_in_their_order() -> None:
-    refused = NewSymbols(ANA)(["A", "B", "C", "D", "E"])
+    refused = NewSymbols(ANA, of="ABCDE")(["A", "B", "C", "D", "E"])
     assert dict(refused) == dict.fromkeys("DE", "your address may ask for 3 new symbols a day; try again in 24 h")
 
 
 def test_no_new_symbols_cost_nothing() -> None:
-    assert NewSymbols(ANA)([]) == {}
+    assert NewSymbols(ANA, of="A")([]) == {}
     assert not Spending.objects.exists()
 
 
 def test_a_request_whose_symbols_are_all_refused_is_refused() -> None:
-    NewSymbols(ANA)(["A", "B", "C"])
-    new = NewSymbols(ANA)
-    new(["D", "E"])
+    NewSymbols(ANA, of="ABC")(["A", "B", "C"])
     with pytest.raises(OverBudgetError, match="3 new symbols a day"):
-        new.require_any(["D", "E"])
+        NewSymbols(ANA, of="DE")(["D", "E"])
 
 
-@pytest.mark.parametrize("tickers", [["KNOWN", "D"], ["KNOWN"]])
-def test_a_request_with_a_known_symbol_is_answered(tickers: list[str]) -> None:
-    NewSymbols(ANA)(["A", "B", "C"])
-    new = NewSymbols(ANA)
-    new(["D"])
-    new.require_any(tickers)
-
-
-def test_a_request_that_asked_for_nothing_new_is_answered() -> None:
-    NewSymbols(ANA).require_any(["KNOWN"])
+def test_a_request_with_a_known_symbol_is_answered() -> None:
+    NewSymbols(ANA, of="ABC")(["A", "B", "C"])
+    assert [*NewSymbols(ANA, of=["KNOWN", "D"])(["D"])] == ["D"]
 
 
 @pytest.mark.parametrize(
