@@ -149,6 +149,14 @@ def test_a_new_symbol_costs_the_budget_of_new_symbols(post: Send, settings: Sett
     assert not Symbol.objects.named(["SAMPLE3"]).exists()
 
 
+def test_a_request_for_nothing_but_refused_names_ends_at_once(post: Send, settings: Settings, count_queries: Count) -> None:
+    settings.ANONYMOUS_NEW_SYMBOLS_PER_DAY, settings.ANONYMOUS_REQUESTS_PER_MINUTE = 1, 0
+    post("retrain", {"symbol": "SAMPLE2"}, status=202)
+    names = {"symbols": [f"SAMPLE{number}" for number in range(3, 50)]}
+    # What stands, which symbols and which names are known, and the budget.
+    assert count_queries(lambda: post("predict", names, status=429)) == 4
+
+
 def test_no_loop_of_anonymous_requests_moves_a_never_trained_symbol_back(client: APIClient, settings: Settings) -> None:
     """As if the requests came from many addresses, so that no budget stops them."""
     for name in ("REQUESTS_PER_MINUTE", "NEW_SYMBOLS_PER_DAY", "RETRAININGS_PER_DAY"):

@@ -143,6 +143,19 @@ def test_a_chunked_body_is_read(server: Server) -> None:
     assert (seen["length"], seen["CONTENT_LENGTH"]) == (5, "5")
 
 
+def test_requests_that_come_in_one_packet_are_all_answered(server: Server) -> None:
+    with server.connect() as client, client.makefile("rb") as stream:
+        client.sendall(b"".join(f"GET /{number} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for number in range(5)))
+        for number in range(5):
+            headers = dict(line.split(b": ") for line in [*iter(stream.readline, b"\r\n")][1:])
+            assert json.loads(stream.read(int(headers[b"Content-Length"])))["PATH_INFO"] == f"/{number}"
+
+
+def test_an_answer_that_is_larger_than_the_sockets_buffers_arrives_whole(server: Server) -> None:
+    response = server.send(f"GET /?{LARGE} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert json.loads(response.content)["QUERY_STRING"] == str(LARGE)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     "name", ["SCRIPT_NAME", "Script-Name", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-For", "Forwarded"]
 )
