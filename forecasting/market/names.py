@@ -20,7 +20,6 @@ from forecasting.market.syncing import SYNC_SECONDS, first_question, kept, retry
 from forecasting.market.upstream import Answer, Question
 from forecasting.models import RequestedName, Symbol
 from forecasting.models.locks import Lock, lock_if_free, lock_names, wait_for_names
-from forecasting.models.names import REMEMBERED_FOR
 from forecasting.prices import bars as contract
 from forecasting.prices.sources import (
     BadDataError,
@@ -123,15 +122,19 @@ def _asked_first(names: Sequence[str], *, now: datetime, ends: float) -> dict[st
 def _asked(names: Sequence[str], *, now: datetime, seconds: float) -> dict[str, int | PriceSourceError]:
     """Asks the price source about names, and stores its answers; by name, the number of bars written or the error."""
     RequestedName.objects.named(names).update(asked_at=now)
-    questions = deque(first_question(Symbol(ticker=name), contract.empty(), now=now) for name in names)
-    return {
+    nothing = contract.empty()
+    questions = deque(first_question(Symbol(ticker=name), nothing, now=now) for name in names)
+    answers = {
         question.symbol.ticker: _stored(question, answer, now=now)
         for question, answer in upstream.answers(questions, seconds=seconds)
     }
+    unknown = {name: answer.reason for name, answer in answers.items() if isinstance(answer, UnknownSymbolError)}
+    RequestedName.objects.note_unknown(unknown, now=now)  # together: each commit waits for the disk
+    return answers
 
 
 def _stored(question: Question, answer: Answer, *, now: datetime) -> int | PriceSourceError:
-    """Makes the name a symbol if the source knows it, even if the quality gate refuses its prices; else notes the reason."""
+    """Makes the name a symbol if the source knows it, even if the quality gate refuses its prices."""
     name = question.symbol.ticker
     if isinstance(answer, PriceHistory | BadDataError):
         with transaction.atomic():
@@ -140,9 +143,7 @@ def _stored(question: Question, answer: Answer, *, now: datetime) -> int | Price
             if isinstance(answer, PriceHistory) and answer.quote:
                 keep({symbol: answer}, now=now)
             return outcome
-    if isinstance(answer, UnknownSymbolError):
-        RequestedName.objects.named([name]).update(reason=answer.reason, expires_at=now + REMEMBERED_FOR)
-    elif not isinstance(answer, PausedError):
+    if not isinstance(answer, UnknownSymbolError | PausedError):
         logger.warning("name not looked up: %s", answer, extra={"symbol": name})
     return answer
 

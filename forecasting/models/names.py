@@ -3,7 +3,7 @@
 No other table refers to these rows, and no list or daily job contains them. The table is bounded, and its rows expire.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -47,6 +47,13 @@ class RequestedNameQuerySet(models.QuerySet["RequestedName"]):
         self.bulk_create([RequestedName(ticker=name, **row) for name in new], ignore_conflicts=True)
         self.expired(now=now).delete()
         return new
+
+    def note_unknown(self, reasons: Mapping[str, str], *, now: datetime) -> None:
+        """Notes, by name, why the price source has no such symbol. Two queries if there are any."""
+        rows = list(self.named(reasons)) if reasons else []
+        for row in rows:
+            row.reason, row.expires_at = reasons[row.ticker], now + REMEMBERED_FOR
+        self.bulk_update(rows, ["reason", "expires_at"])
 
 
 class RequestedName(models.Model):
