@@ -81,9 +81,10 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         """
         return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**RECORD)
 
-    def track_record_with_squares(self) -> "models.QuerySet[Any, Any]":
-        """Without errors, but with `pinball_ratio`, and what its standard error needs (SQUARES)."""
-        record = {name: RECORD[name] for name in ("forecasts", "coverage")} | {"pinball_ratio": RATIO} | SQUARES
+    def track_record_with_squares(self, *, errors: bool = False) -> "models.QuerySet[Any, Any]":
+        """The same with `pinball_ratio`, and what its standard error needs (SQUARES); `mae` and `naive_mae` only with `errors`."""
+        names = ("forecasts", "coverage", *(("mae", "naive_mae") if errors else ()))
+        record = {name: RECORD[name] for name in names} | {"pinball_ratio": RATIO} | SQUARES
         return self._of_next_close().order_by("symbol_id").values("symbol_id").annotate(**record)
 
     def off_in_coverage(self, *, promised: float) -> "models.QuerySet[Any, Any]":

@@ -57,7 +57,7 @@ class Story:
 def story(prediction: Prediction) -> Story:
     """The story of an answer of `predict`. Two queries: closes and record."""
     symbol, forecast, session = prediction.symbol, prediction.forecast, prediction.session
-    record = of_symbol(Score.objects.of([symbol]).track_record_with_squares().first())
+    record = of_symbol(Score.objects.of([symbol]).track_record_with_squares(errors=True).first())
     if forecast is None:
         return Story(symbol.ticker, None, record, why=_why(prediction))
     bars = PriceBar.objects.filter(symbol=symbol, date__lte=forecast.as_of).order_by("-date")
