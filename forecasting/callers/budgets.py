@@ -71,19 +71,19 @@ class OverBudgetError(Exception):
 class NewSymbols:
     """Admits names that the service has never seen, as many as the caller's budget allows, in their order."""
 
-    def __init__(self, caller: Caller, *, of: Sequence[str]) -> None:
-        """`of`: all symbols of the request."""
+    def __init__(self, caller: Caller, *, of: Sequence[str] = ()) -> None:
+        """`of`: all symbols of a request which ends with an error if it has no other ones than those that are refused."""
         self._caller, self._asked = caller, set(of)
 
     def __call__(self, tickers: Sequence[str]) -> Mapping[str, str]:
         """Spends the budget for these; returns the reason for each one that is refused.
 
-        Raises OverBudgetError if no symbol of the request is left: what else it needs would be work for nothing.
+        Raises OverBudgetError if no symbol of `of` is left: what else the request needs would be work for nothing.
         """
         granted, wait_s = spend(self._caller, Budget.NEW_SYMBOLS, wanted=len(tickers))
         refused = tickers[granted:]
         error = OverBudgetError(Budget.NEW_SYMBOLS.refusal(self._caller), wait_s=wait_s)
-        if refused and self._asked.issubset(refused):
+        if self._asked and self._asked.issubset(refused):
             raise error
         return dict.fromkeys(refused, str(error))
 
