@@ -122,6 +122,8 @@ def _media() -> Part:
             file.write(b"ready")
             file.seek(0)
             intact = file.read() == b"ready"
+        if bucket := registry.models_bucket():
+            bucket.content("ready")
     except OSError as error:
         return Part(State.FAILED, f"Model files cannot be written: {error.strerror}.")
     return Part(State.OK, "Model files can be written and read.") if intact else Part(State.FAILED, "What is written is lost.")

@@ -56,7 +56,7 @@ class Damaged:
     """A version whose files cannot be used, and why."""
 
     version: ModelVersion
-    problem: str
+    problem: ArtifactError
 
 
 class NotTrainableError(Exception):
@@ -322,14 +322,14 @@ def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
         try:
             models[symbol] = registry.load_forecaster(version)
         except ArtifactError as error:
-            unusable[symbol] = Damaged(version, str(error))
+            unusable[symbol] = Damaged(version, error)
     return models, unusable
 
 
 def _replaced(unusable: Mapping[Symbol, Damaged]) -> tuple[dict[Symbol, ModelVersion], dict[Symbol, str]]:
     """The replacement version of each symbol, and the errors of symbols without one. Each version is replaced once."""
     first_of = {damaged.version: damaged for damaged in unusable.values()}
-    instead = {version: registry.replace_damaged(version, problem=damaged.problem) for version, damaged in first_of.items()}
+    instead = {version: registry.replacement(version, problem=damaged.problem) for version, damaged in first_of.items()}
     replaced = {symbol: other for symbol, damaged in unusable.items() if (other := instead[damaged.version])}
     errors = {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items() if symbol not in replaced}
     return replaced, errors

@@ -126,6 +126,16 @@ def folder(name: str, default: Path, *, base: Path, create: bool = False) -> Pat
     return path
 
 
+def bucket(name: str) -> dict[str, str] | None:
+    """Bucket and prefix of an address such as s3://models/stockpred, as django-storages names them; None if unset."""
+    if not (address := text(name, "")):
+        return None
+    parts = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/?([A-Za-z0-9_./-]*)", address)
+    if parts is None:
+        raise invalid(name, "an address such as s3://bucket or s3://bucket/folder")
+    return {"bucket_name": parts[1], "location": parts[2].strip("/")}
+
+
 def database(name: str) -> dict[str, Any] | None:
     """Django's settings of a Postgres URL, None if the variable is unset."""
     url = text(name, "")

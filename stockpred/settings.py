@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
+from django.conf import global_settings
 from pythonjsonlogger.core import RESERVED_ATTRS
 
 from forecasting.prices.catalogue import SOURCES
@@ -72,6 +73,10 @@ HANG_SECONDS = environment.integer("HANG_SECONDS", 90, minimum=5, maximum=3600) 
 # Folders
 STATE_DIR = environment.folder("STATE_DIR", BASE_DIR / ".state", base=BASE_DIR)
 MEDIA_ROOT = environment.folder("MEDIA_ROOT", BASE_DIR / "media", base=BASE_DIR)
+MODEL_STORAGE = environment.bucket("MODEL_STORAGE")  # None: model files are in MEDIA_ROOT only
+STORAGES = global_settings.STORAGES | (
+    {"models": {"BACKEND": "forecasting.registry.bucket.Bucket", "OPTIONS": MODEL_STORAGE}} if MODEL_STORAGE else {}
+)
 ENABLE_LOGS = environment.boolean("ENABLE_LOGS", default=True)
 LOG_FORMAT = environment.choice("LOG_FORMAT", "line", among=("line", "json"))
 ACCESS_LOG = environment.choice("ACCESS_LOG", "file", among=("file", "console", "off"))  # one line per request

@@ -70,6 +70,8 @@ def _attempt(training: Training, *, fence: int, progress: Callable[[Progress], N
     except (DatabaseError, InterfaceError) as error:
         logger.warning("database error during the training: %s", " ".join(str(error).split()), extra=about)
         return Outcome.RETRY, "Database error; see the log."
+    except registry.OutOfReachError as error:
+        return Outcome.RETRY, f"The base model cannot be read: {error}"
     except OSError as error:
         return Outcome.RETRY, f"The model's files could not be written: {error.strerror}."
     logger.info(
@@ -97,6 +99,8 @@ def _base() -> tuple[ModelVersion | None, BaseModel | None]:
     while version is not None:
         try:
             return version, registry.load_base(version)
+        except registry.OutOfReachError:
+            raise  # a base that exists is worth waiting for
         except ArtifactError as error:
             version = registry.replace_damaged(version, problem=str(error))
     logger.error("no usable base model: the training starts from scratch")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
+from forecasting import registry
 from forecasting.background import daily, tasks, webhooks
 from forecasting.background.cluster import SupervisedCluster, delete_old_pings
 from forecasting.models import WorkerProcess
@@ -21,6 +22,7 @@ from forecasting.training import queue as training_queue
 GRACE_SECONDS = 22  # less than a supervisor such as systemd or Docker Compose waits before it kills
 CHECK_SECONDS = 0.5
 RESCUE_SECONDS = 2.0
+SWEEP_SECONDS = 24 * 60 * 60.0  # the daily job sweeps one machine only
 BEATS_PER_PING = 3  # heartbeats stored: an answer must not be nearly as old as HANG_SECONDS before anybody can read of it
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ class Worker:
             )
         ]
         self._record_groups()
-        self._started_at = self._rescue_at = self._beat_at = time.monotonic()
+        self._started_at = self._rescue_at = self._beat_at = self._sweep_at = time.monotonic()
         self._pace = Pace(longest_s=settings.LEASE_SECONDS / 2)
         self._prepared = self._database_is_down = False
 
@@ -73,6 +75,9 @@ class Worker:
         if time.monotonic() >= self._beat_at:
             self._record_beats()
             self._beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS / BEATS_PER_PING
+        if registry.models_bucket() and time.monotonic() >= self._sweep_at:
+            registry.sweep_folder()
+            self._sweep_at = time.monotonic() + SWEEP_SECONDS
 
     def _record_beats(self) -> None:
         mine = Beat("", os.getpid(), started_s=time.monotonic() - self._started_at, seen_s=0.0)

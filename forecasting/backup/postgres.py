@@ -79,10 +79,11 @@ def _running(program: Program, options: list[str], **pipes: int) -> Iterator["su
     with tempfile.TemporaryFile() as errors, subprocess.Popen(command, env=os.environ | secret, stderr=errors, **pipes) as process:  # type: ignore[call-overload]
         try:
             yield process
+            process.wait()
         except BaseException:
             process.kill()
             raise
-        if process.wait():
+        if process.returncode:
             errors.seek(0)
             told = errors.read().decode(errors="replace").strip()
             raise BackupError(f"{program.path.name} failed (exit status {process.returncode}): {told}")

@@ -15,7 +15,7 @@ from forecasting.backup import archive, postgres
 from forecasting.backup.archive import DUMP, BackupError, Manifest
 from forecasting.models.locks import Lock, lock_when_free
 from forecasting.pipeline.serving import artifacts
-from forecasting.registry import models_root
+from forecasting.registry import models_bucket, models_root
 from forecasting.registry.files import FILE_MODE, FOLDER_MODE
 
 OURS = """
@@ -92,10 +92,23 @@ def _models_in_place(zipped: ZipFile, manifest: Manifest) -> Iterator[None]:
         shutil.rmtree(scratch, ignore_errors=True)
     try:
         archive.flush_folder(root.parent)
+        _fill_bucket(root, manifest)
         yield
     except BaseException:
         shutil.rmtree(root)
         raise
+
+
+def _fill_bucket(root: Path, manifest: Manifest) -> None:
+    """Puts the model files into the bucket as well, if there is one. Raises BackupError."""
+    if (bucket := models_bucket()) is None:
+        return
+    try:
+        for name in manifest.model_files:
+            place = name.removeprefix("models/")
+            bucket.put(place, (root / place).read_bytes())
+    except OSError as error:
+        raise BackupError(f"The model files are not in the bucket: {error.strerror}.") from error
 
 
 def _holds_all(root: Path, manifest: Manifest) -> bool:

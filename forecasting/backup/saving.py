@@ -20,9 +20,8 @@ from forecasting.backup.archive import DUMP, MANIFEST, BackupError, Entry, Manif
 from forecasting.models import Forecast, ModelVersion, Symbol
 from forecasting.models.locks import Lock, lock_when_free
 from forecasting.models.versions import FilesState
-from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactFile
-from forecasting.registry import models_root
+from forecasting.registry.files import published_content
 
 ROWS = (Symbol, ModelVersion, Forecast)
 
@@ -88,9 +87,9 @@ def _copied(zipped: ZipFile, files: dict[str, ArtifactFile]) -> dict[str, Entry]
     written = {}
     for name, file in files.items():
         try:
-            content = (models_root().parent / name).read_bytes()
-        except OSError:
-            continue
-        if artifacts.file_of(content) == file:
+            content = published_content(name.removeprefix("models/"), file)
+        except OSError as error:
+            raise BackupError(f"{name} is not on this machine, and {error.strerror}.") from error
+        if content is not None:
             written[name] = archive.add(zipped, name, [content], compress=True)
     return written

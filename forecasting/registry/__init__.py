@@ -1,6 +1,6 @@
 """Model versions: publishing, promotion, activation, loading for serving, and replacement of damaged versions."""
 
-from forecasting.registry.activation import activate, pin, replace_damaged, unpin
+from forecasting.registry.activation import activate, pin, replace_damaged, replacement, unpin
 from forecasting.registry.base_model import (
     SHIPPED_BASE,
     base_rates,
@@ -11,14 +11,15 @@ from forecasting.registry.base_model import (
     load_base,
     register_base,
 )
-from forecasting.registry.files import load_backtest, load_forecaster, models_root, remove_scratch
+from forecasting.registry.files import OutOfReachError, load_backtest, load_forecaster, models_bucket, models_root, remove_scratch
 from forecasting.registry.publishing import FenceLostError, publish
-from forecasting.registry.retention import UNPUBLISHED_SECONDS, expire_files, orphans, sweep
+from forecasting.registry.retention import UNPUBLISHED_SECONDS, expire_files, orphans, sweep, sweep_folder
 
 __all__ = [
     "SHIPPED_BASE",
     "UNPUBLISHED_SECONDS",
     "FenceLostError",
+    "OutOfReachError",
     "activate",
     "base_rates",
     "base_version",
@@ -29,6 +30,7 @@ __all__ = [
     "load_backtest",
     "load_base",
     "load_forecaster",
+    "models_bucket",
     "models_root",
     "orphans",
     "pin",
@@ -36,6 +38,8 @@ __all__ = [
     "register_base",
     "remove_scratch",
     "replace_damaged",
+    "replacement",
     "sweep",
+    "sweep_folder",
     "unpin",
 ]

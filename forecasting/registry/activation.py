@@ -12,7 +12,7 @@ from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.registry.base_model import base_version, load_base
-from forecasting.registry.files import models_root
+from forecasting.registry.files import OutOfReachError, read_files
 from forecasting.registry.publishing import locked_versions
 from forecasting.training import requests as training_requests
 
@@ -30,7 +30,7 @@ def activate(version: ModelVersion, *, by: str) -> None:
     siblings = locked_versions(version.symbol)
     if siblings.filter(pk=version.pk, files_state=FilesState.REMOVED).exists():
         raise ArtifactError(f"They were removed: only the last {settings.KEEP_VERSIONS} versions of a symbol keep their files.")
-    artifacts.read(models_root() / version.folder, version.artifact_files)
+    read_files(artifacts.read, version.folder, version.artifact_files)
     if siblings.active().filter(pk=version.pk).exists():
         return
     siblings.active().update(state=VersionState.RETIRED)
@@ -71,6 +71,16 @@ def replace_damaged(version: ModelVersion, *, problem: str) -> ModelVersion | No
     return ModelVersion.objects.active().filter(symbol=version.symbol).select_related("symbol").first() or base_version()
 
 
+def replacement(version: ModelVersion, *, problem: ArtifactError) -> ModelVersion | None:
+    """What serves instead of a version whose files cannot be used.
+
+    A version whose files are only out of reach keeps its place: the base serves until the bucket answers.
+    """
+    if isinstance(problem, OutOfReachError):
+        return base_version() if version.symbol else None
+    return replace_damaged(version, problem=str(problem))
+
+
 def _retire_damaged(version: ModelVersion, *, problem: str) -> None:
     siblings = locked_versions(version.symbol)
     told = f"Retired, because its files cannot be used: {problem}"
@@ -95,7 +105,9 @@ def _is_usable(version: ModelVersion) -> bool:
         if version.symbol is None:
             load_base(version)
         else:
-            artifacts.read(models_root() / version.folder, version.artifact_files)
+            read_files(artifacts.read, version.folder, version.artifact_files)
+    except OutOfReachError:
+        return False
     except ArtifactError:
         ModelVersion.objects.filter(pk=version.pk).update(files_state=FilesState.DAMAGED)
         return False

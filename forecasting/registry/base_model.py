@@ -18,7 +18,7 @@ from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import TREES, ArtifactError, ArtifactFile, BaseModel
-from forecasting.registry.files import models_root, write_files
+from forecasting.registry.files import OutOfReachError, read_files, write_files
 from forecasting.registry.publishing import create, locked_versions
 
 Coefficients = TypeVar("Coefficients")
@@ -49,7 +49,7 @@ def base_version() -> ModelVersion | None:
 
 def load_base(version: ModelVersion) -> BaseModel:
     """The complete base, as the start of a training. Raises ArtifactError."""
-    return artifacts.read_base(models_root() / version.folder, version.artifact_files)
+    return read_files(artifacts.read_base, version.folder, version.artifact_files)
 
 
 def lead_model() -> LeadModel | None:
@@ -84,13 +84,18 @@ def _coefficients(
 ) -> Coefficients | None:
     """What `read` makes of a file of a base; None without one, or if it cannot be used."""
     file = version.artifact_files.get(name) if version else None
-    return _read(read, version.folder, name, file) if version and file else None
+    try:
+        return _read(read, version.folder, name, file) if version and file else None
+    except OutOfReachError:
+        return None  # for now
 
 
 @functools.lru_cache(maxsize=6)  # three files, also of the base before, while another one takes over
 def _read(read: Callable[[Path, dict[str, ArtifactFile]], Any], folder: str, name: str, file: ArtifactFile) -> Any:
     try:
-        return read(models_root() / folder, {name: file})
+        return read_files(read, folder, {name: file})
+    except OutOfReachError:
+        raise  # nothing to remember
     except ArtifactError as error:
         logger.error("forecasts do without the base's coefficients: %s", error)
         return None

@@ -1,6 +1,5 @@
 """Publishing: files first, then one transaction for the version, the promotion decision and the end of the training."""
 
-import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import ModelVersionQuerySet, VersionState
 from forecasting.pipeline.serving.artifacts import TREES, ArtifactFile, BaseModel, TrainedModel
 from forecasting.registry import promotion
-from forecasting.registry.files import models_root, write_files
+from forecasting.registry.files import remove_files, write_files
 
 
 class FenceLostError(Exception):
@@ -53,7 +52,7 @@ def publish(
     except (OperationalError, InterfaceError):
         raise
     except BaseException:
-        shutil.rmtree(models_root() / folder, ignore_errors=True)
+        remove_files(folder)
         raise
 
 

@@ -1,16 +1,22 @@
-"""Retention: deletes the files of old versions, and orphaned folders."""
+"""Retention: deletes the files of old versions, and orphaned folders, on this machine and in the bucket."""
 
 import logging
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.utils import timezone
 
 from forecasting.models import ModelVersion
 from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.versions import FilesState
-from forecasting.registry.files import models_root
+from forecasting.registry.files import models_bucket, models_root
+
+if TYPE_CHECKING:
+    from forecasting.registry.bucket import Bucket
 
 UNPUBLISHED_SECONDS = 24 * 60 * 60
 
@@ -30,20 +36,54 @@ def sweep() -> int:
     """Deletes orphaned folders, such as those of a killed trainer. Folders of the last 24 hours may still be published.
 
     Deletes nothing while a backup copies files, because it may need files that have expired since it began. The next sweep does.
+
+    Returns how many. Raises OSError if the bucket does not answer.
     """
     with lock_if_free(Lock.RETENTION) as mine:
-        folders = orphans() if mine else []
-        for folder in folders:
-            shutil.rmtree(folder)
-            logger.info("removed orphaned folder %s", folder.name)
-    return len(folders)
+        return len({*_emptied_folder(), *_emptied_bucket()}) if mine else 0
+
+
+def sweep_folder() -> None:
+    """The same for this machine's folder alone."""
+    with lock_if_free(Lock.RETENTION) as mine:
+        if mine:
+            _emptied_folder()
+
+
+def _emptied_folder() -> list[str]:
+    folders = orphans()
+    for folder in folders:
+        shutil.rmtree(folder)
+        logger.info("removed orphaned folder %s", folder.name)
+    return [folder.name for folder in folders]
+
+
+def _emptied_bucket() -> list[str]:
+    if (bucket := models_bucket()) is None:
+        return []
+    names = _bucket_orphans(bucket)
+    for name in names:
+        bucket.remove(name)
+        logger.info("removed orphaned folder %s of the bucket", name)
+    return names
 
 
 def orphans() -> list[Path]:
-    """The folders that a sweep deletes."""
+    """The folders of this machine that a sweep deletes."""
     if not models_root().exists():
         return []
     old = [folder for folder in models_root().iterdir() if time.time() - folder.stat().st_mtime > UNPUBLISHED_SECONDS]
-    versions = ModelVersion.objects.filter(folder__in=[folder.name for folder in old]).exclude(files_state=FilesState.REMOVED)
-    needed = set(versions.values_list("folder", flat=True))
+    needed = _needed([folder.name for folder in old])
     return [folder for folder in old if folder.name not in needed]
+
+
+def _bucket_orphans(bucket: "Bucket") -> list[str]:
+    names = bucket.folders()
+    since = timezone.now() - timedelta(seconds=UNPUBLISHED_SECONDS)
+    return [name for name in sorted({*names} - _needed(names)) if bucket.changed_at(name) < since]
+
+
+def _needed(folders: list[str]) -> set[str]:
+    """Those of these folders that hold files of a version."""
+    versions = ModelVersion.objects.filter(folder__in=folders).exclude(files_state=FilesState.REMOVED)
+    return set(versions.values_list("folder", flat=True))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos import clusters, crowds, damages, surroundings, trainers
+from tests.chaos import clusters, crowds, damages, machines, surroundings, trainers
 from tests.chaos.site import Site
 
 
@@ -37,4 +37,5 @@ CASES = (
     Case(13, "an artifact deleted, truncated, changed", damages.damaged_artifact, long=6, short=0, real_times=False),
     Case(14, "64 clients, 20 symbols", crowds.same_symbols, long=5, real_times=False),
     Case(15, "two workers share the trainings", crowds.shared_queue, long=100, short=6, shard=100, real_times=False),
+    Case(16, "one of two machines lost with its disk", machines.lost_machine, long=20, short=4, shard=20),
 )

@@ -64,13 +64,13 @@ class Site:
             yield group
 
     @contextmanager
-    def web(self) -> Iterator["Web"]:
-        """A web server that answers."""
-        (self.folder / "web").mkdir(exist_ok=True)
+    def web(self, name: str = "web", **variables: str) -> Iterator["Web"]:
+        """A web server that answers, in its own folder."""
+        (self.folder / name).mkdir(exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        variables = self.variables | {"PORT": str(port), "DEBUG": "False", "HTTPS_ONLY": "False"}
-        with started("web", self.folder / "web", **variables):
+        fixed = {"PORT": str(port), "DEBUG": "False", "HTTPS_ONLY": "False"}
+        with started("web", self.folder / name, **(self.variables | fixed | variables)):
             web = Web(port)
             assert wait_for(lambda: web.status("GET", "/health") == http.client.OK, seconds=60)
             yield web
