@@ -16,7 +16,7 @@ from forecasting.prices.catalogue import is_simulated
 
 APPS = ("forecasting", "django_q", "auth", "admin")
 MODELS = (
-    "Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "WorkerProcess", "Upstream", "Restatement", "Finding",
+    "Symbol", "ModelVersion", "Forecast", "Training", "JobRun", "WorkerProcess", "Alert", "Upstream", "Restatement", "Finding",
     "RequestedName",
     "Key", "Webhook", "Delivery",
 )  # fmt: skip

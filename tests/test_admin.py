@@ -75,7 +75,7 @@ def test_the_index_shows_what_people_look_for_first(admin_client: Client) -> Non
     assert [app["app_label"] for app in apps] == ["forecasting", "django_q", "auth", "admin"]
     names = [model["object_name"] for model in apps[0]["models"]]
     assert names[:5] == ["Symbol", "ModelVersion", "Forecast", "Training", "JobRun"]
-    assert names[5:] == ["WorkerProcess", "Upstream", "Restatement", "Finding", *LAST]
+    assert names[5:] == ["WorkerProcess", "Alert", "Upstream", "Restatement", "Finding", *LAST]
     assert "Django administration" not in response.content.decode()
 
 

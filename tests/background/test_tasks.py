@@ -34,6 +34,7 @@ def schedules() -> list[tuple[str, str, str | None]]:
 WANTED = [
     ("daily job", "forecasting.background.tasks.daily_job", "0 3 * * *"),
     ("daily job again, if it failed or is incomplete", "forecasting.background.tasks.resume_daily_job", None),
+    ("figures for monitoring", "forecasting.background.tasks.refresh_summary", None),
     ("forecasts that know other markets", "forecasting.background.tasks.forecast_with_leads", None),
     ("forget ended budgets", "forecasting.background.tasks.forget_ended_budgets", None),
     ("names without an answer", "forecasting.background.tasks.look_up_names", None),
