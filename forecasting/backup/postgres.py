@@ -81,7 +81,7 @@ def _running(program: Program, options: list[str], **pipes: int) -> Iterator["su
             yield process
             process.wait()
         except BaseException:
-            process.kill()
+            process.kill()  # also if a signal ends the wait: it may wait for a lock of somebody else
             raise
         if process.returncode:
             errors.seek(0)

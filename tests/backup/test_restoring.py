@@ -1,7 +1,7 @@
 """A restore into an empty place on another server: everything or nothing."""
 
+import os
 import signal
-import subprocess
 from datetime import date
 from pathlib import Path
 from zipfile import ZipFile
@@ -17,6 +17,7 @@ from forecasting.runtime.processes import ProcessGroup, wait_for
 from tests.backup.places import MANAGE, Place, place_of_tests
 from tests.factories import add_bars, make_forecast, make_symbol
 from tests.small_model import publish_model
+from tests.test_commands import finish, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -144,11 +145,11 @@ def test_a_dump_that_cannot_be_loaded_leaves_nothing(source: ModelVersion, tmp_p
 
 def test_a_restore_that_is_killed_can_be_repeated(backup: Path, empty: Place) -> None:
     with psycopg.connect(empty.conninfo) as blocker:
-        blocker.execute("SELECT pg_advisory_xact_lock(1)")  # nothing that a restore waits for; the table below is
         blocker.execute("CREATE TABLE forecasting_symbol ()")
         group = ProcessGroup("restore", [*MANAGE, "restore", str(backup)], env=empty.env, output=backup.with_name("restore.log"))
         assert wait_for(lambda: (empty.media / "models").exists(), seconds=120)
-        group.stop(grace_s=0)  # SIGKILL, after the files are in place
+        os.killpg(group.pid, signal.SIGKILL)  # after the files are in place
+        group.stop(grace_s=0)
         blocker.rollback()
     assert wait_for(lambda: empty.tables() == {}, seconds=30)
     assert empty.model_files() != {}
@@ -160,13 +161,11 @@ def test_a_restore_that_is_killed_can_be_repeated(backup: Path, empty: Place) ->
 def test_a_restore_that_is_stopped_leaves_nothing(backup: Path, empty: Place, number: signal.Signals) -> None:
     with psycopg.connect(empty.conninfo) as blocker:
         blocker.execute("CREATE TABLE forecasting_symbol ()")
-        log = backup.with_name("restore.log").open("wb")
-        process = subprocess.Popen([*MANAGE, "restore", str(backup)], env=empty.env | {"PATH": "/usr/bin:/bin"}, stderr=log)
+        process = start(empty.folder, "restore", str(backup), **empty.env)
         assert wait_for(lambda: (empty.media / "models").exists(), seconds=120)
         process.send_signal(number)
-        assert process.wait(60) != 0
+        assert finish(process)[0] != 0
         blocker.rollback()
-        log.close()
     assert wait_for(empty.is_empty, seconds=30)
 
 
