@@ -14,6 +14,7 @@ from tests.test_packaging import VARIABLES
 ROOT = Path(settings.BASE_DIR)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+OF_OTHERS = {"POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
 
 MESSAGES = {
     "docs/api.md": ["Starting training, try again later.", "This is an ISIN;", "Re-training initiated for model: "],
@@ -93,7 +94,7 @@ def test_the_configuration_page_names_the_variables_that_are_read_and_no_others(
 
 @each_page
 def test_variables_exist(page: Path) -> None:
-    known = {*VARIABLES, "POSTGRES_PASSWORD", *notebook_variables()}
+    known = {*VARIABLES, *OF_OTHERS, *notebook_variables()}
     named = set(re.findall(r"`([A-Z]+_[A-Z_]+)(?:=\S*)?`", page.read_text()))
     assert named <= known
 

@@ -74,7 +74,7 @@ def test_a_site_of_the_settings_may_read_answers_and_errors(client: Client, site
     for address in ("/models/symbols", "/models/symbols?page=0", "/health", "/schema"):
         assert client.get(address, headers={"origin": site}).headers["Access-Control-Allow-Origin"] == site
     exposed = client.get("/health", headers={"origin": site}).headers["Access-Control-Expose-Headers"]
-    assert exposed == "ETag, Retry-After"
+    assert exposed == "ETag, Retry-After, X-Request-ID"
 
 
 def test_another_site_may_not(client: Client, site: str) -> None:
