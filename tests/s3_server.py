@@ -31,7 +31,7 @@ class S3Server:
         )
         self.client.create_bucket(Bucket=BUCKET)
 
-    def keys(self) -> set[str]:
+    def paths(self) -> set[str]:
         """The paths of all files."""
         return {each["Key"] for each in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", ())}
 

@@ -50,7 +50,7 @@ def folder_of(version: ModelVersion) -> Path:
 
 
 def test_a_published_version_is_in_the_bucket_as_it_is_here(s3: S3Server, version: ModelVersion) -> None:
-    assert s3.keys() == {f"{PREFIX}/{version.folder}/{name}" for name in version.files}
+    assert s3.paths() == {f"{PREFIX}/{version.folder}/{name}" for name in version.files}
     for name in version.files:
         assert s3.content(f"{PREFIX}/{version.folder}/{name}") == (folder_of(version) / name).read_bytes()
 
@@ -123,7 +123,7 @@ def test_a_sweep_removes_what_no_version_needs_after_a_day(s3: S3Server, version
     assert registry.sweep() == 0
     with time_machine.travel(timezone.now() + timedelta(days=2), tick=True):
         assert registry.sweep() == 1
-    assert s3.keys() == {f"{PREFIX}/{version.folder}/{name}" for name in version.files}
+    assert s3.paths() == {f"{PREFIX}/{version.folder}/{name}" for name in version.files}
 
 
 def test_the_service_is_not_ready_without_its_bucket(s3: S3Server) -> None:

@@ -80,7 +80,7 @@ def _sample(stop: threading.Event, samples: list[tuple[int, int]]) -> None:
 def _findings(site: Site) -> Iterator[str]:
     yield from _ends(site)
     yield from _versions()
-    yield from _files()
+    yield from _files(site)
     if left := process_ids(site.folder):
         yield f"processes are left: {left}"
 
@@ -112,12 +112,12 @@ def _versions() -> Iterator[str]:
         yield "not every trained symbol has an active version"
 
 
-def _files() -> Iterator[str]:
+def _files(site: Site) -> Iterator[str]:
     """The files of active versions are intact, and a sweep of day-old folders leaves no orphan."""
     for version in ModelVersion.objects.active():
         for name, file in version.artifact_files.items():
-            path = media() / (file.folder or version.folder) / name
-            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
+            content = site.content(f"{file.folder or version.folder}/{name}")
+            if content is None or hashlib.sha256(content).hexdigest() != file.sha256:
                 yield f"{name} of the active version {version.pk} is missing or damaged"
     folders = list(media().iterdir()) if media().exists() else []
     for folder in folders:

@@ -55,6 +55,7 @@ class Site:
     samples: int = 0  # taken by the oracle
     watched_s: float = 0.0
     pace: Pace = field(default_factory=Pace)
+    bucket: dict[str, bytes] | None = None  # its files at the end of the case, if the machines share one
 
     @contextmanager
     def worker(self, name: str = "worker", *, within: Sequence[str] = (), **variables: str) -> Iterator[ProcessGroup]:
@@ -114,6 +115,13 @@ class Site:
         """Waits until every accepted training has ended."""
         if not self._wait(lambda: not self.rows().active().exists(), seconds=seconds):
             self.problems.append(f"after {seconds:.0f} s {self.rows().active().count()} trainings have not ended")
+
+    def content(self, name: str) -> bytes | None:
+        """The bytes of a model file, by its folder and name; None if there is none."""
+        if self.bucket is not None:
+            return self.bucket.get(name)
+        path = media() / name
+        return path.read_bytes() if path.exists() else None
 
     def rows(self) -> Any:
         """The accepted trainings."""
