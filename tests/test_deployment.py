@@ -21,6 +21,7 @@ import pytest
 import yaml
 from django.conf import settings
 from django.core.management import get_commands
+from django.templatetags.static import static
 
 from forecasting.runtime.processes import ProcessGroup, wait_for
 from tests.running import process_ids, started
@@ -141,6 +142,8 @@ def test_behind_the_proxy_everything_is_https_and_callers_are_told_apart_by_thei
         assert client.getresponse().status == HTTPStatus.PERMANENT_REDIRECT
         client.close()
         assert edge.ask("GET", "/metrics")[0] == HTTPStatus.NOT_FOUND
+        script = edge.ask("GET", static("admin/js/core.js"), **{"Accept-Encoding": "gzip"})
+        assert script[1]["Content-Encoding"] == "gzip"
         status, headers, _body = edge.ask("GET", "/admin/login/")
         assert status == HTTPStatus.OK
         assert headers["Strict-Transport-Security"] == "max-age=31536000"
