@@ -4,7 +4,8 @@ RUN useradd --create-home stockpred && mkdir -p /srv/stockpred/media /srv/stockp
 WORKDIR /srv/stockpred
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
-COPY manage.py ./
+COPY manage.py README.md ./
+COPY docs/*.md docs/
 COPY stockpred stockpred
 COPY forecasting forecasting
 USER stockpred

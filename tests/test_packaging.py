@@ -12,6 +12,8 @@ import yaml
 from django.conf import settings
 from django.core.management import get_commands
 
+from forecasting.pages.views import DOCUMENTS
+
 ROOT = Path(settings.BASE_DIR)
 INTERNAL = {"ENV_FILE", "YAHOO_URL"}  # the path of the .env file, and a fake Yahoo for tests
 VARIABLES = sorted(
@@ -115,3 +117,10 @@ def test_images_are_pinned_by_the_digests_of_the_registry(tmp_path: Path) -> Non
     compose = yaml.safe_load((tmp_path / "compose.yaml").read_text())
     assert compose["services"]["postgres"]["image"] == f"postgres:18@sha256:{5:064d}"
     assert f"image: caddy:2@sha256:{6:064d}\n" in (tmp_path / "deploy/internet.yaml").read_text()
+
+
+def test_the_image_has_the_documents_that_the_service_shows() -> None:
+    copied, kept = (ROOT / "Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().splitlines()
+    for document in map(Path, DOCUMENTS.values()):
+        assert (f"{document.parent}/*.md" if document.parent.name else f" {document} ") in copied
+        assert f"!{document.parts[0]}" in kept
