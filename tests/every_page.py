@@ -12,6 +12,8 @@ from django.urls import reverse
 
 from forecasting.models import Symbol
 
+CHART = "figure[data-loaded]"
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -31,7 +33,7 @@ def pages(ticker: str = "") -> list[Page]:
         Page("swagger", "/swagger", staff=False, drawn=".opblock"),
         Page("home", reverse("admin:index")),
         *([Page("visitors", "/", staff=False)] if _is_there("/") else []),
-        *([Page("visitors-symbol", f"/s/{symbol}", staff=False)] if symbol and _is_there(f"/s/{symbol}") else []),
+        *([Page("visitors-symbol", f"/s/{symbol}", staff=False, drawn=CHART)] if symbol and _is_there(f"/s/{symbol}") else []),
     ]
     return named + [page for model in admin.site._registry for page in _pages_of(model, symbol)]
 
@@ -46,7 +48,8 @@ def _pages_of(model: type[Model], symbol: Symbol | None) -> list[Page]:
     listed = Page(f"{model._meta.model_name}-list", reverse(f"admin:{kind}_changelist"))
     if row is None:
         return [listed]
-    return [listed, Page(f"{model._meta.model_name}", reverse(f"admin:{kind}_change", args=[row.pk]))]
+    drawn = CHART if model is Symbol else "body"
+    return [listed, Page(f"{model._meta.model_name}", reverse(f"admin:{kind}_change", args=[row.pk]), drawn=drawn)]
 
 
 def _is_there(address: str) -> bool:

@@ -3,7 +3,7 @@
     python -m tests.screenshots [--folder .state/screenshots] [--states empty idle full failing] [--pages NAME ...]
         [--sessions 120] [--prices FOLDER --symbols A B]
 
-From simulated prices in the state `full`, it also writes the picture of the README. It takes a few minutes.
+From simulated prices in the state `full`, it also writes the pictures of the README and the docs. It takes a few minutes.
 """
 
 import argparse
@@ -31,8 +31,10 @@ FOLDER = ROOT / ".state" / "screenshots"
 STATES = ("empty", "idle", "full", "failing")
 STAFF = "ana"
 START_SECONDS = 60
-PICTURE = ROOT / "docs" / "service.png"  # of a version, from the top to the end of the table of skill
+# By file in docs: the page, and the last thing that the picture shows.
+PICTURES = {"service.png": ("visitors-symbol", ".chart-text"), "console.png": ("home", "#calibration")}
 COLOURS = 64
+MARGIN = 12  # CSS pixels below the last thing that a picture shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def main() -> None:
                 if state in chosen.states:
                     visit(browser, service.url, password, pages, chosen.folder / state)
                 if state == "full" and service.simulated and not chosen.pages:
-                    take_picture(browser, service.url, password, pages)
+                    take_pictures(browser, service.url, password, pages)
         browser.close()
 
 
@@ -136,18 +138,23 @@ def log_in(staff: BrowserContext, url: str, password: str) -> None:
     tab.close()
 
 
-def take_picture(browser: Browser, url: str, password: str, pages: list[dict[str, Any]]) -> None:
-    """Writes the picture of the README."""
-    (address,) = (page["address"] for page in pages if page["name"] == "modelversion")
+def take_pictures(browser: Browser, url: str, password: str, pages: list[dict[str, Any]]) -> None:
+    """Writes the pictures of the README and the docs."""
     staff = context(browser, OF_PICTURE)
     log_in(staff, url, password)
-    tab = staff.new_page()
-    tab.goto(url + address)
-    skill = tab.locator(".form-row", has_text="Skill:").bounding_box()
-    assert skill is not None, "the page has no table of skill"
-    shot = tab.screenshot(clip={"x": 0, "y": 0, "width": OF_PICTURE.width, "height": skill["y"] + skill["height"]})
+    by_name = {page["name"]: page for page in pages}
+    for file, (name, end) in PICTURES.items():
+        tab = staff.new_page()
+        tab.goto(url + by_name[name]["address"])
+        tab.wait_for_selector(by_name[name]["drawn"])
+        box = tab.locator(end).bounding_box()
+        assert box is not None, f"the page {name} has no {end}"
+        clip = {"x": 0, "y": 0, "width": OF_PICTURE.width, "height": box["y"] + box["height"] + MARGIN}
+        shot = tab.screenshot(clip=clip, full_page=True)  # type: ignore[arg-type]  # a dictionary of floats
+        Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
+            ROOT / "docs" / file, optimize=True
+        )
     staff.close()
-    Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":

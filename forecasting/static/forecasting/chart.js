@@ -30,6 +30,7 @@ class Chart {
       this.part("text").textContent = `The chart could not be loaded: ${error.message} It is tried again in a minute.`;
       this.text = "";
     }
+    this.figure.dataset.loaded = ""; // as it is now, it may be photographed
   }
 
   async show(text, { anew }) {
