@@ -52,7 +52,7 @@ class StockpredAdminSite(AdminSite):
     def _act(self, request: HttpRequest) -> HttpResponse:
         """Runs the action of the pressed button."""
         for name, model in BUTTONS.items():
-            keys = [int(key) for key in request.POST.getlist(name) if key.isdigit()]
+            keys = [int(key) for key in request.POST.getlist(name) if key.isdecimal()]
             if keys:
                 model_admin = self._model_admin(model)
                 if not model_admin.has_act_permission(request):

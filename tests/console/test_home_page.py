@@ -111,6 +111,10 @@ def test_a_waiting_training_is_cancelled(admin_client: Client) -> None:
     assert training.state == TrainingState.CANCELLED
 
 
+def test_what_is_no_key_presses_no_button(admin_client: Client) -> None:
+    assert admin_client.post(HOME, {"retrain": "\N{SUPERSCRIPT TWO}", "cancel": "x"}).status_code == 302
+
+
 @pytest.mark.parametrize("button", ["retrain", "cancel"])
 def test_a_viewer_cannot_press_a_button_that_is_not_there(staff: Staff, button: str) -> None:
     training = make_training(make_symbol())
