@@ -90,7 +90,8 @@ def failing() -> None:
     Upstream.objects.update(state=BreakerState.OPEN, reason=REFUSED, failures=9, opens=4, **pause)
     symbols = list(Symbol.objects.followed().with_bars().order_by("pk"))
     for symbol in symbols[1:]:
-        make_training(symbol, state=TrainingState.FAILED, error=STOPPED, attempts=3, finished_at=now - 2 * hour)
+        ended = {"error": STOPPED, "attempts": 3, "started_at": now - 2.1 * hour, "finished_at": now - 2 * hour}
+        make_training(symbol, state=TrainingState.FAILED, **ended)
     Training.objects.active().update(not_before=now - 3 * hour, created_at=now - 3 * hour)
     Training.objects.running().update(lease_expires_at=now - 3 * hour)
     Symbol.objects.exclude(pk=symbols[0].pk).update(upstream_state=UpstreamState.UNAVAILABLE, upstream_reason=REFUSED)

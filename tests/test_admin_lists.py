@@ -195,7 +195,7 @@ def test_every_list_links_to_itself_as_a_file_that_has_its_rows(admin_client: Cl
 def test_a_file_has_the_texts_of_the_list_and_the_numbers_behind_them(admin_client: Client, rows: Rows) -> None:
     (line,) = lines_of(admin_client, Symbol)
     assert (line["symbol"], line["active version"]) == ("BBAS3.SA", "v3; 0 days old")
-    assert line["newest forecast"] == "101.00 BRL (+1.00 %); June 3, 2025"
+    assert line["newest forecast"] == "101.00 BRL (+1.00 %); 2025-06-03"
     assert float(line["forecast_change"]) == pytest.approx(1.0)
     assert float(line["live.coverage"]) == 0.0
 

@@ -54,9 +54,9 @@ def test_it_tells_what_the_forecast_knows(admin_client: Client) -> None:
     lead = {"symbol": "SPY", "session": "2025-06-02", "percentage": 0.8}
     make_forecast(version, LAST, basis=Basis.LEAD, leads=[lead], known_until=MORNING, issued_at=MORNING, target_opens=OPENS)
     text = shown(admin_client, symbol)
-    assert "Knows own bars and leads, up to June 3, 2025, 9 a.m." in text
+    assert "Knows own bars and leads, up to 2025-06-03 09:00" in text
     assert "SPY 2025-06-02 +0.80 %" in text
-    assert "Target session June 3, 2025, opens today" in text
+    assert "Target session 2025-06-03, opens today" in text
 
 
 def test_the_record_is_told_by_basis_and_horizon(admin_client: Client) -> None:

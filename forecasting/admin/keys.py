@@ -6,8 +6,11 @@ from django.contrib import admin, messages
 from django.db.models import ForeignKey, Model
 from django.forms import ModelChoiceField, ModelForm
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from rest_framework_api_key.models import APIKey
 
+from forecasting.admin import display
+from forecasting.admin.display import Tone
 from forecasting.admin.export import Exported
 from forecasting.models import Key
 
@@ -23,11 +26,18 @@ class KeyAdmin(Exported):
     class Media:
         css = {"all": ("forecasting/admin.css",)}
 
-    list_display = ("name", "prefix", "scope", "user", "created", "last_used_at", "expiry_date", "revoked")
+    list_display = ("name", "prefix", "scope", "user", "created", "last_used_at", "expiry_date", "state")
     list_filter = ("scope", "revoked", "created")
     list_select_related = ("user",)
     search_fields = ("name", "prefix")
     fields = ("name", "scope", "user", "expiry_date", "revoked", "prefix", "created", "last_used_at")
+
+    @admin.display(description="state", ordering="revoked")
+    def state(self, key: Key) -> SafeString:
+        """Whether the key opens anything."""
+        if key.revoked:
+            return display.badge("revoked", Tone.QUIET)
+        return display.badge("expired", Tone.WARNING) if key.has_expired else display.badge("valid", Tone.GOOD)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Key | None = None) -> tuple[str, ...]:
         """What a key may do never changes, and a revoked key stays revoked."""

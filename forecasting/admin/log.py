@@ -15,7 +15,7 @@ class LogEntryAdmin(ReadOnlyAdmin):
 
     list_display = ("action_time", "user", "content_type", "row", "told")
     list_display_links = None
-    list_filter = ("action_time", "content_type")
+    list_filter = ("action_time", ("content_type", admin.RelatedOnlyFieldListFilter))
     search_fields = ("object_repr", "change_message", "user__username")
     list_select_related = ("user", "content_type")
     fields = ("action_time", "user", "content_type", "row", "told")

@@ -90,7 +90,7 @@ class SymbolRecord:
             )
             for entry in entries
         ]
-        return display.table(("when", "who", "what", display.sentence("did")), rows) if rows else display.NOTHING
+        return display.table(("when", "who", "what", display.sentence("did")), rows) if rows else "none"
 
 
 def _moment(forecast: Forecast) -> str:

@@ -198,7 +198,7 @@ class SymbolAdmin(SymbolRecord, SymbolTools):
             for finding in Finding.objects.of(symbol).worst_first()[:SHOWN_FINDINGS]
         ]
         if not rows:
-            return display.NOTHING
+            return "none"
         every = display.link_to_list(Finding, "all findings", symbol__id__exact=symbol.pk)
         return display.table(("verdict", "rule", "session", display.sentence("found")), rows) + every
 
@@ -210,7 +210,7 @@ class SymbolAdmin(SymbolRecord, SymbolTools):
             for row in Restatement.objects.filter(symbol=symbol)[:SHOWN_RESTATEMENTS]
         ]
         if not rows:
-            return display.NOTHING
+            return "none"
         every = display.link_to_list(Restatement, "all restatements", symbol__id__exact=symbol.pk)
         return display.table(("session", "reason", "new / old price", "bars changed"), rows) + every
 

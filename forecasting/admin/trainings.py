@@ -107,7 +107,7 @@ class TrainingAdmin(ReadOnlyAdmin):
     def why(self, training: Training) -> str:
         """The reason, and what performance was lost."""
         reason = training.get_reason_display()
-        return display.with_note(reason, training.figures) if training.figures else reason
+        return display.with_note(reason, display.shortened(training.figures)) if training.figures else reason
 
     @admin.display(description="progress", ordering="progress")
     def how_far(self, training: Training) -> str:

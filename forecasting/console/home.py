@@ -16,10 +16,12 @@ from forecasting.console.prices import Freshness, freshness
 from forecasting.console.retrainings import Retrainings, next_retrainings
 from forecasting.console.status import Light
 from forecasting.console.trainings import Activity, Trainings, activity, trainings
+from forecasting.readiness import Part, State
 from forecasting.training.workers import CLUSTERS, absence
 
 TABLES = ("symbol", "modelversion", "forecast", "training", "jobrun", "workerprocess", "upstream", "finding")
 CONCERNED = {"symbol", "modelversion", "training", "finding"}
+TROUBLES = {State.FAILED: "Wrong", State.WARNING: "To look at", State.UNKNOWN: "Not known yet"}  # the worst first
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,18 @@ class Home:
     trainings: Trainings | None
     retrainings: Retrainings | None
     actions: Sequence[Action] | None
+
+    @property
+    def verdict(self) -> Part:
+        """Whether everything is well, by the lights and concerns that the user may see."""
+        named = {state: [light.name for light in self.lights if light.part.status == state] for state in TROUBLES}
+        told = [f"{word}: {', '.join(named[state])}." for state, word in TROUBLES.items() if named[state]]
+        if self.concerns:
+            told.append(f"Needs attention: {', '.join(f'{each.title.lower()} ({each.count:,})' for each in self.concerns)}.")
+        worst = next((state for state in TROUBLES if named[state]), State.OK)
+        if worst in {State.OK, State.UNKNOWN} and self.concerns:
+            worst = State.WARNING
+        return Part(worst, " ".join(told) or "All is well.")
 
     @property
     def is_busy(self) -> bool:

@@ -6,7 +6,7 @@ from forecasting.market.quotes import is_old
 from forecasting.market.service import forget, forgettable, remove, restore
 from forecasting.market.stored import USUAL_LAG, bars, is_stale, recent_bars, sessions_missing
 from forecasting.market.syncing import OVERLAP_BARS, SYNC_SECONDS, may_ask, refresh, sync
-from forecasting.market.upstream import price_source, why_paused
+from forecasting.market.upstream import is_remote, price_source, why_paused
 
 __all__ = [
     "NO_ANSWER",
@@ -21,6 +21,7 @@ __all__ = [
     "forget",
     "forgettable",
     "is_old",
+    "is_remote",
     "is_stale",
     "look_up",
     "look_up_awaited",

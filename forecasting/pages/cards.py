@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from forecasting.api.predict import summary
 from forecasting.models import Forecast, Symbol
@@ -34,6 +34,11 @@ class Card:
     def as_of(self) -> str:
         """The last session that the forecast knew."""
         return long_day(self.forecast.as_of)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether that session is, everywhere on earth."""
+        return self.forecast.target_date < datetime.now(UTC).date()
 
     @property
     def level(self) -> str:

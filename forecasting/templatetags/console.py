@@ -1,6 +1,7 @@
 """Formats the figures of the admin's home, and links to the rows behind them."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from django import template
 from django.urls import reverse
@@ -30,13 +31,25 @@ register.simple_tag(training_bars)
 @register.filter
 def light(state: State) -> str:
     """A state as a badge."""
-    return display.badge(WORDS[state], TONES.get(state, Tone.QUIET))
+    return display.badge(WORDS[state], tone(state))
+
+
+@register.filter
+def tone(state: State) -> Tone:
+    """The colour of a state."""
+    return TONES.get(state, Tone.QUIET)
 
 
 @register.filter
 def run_tone(state: str) -> Tone:
     """The colour of a run of the daily job, or of a day without one."""
     return next((tone for known, tone in RUN_TONES.items() if known == state), Tone.QUIET)
+
+
+@register.filter
+def soon(wait: timedelta) -> str:
+    """When something ends: `in about 12 s`; no estimate is good to a second."""
+    return f"in about {display.span(wait)}" if wait >= timedelta(seconds=10) else "in a few seconds"
 
 
 @register.filter

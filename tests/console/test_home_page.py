@@ -57,7 +57,12 @@ def failed() -> Training:
 def test_an_empty_database_shows_all_panels(admin_client: Client) -> None:
     assert panels(admin_client) == list(PANELS)
     text = admin_client.get(HOME).content.decode()
-    for told in ("Nothing needs attention.", "No training runs or waits.", "Nobody has done anything yet.", "No forecast has been"):
+    for told in (
+        "No symbol, model or training needs",
+        "No training runs or waits.",
+        "Nobody has done anything yet.",
+        "No forecast has been",
+    ):
         assert told in text
 
 

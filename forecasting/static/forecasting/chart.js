@@ -37,6 +37,7 @@ class Chart {
     this.text = text;
     this.chart = JSON.parse(text);
     this.part("simulated").hidden = !this.chart.simulated;
+    this.figure.querySelector(".of-live").hidden = !this.chart.live;
     this.part("text").textContent = sentence(this.chart);
     this.figure.querySelector("tbody").replaceChildren(...rows(this.chart).map(tableRow));
     await this.redraw({ anew });

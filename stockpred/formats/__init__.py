@@ -1,0 +1,1 @@
+"""Formats of dates and times; Django looks them up by language."""
