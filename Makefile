@@ -5,7 +5,7 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test chaos attack check bench stop clean lock images openapi screenshots notebooks
+.PHONY: help demo run test chaos attack soak check bench stop clean lock images openapi screenshots notebooks
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1 - /p' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ chaos: .venv/requirements-dev.installed  ## break the service on purpose, many t
 
 attack: .venv/requirements-dev.installed  ## attack the service while an honest client measures what it feels [CASES="1 4"]
 	@$(BIN)/python -m tests.attack $(CASES)
+
+soak: .venv/requirements-dev.installed  ## an hour of steady load while days pass: what grows, slows down or goes wrong? [MINUTES=60]
+	@$(BIN)/python -m tests.soak $(MINUTES)
 
 check: .venv/requirements-dev.installed  ## lint, types, import contracts, Django's checks, migrations and OpenAPI document in step
 	$(BIN)/ruff format --check .

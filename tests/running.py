@@ -13,6 +13,7 @@ from forecasting.runtime.processes import ProcessGroup
 
 MARK = "STOCKPRED_TEST_RUN"  # all child processes inherit it in their environment
 GRACE_SECONDS = 40
+CODE = Path(__file__).resolve().parents[1]
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -33,7 +34,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def started(
-    command: str, folder: Path, *, within: Sequence[str] = (), code: Path | str = settings.BASE_DIR, **variables: str
+    command: str, folder: Path, *, within: Sequence[str] = (), code: Path | str = CODE, **variables: str
 ) -> Iterator[ProcessGroup]:
     """Runs `manage.py COMMAND` of `code` during the block, inside the command `within` if given, and stops it afterwards."""
     arguments = [*within, sys.executable, str(Path(code) / "manage.py"), command]

@@ -44,6 +44,8 @@ MOVED = """
     CREATE TABLE moved.clock AS SELECT interval '0' AS ahead;
     CREATE FUNCTION moved.statement_timestamp() RETURNS timestamptz STABLE LANGUAGE sql
         AS 'SELECT pg_catalog.statement_timestamp() + ahead FROM moved.clock';
+    CREATE FUNCTION moved.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql
+        AS 'SELECT pg_catalog.clock_timestamp() + ahead FROM moved.clock';
 """
 DEFAULTS = """
     SELECT format('ALTER TABLE %I.%I ALTER COLUMN %I SET DEFAULT ', table_schema, table_name, column_name)
@@ -118,12 +120,7 @@ def moved_clock() -> Iterator[At]:
         with connection.cursor() as cursor:
             cursor.execute("SET search_path = moved, pg_catalog, public")
 
-    with connection.cursor() as cursor:
-        cursor.execute(DEFAULTS)
-        defaults = [row[0] for row in cursor]
-        cursor.execute(MOVED)
-        for alter in defaults:
-            cursor.execute(f"{alter} moved.statement_timestamp()")
+    defaults = install_clock()
     show()
     connection_created.connect(show)
     try:
@@ -136,6 +133,20 @@ def moved_clock() -> Iterator[At]:
                 cursor.execute(f"{alter} statement_timestamp()")
             cursor.execute("DROP SCHEMA moved CASCADE")
         connection.close()  # its prepared statements know the moved clock
+
+
+def install_clock() -> list[str]:
+    """Gives the database a second clock, of all connections whose search path begins with `moved` and of the columns' defaults.
+
+    Returns the beginnings of the statements that change these defaults.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(DEFAULTS)
+        defaults = [row[0] for row in cursor]
+        cursor.execute(MOVED)
+        for alter in defaults:
+            cursor.execute(f"{alter} moved.statement_timestamp()")
+    return defaults
 
 
 def _at(moment: datetime) -> AbstractContextManager[Any]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.db import InterfaceError, OperationalError, connection
@@ -79,8 +79,8 @@ def _sample(stop: threading.Event, samples: list[tuple[int, int]]) -> None:
 
 def _findings(site: Site) -> Iterator[str]:
     yield from _ends(site)
-    yield from _versions()
-    yield from _files(site)
+    yield from versions()
+    yield from files(site.content)
     if left := process_ids(site.folder):
         yield f"processes are left: {left}"
 
@@ -101,7 +101,7 @@ def _ends(site: Site) -> Iterator[str]:
             yield f"training {key} is still running without a trainer"
 
 
-def _versions() -> Iterator[str]:
+def versions() -> Iterator[str]:
     """Every successful training has exactly one version; only the shipped base has a version without a training."""
     successful = set(Training.objects.filter(state=TrainingState.SUCCEEDED).values_list("pk", flat=True))
     published = list(ModelVersion.objects.exclude(symbol=None, training=None).values_list("training_id", flat=True))
@@ -112,12 +112,12 @@ def _versions() -> Iterator[str]:
         yield "not every trained symbol has an active version"
 
 
-def _files(site: Site) -> Iterator[str]:
+def files(content: Callable[[str], bytes | None]) -> Iterator[str]:
     """The files of active versions are intact, and a sweep of day-old folders leaves no orphan."""
     for version in ModelVersion.objects.active():
         for name, file in version.artifact_files.items():
-            content = site.content(f"{file.folder or version.folder}/{name}")
-            if content is None or hashlib.sha256(content).hexdigest() != file.sha256:
+            found = content(f"{file.folder or version.folder}/{name}")
+            if found is None or hashlib.sha256(found).hexdigest() != file.sha256:
                 yield f"{name} of the active version {version.pk} is missing or damaged"
     folders = list(media().iterdir()) if media().exists() else []
     for folder in folders:

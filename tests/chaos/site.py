@@ -118,10 +118,7 @@ class Site:
 
     def content(self, name: str) -> bytes | None:
         """The bytes of a model file, by its folder and name; None if there is none."""
-        if self.bucket is not None:
-            return self.bucket.get(name)
-        path = media() / name
-        return path.read_bytes() if path.exists() else None
+        return stored(name) if self.bucket is None else self.bucket.get(name)
 
     def rows(self) -> Any:
         """The accepted trainings."""
@@ -235,3 +232,9 @@ def is_past(moment: float) -> bool:
 def media() -> Path:
     """The folder of all versions' folders."""
     return Path(settings.MEDIA_ROOT) / "models"
+
+
+def stored(name: str) -> bytes | None:
+    """The bytes of a file below that folder; None if there is none."""
+    path = media() / name
+    return path.read_bytes() if path.exists() else None
