@@ -7,9 +7,9 @@ from django.db import connection, transaction
 
 from tests.seeding import install_clock
 
-SET = "UPDATE moved.clock SET ahead = %s"
+SET = "UPDATE moved.clock SET ahead = make_interval(secs => %s)"
 # What was a moment ago stays so; else the service would be without a worker until its next heartbeat.
-BEATS = "UPDATE forecasting_workerprocess SET seen_at = seen_at + %s"
+BEATS = "UPDATE forecasting_workerprocess SET seen_at = seen_at + make_interval(secs => %s)"
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
         install_clock()
         with connection.cursor() as cursor:
             cursor.execute(f'ALTER DATABASE "{connection.settings_dict["NAME"]}" SET search_path = moved, pg_catalog, public')
-            cursor.execute(SET, [self._ahead])
+            cursor.execute(SET, [self._ahead.total_seconds()])
         connection.close()
 
     def now(self) -> datetime:
@@ -36,8 +36,8 @@ class Clock:
         """Sets it forward, the database first: of two clocks, the one that stamps rows must not be behind."""
         self._ahead += by
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(BEATS, [by])
-            cursor.execute(SET, [self._ahead])
+            cursor.execute(BEATS, [by.total_seconds()])
+            cursor.execute(SET, [self._ahead.total_seconds()])
         with self._file.open("r+b") as file:
             file.write(self._bytes())
 

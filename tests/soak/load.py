@@ -19,7 +19,7 @@ METRICS_KEY = "the-key-of-the-soak"
 RATE = 15  # requests per second
 CLIENTS = 16
 AUTHORIZED = {"Authorization": f"Bearer {METRICS_KEY}"}
-NEW_EVERY, UNKNOWN_EVERY, RETRAIN_EVERY = 60.0, 20.0, 45.0  # seconds
+NEW_EVERY, UNKNOWN_EVERY, RETRAIN_EVERY, FIRST = 60, 20, 45, 5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Load:
         sender.result()
 
     def _send(self, stop: threading.Event, pool: ThreadPoolExecutor) -> None:
-        chosen, addresses = random.Random(self.seed), itertools.cycle(ADDRESSES)  # noqa: S311 - no secret
+        chosen, addresses = random.Random(self.seed), itertools.cycle(ADDRESSES)
         rare = _rare()
         upcoming = next(rare)
         for number in itertools.count():
@@ -118,10 +118,10 @@ def _failed(answer: Any) -> str:
 def _rare() -> Iterator[tuple[float, Call, dict[str, Any]]]:
     """Second, kind and body of requests that make work: new names, unknown names, retrainings. Endless, in order of time."""
     names, trained = itertools.cycle(NEW), itertools.cycle((*OWN, *COINS))
-    for second in itertools.count(start=5, step=5):
-        if second % NEW_EVERY == 0:
+    for second in itertools.count(FIRST, step=FIRST):
+        if second % NEW_EVERY == FIRST:
             yield second, Call("check, new symbol", "/models/check"), {"symbols": [next(names)]}
-        if second % UNKNOWN_EVERY == 0:
+        if second % UNKNOWN_EVERY == FIRST:
             yield second, Call("check, unknown name", "/models/check"), {"symbols": [f"NONE{second}"]}
-        if second % RETRAIN_EVERY == 0:
+        if second % RETRAIN_EVERY == FIRST:
             yield second, Call("retrain", "/models/retrain"), {"symbol": next(trained)}

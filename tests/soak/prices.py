@@ -36,5 +36,5 @@ def _in_session(now: Now) -> Scenario:
 
 @lru_cache(maxsize=16)
 def _trades(fake: FakeYahoo, symbol: str, session: date) -> Trades:
-    bar = fake.bars[symbol].loc[datetime(session.year, session.month, session.day).isoformat()]
-    return day_of_trades(symbol, session, prices=(bar["open"], bar["close"]), every=timedelta(minutes=5))
+    bar = fake.bars[symbol].loc[session.isoformat()]
+    return day_of_trades(symbol, session, prices=(float(bar["open"]), float(bar["close"])), every=timedelta(minutes=5))

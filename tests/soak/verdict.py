@@ -48,7 +48,9 @@ class Row:
 
 
 def rows(samples: Sequence[Sample], answered: Sequence[Answered], windows: Windows) -> list[Row]:
-    """All figures."""
+    """All figures; none if the run was too short for both windows."""
+    if not all((*windows.of(samples), *windows.of(answered))):
+        return []
     return [*_uses(*windows.of(samples)), *_times(*windows.of(answered))]
 
 
