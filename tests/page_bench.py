@@ -1,5 +1,9 @@
-"""`make bench` runs `python -m tests.page_bench`: milliseconds, queries and size of each page with 300,000 scored forecasts."""
+"""`make bench` runs `python -m tests.page_bench`: milliseconds, queries and size of each page with 300,000 scored forecasts.
 
+`python -m tests.page_bench SYMBOLS SESSIONS` takes other numbers: so many symbols, with so many forecasts each.
+"""
+
+import argparse
 import os
 import statistics
 import subprocess
@@ -15,6 +19,10 @@ REPEATS = 5
 
 def main() -> None:
     """Fills a database of its own, and prints one line per page."""
+    parser = argparse.ArgumentParser(prog="python -m tests.page_bench", description=__doc__)
+    parser.add_argument("symbols", nargs="?", type=int, default=1500)
+    parser.add_argument("sessions", nargs="?", type=int, default=200)
+    chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         own = {"ENV_FILE": os.devnull, "DATABASE_URL": "", "STATE_DIR": folder, "LOG_DIR": folder, "MEDIA_ROOT": f"{folder}/media"}
         os.environ |= own | {"PRICE_SOURCE": "sample", "DEBUG": "False", "HTTPS_ONLY": "False", "SECRET_KEY": "of a benchmark"}
@@ -22,19 +30,20 @@ def main() -> None:
         os.environ["ENABLE_LOGS"] = "False"
         django.setup()
         try:
-            measure()
+            measure(chosen.symbols, chosen.sessions)
         finally:
             subprocess.run([sys.executable, "manage.py", "stop_postgres", "--destroy"], check=True, stdout=subprocess.DEVNULL)
 
 
-def measure() -> None:
-    """Fills the database, and asks for each page."""
+def measure(symbols: int, sessions: int) -> None:
+    """Fills the database, and asks for each page and list."""
     from django.contrib.auth.models import User  # noqa: PLC0415 - Django must be set up first
     from django.core.management import call_command  # noqa: PLC0415 - as above
     from django.db import connection  # noqa: PLC0415 - as above
     from django.test import Client  # noqa: PLC0415 - as above
     from django.test.utils import CaptureQueriesContext  # noqa: PLC0415 - as above
 
+    from forecasting import summary  # noqa: PLC0415 - as above
     from tests import every_page, many_rows  # noqa: PLC0415 - as above
 
     call_command("migrate", verbosity=0)
@@ -42,10 +51,14 @@ def measure() -> None:
     say = Console(highlight=False).print
     client.force_login(User.objects.create_superuser("ana"), backend="django.contrib.auth.backends.ModelBackend")
     began = time.perf_counter()
-    many_rows.fill()
-    rows = f"{many_rows.SYMBOLS:,} symbols, {many_rows.SYMBOLS * many_rows.SESSIONS:,} scored forecasts"
+    many_rows.fill(symbols=symbols, sessions=sessions)
+    rows = f"{symbols:,} symbols, {symbols * sessions:,} scored forecasts"
     say(f"rows inserted ({rows}): {time.perf_counter() - began:.1f} s")
-    for page in every_page.pages():
+    began = time.perf_counter()
+    summary.refresh()
+    say(f"figures for monitoring computed, as every five minutes: {time.perf_counter() - began:.1f} s")
+    lists = [every_page.Page(f"API, {name}", f"/models/{name}") for name in ("symbols", "versions", "trainings", "forecasts")]
+    for page in [*every_page.pages(), *lists]:
         client.get(page.address)
         seconds = []
         for _ in range(REPEATS):
