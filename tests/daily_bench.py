@@ -11,6 +11,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import curl_cffi  # noqa: F401 - must be loaded before TensorFlow
 import django
@@ -65,7 +66,7 @@ def _measure(prices: Path, tickers: list[str]) -> None:
     today = timezone.localdate()
     daily.run(today - timedelta(days=2))
     _write(prices, tickers, without_last=False)
-    report: daily.Report = {}
+    report: dict[str, Any] = {}
     for step in daily.PLAN:
         began = time.perf_counter()
         assert step.do(report, timezone.now())

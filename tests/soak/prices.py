@@ -36,5 +36,5 @@ def _in_session(now: Now) -> Scenario:
 
 @lru_cache(maxsize=16)
 def _trades(fake: FakeYahoo, symbol: str, session: date) -> Trades:
-    bar = fake.bars[symbol].loc[session.isoformat()]
-    return day_of_trades(symbol, session, prices=(float(bar["open"]), float(bar["close"])), every=timedelta(minutes=5))
+    bar = fake.bars[symbol].loc[[session.isoformat()], ["open", "close"]].to_numpy()[0]
+    return day_of_trades(symbol, session, prices=(float(bar[0]), float(bar[1])), every=timedelta(minutes=5))
