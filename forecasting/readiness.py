@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Q
+from django.db.models import Exists, Q, Value
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -82,12 +82,18 @@ def worker(absent: str | None = None) -> Part:
 
 
 def queue() -> Part:
-    """Not how long the queue is: a training may wait for hours behind others, as long as one of them runs or has just ended."""
+    """Not how long the queue is: a training may wait for hours behind others, as long as one of them runs or has just ended.
+
+    One query.
+    """
     minutes = int(STANDSTILL.total_seconds() / 60)
-    if OrmQ.objects.filter(key="short", lock__lt=Now() - STANDSTILL).exists():
-        return Part(State.FAILED, f"A task has waited for more than {minutes} minutes.")
+    tasks = OrmQ.objects.filter(key="short", lock__lt=Now() - STANDSTILL).values_list(Value("task"))
     moves = Q(lease_expires_at__gt=Now()) | Q(finished_at__gt=Now() - STANDSTILL)
-    if Training.objects.queued().filter(not_before__lt=Now() - STANDSTILL).exists() and not Training.objects.filter(moves).exists():
+    waiting = Training.objects.queued().filter(~Exists(Training.objects.filter(moves)), not_before__lt=Now() - STANDSTILL)
+    late = {what for (what,) in tasks.union(waiting.order_by().values_list(Value("training")))}
+    if "task" in late:
+        return Part(State.FAILED, f"A task has waited for more than {minutes} minutes.")
+    if "training" in late:
         return Part(State.FAILED, f"A training has waited for more than {minutes} minutes, although none runs.")
     return Part(State.OK, "Nothing waits for too long.")
 

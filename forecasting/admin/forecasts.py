@@ -54,8 +54,8 @@ class ForecastAdmin(ReadOnlyAdmin):
     """Every forecast ever served, with its scores."""
 
     list_display = (
-        "symbol_link", "target", "knows", "version_number", "last_price", "forecast_price", "interval", "actual", "error",
-        "naive_error", "inside",
+        "symbol_link", "target", "knows", "version_number", "last_price", "forecast_price", "interval", "actual", "inside",
+        "error", "naive_error",
     )  # fmt: skip
     list_display_links = ("target",)
     csv_fields = ("as_of", "horizon", "price", "interval_low", "interval_high", "interval_level", "probability_up")

@@ -1,10 +1,11 @@
 """What needs attention, worst first: each concern with its first few rows, and the button that may help."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db.models import Count, QuerySet, Window
+from django.db.models import Count, F, QuerySet, Value, Window
+from django.db.models.functions import Coalesce, RowNumber
 
 from forecasting.console.deviations import coverage_deviation, loss_deviation
 from forecasting.console.prices import Freshness
@@ -13,6 +14,7 @@ from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import FilesState
 from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.evaluation.uncertainty import Deviation
+from forecasting.prices.findings import Verdict
 
 SHOWN = 5  # rows of each concern
 
@@ -40,29 +42,31 @@ class Concern:
     button: str = ""  # its text
 
 
-def damaged_files() -> Concern:
-    """Newest versions whose files cannot be used. One query."""
-    damaged = ModelVersion.objects.newest_per_symbol().filter(files_state=FilesState.DAMAGED).select_related("symbol")
-    found = _first(damaged.order_by("symbol__ticker"))
-    rows = [Row("modelversion", each.pk, str(each), "Its files cannot be used.", each.symbol_id) for each in found]
-    query = {"files_state__exact": FilesState.DAMAGED.value}
-    return Concern("Damaged files", _total(found), rows, "modelversion", query, button="Train again")
+LISTED = (
+    Concern("Damaged files", 0, (), "modelversion", {"files_state__exact": FilesState.DAMAGED.value}, button="Train again"),
+    Concern("Failed trainings", 0, (), "training", {"state__exact": TrainingState.FAILED.value}, button="Try again"),
+    Concern("Refused prices", 0, (), "finding", {"verdict__exact": Verdict.REFUSED.value}),
+)
+COLUMNS = ("table", "place", "total", "pk", "name", "why", "symbol_id")
 
 
-def failed_trainings() -> Concern:
-    """Symbols in service, and the base, whose last training failed. One query."""
+def listed(sees: Set[str]) -> list[Concern]:
+    """Newest versions whose files cannot be used; symbols in service, and the base, whose last training failed; refused prices.
+
+    As far as the user `sees` these tables. One query.
+    """
+    versions = ModelVersion.objects.newest_per_symbol().filter(files_state=FilesState.DAMAGED)
     newest = Training.objects.newest_per_symbol().values("pk")
-    failed = Training.objects.filter(pk__in=newest, state=TrainingState.FAILED, symbol__removed_at=None)
-    found = _first(failed.select_related("symbol").order_by("-finished_at"))
-    rows = [Row("training", each.pk, each.subject, each.error, each.symbol_id) for each in found]
-    return Concern("Failed trainings", _total(found), rows, "training", {"state__exact": "failed"}, button="Try again")
-
-
-def refused_prices() -> Concern:
-    """Symbols whose newest prices the gate keeps out. One query."""
-    found = _first(Finding.objects.refused().select_related("symbol").order_by("-found_at", "-pk"))
-    rows = [Row("finding", each.pk, each.symbol.ticker, each.text) for each in found]
-    return Concern("Refused prices", _total(found), rows, "finding", {"verdict__exact": "refused"})
+    trainings = Training.objects.filter(pk__in=newest, state=TrainingState.FAILED, symbol__removed_at=None)
+    firsts = {
+        "modelversion": _first(versions, why=Value("Its files cannot be used."), by="symbol__ticker"),
+        "training": _first(trainings, why=F("error"), by="-finished_at"),
+        "finding": _first(Finding.objects.refused(), why=F("text"), by="-found_at"),
+    }
+    concerns = [concern for concern in LISTED if concern.model in sees]
+    found = [firsts[concern.model].annotate(table=Value(concern.model)).values_list(*COLUMNS) for concern in concerns]
+    rows = sorted(found[0].union(*found[1:], all=True)) if found else []
+    return [_filled(concern, [row for row in rows if row[0] == concern.model]) for concern in concerns]
 
 
 def without_prices(freshness: Freshness) -> Concern:
@@ -111,10 +115,14 @@ def _told_loss(record: Mapping[str, Any]) -> str:
     return f"{record['pinball_ratio']:.3f} \N{PLUS-MINUS SIGN} {chance:.3f} times the reference's in {record['judged']:,} sessions."
 
 
-def _first(rows: "QuerySet[Any]") -> list[Any]:
-    """The first rows, each with the number of all as `total`."""
-    return list(rows.annotate(total=Window(Count("*")))[:SHOWN])
+def _first(rows: "QuerySet[Any]", *, why: F | Value, by: str) -> "QuerySet[Any]":
+    """The first rows in this order, each with its place and the number of all."""
+    name, number = Coalesce("symbol__ticker", Value("base")), Window(RowNumber(), order_by=(by, "-pk"))
+    marked: QuerySet[Any] = rows.order_by().annotate(place=number, total=Window(Count("*")), name=name, why=why)
+    return marked.filter(place__lte=SHOWN)
 
 
-def _total(found: list[Any]) -> int:
-    return found[0].total if found else 0
+def _filled(concern: Concern, rows: Sequence[tuple[Any, ...]]) -> Concern:
+    """With these rows of COLUMNS."""
+    shown = [Row(concern.model, key, name, why, symbol) for _, _, _, key, name, why, symbol in rows]
+    return replace(concern, count=rows[0][2] if rows else 0, rows=shown)

@@ -105,14 +105,9 @@ def _lights(shared: _Shared, *, now: datetime, today: date) -> Iterator[Light]:
 
 def _concerns(shared: _Shared) -> Iterator[Concern]:
     """The worst first."""
-    if "modelversion" in shared.sees:
-        yield attention.damaged_files()
-    if "training" in shared.sees:
-        yield attention.failed_trainings()
+    yield from attention.listed(shared.sees)
     if "symbol" in shared.sees:
         yield from attention.off_records()
-    if "finding" in shared.sees:
-        yield attention.refused_prices()
     if shared.prices:
         yield attention.without_prices(shared.prices)
 

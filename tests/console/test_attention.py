@@ -4,6 +4,7 @@ import pytest
 from django.utils import timezone
 
 from forecasting.console import attention
+from forecasting.console.attention import Concern
 from forecasting.console.prices import freshness
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import FilesState, VersionState
@@ -14,18 +15,23 @@ from tests.factories import add_bars, make_finding, make_symbol, make_training, 
 pytestmark = pytest.mark.django_db
 
 
+def listed(table: str) -> Concern:
+    (concern,) = attention.listed({table})
+    return concern
+
+
 def test_a_newest_version_with_damaged_files_needs_attention() -> None:
     symbol = make_symbol()
     make_version(symbol, state=VersionState.RETIRED, files_state=FilesState.DAMAGED)
-    assert attention.damaged_files().count == 1
-    assert [row.symbol for row in attention.damaged_files().rows] == [symbol.pk]
+    assert listed("modelversion").count == 1
+    assert [row.symbol for row in listed("modelversion").rows] == [symbol.pk]
 
 
 def test_damaged_files_of_an_earlier_version_are_no_concern() -> None:
     symbol = make_symbol()
     make_version(symbol, state=VersionState.RETIRED, files_state=FilesState.DAMAGED)
     make_version(symbol, number=2)
-    assert attention.damaged_files().count == 0
+    assert listed("modelversion").count == 0
 
 
 def test_a_symbol_whose_last_training_failed_needs_attention() -> None:
@@ -35,20 +41,20 @@ def test_a_symbol_whose_last_training_failed_needs_attention() -> None:
     make_training(cured, state=TrainingState.FAILED)
     make_training(cured)
     make_training(make_symbol("REMOVED", removed_at=timezone.now()), state=TrainingState.FAILED)
-    concern = attention.failed_trainings()
+    concern = listed("training")
     assert (concern.count, [row.name for row in concern.rows]) == (1, ["A"])
     assert concern.rows[0].text == "The price source does not know this symbol."
 
 
 def test_a_failed_training_of_the_base_has_no_symbol_to_retrain() -> None:
     make_training(None, state=TrainingState.FAILED)
-    assert [(row.name, row.symbol) for row in attention.failed_trainings().rows] == [("base", None)]
+    assert [(row.name, row.symbol) for row in listed("training").rows] == [("base", None)]
 
 
 def test_only_the_first_rows_are_listed_and_all_are_counted() -> None:
     for number in range(7):
         make_training(make_symbol(f"A{number}"), state=TrainingState.FAILED)
-    concern = attention.failed_trainings()
+    concern = listed("training")
     assert (concern.count, len(concern.rows)) == (7, attention.SHOWN)
 
 
@@ -77,7 +83,7 @@ def test_refused_prices_need_attention() -> None:
     symbol = make_symbol()
     make_finding(symbol)
     make_finding(symbol, verdict=Verdict.REFUSED.value, text="too many repairs")
-    assert [row.text for row in attention.refused_prices().rows] == ["too many repairs"]
+    assert [row.text for row in listed("finding").rows] == ["too many repairs"]
 
 
 def test_symbols_without_prices_need_attention() -> None:

@@ -12,8 +12,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from forecasting.console.attention import Concern
+from forecasting.console.home import Home
+from forecasting.console.status import Light
 from forecasting.models import Training
 from forecasting.models.trainings import TrainingState
+from forecasting.readiness import Part, State
 from tests.admin_pages import one_of_each
 from tests.console.scored import score_days
 from tests.factories import add_bars, make_symbol, make_training, make_version
@@ -22,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 HOME = reverse("admin:index")
 PANELS = ("status", "attention", "last-session", "calibration", "trainings", "retrainings", "actions")
-QUERIES = 22  # two of them for session and account
+QUERIES = 19  # two of them for session and account
 
 Staff = Callable[..., Client]
 
@@ -64,6 +68,28 @@ def test_an_empty_database_shows_all_panels(admin_client: Client) -> None:
         "No forecast has been",
     ):
         assert told in text
+
+
+def test_the_first_line_tells_what_is_wrong(admin_client: Client) -> None:
+    failed()
+    text = admin_client.get(HOME).content.decode()
+    assert '<p class="verdict verdict-bad">Wrong: Workers, Prices. ' in text
+    assert "Needs attention: failed trainings (1), symbols without prices (1).</p>" in text
+
+
+@pytest.mark.parametrize(
+    ("states", "concerned", "verdict"),
+    [
+        ([State.OK], False, Part(State.OK, "All is well.")),
+        ([State.OK], True, Part(State.WARNING, "Needs attention: failed trainings (1).")),
+        ([State.OK, State.UNKNOWN], False, Part(State.UNKNOWN, "Not known yet: 1.")),
+        ([State.WARNING, State.FAILED], False, Part(State.FAILED, "Wrong: 1. To look at: 0.")),
+    ],
+)
+def test_the_verdict_is_that_of_the_worst_part(states: list[State], *, concerned: bool, verdict: Part) -> None:
+    lights = [Light(str(place), Part(state, ""), "symbol") for place, state in enumerate(states)]
+    concerns = [Concern("Failed trainings", 1, (), "training")] if concerned else []
+    assert Home(lights, concerns, None, None, None, None, None).verdict == verdict
 
 
 def test_the_tables_are_listed_below_the_panels(admin_client: Client) -> None:

@@ -77,7 +77,7 @@ function rangesOf(chart) {
 function nameSessions(axis, chart, width) {
   const named = rows(chart).map(({ at, session }) => [at, session]);
   const ticker = new Bokeh.BasicTicker({ desired_num_ticks: Math.max(2, Math.floor(width / 130)), min_interval: 1 });
-  Object.assign(axis, { ticker, major_label_overrides: new Map(named), formatter: new Bokeh.NumeralTickFormatter({ format: '""' }) });
+  Object.assign(axis, { ticker, major_label_overrides: new Map(named), formatter: new Bokeh.PrintfTickFormatter({ format: " " }) });
 }
 
 // Each interval is as wide as its session; neighbours touch.
