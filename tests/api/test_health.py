@@ -70,7 +70,7 @@ def test_a_process_lives_without_a_query(client: APIClient, django_assert_num_qu
 
 def test_a_service_whose_parts_all_work_is_ready(get: Send, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     get("/health/ready")  # reads the migrations of the code, once a process
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(6):
         answer = get("/health/ready")
     assert answer["status"] == "ok"
     assert {part["status"] for part in answer["parts"].values()} == {"ok"}
