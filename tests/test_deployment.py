@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,10 @@ def tool(name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    """A port below those that the system gives to clients, which may take one before its server does."""
+    while True:
+        with suppress(OSError), socket.create_server(("", random.randrange(20_000, 32_000))) as free:
+            return int(free.getsockname()[1])
 
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
