@@ -68,7 +68,7 @@ def measure(symbols: int, sessions: int) -> None:
         with CaptureQueriesContext(connection) as queries:
             client.get(page.address)
         size = len(answer.content) / 1000
-        say(f"{page.name:22} {1000 * statistics.median(seconds):8.1f} ms {len(queries):4} queries {size:8.1f} kB")
+        say(f"{page.name:28} {1000 * statistics.median(seconds):8.1f} ms {len(queries):4} queries {size:8.1f} kB")
 
 
 if __name__ == "__main__":
