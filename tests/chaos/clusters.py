@@ -12,11 +12,10 @@ from django_q.tasks import async_task
 from forecasting.models import JobRun, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
-from forecasting.runtime.processes import ProcessGroup, wait_for
+from forecasting.runtime.processes import ProcessGroup
 from tests.chaos.processes import descendants, is_dead, is_gone, kill, parent
 from tests.chaos.site import (
     FAULTY,
-    POLL_SECONDS,
     TICKERS,
     Site,
     is_being_fitted,
@@ -48,7 +47,7 @@ def _being_fitted(site: Site, number: int) -> Training:
         found[:] = [training for training in trainings if is_being_fitted(training)]
         return bool(found)
 
-    assert wait_for(look, seconds=180, every_s=POLL_SECONDS), f"none of {trainings} is being fitted"
+    site.until("one of three trainings is being fitted", look)
     return found[0]
 
 
@@ -78,8 +77,8 @@ def killed_idle_process(site: Site, count: int) -> None:
 
 def _until_idle(site: Site) -> None:
     """Waits until no task is in progress and no trainer lives."""
-    assert wait_for(lambda: not OrmQ.objects.filter(key__in=["short", "training"]).exists(), seconds=60)
-    assert wait_for(lambda: not site.pids("trainer"), seconds=60)
+    site.until("no task waits", lambda: not OrmQ.objects.filter(key__in=["short", "training"]).exists())
+    site.until("no trainer runs", lambda: not site.pids("trainer"))
 
 
 def _has_left_the_queue(training: Training) -> bool:
@@ -142,7 +141,7 @@ def off_for_days(site: Site, count: int) -> None:
     days = timedelta(days=5)
     for _ in range(count):
         with site.worker():
-            assert wait_for(lambda: JobRun.objects.filter(state=JobState.SUCCEEDED).exists(), seconds=60)
+            site.until("a daily job has succeeded", lambda: JobRun.objects.filter(state=JobState.SUCCEEDED).exists())
         JobRun.objects.update(date=F("date") - days, started_at=F("started_at") - days, finished_at=F("finished_at") - days)
         Schedule.objects.update(next_run=F("next_run") - days)
         Success.objects.all().delete()
@@ -151,8 +150,8 @@ def off_for_days(site: Site, count: int) -> None:
             caught_up = JobRun.objects.exclude(date__in=before)
             site.within(60, "the daily job is done", caught_up.filter(state=JobState.SUCCEEDED).exists)
             # The scheduler looks at the missed schedules half a minute after the start.
-            assert wait_for(lambda: not Schedule.objects.filter(next_run__lt=timezone.now()).exists(), seconds=90)
-            assert wait_for(lambda: not OrmQ.objects.filter(key="short").exists(), seconds=60)
+            site.until("no schedule is due", lambda: not Schedule.objects.filter(next_run__lt=timezone.now()).exists())
+            site.until("no short task waits", lambda: not OrmQ.objects.filter(key="short").exists())
         site.expect(caught_up.count() == 1, f"{caught_up.count()} daily jobs ran after the start")
         _expect_one_daily_job_a_date(site, caught_up)
         JobRun.objects.all().delete()

@@ -17,7 +17,7 @@ from forecasting.models import Symbol, Training
 from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.prices.calendars import last_completed_session
 from forecasting.prices.simulation import Simulation
-from forecasting.runtime.processes import ProcessGroup, wait_for
+from forecasting.runtime.processes import ProcessGroup
 from forecasting.training import requests as training_requests
 from tests.chaos.pace import Pace
 from tests.chaos.processes import descendants, group_of, variable
@@ -27,6 +27,7 @@ BARS = 560  # sessions; little more than a training needs
 TICKERS = tuple(f"CHAOS{number}" for number in range(1, 101))
 POLL_SECONDS = 0.02
 SETTLE_SECONDS = 240.0
+PATIENCE_SECONDS = 120.0
 
 # Failures are noticed sooner than with the default timings, so that a case can be repeated many times. Crowds have one address.
 FAST = {"LEASE_SECONDS": "8", "HEARTBEAT_SECONDS": "1", "HANG_SECONDS": "15", "ANONYMOUS_REQUESTS_PER_MINUTE": "0"}
@@ -73,7 +74,7 @@ class Site:
         fixed = {"PORT": str(port), "DEBUG": "False", "HTTPS_ONLY": "False"}
         with started("web", self.folder / name, **(self.variables | fixed | variables)):
             web = Web(port)
-            assert wait_for(lambda: web.status("GET", "/health") == http.client.OK, seconds=60)
+            self.until("the web server answers", lambda: web.status("GET", "/health") == http.client.OK)
             yield web
 
     def request(self, tickers: Iterable[str]) -> list[Training]:
@@ -106,6 +107,12 @@ class Site:
             time.sleep(POLL_SECONDS)
         return True
 
+    def until(self, what: str, condition: Callable[[], bool]) -> None:
+        """Waits for what the case cannot go on without; notes no time. Raises TimeoutError with the states of the trainings."""
+        if not self._wait(condition, seconds=PATIENCE_SECONDS):
+            rows = list(self.rows().values_list("symbol__ticker", "state", "stage", "attempts", "error"))
+            raise TimeoutError(f"not within {PATIENCE_SECONDS:.0f} s: {what}; trainings: {rows}")
+
     def expect(self, true: object, problem: str) -> None:
         """Records a problem if it is not true."""
         if not true:
@@ -133,7 +140,7 @@ class Site:
         """The living processes of one worker that run a command."""
         return process_ids(self.folder / name, command=command)
 
-    def trainer(self, *, name: str = "worker", seconds: float = 120.0) -> int:
+    def trainer(self, *, name: str = "worker") -> int:
         """Waits for a trainer; returns its process id."""
         found: list[int] = []
 
@@ -141,7 +148,7 @@ class Site:
             found[:] = self.pids("trainer", name=name)
             return bool(found)
 
-        assert wait_for(look, seconds=seconds, every_s=POLL_SECONDS), f"no trainer within {seconds:.0f} s"
+        self.until("there is a trainer", look)
         return found[0]
 
     def clusters(self, *, name: str = "worker") -> dict[str, int]:
@@ -158,7 +165,7 @@ class Site:
                 "training": 4,
             }
 
-        assert wait_for(run, seconds=90), f"the clusters do not run: {self.clusters(name=name)}"
+        self.until("both clusters run", run)
         return self.clusters(name=name)
 
 

@@ -17,9 +17,8 @@ from django.utils import timezone
 
 from forecasting.models import Training
 from forecasting.models.trainings import MAX_ATTEMPTS, TrainingState
-from forecasting.runtime.processes import wait_for
 from stockpred.embedded_postgres.server import EmbeddedPostgres
-from tests.chaos.site import POLL_SECONDS, TICKERS, Site, Web, is_being_fitted, is_past, is_running, is_unfinished
+from tests.chaos.site import TICKERS, Site, Web, is_being_fitted, is_past, is_running, is_unfinished
 
 DOWN_SECONDS = 10.0
 RESUMED_SECONDS = 30.0
@@ -37,13 +36,13 @@ def absent_database(site: Site, count: int) -> None:
             site.within(RESUMED_SECONDS, "idle: a new training runs", partial(is_running, training))
             site.settle()
             (training,) = site.request([second])
-            assert wait_for(partial(is_being_fitted, training), seconds=120, every_s=POLL_SECONDS)
+            site.until("a training is being fitted", partial(is_being_fitted, training))
             back = _without(server, site, web, "training")
             site.within(RESUMED_SECONDS, "in a training: work goes on", partial(_works, training, since=back))
             site.settle()
             with _slow_publication():
                 (training,) = site.request([third])
-                assert wait_for(_is_publishing, seconds=120, every_s=POLL_SECONDS)
+                site.until("a version is being published", _is_publishing)
                 back = _without(server, site, web, "publishing")
             site.within(RESUMED_SECONDS, "in a publication: work goes on", partial(_works, training, since=back))
             site.settle()
@@ -55,7 +54,7 @@ def _without(server: EmbeddedPostgres, site: Site, web: Web, when: str) -> datet
     connection.close()
     os.kill(int((server.folders.data / "postmaster.pid").read_text().partition("\n")[0]), signal.SIGQUIT)
     back_at = time.monotonic() + DOWN_SECONDS
-    assert wait_for(lambda: not server.is_running(), seconds=10, every_s=POLL_SECONDS)
+    site.until("Postgres has stopped", lambda: not server.is_running())
     while time.monotonic() < back_at:
         for method, path, body in (("GET", "/health", {}), ("POST", "/models/check", {"symbols": [TICKERS[0]]})):
             status, headers, _ = web.ask(method, path, **body)

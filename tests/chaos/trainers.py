@@ -64,7 +64,7 @@ def frozen_trainer(site: Site, count: int) -> None:
     with site.worker("one", **patient), site.worker("two", **patient):
         for number in range(count):
             (training,) = site.request([TICKERS[number % len(TICKERS)]])
-            assert wait_for(partial(is_in_first_half, training), seconds=120, every_s=POLL_SECONDS)
+            site.until("a training is in its first half", partial(is_in_first_half, training))
             name = "one" if site.pids("trainer", name="one") else "two"
             trainer = site.trainer(name=name)
             task = parent(trainer)
@@ -126,7 +126,7 @@ def stopped_worker(site: Site, count: int) -> None:
     for number in range(count):
         (training,) = site.request([TICKERS[number % len(TICKERS)]])
         with site.worker() as worker:
-            assert wait_for(partial(is_being_fitted, training), seconds=120, every_s=POLL_SECONDS)
+            site.until("a training is being fitted", partial(is_being_fitted, training))
             os.kill(worker.pid, signal.SIGTERM)
             site.within(30, "the worker has ended", partial(has_ended, worker))
         training.refresh_from_db()
@@ -142,7 +142,7 @@ def crash_during_publication(site: Site, count: int) -> None:
     with site.worker():
         for number in range(count):
             (training,) = site.request([TICKERS[2 * number]])
-            assert wait_for(_renamed, seconds=120, every_s=POLL_SECONDS)
+            site.until("a folder has its final name", _renamed)
             kill(site.trainer())
             site.within(5, "dead before the commit: back in the queue", partial(has_moved_on, training, fence=1))
             site.settle()
