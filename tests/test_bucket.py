@@ -1,7 +1,11 @@
 """Models in a bucket: machines that share nothing but the database and the bucket publish to it and read from it."""
 
 import shutil
+import socketserver
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,10 +22,11 @@ from forecasting.models import ModelVersion, Training
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.serving.artifacts import ONNX, ArtifactError
 from forecasting.registry import bucket
+from forecasting.runtime.processes import wait_for
 from stockpred import environment
 from tests.factories import make_symbol
 from tests.s3_server import BUCKET, S3Server, s3_server
-from tests.test_version_life import damaged, published
+from tests.test_version_life import backtest, damaged, published, states
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +112,65 @@ def test_after_a_silence_the_bucket_is_left_alone_for_a_while(
         registry.load_forecaster(version)
     monkeypatch.setattr(registry.models_bucket(), "_rests_until", 0.0)
     registry.load_forecaster(version)
+
+
+@contextmanager
+def bad_server(monkeypatch: pytest.MonkeyPatch, *, answer: bytes) -> Iterator[threading.Event]:
+    """Takes the bucket's place: gives this answer to each request, once the event is set, and ends the connection."""
+    ready = threading.Event()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            ready.wait(30)
+            self.wfile.write(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_address[1]}")
+        try:
+            yield ready
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_file_that_comes_in_part_is_out_of_reach(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bad_server(monkeypatch, answer=b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nthe beginning") as ready:
+        ready.set()
+        with pytest.raises(bucket.BucketError, match="cannot be reached"):
+            bucket.Bucket(bucket_name=BUCKET).content("7-0a1b/model.onnx")
+
+
+def test_only_one_thread_finds_out_whether_a_silent_bucket_answers_again(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = bucket.Bucket(bucket_name=BUCKET)
+    ours._rests_until = 0.1  # long ago
+    with bad_server(monkeypatch, answer=b"") as ready, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(ours.content, "7-0a1b/model.onnx")
+        assert wait_for(lambda: ours._rests_until > 0.1, seconds=20)
+        with pytest.raises(bucket.BucketError):
+            ours.content("7-0a1b/model.onnx")
+        assert not first.done()
+        ready.set()
+
+
+def test_a_bucket_that_is_gone_damages_nothing(s3: S3Server, version: ModelVersion, settings: Settings, tmp_path: Path) -> None:
+    on_another_machine(settings, tmp_path)
+    for path in s3.paths():
+        s3.remove(path)
+    s3.client.delete_bucket(Bucket=BUCKET)
+    with pytest.raises(registry.OutOfReachError, match="the bucket refuses: The specified bucket does not exist"):
+        registry.load_forecaster(version)
+
+
+def test_a_version_is_judged_beside_one_of_another_machine(s3: S3Server, settings: Settings, tmp_path: Path) -> None:
+    symbol = make_symbol()
+    published(symbol)
+    on_another_machine(settings, tmp_path)
+    published(symbol, backtest=backtest(spread=2.0))
+    assert states() == {1: VersionState.ACTIVE, 2: VersionState.REJECTED}
 
 
 def test_nothing_remains_of_a_version_that_the_bucket_does_not_take(s3: S3Server) -> None:

@@ -71,7 +71,7 @@ def _attempt(training: Training, *, fence: int, progress: Callable[[Progress], N
         logger.warning("database error during the training: %s", " ".join(str(error).split()), extra=about)
         return Outcome.RETRY, "Database error; see the log."
     except registry.OutOfReachError as error:
-        return Outcome.RETRY, f"The base model cannot be read: {error}"
+        return Outcome.RETRY, f"The model before cannot be read: {error}"
     except OSError as error:
         return Outcome.RETRY, f"The model's files could not be written: {error.strerror}."
     logger.info(

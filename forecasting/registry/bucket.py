@@ -44,11 +44,15 @@ class Bucket(S3Storage):
 
     def content(self, path: str) -> bytes | None:
         """The bytes of a file; None if there is none."""
-        try:
-            with self._asked(), self.open(path) as file:
-                return bytes(file.read())
-        except FileNotFoundError:
-            return None
+        with self._asked():
+            try:
+                # One request, unlike the library's three. They also take a bucket that does not exist for a missing file.
+                answer = self.bucket.Object(self._normalize_name(path)).get()
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "NoSuchKey":
+                    return None
+                raise
+            return bytes(answer["Body"].read())
 
     def folders(self) -> list[str]:
         """The names of all folders."""
@@ -72,12 +76,19 @@ class Bucket(S3Storage):
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
-        """Turns the library's errors into BucketError, without addresses or keys. After a silence it asks nothing for a while."""
-        if time.monotonic() < self._rests_until:
-            raise BucketError(errno.EIO, UNREACHABLE)
+        """Turns the library's errors into BucketError, without addresses or keys.
+
+        After a silence it asks nothing for a while, then in one thread at a time: the others must not wait as well.
+        """
+        if self._rests_until:
+            if time.monotonic() < self._rests_until:
+                raise BucketError(errno.EIO, UNREACHABLE)
+            self._rests_until = time.monotonic() + REST_SECONDS
         try:
             yield
+            self._rests_until = 0.0
         except ClientError as error:
+            self._rests_until = 0.0
             raise BucketError(errno.EIO, f"the bucket refuses: {error.response['Error'].get('Message', error)}") from error
         except (BotoCoreError, Boto3Error) as error:
             self._rests_until = time.monotonic() + REST_SECONDS

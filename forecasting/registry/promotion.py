@@ -9,7 +9,7 @@ from forecasting.models.versions import VersionState
 from forecasting.pipeline.evaluation.drift import paired_losses
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel, TrainedModel
-from forecasting.registry.files import load_backtest, models_root
+from forecasting.registry.files import OutOfReachError, load_backtest, read_files
 
 SIGNIFICANT = 0.05  # below it, the new version is significantly worse
 FEWEST_SESSIONS = 30  # minimum number of common sessions for a test
@@ -34,6 +34,8 @@ def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> De
 
     In doubt the new version wins, because it knows newer bars. Only backtests are compared: their fits knew none of these sessions.
     Live forecasts would add only a few sessions, with differently calibrated intervals.
+
+    Raises OutOfReachError if the active one's files are in the bucket only, and it does not answer.
     """
     if beside is None:
         return Decision(VersionState.ACTIVE, "First version." if isinstance(model, TrainedModel) else "First base.")
@@ -41,8 +43,10 @@ def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> De
     if isinstance(model, BaseModel):
         return Decision(VersionState.ACTIVE, f"{replaces}: a new base always does.")
     try:
-        artifacts.read(models_root() / beside.folder, beside.artifact_files)
+        read_files(artifacts.read, beside.folder, beside.artifact_files)
         earlier = load_backtest(beside)
+    except OutOfReachError:
+        raise
     except ArtifactError as error:
         return Decision(VersionState.ACTIVE, f"{replaces}, whose files cannot be used: {error}")
     decision = _compared(model.backtest, earlier, number=beside.number)
