@@ -73,11 +73,25 @@ def _refuse_full_database() -> None:
 
 @contextmanager
 def _models_in_place(zipped: ZipFile, manifest: Manifest) -> Iterator[None]:
-    """The model files are in their folder at once and during the block; after an error in the block they are removed again."""
+    """The model files are in their folder at once and during the block, and in the bucket if there is one.
+
+    After an error in the block the folder is removed again, unless it was there before.
+    """
     root = models_root()
-    if _holds_all(root, manifest):
+    is_new = not _holds_all(root, manifest)
+    if is_new:
+        _put_in_place(zipped, manifest, root)
+    try:
+        archive.flush_folder(root.parent)
+        _fill_bucket(root, manifest)
         yield
-        return
+    except BaseException:
+        if is_new:
+            shutil.rmtree(root)
+        raise
+
+
+def _put_in_place(zipped: ZipFile, manifest: Manifest, root: Path) -> None:
     if root.exists() and any(root.iterdir()):
         raise BackupError(
             f"{root} is not empty, and its files are not those of the backup. Set another MEDIA_ROOT, or move it away."
@@ -90,13 +104,6 @@ def _models_in_place(zipped: ZipFile, manifest: Manifest) -> Iterator[None]:
         raise BackupError(f"{error.filename or root} cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        archive.flush_folder(root.parent)
-        _fill_bucket(root, manifest)
-        yield
-    except BaseException:
-        shutil.rmtree(root)
-        raise
 
 
 def _fill_bucket(root: Path, manifest: Manifest) -> None:

@@ -102,6 +102,13 @@ class ProcessGroup:
         self._process.wait()
 
 
+def end_on_signals() -> None:
+    """Lets SIGTERM and SIGHUP end this process like Ctrl-C, so that it cleans up. A SIGHUP that is ignored (nohup) stays so."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: sys.exit("Stopped."))
+
+
 class StopSignal:
     """Tells whether the process must stop: SIGTERM or SIGINT arrived, or its parent closed the stop pipe or died."""
 

@@ -1,6 +1,7 @@
 """A restore into an empty place on another server: everything or nothing."""
 
 import os
+import shutil
 import signal
 from datetime import date
 from pathlib import Path
@@ -16,6 +17,7 @@ from forecasting.models import ModelVersion
 from forecasting.runtime.processes import ProcessGroup, wait_for
 from tests.backup.places import MANAGE, Place, place_of_tests
 from tests.factories import add_bars, make_forecast, make_symbol
+from tests.s3_server import BUCKET, s3_server
 from tests.small_model import publish_model
 from tests.test_commands import finish, start
 
@@ -71,6 +73,14 @@ def test_a_service_that_moves_to_another_database_keeps_its_model_files(backup: 
     assert moved.returncode == 0, moved.stderr
     assert empty.tables() == place_of_tests().tables()
     assert place_of_tests().model_files() == before
+
+
+def test_the_bucket_gets_the_model_files_also_if_a_restore_before_has_put_them_into_the_folder(backup: Path, empty: Place) -> None:
+    shutil.copytree(settings.MEDIA_ROOT, empty.media)
+    with s3_server() as s3:
+        restored = empty.manage("restore", backup, **s3.environment, MODEL_STORAGE=f"s3://{BUCKET}")
+        assert restored.returncode == 0, restored.stderr
+        assert {f"models/{path}" for path in s3.paths()} == {*empty.model_files()}
 
 
 def test_a_database_that_is_not_empty_is_refused(backup: Path, empty: Place) -> None:
@@ -157,7 +167,7 @@ def test_a_restore_that_is_killed_can_be_repeated(backup: Path, empty: Place) ->
     assert empty.tables() == place_of_tests().tables()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_restore_that_is_stopped_leaves_nothing(backup: Path, empty: Place, number: signal.Signals) -> None:
     with psycopg.connect(empty.conninfo) as blocker:
         blocker.execute("CREATE TABLE forecasting_symbol ()")

@@ -1,7 +1,5 @@
 """`manage.py backup FILE`: writes database and model files to one archive, while the service runs."""
 
-import signal
-import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from forecasting.backup import BackupError, back_up
+from forecasting.runtime.processes import end_on_signals
 
 
 class Command(BaseCommand):
@@ -22,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *, file: Path, **options: Any) -> None:
         """Prints what was saved. Raises CommandError if there is no backup."""
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # like Ctrl-C, so that nothing remains
+        end_on_signals()
         try:
             manifest = back_up(file, waiting=self._say_why)
         except BackupError as error:

@@ -1,7 +1,5 @@
 """`manage.py restore FILE`: restores a backup into an empty database and an empty folder of models."""
 
-import signal
-import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from forecasting.backup import BackupError, restore, verified
+from forecasting.runtime.processes import end_on_signals
 
 
 class Command(BaseCommand):
@@ -24,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *, file: Path, check: bool, **options: Any) -> None:
         """Prints what was restored. Raises CommandError; then nothing has been changed."""
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # like Ctrl-C, so that nothing remains
+        end_on_signals()
         try:
             manifest = verified(file) if check else restore(file, waiting=self._say_why)
         except BackupError as error:
