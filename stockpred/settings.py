@@ -300,7 +300,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "()": "logging.Formatter",
+            "()": "forecasting.runtime.log_line.LineFormatter",
             "fmt": "{asctime} {levelname} {name} [symbol={symbol} training={training} request={request_id}] {message}",
             "style": "{",
             "defaults": {"symbol": "-", "training": "-", "request_id": "-"},
@@ -324,6 +324,7 @@ LOGGING = {
         "django": {"handlers": [], "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+        "waitress": {"level": "WARNING"},  # it tells of each client that leaves early
         "waitress.queue": {"level": "ERROR"},  # it warns of each request that waits for a thread
         "yfinance": {"level": "CRITICAL"},  # its failures also raise exceptions
         "absl": {"level": "WARNING"},

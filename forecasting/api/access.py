@@ -25,6 +25,7 @@ from forecasting.metrics.counters import count_requests
 HEADER = "X-Request-ID"
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 PARAMETER = re.compile(r"\(\?P<(\w+)>[^()]*\)|<(?:\w+:)?(\w+)>")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # a client can invent others of 16 kB
 UNMATCHED = "unmatched"  # no route, or refused before one was looked for
 
 logger = logging.getLogger("forecasting.access")
@@ -49,10 +50,11 @@ class Access:
         response = self.get_response(request)
         response.headers[HEADER] = request_id
         seconds = time.perf_counter() - started
+        method = request.method if request.method in METHODS else "other"
         if self.counted:
-            self.counted.answered(request.method or "", route_of(request), response.status_code, seconds=seconds)
+            self.counted.answered(method, route_of(request), response.status_code, seconds=seconds)
         if self.logs:
-            _log(request, response.status_code, seconds=seconds)
+            _log(request, method, response.status_code, seconds=seconds)
         return response
 
 
@@ -64,9 +66,9 @@ def _request_id(request: HttpRequest) -> str:
     return os.urandom(16).hex()
 
 
-def _log(request: HttpRequest, status: int, *, seconds: float) -> None:
+def _log(request: HttpRequest, method: str, status: int, *, seconds: float) -> None:
     ms = round(1000 * seconds, 1)
-    fields = {"caller": str(_caller(request)), "method": request.method, "route": route_of(request), "status": status, "ms": ms}
+    fields = {"caller": str(_caller(request)), "method": method, "route": route_of(request), "status": status, "ms": ms}
     logger.info("%(method)s %(route)s %(status)d %(ms)s ms %(caller)s", fields, extra=fields)
 
 

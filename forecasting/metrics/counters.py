@@ -15,7 +15,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # environment variable of the library
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # upper limits of the histogram
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 ADMIN = "admin/"  # its pages are one route: they are many, and few people use them
 
 
@@ -76,7 +75,6 @@ class Requests:
 
     def answered(self, method: str, route: str, status: int, *, seconds: float) -> None:
         """Counts a request."""
-        method = method if method in METHODS else "other"
         route = ADMIN if route.startswith(ADMIN) else route
         self._count.labels(method, route, status).inc()
         self._seconds.labels(method, route).observe(seconds)

@@ -14,7 +14,7 @@ from django.conf import settings
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error, RequestHeaderFieldsTooLarge
@@ -57,9 +57,10 @@ class UriTooLongError(Error):
 
 
 class Parser(HTTPRequestParser):
-    """Tells a URL that is too long from headers that are too large."""
+    """Tells a URL that is too long from headers that are too large, and refuses what the library reads in one of several ways."""
 
     error: Error | None
+    headers: dict[str, str]
 
     def received(self, data: bytes) -> int:
         """How many of the bytes belong to this request."""
@@ -67,7 +68,18 @@ class Parser(HTTPRequestParser):
         consumed = int(super().received(data))
         if isinstance(self.error, RequestHeaderFieldsTooLarge) and b"\r\n" not in begin:
             self.error = UriTooLongError(None)
+        if self.completed:
+            self.expect_continue = False  # the library would ask for a body and wait
         return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Raises ParsingError. A request ends where each server on its way thinks that it ends, or nowhere (RFC 9112, 6.1)."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # a length of thousands of digits, or a broken address
+            raise ParsingError(str(error)) from error
+        if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
+            raise ParsingError("Transfer-Encoding beside Content-Length, or in HTTP/1.0")
 
 
 class Answer(WSGITask):

@@ -85,6 +85,11 @@ def test_the_access_log_names_the_route_and_not_the_path(client: APIClient, line
     assert line.endswith(" ms address 127.0.0.1")
 
 
+def test_an_invented_method_is_not_logged(client: APIClient, lines: Lines) -> None:
+    client.generic("A" * 9000, "/health/live")
+    assert "other health/live 405" in lines.of("forecasting.access")[0]
+
+
 def test_the_access_log_names_the_key(client: APIClient, lines: Lines) -> None:
     _, text = make_key()
     client.get("/models/symbols", headers={"Authorization": f"Api-Key {text}"})

@@ -122,6 +122,11 @@ WRONG = {
     "a body over the limit": (413, post("Content-Length: 4000000") + b"a" * 4_000_000),
     "a chunked body over the limit": (413, post("Transfer-Encoding: chunked") + b"3d0900\r\n" + b"a" * 4_000_000),
     "an unknown coding": (501, post("Transfer-Encoding: gzip")),
+    "a length of 5,000 digits": (400, post("Content-Length: " + "0" * 5000)),
+    "an address that is none": (400, b"GET http://[::1/ HTTP/1.1\r\n\r\n"),
+    "chunks and a length": (400, post("Content-Length: 5\r\nTransfer-Encoding: chunked") + b"0\r\n\r\n"),
+    "chunks in HTTP/1.0": (400, post("Transfer-Encoding: chunked").replace(b"/1.1", b"/1.0") + b"0\r\n\r\n"),
+    "a body over the limit that waits for its turn": (413, post("Expect: 100-continue\r\nContent-Length: 4000000")),
 }
 
 
@@ -141,6 +146,10 @@ def test_a_chunked_body_is_read(server: Server) -> None:
     response = server.send(post("Transfer-Encoding: chunked") + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
     seen = json.loads(response.content)  # type: ignore[attr-defined]
     assert (seen["length"], seen["CONTENT_LENGTH"]) == (5, "5")
+
+
+def test_a_request_without_a_body_is_not_asked_for_one(server: Server) -> None:
+    assert server.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n").status == 200
 
 
 def test_requests_that_come_in_one_packet_are_all_answered(server: Server) -> None:
