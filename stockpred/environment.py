@@ -12,7 +12,8 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 
 SHORTEST_SECRET = 16  # characters
 BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -74,6 +75,17 @@ def address(name: str, default: str) -> str:
 def words(name: str) -> list[str]:
     """A list separated by commas."""
     return [word for part in text(name, "").split(",") if (word := part.strip())]
+
+
+def mail_addresses(name: str) -> list[str]:
+    """Addresses of people, separated by commas."""
+    listed = words(name)
+    try:
+        for each in listed:
+            validate_email(each)
+    except ValidationError:
+        raise invalid(name, "mail addresses, separated by commas") from None
+    return listed
 
 
 def networks(name: str) -> list[IPv4Network | IPv6Network]:
@@ -174,7 +186,7 @@ def mail_server(name: str) -> dict[str, Any]:
 def webhook_secret(name: str) -> str:
     """A secret for signatures, as the Standard Webhooks specification writes it; empty if the variable is unset."""
     value = text(name, "")
-    if value and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", value):
+    if value and not re.fullmatch(r"whsec_([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", value):
         raise ImproperlyConfigured(f"{name} is invalid: expected whsec_ and the Base64 of at least 24 random bytes.")
     return value
 

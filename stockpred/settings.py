@@ -55,7 +55,7 @@ KEY_RETRAININGS_PER_DAY = environment.integer("KEY_RETRAININGS_PER_DAY", 1000, m
 ALERTS = environment.boolean("ALERTS", default=True)
 ALERT_SECONDS = environment.integer("ALERT_SECONDS", 60, minimum=1, maximum=3600)  # between two looks
 ALERT_DISK_FREE_MB = environment.integer("ALERT_DISK_FREE_MB", 1000, minimum=0, maximum=10**9)
-ALERT_EMAIL = environment.words("ALERT_EMAIL")
+ALERT_EMAIL = environment.mail_addresses("ALERT_EMAIL")
 ALERT_WEBHOOK = environment.text("ALERT_WEBHOOK", "")
 ALERT_WEBHOOK_SECRET = environment.webhook_secret("ALERT_WEBHOOK_SECRET")
 _mail = environment.mail_server("EMAIL_URL")

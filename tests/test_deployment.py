@@ -51,14 +51,27 @@ def free_port() -> int:
             return int(free.getsockname()[1])
 
 
-def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units_with_what_they_have_in_common(tmp_path: Path) -> None:
     verify = tool("systemd-analyze")
-    for unit in UNITS:
-        text = unit.read_text().replace("/opt/stockpred/.venv/bin/python", sys.executable)  # it must exist
-        (tmp_path / unit.name).write_text(text)
-    copies = [tmp_path / unit.name for unit in UNITS]
-    done = subprocess.run([verify, "verify", "--man=no", *copies], capture_output=True, text=True, check=False)
+    shutil.copytree(DEPLOY / "systemd", tmp_path, dirs_exist_ok=True)
+    units = [tmp_path / unit.name for unit in UNITS]
+    for unit in units:
+        unit.write_text(unit.read_text().replace("/opt/stockpred/.venv/bin/python", sys.executable))  # it must exist
+    environment = os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"}
+    command = [verify, "verify", "--man=no", *units]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_each_unit_may_write_to_the_folders_that_it_uses() -> None:
+    common = (DEPLOY / "systemd/stockpred-.service.d/common.conf").read_text()
+    folders = set(re.findall(r"(?:STATE_DIR|MEDIA_ROOT|LOG_DIR|HOME)=(\S+)", common))
+    states = re.search(r"^StateDirectory=(.*)$", common, flags=re.MULTILINE)
+    logs = re.search(r"^LogsDirectory=(.*)$", common, flags=re.MULTILINE)
+    assert states
+    assert logs
+    assert folders <= {f"/var/lib/{name}" for name in states.group(1).split()} | {f"/var/log/{logs.group(1)}"}
+    assert not [unit.name for unit in UNITS if "Environment=" in unit.read_text()]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)

@@ -24,7 +24,7 @@ VARIABLES = (
     "TRUSTED_PROXIES", "RETRAIN_COOLDOWN", "ANONYMOUS_REQUESTS_PER_MINUTE", "KEY_NEW_SYMBOLS_PER_DAY",
     "LOGIN_FAILURES", "LOGIN_LOCK_MINUTES", "HTTPS_ONLY", "SSL_REDIRECT", "HSTS_SECONDS", "HSTS_SUBDOMAINS", "PROXY_SSL_HEADER",
     "DOCS_FOR_STAFF_ONLY",
-    "WEBHOOK_ALLOW_PRIVATE", "CORS_ALLOWED_ORIGINS",
+    "ALERT_EMAIL", "ALERT_WEBHOOK_SECRET", "WEBHOOK_ALLOW_PRIVATE", "CORS_ALLOWED_ORIGINS",
 )  # fmt: skip
 PASSWORD = "hunter2"  # noqa: S105 - of no account
 
@@ -149,6 +149,8 @@ def test_a_database_url_replaces_the_embedded_postgres(load: Load) -> None:
         ("CORS_ALLOWED_ORIGINS", "*"),
         ("CORS_ALLOWED_ORIGINS", "https://a.example/page"),
         ("CORS_ALLOWED_ORIGINS", "a.example"),
+        ("ALERT_EMAIL", "ana@example.org ben@example.org"),
+        ("ALERT_WEBHOOK_SECRET", "whsec_" + "A" * 33),
         ("PORT", "65536"),
         ("STATE_DIR", "/dev/null/state"),
         ("DATABASE_URL", "mysql://me@db.example/prices"),

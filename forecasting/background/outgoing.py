@@ -8,6 +8,7 @@ import socket
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import urllib3
+from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 TIMEOUT_S = 5.0  # to connect, and between two bytes of the answer
@@ -23,7 +24,10 @@ def post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool)
 
     With `allow_private`, addresses of this machine and its network are allowed.
     """
-    target = parse_url(url)
+    try:
+        target = parse_url(url)
+    except LocationParseError as error:
+        raise UndeliveredError("the URL is not valid") from error
     if target.scheme not in {"http", "https"} or not target.host:
         raise UndeliveredError("the URL is not an http or https address")
     pool = _pool(target, _address(target, allow_private=allow_private))

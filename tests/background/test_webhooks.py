@@ -211,7 +211,12 @@ def test_a_private_receiver_gets_nothing(hook: Receiver, host: str) -> None:
 
 @pytest.mark.parametrize(
     ("url", "reason"),
-    [("ftp://example.org", "not an http"), ("http://", "not an http"), ("http://name.invalid/", "cannot be resolved")],
+    [
+        ("http://example.org:99999/", "not valid"),
+        ("ftp://example.org", "not an http"),
+        ("http://", "not an http"),
+        ("http://name.invalid/", "cannot be resolved"),
+    ],
 )
 def test_an_address_that_cannot_be_used_says_why(url: str, reason: str) -> None:
     with pytest.raises(UndeliveredError, match=reason):
