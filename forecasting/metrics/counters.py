@@ -6,6 +6,7 @@ they are named after a slot: a process takes the first one that no other holds, 
 
 import fcntl
 import itertools
+import logging
 import os
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # environment variable of the library
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # upper limits of the histogram
+FILE_BYTES = 2**20  # of the counters of a process, and of its histograms: for some 400 routes and methods
 ADMIN = "admin/"  # its pages are one route: they are many, and few people use them
+
+logger = logging.getLogger(__name__)
 
 
 class Slots:
@@ -32,6 +36,18 @@ class Slots:
         if process not in self._mine:
             self._mine = {process: next(slot for slot in itertools.count() if self._lock(slot) is not None)}
         return self._mine[process]
+
+    def reserve(self, *kinds: str) -> None:
+        """Takes up the space of this process's files. On a full disk, a write to a mapped file would kill it (SIGBUS).
+
+        Raises OSError.
+        """
+        for kind in kinds:
+            descriptor = os.open(self._folder / f"{kind}_{self.number()}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, FILE_BYTES)
+            finally:
+                os.close(descriptor)
 
     def forget_dead(self) -> None:
         """Removes the counts of slots that no process holds: those of an earlier run, perhaps of another release."""
@@ -56,9 +72,11 @@ class Requests:
     """Counters and histogram of one process."""
 
     def __init__(self, folder: Path) -> None:
-        """In files below `folder`, from now on."""
+        """In files below `folder`, from now on. Raises OSError if there is no room for them."""
+        slots = Slots(folder)
+        slots.reserve("counter", "histogram")
         os.environ[FOLDER] = str(folder)
-        values.ValueClass = values.MultiProcessValue(Slots(folder).number)
+        values.ValueClass = values.MultiProcessValue(slots.number)
         nowhere = CollectorRegistry()  # a scrape reads the files of all processes instead
         self._count = Counter("stockpred_http_requests", "Requests answered.", ("method", "route", "status"), registry=nowhere)
         self._seconds = Histogram(
@@ -101,13 +119,17 @@ def requests() -> Requests | None:
     return _requests
 
 
-def count_requests() -> Requests:
-    """Makes this process count."""
+def count_requests() -> Requests | None:
+    """Makes this process count, if the disk has room."""
     global _requests
-    _requests = _requests or Requests(folder())
+    try:
+        _requests = _requests or Requests(folder())
+    except OSError as error:
+        logger.error("requests are not counted: %s", error)
     return _requests
 
 
 def of_all_processes(registry: CollectorRegistry) -> None:
     """Adds the counters of all processes of this machine to a scrape."""
-    MultiProcessCollector(registry, path=str(folder()))
+    if folder().is_dir():
+        MultiProcessCollector(registry, path=str(folder()))
