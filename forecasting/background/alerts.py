@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
+from django.core.cache import cache
 from django.core.mail import send_mail
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
@@ -27,6 +28,7 @@ from forecasting.runtime.processes import StopSignal
 
 KEPT = timedelta(days=90)  # after its end
 SHOWN = 20  # lines of a message
+GONE_SECONDS = 3600
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ def look() -> None:
             return
         for event, find in CONDITIONS.items():
             _note(event, find())
+        _end_of_gone_machines()
         _tell()
         Alert.objects.filter(ended_at__lt=Now() - KEPT).delete()
 
@@ -93,6 +96,19 @@ def _note(event: AlertEvent, found: Found) -> None:
     Alert.objects.filter(pk__in=[alert.pk for alert in over]).update(ended_at=Now())
     for alert in over:
         logger.info("alert is over: %s", alert)
+
+
+def _end_of_gone_machines() -> None:
+    """Ends what only a machine itself can find over, if it has not looked for GONE_SECONDS: a new container has another name."""
+    cache.set(_looked(machine()), True, timeout=GONE_SECONDS)
+    local = list(Alert.objects.standing().filter(event=AlertEvent.DISK))
+    gone = [alert.pk for alert in local if not cache.get(_looked(alert.subject))]
+    Alert.objects.filter(pk__in=gone).update(ended_at=Now())
+
+
+def _looked(subject: str) -> str:
+    """Cache key: whether the machine of this subject looks."""
+    return f"alerts-{subject.partition(' ')[0]}"
 
 
 def _tell() -> None:

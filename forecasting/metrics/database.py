@@ -153,8 +153,14 @@ def _price_source() -> Iterator[Metric]:
 
 def _workers() -> Iterator[Metric]:
     seen = WorkerProcess.objects.filter(cluster__in=CLUSTERS).order_by().values_list("cluster").annotate(Max("seen_at"))
-    samples = [((cluster,), moment.timestamp()) for cluster, moment in seen]
-    yield _gauge("worker_seen_timestamp_seconds", "When a process of the task cluster was last seen at work.", ["cluster"], samples)
+    found = {cluster: moment.timestamp() for cluster, moment in seen}
+    samples = [((cluster,), found.get(cluster, 0.0)) for cluster in CLUSTERS]  # 0, because an alert needs a sample
+    yield _gauge(
+        "worker_seen_timestamp_seconds",
+        "When a process of the task cluster was last seen at work; 0 if never.",
+        ["cluster"],
+        samples,
+    )
 
 
 def _disks() -> list[tuple[tuple[str, ...], float]]:

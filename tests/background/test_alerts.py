@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
@@ -136,6 +137,7 @@ def test_coverage_outside_its_band_is_an_alert_of_its_exchange() -> None:
 
 
 def test_a_full_disk_is_an_alert_of_this_machine_and_leaves_those_of_others_alone(settings: Settings) -> None:
+    cache.set("alerts-another-machine", True)
     Alert.objects.create(event=AlertEvent.DISK, subject="another-machine /srv/media", text="3 MB are free", told_at=timezone.now())
     settings.ALERT_DISK_FREE_MB = 10**9
     alerts.look()
@@ -143,6 +145,12 @@ def test_a_full_disk_is_an_alert_of_this_machine_and_leaves_those_of_others_alon
     settings.ALERT_DISK_FREE_MB = 0
     alerts.look()
     assert standing() == {"disk": "another-machine /srv/media"}
+
+
+def test_the_full_disk_of_a_machine_that_is_gone_is_over() -> None:
+    Alert.objects.create(event=AlertEvent.DISK, subject="former-container /srv/media", text="3 MB are free", told_at=timezone.now())
+    alerts.look()
+    assert standing() == {}
 
 
 def test_each_event_has_a_condition() -> None:

@@ -160,6 +160,10 @@ def test_the_ledger_by_basis_and_exchange(client: Client) -> None:
     assert (value(text, "symbols", exchange="XNYS"), value(text, "symbols_behind", exchange="XNYS")) == (2, 0)
 
 
+def test_a_worker_that_has_never_run_can_be_missed(client: Client) -> None:
+    assert [value(scrape(client), "worker_seen_timestamp_seconds", cluster=each) for each in ("short", "training")] == [0, 0]
+
+
 def test_the_price_source(client: Client, settings: Settings) -> None:
     settings.PRICE_SOURCE = "yahoo"
     make_upstream(requests=7, failed_requests=2)
