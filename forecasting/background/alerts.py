@@ -24,11 +24,13 @@ from forecasting.background.webhooks import signed
 from forecasting.models import Alert
 from forecasting.models.alerts import AlertEvent
 from forecasting.models.locks import Lock, lock_if_free
+from forecasting.runtime.clock import Pace
 from forecasting.runtime.processes import StopSignal
 
 KEPT = timedelta(days=90)  # after its end
 SHOWN = 20  # lines of a message
 GONE_SECONDS = 3600
+SLACK_SECONDS = 30.0  # a look may take so long
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +77,10 @@ def send(subject: str, lines: Sequence[str], *, message_id: str, alerts: Sequenc
 
 
 def _watch(stop: StopSignal) -> None:
+    pace = Pace(longest_s=settings.ALERT_SECONDS + SLACK_SECONDS)
     while not stop.wait(settings.ALERT_SECONDS):
+        if pace.was_suspended():
+            continue  # so was the worker, if the machine has slept: it needs a moment for a sign of life
         try:
             look()
         except (OperationalError, InterfaceError) as error:

@@ -15,6 +15,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIClient
 
 from forecasting import readiness
+from forecasting.api import health
 from forecasting.models import JobRun, WorkerProcess
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
@@ -33,6 +34,11 @@ def _service() -> None:
     make_worker()
     MigrationRecorder(connection).migration_qs.update(applied=LONG_AGO)
     ran(timezone.now())
+
+
+@pytest.fixture(autouse=True)
+def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "REMEMBERED_SECONDS", 1e-9)
 
 
 def ran(at: Any, **values: Any) -> JobRun:
@@ -165,3 +171,12 @@ def test_without_a_database_the_process_lives_but_is_not_ready(without_database:
     answer = json.loads(ready["text"])
     assert answer["error"] == "Not ready: database, migrations, worker, queue, daily_job, price_source."
     assert answer["details"]["database"] == {"status": "failed", "text": "It cannot be reached."}
+
+
+def test_many_requests_at_once_look_once(
+    get: Send, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    monkeypatch.setattr(health, "REMEMBERED_SECONDS", 1e9)
+    first = get("/health/ready")
+    with django_assert_num_queries(0):
+        assert get("/health/ready") == first

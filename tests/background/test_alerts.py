@@ -23,7 +23,7 @@ from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.trainings import TrainingState
 from forecasting.models.upstream import BreakerState
 from forecasting.models.webhooks import new_secret
-from forecasting.runtime.processes import wait_for
+from forecasting.runtime.processes import StopSignal, wait_for
 from tests.factories import make_symbol, make_training, make_upstream, make_worker
 from tests.mailbox import Mailbox, mailbox
 from tests.racing import begin
@@ -155,6 +155,28 @@ def test_the_full_disk_of_a_machine_that_is_gone_is_over() -> None:
 
 def test_each_event_has_a_condition() -> None:
     assert set(conditions.CONDITIONS) == set(AlertEvent)
+
+
+class Stop(StopSignal):
+    """Stops after these waits, of which one is longer than it should be."""
+
+    def __init__(self, *seconds: float) -> None:
+        self._seconds = iter(seconds)
+
+    def wait(self, seconds: float) -> bool:
+        found = next(self._seconds, None)
+        return found is None or wait_for(lambda: False, seconds=found, every_s=0.01)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_after_a_suspension_the_worker_gets_time_for_a_sign_of_life(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.ALERT_SECONDS = 0
+    monkeypatch.setattr(alerts, "SLACK_SECONDS", 0.5)
+    WorkerProcess.objects.update(seen_at=timezone.now() - timedelta(hours=9))
+    alerts._watch(Stop(0.7))
+    assert standing() == {}
+    alerts._watch(Stop(0.7, 0.01))
+    assert standing() == {"no_worker": ""}
 
 
 # Who is told
