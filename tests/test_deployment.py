@@ -58,7 +58,7 @@ def test_systemd_accepts_the_units_with_what_they_have_in_common(tmp_path: Path)
     for unit in units:
         unit.write_text(unit.read_text().replace("/opt/stockpred/.venv/bin/python", sys.executable))  # it must exist
     environment = os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"}
-    command = [verify, "verify", "--man=no", *units]
+    command = [verify, "verify", "--man=no", *map(str, units)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
