@@ -1,5 +1,6 @@
 """Models in a bucket: machines that share nothing but the database and the bucket publish to it and read from it."""
 
+import resource
 import shutil
 import socketserver
 import threading
@@ -68,6 +69,18 @@ def test_another_machine_fetches_what_it_serves_and_keeps_it(
     assert registry.load_backtest(version).equals(first)
     s3.stop()
     assert registry.load_backtest(version).equals(first)
+
+
+def test_a_full_disk_leaves_no_part_of_a_copy(s3: S3Server, version: ModelVersion, settings: Settings, tmp_path: Path) -> None:
+    on_another_machine(settings, tmp_path)
+    _, unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, unlimited))
+    try:
+        with pytest.raises(registry.OutOfReachError, match="File too large"):
+            registry.load_backtest(version)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    assert [path for path in registry.models_root().rglob("*") if path != folder_of(version)] == []
 
 
 def test_a_copy_that_was_changed_is_replaced_by_that_of_the_bucket(s3: S3Server, version: ModelVersion) -> None:
@@ -183,11 +196,12 @@ def test_nothing_remains_of_a_version_that_the_bucket_does_not_take(s3: S3Server
 
 
 def test_a_sweep_removes_what_no_version_needs_after_a_day(s3: S3Server, version: ModelVersion) -> None:
-    s3.put(f"{PREFIX}/77-left-behind/{ONNX}", b"of a killed trainer")
+    s3.put(f"{PREFIX}/77-0123456789ab/{ONNX}", b"of a killed trainer")
+    s3.put(f"{PREFIX}/reports/2025.csv", b"of somebody else")
     assert registry.sweep() == 0
     with time_machine.travel(timezone.now() + timedelta(days=2), tick=True):
         assert registry.sweep() == 1
-    assert s3.paths() == {f"{PREFIX}/{version.folder}/{name}" for name in version.files}
+    assert s3.paths() == {f"{PREFIX}/{version.folder}/{name}" for name in version.files} | {f"{PREFIX}/reports/2025.csv"}
 
 
 def test_the_service_is_not_ready_without_its_bucket(s3: S3Server) -> None:

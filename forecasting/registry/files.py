@@ -142,12 +142,13 @@ def _is(file: ArtifactFile, content: bytes) -> bool:
 
 
 def _keep_copy(path: Path, content: bytes) -> None:
-    """Puts a file in its place as a whole, so that no other process reads half of it."""
+    """Puts a file in its place as a whole, so that no other process reads half of it. After an error nothing remains."""
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as scratch:
-        scratch.write(content)
-    Path(scratch.name).chmod(FILE_MODE)
-    Path(scratch.name).rename(path)
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix(os.getpid()), dir=models_root()) as scratch:
+        file = Path(scratch) / path.name
+        file.write_bytes(content)
+        file.chmod(FILE_MODE)
+        file.rename(path)
 
 
 def load_forecaster(version: ModelVersion) -> Forecaster:

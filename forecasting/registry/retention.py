@@ -1,6 +1,7 @@
 """Retention: deletes the files of old versions, and orphaned folders, on this machine and in the bucket."""
 
 import logging
+import re
 import shutil
 import time
 from datetime import timedelta
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from forecasting.registry.bucket import Bucket
 
 UNPUBLISHED_SECONDS = 24 * 60 * 60
+OURS = re.compile(r"\d+-[0-9a-f]{12}", re.ASCII)  # a bucket may have other folders as well
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ def orphans() -> list[Path]:
 
 
 def _bucket_orphans(bucket: "Bucket") -> list[str]:
-    names = bucket.folders()
+    names = [name for name in bucket.folders() if OURS.fullmatch(name)]
     since = timezone.now() - timedelta(seconds=UNPUBLISHED_SECONDS)
     return [name for name in sorted({*names} - _needed(names)) if bucket.changed_at(name) < since]
 
