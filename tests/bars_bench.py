@@ -1,7 +1,8 @@
 """`python -m tests.bars_bench [--symbols 10000 --sessions 3000]`: the table of bars at 30 million rows, as it is and partitioned.
 
-Prints how fast rows are added, the sizes, and the milliseconds of what the service does with the table. Needs 12 GB of disk. Of
-each symbol the last year came day by day, as from daily jobs: such rows lie far from each other on the disk.
+Prints how fast rows are added, the sizes, the milliseconds of what the service does with the table, and what Postgres says of three
+statements. Needs 12 GB of disk. Of each symbol the last year came day by day, as from daily jobs: such rows lie far from each other
+on the disk.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import django
 from rich.console import Console
@@ -46,6 +48,16 @@ INSERT = """
     FROM unnest(%s::bigint[]) AS symbol, (SELECT date, date - '2000-01-01' AS day FROM unnest(%s::date[]) AS date) AS session
     ORDER BY {order}
 """
+OF_ALL = """
+    INSERT INTO forecasting_pricebar (symbol_id, date, open, high, low, close, volume)
+    SELECT id, %s, 1, 1, 1, 1, 1 FROM forecasting_symbol
+"""
+# Nothing in the service asks for all bars of a day: only for this could an index on the date help.
+EXPLAINED = {
+    "the last 81 bars of a symbol": "symbol_id = 77 ORDER BY date DESC LIMIT 81",
+    "a symbol's bars since a date": "symbol_id = 77 AND date >= current_date - 365",
+    "all bars of a date": "date = (SELECT max(date) FROM forecasting_pricebar WHERE symbol_id = 77)",
+}
 SIZES = "SELECT sum({what}(oid))::float FROM pg_class WHERE relkind = 'r' AND relname ~ '^(forecasting_pricebar|bars_[0-9]+)$'"
 
 say = Console(highlight=False, width=160).print
@@ -129,16 +141,22 @@ def _tell(layout: str) -> None:
         work()
         times = [_seconds(work) for _ in range(REPEATS)]
         say(f"  {what:60} {1000 * statistics.median(times):10.2f} ms")
+    for what, condition in EXPLAINED.items():
+        plans = [_plan(condition) for _ in range(REPEATS)]
+        planned, ran, blocks = (statistics.median(each) for each in zip(*plans, strict=True))
+        say(f"  {what:60} {planned:10.2f} ms planned, {ran:10.2f} ms run, {blocks:10,.0f} blocks of 8 kB")
 
 
 def _uses() -> dict[str, Callable[[], object]]:
     """What the service does with bars, for symbols at random."""
-    from django.utils import timezone  # noqa: PLC0415 - Django must be set up first
+    from django.db import transaction  # noqa: PLC0415 - Django must be set up first
+    from django.utils import timezone  # noqa: PLC0415 - as above
 
-    from forecasting import market  # noqa: PLC0415 - as above
+    from forecasting import market, summary  # noqa: PLC0415 - as above
+    from forecasting.background import daily  # noqa: PLC0415 - as above
     from forecasting.market import stored  # noqa: PLC0415 - as above
     from forecasting.market.storing import store  # noqa: PLC0415 - as above
-    from forecasting.models import Symbol  # noqa: PLC0415 - as above
+    from forecasting.models import PriceBar, Symbol  # noqa: PLC0415 - as above
     from forecasting.prices.sources import PriceHistory  # noqa: PLC0415 - as above
 
     every, chosen = list(Symbol.objects.all()), random.Random(42)
@@ -152,6 +170,11 @@ def _uses() -> dict[str, Callable[[], object]]:
         history = PriceHistory(bars=bars, currency="USD")
         assert store(symbol, history, whole=False, now=timezone.now()).written == 1
 
+    def add_to_all() -> None:
+        with transaction.atomic():
+            _execute(OF_ALL, date(2040, 12, 31))
+            transaction.set_rollback(True)
+
     return {
         "the last 81 bars of a symbol (a forecast)": lambda: market.recent_bars([chosen.choice(every)], count=81),
         "the last 81 bars of 100 symbols (a batch of the daily job)": lambda: market.recent_bars(
@@ -159,7 +182,14 @@ def _uses() -> dict[str, Callable[[], object]]:
         ),
         "the whole history of a symbol (a training)": lambda: stored.bars(chosen.choice(every)),
         "a sync that adds one bar": sync,
+        "a new bar of each symbol in one statement": add_to_all,
+        "the last 283 closes of a symbol (a chart)": lambda: list(
+            PriceBar.objects.of(chosen.choice(every)).reverse().values_list("date", "close")[:283]
+        ),
         "the last bar of all symbols": lambda: list(symbols.with_last_bar()),
+        "the age of prices of all symbols (figures for monitoring)": summary._bars,
+        "the batches of the daily job": lambda: list(daily._batches()),
+        "symbols with a bar of the last 30 days": lambda: symbols.with_bar_since(date.today() - timedelta(days=30)).count(),  # noqa: DTZ011
         "symbols with 496 bars": lambda: symbols.with_history(496).count(),
     }
 
@@ -168,6 +198,15 @@ def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def _plan(condition: str) -> tuple[float, float, int]:
+    """Milliseconds of planning and of running, and the blocks that were read."""
+    plan: Any = _execute(
+        f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) SELECT * FROM forecasting_pricebar WHERE {condition}"  # noqa: S608 - conditions of our own
+    )
+    whole = plan[0]
+    return whole["Planning Time"], whole["Execution Time"], sum(whole["Plan"][f"Shared {kind} Blocks"] for kind in ("Hit", "Read"))
 
 
 def _execute(statement: str, *values: int | date) -> float:
