@@ -1,14 +1,21 @@
-"""`python -m tests.daily_bench [--symbols 200]`: what a symbol costs in a day: seconds of its training and of each daily step.
+"""`python -m tests.daily_bench [--symbols 1000 --sessions 250]`: what a training and each step of the daily job cost.
 
-Each symbol has a simulated history of about 3,000 bars, a version of its own, and yesterday's forecasts to be scored.
+A few symbols are looked up and trained. The others are their copies: each has bars, a version with files, and a ledger of so many
+sessions, whose last forecasts come from the daily job before. The price source, a folder of files, answers at once.
+
+CPU seconds are those of this process and of its connection to Postgres; they hardly depend on what else the machine does. Memory is
+the highest of a step above that before it.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +24,15 @@ import curl_cffi  # noqa: F401 - must be loaded before TensorFlow
 import django
 from rich.console import Console
 
-HISTORIES = 20  # different ones, shared by the symbols in turn
+TRAINED = 8  # symbols, whose versions the others copy
+BARS = 700  # of each copy: as many as a sync may read
+TICKS = os.sysconf("SC_CLK_TCK")
+COPIED_BARS = """
+    INSERT INTO forecasting_pricebar (symbol_id, date, open, high, low, close, volume)
+    SELECT copy.id, bar.date, bar.open, bar.high, bar.low, bar.close, bar.volume
+    FROM unnest(%s::bigint[], %s::bigint[]) AS copy (id, original)
+    CROSS JOIN LATERAL (SELECT * FROM forecasting_pricebar WHERE symbol_id = copy.original ORDER BY date DESC LIMIT %s) AS bar
+"""
 
 say = Console(highlight=False, width=160).print
 
@@ -25,7 +40,8 @@ say = Console(highlight=False, width=160).print
 def main() -> None:
     """Makes a database of its own, and removes it in the end."""
     parser = argparse.ArgumentParser(prog="python -m tests.daily_bench", description=__doc__)
-    parser.add_argument("--symbols", type=int, default=200)
+    parser.add_argument("--symbols", type=int, default=1000)
+    parser.add_argument("--sessions", type=int, default=250)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -44,55 +60,144 @@ def main() -> None:
 
         try:
             call_command("migrate", verbosity=0)
-            _measure(prices, [f"MANY{number}" for number in range(chosen.symbols)])
+            _measure(prices, [f"MANY{number}" for number in range(chosen.symbols)], sessions=chosen.sessions)
         finally:
             subprocess.run([sys.executable, "manage.py", "stop_postgres", "--destroy"], check=True, stdout=subprocess.DEVNULL)
 
 
-def _measure(prices: Path, tickers: list[str]) -> None:
+def _measure(prices: Path, tickers: list[str], *, sessions: int) -> None:
     from django.utils import timezone  # noqa: PLC0415 - Django must be set up first
 
-    from forecasting import serving  # noqa: PLC0415 - as above
+    from forecasting import serving, summary  # noqa: PLC0415 - as above
     from forecasting.background import daily  # noqa: PLC0415 - as above
     from tests.seeding import train_waiting  # noqa: PLC0415 - as above
 
+    few = tickers[:TRAINED]
     _write(prices, tickers, without_last=True)
-    began = time.perf_counter()
-    serving.standing(tickers, now=timezone.now(), budget_s=3600.0)
-    _tell("looked up, and its first bars stored", began, tickers)
-    began = time.perf_counter()
-    train_waiting()
-    _tell("trained", began, tickers)
-    today = timezone.localdate()
-    daily.run(today - timedelta(days=2))
+    with _told("looked up, and its first bars stored", few):
+        serving.standing(few, now=timezone.now(), budget_s=3600.0)
+    with _told("trained, the first one", few[:1]):
+        train_waiting(most=1)
+    with _told("trained", few[1:]):
+        train_waiting()
+    _copy(few, tickers[TRAINED:])
+    _fill_ledger(sessions)
+    daily.run(timezone.localdate() - timedelta(days=2))
     _write(prices, tickers, without_last=False)
     report: dict[str, Any] = {}
     for step in daily.PLAN:
-        began = time.perf_counter()
-        assert step.do(report, timezone.now())
-        _tell(f"daily job, {step.do.__name__.strip('_')}", began, tickers)
+        with _told(f"daily job, {step.do.__name__.strip('_')}", tickers):
+            while not step.do(report, timezone.now()):
+                pass
+    with _told("figures for monitoring", tickers):
+        summary.refresh()
     say(report)
+    _tell_sizes()
 
 
-def _tell(what: str, began: float, tickers: list[str]) -> None:
-    seconds = time.perf_counter() - began
-    say(f"{what:45} {seconds:8.1f} s, {1000 * seconds / len(tickers):8.2f} ms a symbol")
+@contextmanager
+def _told(what: str, tickers: Sequence[str]) -> Iterator[None]:
+    """Prints what the work inside costs."""
+    from django.db import connection  # noqa: PLC0415 - Django must be set up first
+
+    queries = 0
+
+    def count(execute: Any, *arguments: Any) -> Any:
+        nonlocal queries
+        queries += 1
+        return execute(*arguments)
+
+    Path("/proc/self/clear_refs").write_text("5")  # the highest memory is that from now on
+    before, began, ours, theirs = _memory("VmRSS"), time.perf_counter(), time.process_time(), _of_connection()
+    with connection.execute_wrapper(count):
+        yield
+    seconds, ours, theirs = time.perf_counter() - began, time.process_time() - ours, _of_connection() - theirs
+    each = 1000 * (ours + theirs) / len(tickers)
+    cost = f"{seconds:8.1f} s, CPU {ours:7.1f} + {theirs:6.1f} s, {each:8.2f} ms a symbol"
+    say(f"{what:38} {cost}, {queries / len(tickers):6.2f} queries a symbol, {_memory('VmHWM') - before:6.0f} MB")
+
+
+def _of_connection() -> float:
+    """CPU seconds of the process of Postgres that serves this connection."""
+    from django.db import connection  # noqa: PLC0415 - Django must be set up first
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (process,) = cursor.fetchone()
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _memory(field: str) -> float:
+    """MB of this process: VmRSS now, VmHWM at most."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 1000
+
+
+def _copy(originals: list[str], copies: list[str]) -> None:
+    """Symbols with bars and versions of others. Files are hard links."""
+    from django.db import connection  # noqa: PLC0415 - Django must be set up first
+    from django.forms.models import model_to_dict  # noqa: PLC0415 - as above
+
+    from forecasting import registry  # noqa: PLC0415 - as above
+    from forecasting.models import ModelVersion, Symbol  # noqa: PLC0415 - as above
+
+    known = list(Symbol.objects.named(originals).order_by("pk"))
+    own = {version.symbol_id: version for version in ModelVersion.objects.active().of(known)}
+    asked = {name: getattr(known[0], name) for name in ("exchange", "currency", "instrument", "synced_at", "upstream_state")}
+    made = Symbol.objects.bulk_create(Symbol(ticker=ticker, **asked) for ticker in copies)
+    pairs = [(copy, known[number % len(known)]) for number, copy in enumerate(made)]
+    with connection.cursor() as cursor:
+        cursor.execute(COPIED_BARS, [[copy.pk for copy, _ in pairs], [each.pk for _, each in pairs], BARS])
+    versions = []
+    for copy, original in pairs:
+        version = own[original.pk]
+        folder = f"copy-{copy.pk}"
+        shutil.copytree(registry.models_root() / version.folder, registry.models_root() / folder, copy_function=os.link)
+        fields = model_to_dict(version, exclude=("id", "symbol", "training", "parent", "restatement", "folder"))
+        versions.append(ModelVersion(symbol=copy, parent_id=version.parent_id, folder=folder, **fields))
+    ModelVersion.objects.bulk_create(versions, batch_size=1000)
+
+
+def _fill_ledger(sessions: int) -> None:
+    """Scored forecasts of the next close, up to the newest bar's session."""
+    from django.db import connection  # noqa: PLC0415 - Django must be set up first
+    from django.db.models import Max  # noqa: PLC0415 - as above
+
+    from forecasting.models import PriceBar  # noqa: PLC0415 - as above
+    from tests import many_rows  # noqa: PLC0415 - as above
+
+    many_rows.fill_ledger(sessions=sessions, last=PriceBar.objects.aggregate(last=Max("date"))["last"])
+    connection.cursor().execute("VACUUM ANALYZE")
+
+
+def _tell_sizes() -> None:
+    """Of the tables that grow."""
+    from django.db import connection  # noqa: PLC0415 - Django must be set up first
+
+    with connection.cursor() as cursor:
+        for table in ("pricebar", "forecast", "score", "modelversion", "training"):
+            name = f"forecasting_{table}"
+            cursor.execute(f"SELECT count(*), pg_table_size('{name}'), pg_indexes_size('{name}') FROM {name}")  # noqa: S608 - ours
+            rows, own, indexes = cursor.fetchone()
+            say(f"{name:28} {rows:12,} rows, {own / max(rows, 1):6.0f} + {indexes / max(rows, 1):6.0f} bytes a row with indexes")
 
 
 def _write(folder: Path, tickers: list[str], *, without_last: bool) -> None:
-    """A file of bars for each symbol."""
+    """A file of bars for each symbol; those of copies are short, and hard links."""
     from django.utils import timezone  # noqa: PLC0415 - Django must be set up first
 
     from forecasting.prices.calendars import last_completed_session  # noqa: PLC0415 - as above
     from forecasting.prices.simulation import Simulation  # noqa: PLC0415 - as above
 
     last = last_completed_session("XNYS", now=timezone.now())
-    texts = []
-    for seed in range(min(HISTORIES, len(tickers))):
-        bars = Simulation(seed=seed).fetch("SAMPLE1", since=None, through=last).bars
-        texts.append(bars[: -1 if without_last else None].to_csv())
-    for number, ticker in enumerate(tickers):
-        (folder / f"{ticker}.csv").write_text(texts[number % len(texts)])
+    for seed, ticker in enumerate(tickers[:TRAINED]):
+        bars = Simulation(seed=seed).fetch("SAMPLE1", since=None, through=last).bars[: -1 if without_last else None]
+        bars.to_csv(folder / f"{ticker}.csv")
+        bars[-BARS:].to_csv(folder / f"short{seed}")
+    for number, ticker in enumerate(tickers[TRAINED:]):
+        if not (link := folder / f"{ticker}.csv").exists():
+            link.hardlink_to(folder / f"short{number % TRAINED}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ hours. The clocks of Python and of the database both show the hour, so no bar th
 has, such as failures and findings, are written by tests/states.py.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, time, timedelta
@@ -94,9 +95,11 @@ def _do(hour: time, tickers: Sequence[str], train: Callable[[], None]) -> None:
         serving.predict(tickers, now=timezone.now(), budget_s=WAIT_SECONDS)
 
 
-def train_waiting() -> None:
-    """Runs the waiting trainings in this process."""
-    while training := training_queue.claim(by="seeding"):
+def train_waiting(*, most: float = math.inf) -> None:
+    """Runs the waiting trainings in this process, at `most` so many."""
+    ended = 0
+    while ended < most and (training := training_queue.claim(by="seeding")):
+        ended += 1
         outcome, error = trainer_child.work(training.pk, fence=training.fence, progress=lambda _: None)
         if outcome == Outcome.FAILED:
             training_queue.fail(training, error=error)
