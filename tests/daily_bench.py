@@ -34,6 +34,27 @@ COPIED_BARS = """
     CROSS JOIN LATERAL (SELECT * FROM forecasting_pricebar WHERE symbol_id = copy.original ORDER BY date DESC LIMIT %s) AS bar
 """
 
+# Of a martingale with a daily volatility of one percent, so that they turn out as promised.
+FORECASTS = """
+    INSERT INTO forecasting_forecast (
+        symbol_id, version_id, as_of, target_date, last_close, price, quantiles, reference, interval_level, interval_low,
+        interval_high, spread_factor, probability_up, issued_at
+    )
+    SELECT symbol_id, version.id, date, target, close, close, quantiles, quantiles, 0.8, close * 0.9872, close * 1.0128, 1, 0.5,
+        date + interval '27 hours'
+    FROM forecasting_modelversion AS version
+    JOIN (
+        SELECT symbol_id, date, lead(date) OVER bars AS target, close, row_number() OVER (PARTITION BY symbol_id ORDER BY date DESC)
+        FROM forecasting_pricebar WINDOW bars AS (PARTITION BY symbol_id ORDER BY date)
+    ) AS bar USING (symbol_id)
+    CROSS JOIN LATERAL jsonb_build_object(
+        '0.05', close * 0.9836, '0.1', close * 0.9872, '0.25', close * 0.9933, '0.5', close, '0.75', close * 1.0067,
+        '0.9', close * 1.0128, '0.95', close * 1.0164
+    ) AS quantiles
+    WHERE target IS NOT NULL AND row_number <= %s + 1
+    ORDER BY date, symbol_id
+"""
+
 say = Console(highlight=False, width=160).print
 
 
@@ -160,14 +181,15 @@ def _copy(originals: list[str], copies: list[str]) -> None:
 
 
 def _fill_ledger(sessions: int) -> None:
-    """Scored forecasts of the next close, up to the newest bar's session."""
-    from django.db import connection  # noqa: PLC0415 - Django must be set up first
-    from django.db.models import Max  # noqa: PLC0415 - as above
+    """Scored forecasts of the next close, up to the newest bar's session. Without triggers, as these have an old date of issue."""
+    from django.db import connection, transaction  # noqa: PLC0415 - Django must be set up first
 
-    from forecasting.models import PriceBar  # noqa: PLC0415 - as above
-    from tests import many_rows  # noqa: PLC0415 - as above
+    from forecasting import ledger  # noqa: PLC0415 - as above
 
-    many_rows.fill_ledger(sessions=sessions, last=PriceBar.objects.aggregate(last=Max("date"))["last"])
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(FORECASTS, [sessions])
+    ledger.score_due()
     connection.cursor().execute("VACUUM ANALYZE")
 
 

@@ -75,39 +75,21 @@ INDEXES = """
 def fill(*, symbols: int = SYMBOLS, sessions: int = SESSIONS) -> None:
     """Adds the rows to an empty database. A few seconds."""
     last = last_completed_session(CALENDAR, now=timezone.now())
-    _symbols(symbols, last)
-    values = _values(sessions, last) | {"bars": BARS}
+    dates = session_days(CALENDAR, first=last - timedelta(days=2 * sessions), last=last + timedelta(days=10)).tolist()
+    place = dates.index(last) + 1
+    chosen, targets = dates[place - sessions : place], dates[place - sessions + 1 : place + 1]
+    values = {"dates": chosen, "targets": targets, "last": last, "sessions": sessions, "bars": BARS}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
-        for statement in (BARS_OF_ALL, TRAININGS, FINDINGS, LOG):
-            cursor.execute(statement, values if "%(" in statement else None)
-    fill_ledger(sessions=sessions, last=last, ahead=1)
-    make_worker()
-    connection.cursor().execute("ANALYZE")
-
-
-def fill_ledger(*, sessions: int, last: date, ahead: int = 0) -> None:
-    """Adds forecasts of all versions to an empty ledger: of `sessions` sessions up to `ahead` after `last`, scored up to `last`."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
+        _symbols(symbols, last)
         cursor.execute(INDEXES)
         indexes = dict(cursor)
         for index in indexes:  # they are built faster than they grow
             cursor.execute(f"DROP INDEX {index}")
-        for statement in (FORECASTS, SCORES, *indexes.values()):
-            cursor.execute(statement, _values(sessions, last, ahead=ahead) if "%(" in statement else None)
-
-
-def _values(sessions: int, last: date, *, ahead: int = 1) -> dict[str, object]:
-    """Sessions of forecasts, and the sessions that they forecast."""
-    dates = session_days(CALENDAR, first=last - timedelta(days=2 * sessions + 10), last=last + timedelta(days=10)).tolist()
-    end = dates.index(last) + ahead
-    return {
-        "dates": dates[end - sessions : end],
-        "targets": dates[end - sessions + 1 : end + 1],
-        "last": last,
-        "sessions": sessions,
-    }
+        for statement in (BARS_OF_ALL, FORECASTS, SCORES, TRAININGS, FINDINGS, LOG, *indexes.values()):
+            cursor.execute(statement, values if "%(" in statement else None)
+    make_worker()
+    connection.cursor().execute("ANALYZE")
 
 
 def _symbols(count: int, last: date) -> None:

@@ -1,6 +1,10 @@
-"""The daily job: one plan of steps, which a run executes and a dry run describes."""
+"""The daily job: one plan of steps, which a run executes and a dry run describes.
+
+A task does a part of a run, and the next task goes on: with many symbols, all of it would take longer than a task may.
+"""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,7 +26,8 @@ from forecasting.pipeline.config import ForecastConfig
 from forecasting.training import requests as training_requests
 
 DAILY_JOB = "daily"
-FORECAST_BATCH = 100  # symbols
+BATCH = 100  # symbols
+AUTOMATIC = (TrainingReason.PERFORMANCE_LOST, TrainingReason.DATA_REVISED, TrainingReason.TOO_OLD)
 SHOWN = 10  # symbols per reason that a dry run lists
 
 logger = logging.getLogger(__name__)
@@ -51,7 +56,7 @@ def run(day: date | None = None) -> str:
             return "already done"
         _record(job, JobState.RUNNING)
         try:
-            done = all(step.do(job.report, now) for step in PLAN)
+            done = _go_on(job.report, now)
         except BaseException as error:  # django-q's timeout is a SystemExit; record any error in the run
             connection.close()  # the connection may be what failed
             _record(job, JobState.FAILED, error=f"{type(error).__name__}: {error}")
@@ -84,6 +89,22 @@ def request(day: date | None = None) -> None:
     async_task("forecasting.background.tasks.daily_job", *([day] if day else []))
 
 
+def _go_on(report: Report, now: datetime) -> bool:
+    """Does the steps that this round has not done, for about SLICE_SECONDS; returns whether it has done all."""
+    ends, done = time.monotonic() + daily_sync.SLICE_SECONDS, report.setdefault("steps_done", [])
+    for step in PLAN:
+        name = step.do.__name__.strip("_")
+        if name in done:
+            continue
+        if not step.do(report, now):
+            return False
+        done.append(name)
+        if time.monotonic() > ends and step != PLAN[-1]:
+            return False
+    del report["steps_done"]
+    return True
+
+
 def _is_over(job: JobRun) -> bool:
     """Whether there is nothing left to do, or nothing that can be done now."""
     return job.state == JobState.SUCCEEDED or (job.state == JobState.INCOMPLETE and not daily_sync.may_go_on(job.report))
@@ -100,14 +121,17 @@ def _describe_scores(report: Report, now: datetime) -> list[str]:
 
 
 def _forecast(report: Report, now: datetime) -> bool:
-    """Issues every symbol's forecast, batch by batch; reports their number, and each failure's reason by ticker."""
-    report["forecasts"], report["not_forecast"] = 0, {}
-    for batch in _batches():
+    """Issues every symbol's forecast; reports their number, and each failure's reason by ticker."""
+
+    def issue(batch: list[Symbol]) -> None:
         own = {version.symbol_id: version for version in ModelVersion.objects.active().of(batch)}
         forecasts, errors = serving.serve(serving.serving_versions({symbol: own.get(symbol.pk) for symbol in batch}))
         report["forecasts"] += len(forecasts)
         report["not_forecast"] |= {symbol.ticker: error for symbol, error in errors.items()}
-    return True
+
+    if "forecast_to" not in report:
+        report |= {"forecasts": 0, "not_forecast": {}}
+    return _for_each_batch(report, "forecast_to", issue)
 
 
 def _describe_forecasts(report: Report, now: datetime) -> list[str]:
@@ -118,13 +142,17 @@ def _describe_forecasts(report: Report, now: datetime) -> list[str]:
 
 def _retrain(report: Report, now: datetime) -> bool:
     """Requests trainings; if a symbol has several reasons, the first one counts. Reports how many are new."""
-    requested: dict[int, Training] = {}
-    active = set(Training.objects.active().values_list("pk", flat=True))
-    for reason, symbols in _retrainings(keep=True).items():
-        new = {symbol: figures for symbol, figures in symbols.items() if symbol.pk not in requested}
-        requested |= _request(new, reason=reason, now=now)
-    report["retrainings"] = report.get("retrainings", 0) + sum(training.pk not in active for training in requested.values())
-    return True
+
+    def request_due(batch: list[Symbol]) -> None:
+        requested: dict[int, Training] = {}
+        active = set(Training.objects.active().of(batch).values_list("pk", flat=True))
+        for reason, symbols in _retrainings(batch, keep=True).items():
+            new = {symbol: figures for symbol, figures in symbols.items() if symbol.pk not in requested}
+            requested |= _request(new, reason=reason, now=now)
+        report["retrainings"] += sum(training.pk not in active for training in requested.values())
+
+    report.setdefault("retrainings", 0)
+    return _for_each_batch(report, "retrained_to", request_due)
 
 
 @transaction.atomic
@@ -138,31 +166,32 @@ def _request(symbols: Mapping[Symbol, str], *, reason: TrainingReason, now: date
 
 
 def _describe_retrainings(report: Report, now: datetime) -> list[str]:
-    def line(reason: TrainingReason, symbols: list[Symbol]) -> str:
-        names = ", ".join(symbol.ticker for symbol in symbols[:SHOWN]) + (", ..." if len(symbols) > SHOWN else "")
-        return f"Symbols to retrain ({reason.label}): {len(symbols)}{f' ({names})' if names else ''}."
+    found: dict[TrainingReason, list[str]] = {}
+    for batch in _batches():
+        for reason, symbols in _retrainings(batch).items():
+            found.setdefault(reason, []).extend(symbol.ticker for symbol in symbols)
 
-    return [line(reason, list(symbols)) for reason, symbols in _retrainings().items()]
+    def line(reason: TrainingReason, tickers: list[str]) -> str:
+        names = ", ".join(tickers[:SHOWN]) + (", ..." if len(tickers) > SHOWN else "")
+        return f"Symbols to retrain ({reason.label}): {len(tickers)}{f' ({names})' if names else ''}."
+
+    return [line(reason, found.get(reason, [])) for reason in AUTOMATIC]
 
 
-def _retrainings(*, keep: bool = False) -> dict[TrainingReason, dict[Symbol, str]]:
-    """Symbols whose models have lost performance, whose bars were revised since the training, or whose models are old, except those
-    whose automatic training is paused.
+def _retrainings(batch: list[Symbol], *, keep: bool = False) -> dict[TrainingReason, dict[Symbol, str]]:
+    """Those of these symbols whose models have lost performance, whose bars were revised since the training, or whose models are
+    old, except those whose automatic training is paused.
 
     Each has the figures of the performance lost; empty for other reasons. `keep` stores those of all versions for the admin.
     Age and bars are those of the newest version, even if it was rejected: a new one on the same bars would be rejected too.
     """
-    followed = Symbol.objects.followed().known().trained_automatically()
-    newest = ModelVersion.objects.exclude(symbol=None).newest_per_symbol()
+    wanted = Symbol.objects.filter(pk__in=[symbol.pk for symbol in batch]).known().trained_automatically()
+    newest = ModelVersion.objects.of(batch).newest_per_symbol()
     old = newest.older_than(timedelta(days=settings.MODEL_MAX_AGE_DAYS))
     return {
-        TrainingReason.PERFORMANCE_LOST: {
-            symbol: figures
-            for batch in _batches()
-            for symbol, figures in monitoring.lost_performance([each for each in batch if not each.paused_at], keep=keep).items()
-        },
-        TrainingReason.DATA_REVISED: dict.fromkeys(followed.filter(versions__in=newest.on_revised_bars()), ""),
-        TrainingReason.TOO_OLD: dict.fromkeys(followed.filter(versions__in=old), ""),
+        TrainingReason.PERFORMANCE_LOST: monitoring.lost_performance([each for each in batch if not each.paused_at], keep=keep),
+        TrainingReason.DATA_REVISED: dict.fromkeys(wanted.filter(versions__in=newest.on_revised_bars()), ""),
+        TrainingReason.TOO_OLD: dict.fromkeys(wanted.filter(versions__in=old), ""),
     }
 
 
@@ -216,13 +245,25 @@ def _describe_tidying(report: Report, now: datetime) -> list[str]:
     ]
 
 
-def _batches() -> Iterator[list[Symbol]]:
-    """The followed symbols with bars, in batches of FORECAST_BATCH, in the order of their keys."""
-    last = 0
+def _for_each_batch(report: Report, place: str, do: Callable[[list[Symbol]], None]) -> bool:
+    """Does this with each batch of symbols, for at most SLICE_SECONDS; returns whether all are done. `place` in the report is the
+    key up to which they are, for the task that goes on."""
+    ends = time.monotonic() + daily_sync.SLICE_SECONDS
+    for batch in _batches(after=report.get(place, 0)):
+        do(batch)
+        report[place] = batch[-1].pk
+        if time.monotonic() > ends:
+            return False
+    report.pop(place, None)
+    return True
+
+
+def _batches(*, after: int = 0) -> Iterator[list[Symbol]]:
+    """The followed symbols with bars and a key above `after`, in batches of BATCH, in the order of their keys."""
     with_bars = Symbol.objects.followed().with_bars().order_by("pk")
-    while batch := list(with_bars.filter(pk__gt=last)[:FORECAST_BATCH]):
+    while batch := list(with_bars.filter(pk__gt=after)[:BATCH]):
         yield batch
-        last = batch[-1].pk
+        after = batch[-1].pk
 
 
 def _record(job: JobRun, state: JobState, *, error: str = "") -> None:

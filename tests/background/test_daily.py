@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 from pytest_django import Settings
 
 from forecasting import market
-from forecasting.background import daily, tasks
+from forecasting.background import daily, daily_sync, tasks
 from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Symbol, Training
 from forecasting.models.jobs import JobState
 from forecasting.models.locks import Lock
@@ -75,7 +75,7 @@ def test_it_forecasts_every_symbol_by_its_model_or_by_the_base(folder: Path) -> 
 
 
 def test_it_forecasts_more_symbols_than_fit_into_one_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daily, "FORECAST_BATCH", 2)
+    monkeypatch.setattr(daily, "BATCH", 2)
     for number in range(5):
         modelled(listed(folder, f"AAA{number}"))
     assert report_of_a_run()["forecasts"] == Forecast.objects.count() == 5
@@ -276,3 +276,32 @@ def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:
     assert tasks.resume_daily_job() == "done"
     run.refresh_from_db()
     assert (run.state, run.error) == (JobState.SUCCEEDED, "")
+
+
+# In parts
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_job_that_takes_longer_than_a_task_may_goes_on_in_the_next_ones(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    first, *_ = [modelled(listed(folder, ticker), trained_days_ago=16) for ticker in ("AAA", "BBB", "CCC")]
+    daily_sync.sync({}, timezone.now())
+    monkeypatch.setattr(daily, "BATCH", batch)
+    monkeypatch.setattr(daily_sync, "SLICE_SECONDS", -1)  # one batch a task
+    JobRun.objects.create(job="daily", date=timezone.localdate(), report={"steps_done": ["sync"]})
+    answers = [tasks.daily_job()]
+    while answers[-1] == "not finished":
+        answers.append(tasks.daily_job())
+    report = JobRun.objects.get().report
+    assert (answers[-1], report["forecasts"], report["retrainings"]) == ("done", 3, 3)
+    assert len(answers) > 6 // batch
+    assert not {"steps_done", "forecast_to", "retrained_to"} & report.keys()
+    assert first.symbol.forecasts.count() == 1
+
+
+def test_a_run_that_failed_goes_on_with_the_step_that_failed(folder: Path) -> None:
+    listed(folder, "AAA")
+    JobRun.objects.create(job="daily", date=timezone.localdate(), state=JobState.FAILED, report={"steps_done": ["sync"]})
+    assert tasks.daily_job() == "done"
+    assert not PriceBar.objects.exists()
