@@ -297,7 +297,7 @@ def test_a_job_that_takes_longer_than_a_task_may_goes_on_in_the_next_ones(
     assert (answers[-1], report["forecasts"], report["retrainings"]) == ("done", 3, 3)
     assert len(answers) > 6 // batch
     assert not {"steps_done", "forecast_to", "retrained_to"} & report.keys()
-    assert first.symbol.forecasts.count() == 1
+    assert Forecast.objects.filter(symbol=first.symbol).count() == 1
 
 
 def test_a_run_that_failed_goes_on_with_the_step_that_failed(folder: Path) -> None:
