@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from forecasting.registry.bucket import Bucket
 
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
-LOADED_MODELS = 256  # kept in memory per process, about 100 kB each
+LOADED_MODELS = (
+    32  # kept in memory per process, about 250 kB each; a symbol needs its model once per session, so more are of no use
+)
 
 Content = TypeVar("Content")
 

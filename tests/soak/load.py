@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.attack.honest import ADDRESSES
 from tests.attack.target import Target
-from tests.soak.prices import COINS, NEW, OWN, SHORT
+from tests.soak.prices import ALL, COINS, NEW, OWN, SHORT
 
 METRICS_KEY = "the-key-of-the-soak"
 RATE = 15  # requests per second
@@ -64,6 +64,7 @@ class Load:
     """What was answered so far."""
 
     target: Target
+    serving: Sequence[str] = ALL  # only about these symbols, besides new ones
     seed: int = 42
     answered: list[Answered] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
@@ -82,7 +83,8 @@ class Load:
 
     def _send(self, stop: threading.Event, pool: ThreadPoolExecutor) -> None:
         chosen, addresses = random.Random(self.seed), itertools.cycle(ADDRESSES)
-        rare = _rare()
+        own = [symbol for symbol in OWN if symbol in self.serving]
+        rare = _rare([symbol for symbol in self.serving if symbol not in SHORT])
         upcoming = next(rare)
         for number in itertools.count():
             at = number / RATE
@@ -92,8 +94,9 @@ class Load:
                 pool.submit(self._ask, at, upcoming[1], upcoming[2], next(addresses))
                 upcoming = next(rare)
             (call,) = chosen.choices(STEADY, [each.share for each in STEADY])
-            body = {"symbols": chosen.sample(call.symbols, min(3, len(call.symbols)))} if call.symbols else None
-            path = call.path.format(own=chosen.choice(OWN))
+            symbols = [symbol for symbol in call.symbols if symbol in self.serving]
+            body = {"symbols": chosen.sample(symbols, min(3, len(symbols)))} if symbols else None
+            path = call.path.format(own=chosen.choice(own))
             pool.submit(self._ask, at, Call(call.kind, path), body, next(addresses))
 
     def _ask(self, at: float, call: Call, body: dict[str, Any] | None, address: str) -> None:
@@ -115,13 +118,13 @@ def _failed(answer: Any) -> str:
     return "; ".join(f"{name}: {each}" for name, each in answer["predictions"].items() if each["status"] != "success")
 
 
-def _rare() -> Iterator[tuple[float, Call, dict[str, Any]]]:
+def _rare(trained: Sequence[str]) -> Iterator[tuple[float, Call, dict[str, Any]]]:
     """Second, kind and body of requests that make work: new names, unknown names, retrainings. Endless, in order of time."""
-    names, trained = itertools.cycle(NEW), itertools.cycle((*OWN, *COINS))
+    names, again = itertools.cycle(NEW), itertools.cycle(trained)
     for second in itertools.count(FIRST, step=FIRST):
         if second % NEW_EVERY == FIRST:
             yield second, Call("check, new symbol", "/models/check"), {"symbols": [next(names)]}
         if second % UNKNOWN_EVERY == FIRST:
             yield second, Call("check, unknown name", "/models/check"), {"symbols": [f"NONE{second}"]}
         if second % RETRAIN_EVERY == FIRST:
-            yield second, Call("retrain", "/models/retrain"), {"symbol": next(trained)}
+            yield second, Call("retrain", "/models/retrain"), {"symbol": next(again)}

@@ -13,6 +13,8 @@ COINS = ("COIN1-USD", "COIN2-USD", "COIN3-USD")  # trained, and always in sessio
 SHORT = ("SHORT1", "SHORT2", "SHORT3")  # with too few bars for a training: the base serves them
 NEW = tuple(f"NEW{number}" for number in range(1, 100))  # nobody has asked for them yet
 HISTORY, SHORT_HISTORY = timedelta(days=3 * 365), timedelta(days=430)
+ALL = (*OWN, *COINS, *SHORT)
+QUICK = (*OWN[:2], COINS[0], SHORT[0])  # served by the short form, whose time goes into trainings otherwise
 
 Now = Callable[[], datetime]
 

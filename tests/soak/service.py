@@ -1,7 +1,7 @@
 """The service under load: `manage.py run` as deployed, with a moved clock and a fake Yahoo."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -52,8 +52,8 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, *, days: int) -> Iterator[Service]:
-    """The service with its symbols forecast and trained, so many days ago. Django must not be set up before."""
+def running(folder: Path, *, days: int, serving: Sequence[str]) -> Iterator[Service]:
+    """The service with these symbols forecast and trained, so many days ago. Django must not be set up before."""
     folder.mkdir(parents=True, exist_ok=True)
     with FakeYahoo() as yahoo:
         service = PrivateService(folder, prices=None, **_variables(folder, yahoo))
@@ -71,7 +71,7 @@ def running(folder: Path, *, days: int) -> Iterator[Service]:
         with service:
             try:
                 service.until_up()
-                yield Service(_prepared(Target(service, yahoo, short=False)), clock, folder)
+                yield Service(_prepared(Target(service, yahoo, short=False), serving), clock, folder)
             finally:
                 connection.close()
 
@@ -91,15 +91,14 @@ def _variables(folder: Path, yahoo: FakeYahoo) -> dict[str, str]:
     }
 
 
-def _prepared(target: Target) -> Target:
-    """Waits until all symbols have forecasts and, except the short ones, versions of their own."""
-    wanted = (*prices.OWN, *prices.COINS, *prices.SHORT)
+def _prepared(target: Target, serving: Sequence[str]) -> Target:
+    """Waits until these symbols have forecasts and, except the short ones, versions of their own."""
 
     def served() -> bool:
-        predictions = target.ask("POST", "/models/predict", {"symbols": list(wanted)}, by=OWNER).json["predictions"]
+        predictions = target.ask("POST", "/models/predict", {"symbols": list(serving)}, by=OWNER).json["predictions"]
         return {each["status"] for each in predictions.values()} == {"success"}
 
     assert wait_for(served, seconds=180, every_s=1.0), "the symbols have no forecasts"
-    target.until_trained((*prices.OWN, *prices.COINS))
+    target.until_trained([symbol for symbol in serving if symbol not in prices.SHORT])
     target.until_idle()
     return target

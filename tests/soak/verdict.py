@@ -15,6 +15,7 @@ from tests.soak.samples import TRAINER, Sample, Use
 Found = TypeVar("Found", Answered, Sample)
 
 GROWTH, SLACK_MB = 1.05, 1.0
+FILES_OPEN, CONNECTIONS = "open files", "database connections"
 FILES = 2  # more than before: a connection that is open at the moment
 TIMES, ALLOWANCE_MS = 2, 50  # of the 99th percentile, as for attacks
 
@@ -54,6 +55,11 @@ def rows(samples: Sequence[Sample], answered: Sequence[Answered], windows: Windo
     return [*_uses(*windows.of(samples)), *_times(*windows.of(answered))]
 
 
+def counts(found: Sequence[Row]) -> list[Row]:
+    """The figures that can be judged after seconds: open files and connections."""
+    return [row for row in found if row.what.endswith((FILES_OPEN, CONNECTIONS))]
+
+
 def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
     def medians(value: Callable[[Use], float]) -> tuple[float, float]:
         before, after = (median(value(each.uses[part]) for each in window if part in each.uses) for window in (first, last))
@@ -66,10 +72,10 @@ def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
         yield Row(f"{part}: own memory, MB", before, after, GROWTH * before + SLACK_MB)
         yield Row(f"{part}: resident, MB", *medians(lambda use: use.resident_mb))
         before, after = medians(lambda use: use.files)
-        yield Row(f"{part}: open files", before, after, max(before + FILES, GROWTH * before))
+        yield Row(f"{part}: {FILES_OPEN}", before, after, max(before + FILES, GROWTH * before))
         yield Row(f"{part}: threads", *medians(lambda use: use.threads))
     before, after = (median(each.connections for each in window) for window in (first, last))
-    yield Row("database connections", before, after, before + FILES)
+    yield Row(CONNECTIONS, before, after, before + FILES)
 
 
 def _times(first: Sequence[Answered], last: Sequence[Answered]) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """`manage.py cluster`: one django-q2 cluster (named by Q_CLUSTER_NAME) that ends with the worker that started it."""
 
+import gc
 import os
 import signal
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django_q.cluster import Cluster
 
+from forecasting import market
+from forecasting.background import tasks  # noqa: F401 - what its processes will need
 from forecasting.runtime import heartbeat
 from forecasting.runtime.processes import stop_requested, yield_to_other_sessions
 from forecasting.training import queue as training_queue
@@ -24,6 +27,7 @@ class Command(BaseCommand):
         if os.environ.get("Q_CLUSTER_NAME") == training_queue.CLUSTER:
             yield_to_other_sessions()
         heartbeat.report_tasks()
+        share_memory()
         cluster = Cluster()
         cluster.start()
         while cluster.sentinel.is_alive() and not stop_requested(wait_s=1.0):
@@ -37,3 +41,13 @@ class Command(BaseCommand):
         cluster.sentinel.join(GRACE_SECONDS)
         if cluster.sentinel.is_alive():
             os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def share_memory() -> None:
+    """Loads what the tasks need, and keeps the collector of the forked processes from writing to it.
+
+    Otherwise each of them loads it at its first task, and its first full collection copies all memory that it shares with this one.
+    """
+    market.price_source()
+    gc.collect()
+    gc.freeze()
