@@ -19,7 +19,7 @@ Row = TypeVar("Row", bound=models.Model)
 Reader = Callable[[Sequence[Any]], Any]
 
 TOTAL = "rows_on_all_pages"  # annotation
-REMEMBERED = 500  # rows of each list in the memory of a process: the largest page
+REMEMBERED = 2  # usual pages of each list in the memory of a process; a row of versions takes 15 kB
 LAST = 2**63 - 1  # Postgres counts no further
 
 
@@ -86,7 +86,7 @@ class PreparedPages(Generic[Row]):
             return built
 
         has_arrays = any(isinstance(column.output_field, ArrayField) for column, _, _ in self._compiler.select)
-        return read if has_arrays else lru_cache(REMEMBERED)(read)  # an array comes as a list, which cannot be a key
+        return read if has_arrays else lru_cache(REMEMBERED * self._usual)(read)  # an array comes as a list, which cannot be a key
 
 
 def _reader(select: Sequence[Any], described: dict[str, Any]) -> Reader:
