@@ -1,6 +1,5 @@
 """`manage.py cluster`: one django-q2 cluster (named by Q_CLUSTER_NAME) that ends with the worker that started it."""
 
-import gc
 import os
 import signal
 from typing import Any
@@ -11,7 +10,7 @@ from django_q.cluster import Cluster
 from forecasting import market
 from forecasting.background import tasks  # noqa: F401 - what its processes will need
 from forecasting.runtime import heartbeat
-from forecasting.runtime.processes import stop_requested, yield_to_other_sessions
+from forecasting.runtime.processes import keep_loaded, stop_requested, yield_to_other_sessions
 from forecasting.training import queue as training_queue
 
 GRACE_SECONDS = 15  # for running tasks, after the worker has died unexpectedly
@@ -27,7 +26,8 @@ class Command(BaseCommand):
         if os.environ.get("Q_CLUSTER_NAME") == training_queue.CLUSTER:
             yield_to_other_sessions()
         heartbeat.report_tasks()
-        share_memory()
+        market.price_source()  # else each process would load it at its first fetch
+        keep_loaded()
         cluster = Cluster()
         cluster.start()
         while cluster.sentinel.is_alive() and not stop_requested(wait_s=1.0):
@@ -41,13 +41,3 @@ class Command(BaseCommand):
         cluster.sentinel.join(GRACE_SECONDS)
         if cluster.sentinel.is_alive():
             os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
-def share_memory() -> None:
-    """Loads what the tasks need, and keeps the collector of the forked processes from writing to it.
-
-    Otherwise each of them loads it at its first task, and its first full collection copies all memory that it shares with this one.
-    """
-    market.price_source()
-    gc.collect()
-    gc.freeze()

@@ -11,7 +11,7 @@ from django.core.servers.basehttp import get_internal_wsgi_application
 from django.http import HttpRequest
 
 from forecasting.background import alerts
-from forecasting.runtime.processes import StopSignal
+from forecasting.runtime.processes import StopSignal, keep_loaded
 from forecasting.runtime.web_server import WebServer
 
 
@@ -30,6 +30,7 @@ class Command(BaseCommand):
         stop = StopSignal()
         server = WebServer(get_internal_wsgi_application(), socket.socket(fileno=options["listener"]))
         warm_up()
+        keep_loaded()
         os.write(options["ready"], b"1")
         os.close(options["ready"])
         alerts.watch(stop)
