@@ -43,7 +43,7 @@ class Form:
 
 
 LONG = Form(seconds=3600, days=12, samples=60, serving=ALL)
-SHORT = Form(seconds=18, days=1, samples=12, serving=QUICK)
+SHORT = Form(seconds=12, days=1, samples=24, serving=QUICK)
 
 page = Console(highlight=False, width=200)
 
@@ -56,7 +56,7 @@ def main() -> int:
     arguments = parser.parse_args()
     form = SHORT if arguments.short else replace(LONG, seconds=60 * arguments.minutes)
     page.print("Starting the service ...")
-    with running(FOLDER, days=form.days, serving=form.serving) as service:
+    with running(FOLDER / ("short" if arguments.short else "long"), days=form.days, serving=form.serving) as service:
         from tests.soak import ledger, verdict  # noqa: PLC0415 - needs Django
 
         load = Load(service.target, form.serving)
