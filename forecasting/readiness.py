@@ -116,7 +116,7 @@ def price_source() -> Part:
     paused = market.why_paused()
     if paused:
         return Part(State.WARNING, f"{paused[0].upper()}{paused[1:]}.")
-    return Part(State.OK, f"{settings.PRICE_SOURCE} {'may be asked' if market.is_remote() else 'is on this machine'}.")
+    return Part(State.OK, f"{settings.PRICE_SOURCE} {'may be asked' if market.is_remote() else 'needs no network'}.")
 
 
 def _media() -> Part:

@@ -379,7 +379,7 @@ def test_a_price_source_whose_pause_is_over_may_be_asked_again(admin_client: Cli
 
 
 @pytest.mark.parametrize(
-    ("source", "told"), [("yahoo", "Configured: yahoo"), ("csv", "Configured: csv, on this machine, without a rate limit")]
+    ("source", "told"), [("yahoo", "Configured: yahoo"), ("csv", "Configured: csv, which needs no network and has no rate limit")]
 )
 def test_the_list_of_price_sources_names_the_configured_one(
     admin_client: Client, settings: Settings, source: str, told: str

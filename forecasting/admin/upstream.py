@@ -45,7 +45,7 @@ class UpstreamAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; it names the configured source, which may have no row."""
         name = settings.PRICE_SOURCE
-        told = f"Configured: {name}" + ("" if SOURCES[name].remote else ", on this machine, without a rate limit")
+        told = f"Configured: {name}" + ("" if SOURCES[name].remote else ", which needs no network and has no rate limit")
         return super().changelist_view(request, {"subtitle": told} | (extra_context or {}))
 
     @admin.display(description="configured", boolean=True)

@@ -1,8 +1,8 @@
 """The recent actions of everybody: the admin's log, and the trainings that accounts, keys and addresses asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.admin.models import LogEntry
 from django.urls import reverse
@@ -10,7 +10,8 @@ from django.urls import reverse
 from forecasting.models import Training
 
 SHOWN = 12
-TRAINING_REQUESTED = "Training requested."  # in the log of the admin
+TRAINING_REQUESTED = "Training requested"  # so begin lines of the log
+AT_ONCE = timedelta(minutes=1)  # between a training and the line about its request
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +28,19 @@ class Action:
 def recent_actions(*, with_trainings: bool) -> Sequence[Action]:
     """The newest first. Two queries.
 
-    Trainings tell who asked for them, whether in the admin or by an API key, so the log's lines about them are left out.
+    Trainings tell who asked for them, whether in the admin or by an API key, so the log's lines about the same are left out.
     """
-    entries = LogEntry.objects.select_related("user", "content_type").order_by("-action_time", "-pk")
-    if with_trainings:
-        entries = entries.exclude(change_message=TRAINING_REQUESTED)
-    found = [_logged(entry) for entry in entries[:SHOWN]]
-    if with_trainings:
-        asked = Training.objects.exclude(requested_by="").select_related("symbol").newest_first()
-        found += [_requested(training) for training in asked[:SHOWN]]
+    entries = LogEntry.objects.select_related("user", "content_type").order_by("-action_time", "-pk")[: 2 * SHOWN]
+    asked = Training.objects.exclude(requested_by="").select_related("symbol").newest_first()[:SHOWN] if with_trainings else ()
+    told = {str(training.symbol_id): training.created_at for training in asked}
+    found = [_logged(entry) for entry in entries if not _is_told(entry, told)] + [_requested(training) for training in asked]
     return sorted(found, key=lambda action: action.at, reverse=True)[:SHOWN]
+
+
+def _is_told(entry: LogEntry, trainings: Mapping[str, datetime]) -> bool:
+    """Whether one of these trainings, by the symbol's key, is the one that the line says was requested."""
+    about = trainings.get(entry.object_id or "") if entry.change_message.startswith(TRAINING_REQUESTED) else None
+    return about is not None and abs(entry.action_time - about) < AT_ONCE
 
 
 def _logged(entry: LogEntry) -> Action:

@@ -86,15 +86,15 @@ def off_records() -> tuple[Concern, Concern]:
     keys = {record["symbol_id"] for record in (*covered, *lossy)}
     names = dict(Symbol.objects.followed().filter(pk__in=keys).values_list("pk", "ticker")) if keys else {}
 
-    def concern(title: str, found: list[dict[str, Any]], told: Callable[[dict[str, Any]], str], column: str) -> Concern:
+    def concern(title: str, found: list[dict[str, Any]], told: Callable[[dict[str, Any]], str], filtered: str) -> Concern:
         followed = [record for record in found if record["symbol_id"] in names]
         shown = [(record["symbol_id"], told(record)) for record in followed[:SHOWN]]
         rows = [Row("symbol", key, names[key], text, key) for key, text in shown]
-        return Concern(title, len(followed), rows, "symbol", {"o": column}, button="Retrain")
+        return Concern(title, len(followed), rows, "symbol", {"record": filtered}, button="Retrain")
 
     return (
-        concern("Coverage outside its band", covered, _told_coverage, "6"),
-        concern("Quantile loss above the reference", lossy, _told_loss, "-7"),
+        concern("Coverage outside its band", covered, _told_coverage, "coverage"),
+        concern("Quantile loss above the reference", lossy, _told_loss, "loss"),
     )
 
 

@@ -17,7 +17,7 @@ from forecasting.models.trainings import TrainingState
 from forecasting.readiness import Part, State
 
 DAYS = 30  # of the daily job
-NEVER = "no run"
+NEVER = "without a run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Day:
 
 def daily_job(*, today: date) -> Light:
     """One query; two if the database is new."""
-    runs = list(JobRun.objects.filter(date__gt=today - timedelta(days=DAYS)).order_by("-date"))
+    runs = list(JobRun.objects.order_by("-date")[:DAYS])
     by_date = {run.date: run for run in runs}
     dates = [today - timedelta(days=back) for back in reversed(range(DAYS))]
     return Light("Daily job", readiness.daily_job(runs), "jobrun", days=[_day(date, by_date.get(date)) for date in dates])
@@ -60,8 +60,8 @@ def workers(absent: str) -> Light:
 
 
 def queue(activity: Activity, *, absent: str, now: datetime) -> Light:
-    """Amber if a training failed lately; says when the queue will be empty, unless the worker is `absent`. Two queries."""
-    ends = activity.ends_in and not absent and f" until about {timezone.localtime(now + activity.ends_in):%H:%M}"
+    """Amber if a training failed lately; says when the queue will be empty, unless the worker is `absent`. One query."""
+    ends = activity.ends_in and not absent and f" until about {_moment(activity.ends_in, now=now)}"
     counts = [
         f"{activity.count(TrainingState.RUNNING):,} running",
         f"{activity.count(TrainingState.QUEUED):,} waiting{ends or ''}",
@@ -102,6 +102,12 @@ def base(*, today: date) -> Light:
     text = f"Its data is {days:,} days old; up to {settings.BASE_MAX_AGE_DAYS} are usual."
     state = State.WARNING if days > settings.BASE_MAX_AGE_DAYS else State.OK
     return Light("Base model", Part(state, text), "modelversion", query)
+
+
+def _moment(wait: timedelta, *, now: datetime) -> str:
+    """The time after `wait`, with its date if that is another day."""
+    end = timezone.localtime(now + wait)
+    return f"{end:%H:%M}" if end.date() == timezone.localdate(now) else f"{end:%Y-%m-%d %H:%M}"
 
 
 def _day(day: date, run: JobRun | None) -> Day:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from django.db.models import Count, Q
 from django.db.models.functions import Now, TruncDate
+from django.utils import timezone
 
 from forecasting.models import Training
 from forecasting.models.trainings import ACTIVE_STATES, TrainingReason, TrainingState
@@ -93,7 +94,7 @@ class Trainings:
 
 def activity() -> Activity:
     """Two queries."""
-    ended = Q(finished_at__gt=Now() - timedelta(days=DAYS))
+    ended = Q(finished_at__date__gt=timezone.localdate() - timedelta(days=DAYS))
     recent = Count("pk", filter=Q(finished_at__gt=Now() - RECENT))
     rows = (
         Training.objects.filter(ended | Q(state__in=ACTIVE_STATES))

@@ -39,10 +39,17 @@ def test_a_training_that_nobody_asked_for_is_no_action(symbol: Symbol) -> None:
     assert told() == []
 
 
-def test_a_training_from_the_admin_is_told_once(symbol: Symbol) -> None:
+@pytest.mark.parametrize("message", ["Training requested.", "Training requested through the API by key notebook."])
+def test_a_training_is_told_once_however_staff_asked(symbol: Symbol, message: str) -> None:
+    log_change(User.objects.create_user("ana"), symbol, message)
+    make_training(symbol, requested_by="key notebook")
+    assert told() == [("key notebook", "PETR4.SA", "Training requested (queued).")]
+
+
+def test_a_second_request_for_the_same_training_is_told_too(symbol: Symbol) -> None:
+    make_training(symbol, requested_by="key notebook", created_at=timezone.now() - timedelta(minutes=2))
     log_change(User.objects.create_user("ana"), symbol, "Training requested.")
-    make_training(symbol, requested_by="account ana")
-    assert told() == [("account ana", "PETR4.SA", "Training requested (queued).")]
+    assert [who for who, *_ in told()] == ["account ana", "key notebook"]
 
 
 def test_whoever_may_not_see_trainings_sees_the_log_alone(symbol: Symbol) -> None:

@@ -63,6 +63,10 @@ def test_a_coverage_that_chance_does_not_explain_needs_attention_the_worst_first
         score_days(make_version(make_symbol(ticker)), [place < inside for place in range(50)])
     coverage, loss = attention.off_records()
     assert [row.name for row in coverage.rows] == ["WORSE", "BAD"]
+    assert (coverage.query, loss.query) == (
+        {"record": "coverage"},
+        {"record": "loss"},
+    )  # filters, because viewers have other columns
     assert coverage.rows[1].text == "50.0 % of 50 closes inside; 80 \N{PLUS-MINUS SIGN} 16 % are promised."
     assert loss.count == 0
 

@@ -1,6 +1,6 @@
 """The status strip: one light for each part."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -30,8 +30,8 @@ def bars() -> Light:
     return status.bars(freshness(now=timezone.now()))
 
 
-def queue(*, absent: str = "") -> Light:
-    return status.queue(activity(), absent=absent, now=timezone.now())
+def queue(*, absent: str = "", now: datetime = datetime(2025, 6, 2, 12, tzinfo=UTC)) -> Light:
+    return status.queue(activity(), absent=absent, now=now)
 
 
 def test_each_day_of_the_daily_job_has_a_square_and_the_words_count_them() -> None:
@@ -39,13 +39,17 @@ def test_each_day_of_the_daily_job_has_a_square_and_the_words_count_them() -> No
     run(today, JobState.INCOMPLETE, report={"symbols": 12, "untried": 22}, error="Yahoo is away")
     run(today - timedelta(days=2), JobState.FAILED)
     light = status.daily_job(today=today)
-    assert [day.told for day in light.days[-3:]] == ["failed", "no run", "incomplete 12/34"]
-    assert (light.part.status, light.told_days) == (State.WARNING, "1 incomplete, 1 failed, 28 no run")
+    assert [day.told for day in light.days[-3:]] == ["failed", "without a run", "incomplete 12/34"]
+    assert (light.part.status, light.told_days) == (State.WARNING, "1 incomplete, 1 failed, 28 without a run")
 
 
-def test_a_run_before_the_shown_days_has_no_square() -> None:
-    run(timezone.localdate() - timedelta(days=30), JobState.SUCCEEDED)
-    assert status.daily_job(today=timezone.localdate()).told_days == "30 no run"
+def test_a_run_before_the_shown_days_has_no_square_and_is_not_forgotten() -> None:
+    today, past = timezone.localdate(), timezone.now() - timedelta(days=30)
+    run(today - timedelta(days=30), JobState.SUCCEEDED)
+    JobRun.objects.update(started_at=past, finished_at=past)
+    light = status.daily_job(today=today)
+    assert light.told_days == "30 without a run"
+    assert light.part.text == f"The last run is that of {today - timedelta(days=30)}: succeeded."
 
 
 def test_the_light_of_the_workers_is_red_without_one() -> None:
@@ -58,8 +62,8 @@ def test_the_light_of_the_workers_is_red_without_one() -> None:
 def test_the_queue_says_when_it_will_be_empty() -> None:
     make_training(make_symbol("A"), state=TrainingState.SUCCEEDED)
     make_training(make_symbol("B"))
-    ends = timezone.localtime(timezone.now() + timedelta(seconds=45))
-    assert f"1 waiting until about {ends:%H:%M}" in queue().part.text
+    assert "1 waiting until about 12:00," in queue().part.text  # in 45 s
+    assert "1 waiting until about 2025-06-03 00:00," in queue(now=datetime(2025, 6, 2, 23, 59, 30, tzinfo=UTC)).part.text
 
 
 def test_the_queue_says_no_end_without_a_worker() -> None:

@@ -7,7 +7,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from forecasting.console.plot import training_bars
-from forecasting.console.trainings import SHOWN, Trainings, activity, trainings
+from forecasting.console.trainings import DAYS, SHOWN, Trainings, activity, trainings
 from forecasting.models.trainings import TrainingReason, TrainingState
 from tests.factories import make_symbol, make_training
 
@@ -47,7 +47,8 @@ def test_ended_trainings_are_counted_by_reason_and_result() -> None:
     make_training(make_symbol("A"), state=TrainingState.SUCCEEDED, reason=TrainingReason.TOO_OLD)
     make_training(make_symbol("B"), state=TrainingState.FAILED, reason=TrainingReason.TOO_OLD)
     make_training(make_symbol("C"), state=TrainingState.CANCELLED)
-    make_training(make_symbol("D"), state=TrainingState.FAILED, finished_at=timezone.now() - timedelta(days=15))
+    first = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS - 1)
+    make_training(make_symbol("D"), state=TrainingState.FAILED, finished_at=first - timedelta(seconds=1))  # no bar shows it
     assert {value: counts for value, _, counts in shown().reasons} == {"requested": [0, 0, 1], "too_old": [1, 1, 0]}
 
 
