@@ -5,6 +5,7 @@ import re
 from datetime import date
 
 import pytest
+from django.db.models import Model
 from django.utils import timezone
 from django_q.models import Schedule
 from playwright.sync_api import Browser, expect
@@ -64,6 +65,20 @@ def test_a_symbol_is_retrained_from_the_list(staff_page: Watched, symbol: Symbol
 
     expect(staff_page.page.locator(".messagelist .success")).to_have_text("1 training started.")
     assert Training.objects.active().of([symbol]).exists()
+
+
+@pytest.mark.parametrize("model", [Symbol, ModelVersion, Forecast, Training])
+def test_a_list_shows_all_its_columns_on_a_laptop(staff_page: Watched, symbol: Symbol, model: type[Model]) -> None:
+    prices = {"last_close": 24567.85, "price": 24567.85, "interval_low": 23456.75, "interval_high": 25432.15}
+    version = make_version(make_symbol("NESTLEIND.NS", currency="INR"), number=12)
+    make_forecast(version, date(2025, 5, 2), horizon=21, target_date=AS_OF, actual_close=24104.5, **prices)
+    make_training(symbol, state=TrainingState.RUNNING, progress=0.4, stage="calibration", epoch=12)
+    make_training(
+        symbol, state=TrainingState.FAILED, error="The trainer was stopped, because it used more than 3000 MB. (3 attempts)"
+    )
+    staff_page.open(page(model, "changelist"))
+    frame = staff_page.page.locator("#changelist .results")
+    assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") == 0
 
 
 def test_pages_fit_a_phone(staff_page: Watched, symbol: Symbol) -> None:

@@ -177,8 +177,9 @@ def test_a_name_that_is_no_symbol_can_be_added_by_those_who_may(admin_client: Cl
     assert viewer.get(page(Symbol, "find"), {"q": "new1"})["Location"] == f"{page(Symbol, 'changelist')}?q=NEW1"
 
 
-def test_an_empty_search_lists_all_symbols(admin_client: Client) -> None:
-    assert admin_client.get(page(Symbol, "find"))["Location"] == page(Symbol, "changelist")
+@pytest.mark.parametrize("text", ["", " ,\0"])
+def test_an_empty_search_lists_all_symbols(admin_client: Client, text: str) -> None:
+    assert admin_client.get(page(Symbol, "find"), {"q": text})["Location"] == page(Symbol, "changelist")
 
 
 # CSV
@@ -217,6 +218,12 @@ def test_a_file_has_only_the_rows_that_pass_the_filters(admin_client: Client, ro
 def test_a_file_runs_no_formula(admin_client: Client) -> None:
     make_finding(make_symbol(), text='=HYPERLINK("http://example.org")')
     assert lines_of(admin_client, Finding)[0]["text"] == '\'=HYPERLINK("http://example.org")'
+
+
+def test_a_file_of_trainings_has_no_column_of_buttons(admin_client: Client, rows: Rows) -> None:
+    (line,) = lines_of(admin_client, Training)
+    assert "" not in line
+    assert "Try again" not in line.values()
 
 
 def test_a_wrong_filter_leads_back_to_the_list(admin_client: Client) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from forecasting import registry
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingState
-from forecasting.models.versions import VersionState
+from forecasting.models.versions import FilesState, VersionState
 from tests.admin_pages import act, page, post, text_of
 from tests.factories import make_symbol, make_training, make_version
 from tests.small_model import publish_model
@@ -185,6 +185,12 @@ def test_a_base_is_not_pinned(admin_client: Client) -> None:
     text = text_of(admin_client, page(ModelVersion, "change", base.pk))
     assert "Activate this version" in text
     assert "Activate and pin" not in text
+
+
+@pytest.mark.parametrize("state", [FilesState.DAMAGED, FilesState.REMOVED])
+def test_a_version_without_usable_files_has_no_buttons(admin_client: Client, state: FilesState) -> None:
+    version = make_version(make_symbol(), state=VersionState.RETIRED, files_state=state)
+    assert "tool-button" not in text_of(admin_client, page(ModelVersion, "change", version.pk))
 
 
 @pytest.mark.parametrize("button", ["activate", "pin", "unpin"])

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, date, datetime
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -143,6 +143,32 @@ def test_the_number_of_queries_does_not_depend_on_the_rows(admin_client: Client)
     with CaptureQueriesContext(connection) as many:
         text_of(admin_client, address)
     assert len(many) == len(few) <= 25
+
+
+def test_a_symbol_out_of_service_waits_for_no_forecast(admin_client: Client) -> None:
+    assert "Nothing: it is out of service." in shown(admin_client, make_symbol(removed_at=datetime.now(UTC)))
+
+
+@pytest.mark.parametrize(
+    ("permission", "told"),
+    [
+        ("view_training", "key mobile"),
+        ("view_logentry", "Automatic training paused."),
+        ("view_modelversion", "There is no version"),
+    ],
+)
+def test_a_part_of_the_page_needs_the_permission_for_its_table(
+    client: Client, admin_user: User, permission: str, told: str
+) -> None:
+    symbol = make_symbol()
+    make_training(symbol, requested_by="key mobile", state=TrainingState.FAILED)
+    log_change(admin_user, symbol, "Automatic training paused.")
+    user = User.objects.create_user("ben", is_staff=True)
+    client.force_login(user)
+    user.user_permissions.set(Permission.objects.filter(codename="view_symbol"))
+    assert told not in shown(client, symbol)
+    user.user_permissions.add(Permission.objects.get(codename=permission))
+    assert told in shown(client, symbol)
 
 
 def test_a_user_without_the_right_sees_nothing(client: Client) -> None:

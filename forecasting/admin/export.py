@@ -65,6 +65,8 @@ class Exported(ModelAdmin):
         """The columns of the list as texts, each one followed by the number or the time that it is sorted by, if it is."""
         for name in self.get_list_display(request):
             label, shown = label_for_field(name, self.model, self, return_attr=True)
+            if not label:
+                continue  # buttons
             yield str(label), _shown_by(str(name), self)
             order = getattr(shown, "admin_order_field", None)
             if isinstance(order, str) and not _is_text(self.model, order.lstrip("-").split("__")):

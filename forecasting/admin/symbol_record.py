@@ -40,6 +40,8 @@ class SymbolRecord:
     @admin.display(description="the forecast knows")
     def knows(self, symbol: Symbol) -> str:
         """Basis, leads with their moves, width and version of the forecast that is served now."""
+        if symbol.removed_at:
+            return "Nothing: it is out of service."
         answer = serving.answer_that_stands(symbol.ticker, now=timezone.now())
         if not answer or not (forecast := answer.forecast) or not answer.session:
             return NO_FORECAST

@@ -129,7 +129,7 @@ class SymbolTools(ReadOnlyAdmin):
         """The page of a symbol, by its ticker or by the start of only one; the list of several; or the page that adds it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        names = [name.upper() for name in re.split(r"[\s,;]+", request.GET.get("q", "")) if name]
+        names = [name.upper() for name in re.split(r"[\s,;\0]+", request.GET.get("q", "")) if name]  # Postgres refuses \0
         if len(names) > 1:
             return _list(ticker__in=",".join(names))
         found = list(Symbol.objects.named(names) or Symbol.objects.filter(ticker__startswith=names[0])[:2]) if names else []

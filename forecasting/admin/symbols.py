@@ -19,11 +19,13 @@ from forecasting.admin.symbol_record import SymbolRecord
 from forecasting.admin.symbol_tools import SymbolTools
 from forecasting.admin.version_comparison import comparison
 from forecasting.bokeh import shows_chart
+from forecasting.console.home import may_view
 from forecasting.models import Finding, Forecast, ModelVersion, PriceBar, Quote, Restatement, Score, Symbol, Training
 
 SHOWN_BARS = 10
 SHOWN_RESTATEMENTS = 10
 SHOWN_FINDINGS = 10
+NEEDED = {"Trainings": "forecasting.{}_training", "Log": "admin.{}_logentry"}  # permissions for parts of a symbol's page
 
 
 class SymbolWithOverview(Protocol):
@@ -76,9 +78,15 @@ class SymbolAdmin(SymbolRecord, SymbolTools):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The symbol, with its chart, and the comparison of two versions."""
-        symbol = self.get_object(request, object_id) if self.has_view_permission(request) else None
+        seen = self.has_view_permission(request) and may_view(request.user, "forecasting.{}_modelversion")
+        symbol = self.get_object(request, object_id) if seen else None
         shown = {"comparison": comparison(symbol, request.GET)} if isinstance(symbol, Symbol) else {}
         return super().change_view(request, object_id, form_url, (extra_context or {}) | shown)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Symbol | None = None) -> Any:
+        """Without trainings and log for users who may not see their tables."""
+        parts = super().get_fieldsets(request, obj)
+        return [part for part in parts if part[0] not in NEEDED or may_view(request.user, NEEDED[str(part[0])])]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Users who may retrain symbols may ask for new ones."""

@@ -41,7 +41,7 @@ class VersionTools(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The details, with the buttons for users with the permission."""
-        context = (extra_context or {}) | {"can_activate": self.has_act_permission(request), "removed": FilesState.REMOVED}
+        context = (extra_context or {}) | {"can_activate": self.has_act_permission(request), "kept": FilesState.KEPT}
         return super().change_view(request, object_id, form_url, context)
 
     def activate(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -69,7 +69,7 @@ def home(user: AbstractUser | AnonymousUser, query: Mapping[str, str], *, now: d
 
     The number of queries does not depend on the number of symbols.
     """
-    sees = {name for name in TABLES if _may_view(user, f"forecasting.{{}}_{name}")}
+    sees = {name for name in TABLES if may_view(user, f"forecasting.{{}}_{name}")}
     shared = _Shared(
         sees=sees,
         absent=absence(*CLUSTERS) if sees & {"workerprocess", "training"} else "",
@@ -84,7 +84,7 @@ def home(user: AbstractUser | AnonymousUser, query: Mapping[str, str], *, now: d
         calibration=calibration(*chosen(query)) if "forecast" in sees else None,
         trainings=trainings(shared.lately, absent=shared.absent, today=today) if shared.lately else None,
         retrainings=next_retrainings(now=now) if "modelversion" in sees else None,
-        actions=recent_actions(with_trainings="training" in sees) if _may_view(user, "admin.{}_logentry") else None,
+        actions=recent_actions(with_trainings="training" in sees) if may_view(user, "admin.{}_logentry") else None,
     )
 
 
@@ -112,6 +112,6 @@ def _concerns(shared: _Shared) -> Iterator[Concern]:
         yield attention.without_prices(shared.prices)
 
 
-def _may_view(user: AbstractUser | AnonymousUser, permission: str) -> bool:
+def may_view(user: AbstractUser | AnonymousUser, permission: str) -> bool:
     """Like Django's admin: whoever may change rows may see them."""
     return any(user.has_perm(permission.format(verb)) for verb in ("view", "change"))
