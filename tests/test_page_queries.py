@@ -24,7 +24,7 @@ QUERIES = {
     "swagger": 0,
     "visitors": 2,
     "visitors-symbol": 4,
-    "home": 18,
+    "home": 14,
     "symbol-list": 5,
     "symbol": 14,
     "modelversion-list": 5,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from django.db.models import Count, F, QuerySet, Value, Window
@@ -10,6 +11,7 @@ from django.db.models.functions import Coalesce, RowNumber
 from forecasting.console.deviations import coverage_deviation, loss_deviation
 from forecasting.console.prices import Freshness
 from forecasting.models import Finding, ModelVersion, Score, Symbol, Training
+from forecasting.models.overall import Newest
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import FilesState
 from forecasting.pipeline.config import ForecastConfig
@@ -75,14 +77,13 @@ def without_prices(freshness: Freshness) -> Concern:
     return Concern("Symbols without prices", len(freshness.unpriced), rows, "symbol", {"exchange__isnull": "True"})
 
 
-def off_records() -> tuple[Concern, Concern]:
+def off_records(newest: Newest) -> tuple[Concern, Concern]:
     """Symbols whose coverage is outside its band, and those whose loss is above the reference's, nearly certainly.
 
-    Of 1,500 symbols, 15 exceed what chance does in 99 of 100 cases; so the limit is 9,999 of 10,000. Two queries.
+    Of 1,500 symbols, 15 exceed what chance does in 99 of 100 cases; so the limit is 9,999 of 10,000. One query, and another one if
+    a score is `newest` for the first time.
     """
-    records = list(Score.objects.all().track_record_with_squares())
-    covered = _certain(records, coverage_deviation)
-    lossy = _certain([record for record in records if record["pinball_ratio"] is not None], loss_deviation)
+    covered, lossy = _off(newest)
     keys = {record["symbol_id"] for record in (*covered, *lossy)}
     names = dict(Symbol.objects.followed().filter(pk__in=keys).values_list("pk", "ticker")) if keys else {}
 
@@ -96,6 +97,14 @@ def off_records() -> tuple[Concern, Concern]:
         concern("Coverage outside its band", covered, _told_coverage, "coverage"),
         concern("Quantile loss above the reference", lossy, _told_loss, "loss"),
     )
+
+
+@lru_cache(maxsize=1)
+def _off(newest: Newest) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The records that are off in coverage, and in loss, as of the `newest` score."""
+    records = list(Score.objects.all().track_record_with_squares())
+    judged = [record for record in records if record["pinball_ratio"] is not None]
+    return _certain(records, coverage_deviation), _certain(judged, loss_deviation)
 
 
 def _certain(records: list[dict[str, Any]], deviation: Callable[[dict[str, Any]], Deviation]) -> list[dict[str, Any]]:

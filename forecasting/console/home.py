@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.utils import timezone
@@ -10,12 +11,14 @@ from django.utils import timezone
 from forecasting.console import attention, status
 from forecasting.console.actions import Action, recent_actions
 from forecasting.console.attention import Concern
-from forecasting.console.calibration import Calibration, calibration, chosen
+from forecasting.console.calibration import KINDS, Calibration, calibration, chosen
 from forecasting.console.last_session import Session, last_sessions
 from forecasting.console.prices import Freshness, freshness
 from forecasting.console.retrainings import Retrainings, next_retrainings
 from forecasting.console.status import Light
 from forecasting.console.trainings import Activity, Trainings, activity, trainings
+from forecasting.models.forecasts import Basis
+from forecasting.models.overall import Newest, newest_score
 from forecasting.readiness import Part, State
 from forecasting.training.workers import CLUSTERS, absence
 
@@ -62,6 +65,7 @@ class _Shared:
     absent: str  # since when no worker runs
     lately: Activity | None
     prices: Freshness | None
+    newest: Newest
 
 
 def home(user: AbstractUser | AnonymousUser, query: Mapping[str, str], *, now: datetime) -> Home:
@@ -75,17 +79,29 @@ def home(user: AbstractUser | AnonymousUser, query: Mapping[str, str], *, now: d
         absent=absence(*CLUSTERS) if sees & {"workerprocess", "training"} else "",
         lately=activity() if "training" in sees else None,
         prices=freshness(now=now) if "symbol" in sees else None,
+        newest=newest_score() if sees & {"symbol", "forecast"} else None,
     )
     today = timezone.localdate(now)
     return Home(
         lights=list(_lights(shared, now=now, today=today)),
         concerns=[concern for concern in _concerns(shared) if concern.count] if sees & CONCERNED else None,
-        sessions=last_sessions() if "forecast" in sees else None,
-        calibration=calibration(*chosen(query)) if "forecast" in sees else None,
+        sessions=_last_sessions(shared.newest) if "forecast" in sees else None,
+        calibration=_calibration(shared.newest, *chosen(query)) if "forecast" in sees else None,
         trainings=trainings(shared.lately, absent=shared.absent, today=today) if shared.lately else None,
         retrainings=next_retrainings(now=now) if "modelversion" in sees else None,
         actions=recent_actions(with_trainings="training" in sees) if may_view(user, "admin.{}_logentry") else None,
     )
+
+
+@lru_cache(maxsize=1)
+def _last_sessions(newest: Newest) -> list[Session]:
+    """Read once for each `newest` score: this and the next one read a part of all scores."""
+    return last_sessions()
+
+
+@lru_cache(maxsize=len(KINDS))
+def _calibration(newest: Newest, basis: Basis, horizon: int) -> Calibration:
+    return calibration(basis, horizon)
 
 
 def _lights(shared: _Shared, *, now: datetime, today: date) -> Iterator[Light]:
@@ -107,7 +123,7 @@ def _concerns(shared: _Shared) -> Iterator[Concern]:
     """The worst first."""
     yield from attention.listed(shared.sees)
     if "symbol" in shared.sees:
-        yield from attention.off_records()
+        yield from attention.off_records(shared.newest)
     if shared.prices:
         yield attention.without_prices(shared.prices)
 

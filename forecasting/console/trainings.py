@@ -31,7 +31,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """How many trainings run or wait, how many have ended in the last DAYS, and how long one usually takes."""
+    """How many trainings run or wait, how many have ended in the last DAYS; if any runs or waits, how long one usually takes."""
 
     groups: Sequence[Group]
     typical_s: float | None
@@ -93,7 +93,7 @@ class Trainings:
 
 
 def activity() -> Activity:
-    """Two queries."""
+    """One query; two if a training runs or waits."""
     ended = Q(finished_at__date__gt=timezone.localdate() - timedelta(days=DAYS))
     recent = Count("pk", filter=Q(finished_at__gt=Now() - RECENT))
     rows = (
@@ -102,16 +102,19 @@ def activity() -> Activity:
         .values("reason", "state", day=TruncDate("finished_at"))
     )
     counted = rows.annotate(count=Count("pk"), recent=recent).values_list("day", "reason", "state", "count", "recent")
-    return Activity([Group(*row) for row in counted], Training.objects.all().typical_seconds())
+    groups = [Group(*row) for row in counted]
+    return Activity(
+        groups, Training.objects.all().typical_seconds() if any(each.state in ACTIVE_STATES for each in groups) else None
+    )
 
 
 def trainings(activity: Activity, *, absent: str, today: date) -> Trainings:
-    """One query; `absent` says since when no worker runs."""
-    rows = list(Training.objects.active().select_related("symbol").in_queue_order()[:SHOWN])
+    """One query if any runs or waits; `absent` says since when no worker runs."""
+    total = sum(activity.count(state) for state in ACTIVE_STATES)
+    rows = list(Training.objects.active().select_related("symbol").in_queue_order()[:SHOWN]) if total else []
     running = sum(row.state == TrainingState.RUNNING for row in rows)
     numbered = [(row, max(0, place - running)) for place, row in enumerate(rows, start=1)]
     active = [Active(row, position(row, number, activity.typical_s, absent)) for row, number in numbered]
-    total = sum(activity.count(state) for state in ACTIVE_STATES)
     days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
     return Trainings(
         active=active,

@@ -1,12 +1,13 @@
 """How all scored forecasts together turned out, by horizon and basis."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from django.db import connection
-from django.db.models import Max
 
 from forecasting.models.scores import Score
+
+Newest = tuple[int, datetime] | None
 
 # One pass over the scores makes a row per day and one per symbol. Closes of one day move together, so chance is judged by days.
 # Errors are divided by those of the naive forecast symbol by symbol, because prices of different currencies cannot be added.
@@ -76,7 +77,9 @@ def overall(*, level: float, with_simulated: bool) -> list[Overall]:
         return [Overall(*row) for row in cursor]
 
 
-def newest_score() -> int | None:
-    """The key of the newest score: as long as it is the same, so are the records."""
-    newest: int | None = Score.objects.aggregate(newest=Max("pk"))["newest"]
-    return newest
+def newest_score() -> Newest:
+    """Key and time of the newest score: as long as they are the same, so are all records.
+
+    The key alone does not tell, because it is given out again after a backup is restored.
+    """
+    return Score.objects.order_by("-pk").values_list("pk", "scored_at").first()

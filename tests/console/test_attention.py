@@ -6,6 +6,7 @@ from django.utils import timezone
 from forecasting.console import attention
 from forecasting.console.attention import Concern
 from forecasting.console.prices import freshness
+from forecasting.models.overall import newest_score
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.prices.findings import Verdict
@@ -61,7 +62,7 @@ def test_only_the_first_rows_are_listed_and_all_are_counted() -> None:
 def test_a_coverage_that_chance_does_not_explain_needs_attention_the_worst_first() -> None:
     for ticker, inside in (("BAD", 25), ("FINE", 32), ("WORSE", 5)):
         score_days(make_version(make_symbol(ticker)), [place < inside for place in range(50)])
-    coverage, loss = attention.off_records()
+    coverage, loss = attention.off_records(newest_score())
     assert [row.name for row in coverage.rows] == ["WORSE", "BAD"]
     assert (coverage.query, loss.query) == (
         {"record": "coverage"},
@@ -73,14 +74,14 @@ def test_a_coverage_that_chance_does_not_explain_needs_attention_the_worst_first
 
 def test_a_loss_that_is_certainly_above_the_references_needs_attention() -> None:
     score_days(make_version(make_symbol("LOSSY")), [place % 5 > 0 for place in range(50)], ratio=1.3)
-    coverage, loss = attention.off_records()
+    coverage, loss = attention.off_records(newest_score())
     assert (coverage.count, [row.name for row in loss.rows]) == (0, ["LOSSY"])
     assert loss.rows[0].text.startswith("1.300 \N{PLUS-MINUS SIGN} 0.0")
 
 
 def test_a_bad_record_of_a_symbol_out_of_service_is_no_concern() -> None:
     score_days(make_version(make_symbol(removed_at=timezone.now())), [False] * 50)
-    assert [concern.count for concern in attention.off_records()] == [0, 0]
+    assert [concern.count for concern in attention.off_records(newest_score())] == [0, 0]
 
 
 def test_refused_prices_need_attention() -> None:

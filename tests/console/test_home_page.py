@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 HOME = reverse("admin:index")
 PANELS = ("status", "attention", "last-session", "calibration", "trainings", "retrainings", "actions")
-QUERIES = 19  # two of them for session and account
+QUERIES = 20  # two of them for session and account, three that are not repeated before there is another score
 
 Staff = Callable[..., Client]
 
@@ -178,6 +178,14 @@ def test_nobody_deletes_lines_of_the_log(admin_client: Client) -> None:
     entry = LogEntry.objects.get()
     assert admin_client.post(reverse("admin:admin_logentry_delete", args=[entry.pk]), {"post": "yes"}).status_code == 403
     assert LogEntry.objects.exists()
+
+
+def test_a_new_score_is_seen_at_once(admin_client: Client) -> None:
+    for count in (1, 2):
+        score_days(make_version(make_symbol(f"OFF{count}")), [False] * 40)
+        text = admin_client.get(HOME).content.decode()
+        assert f"coverage outside its band ({count})" in text
+        assert f"0.0 % of {count}<br>" in text
 
 
 @pytest.mark.parametrize("symbols", [1, 12])
