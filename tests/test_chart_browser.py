@@ -93,6 +93,22 @@ def test_other_sessions_are_drawn_when_they_are_chosen(staff_page: Watched, symb
     expect(staff_page.page.locator(".chart tbody tr")).to_have_count(60 + 1)
 
 
+def test_a_late_answer_does_not_replace_what_was_chosen_since(staff_page: Watched, symbol: Symbol) -> None:  # noqa: F811
+    opened(staff_page, symbol)
+    add_bars(symbol, count=100, end=symbol.bars.earliest("date").date - timedelta(days=1))
+    late: list[Route] = []
+    staff_page.page.route("**/chart?sessions=250", lambda route: late.append(route))
+    staff_page.page.get_by_label("Sessions").select_option("250")
+    staff_page.page.get_by_label("Sessions").select_option("60")
+    rows = staff_page.page.locator(".chart tbody tr")
+    expect(rows).to_have_count(60 + 1)
+    with staff_page.page.expect_response("**/chart?sessions=250") as answer:
+        late[0].continue_()
+    answer.value.finished()
+    staff_page.page.evaluate("new Promise((done) => setTimeout(done))")  # the script has read it
+    assert rows.count() == 60 + 1
+
+
 def test_a_symbol_without_prices_says_so(staff_page: Watched) -> None:  # noqa: F811
     staff_page.open(page(Symbol, "change", make_symbol().pk))
     expect(staff_page.page.locator(".chart-text")).to_have_text("There are no prices of SAMPLE1 yet.")

@@ -90,8 +90,8 @@ def _knows(forecast: Forecast) -> str:
     if forecast.basis == Basis.LEAD:
         moves = ", ".join(f"{each['symbol']} {each['percentage']:+.1f} %" for each in forecast.leads or ())
         known += f", and what other markets have done since ({moves})"
-    if forecast.basis == Basis.LIVE and forecast.known_until:
-        known += f", and the price at {forecast.known_until:%H:%M} UTC"
+    if forecast.basis == Basis.LIVE:
+        known += ", and the price during the session"  # of which the page shows price and time, which it keeps up to date
     return f"{capfirst(known)}."
 
 

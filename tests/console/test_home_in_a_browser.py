@@ -69,6 +69,15 @@ def test_a_tab_that_is_seen_again_is_current(staff_page: Watched, full: Symbol) 
     expect(staff_page.page.locator("#trainings")).to_contain_text("place 1")
 
 
+def test_the_home_goes_on_after_an_error(staff_page: Watched, full: Symbol) -> None:
+    training = make_training(full, state=TrainingState.RUNNING, progress=0.1, stage="fitting")
+    staff_page.open(HOME)
+    staff_page.page.route("**/admin/", lambda route: route.fulfill(status=503), times=1)
+    Training.objects.filter(pk=training.pk).update(progress=0.5)
+    expect(staff_page.page.locator("#trainings")).to_contain_text("50.0 % fitting", timeout=30_000)
+    staff_page.faults.clear()  # the browser reports the status
+
+
 def test_a_failed_training_is_tried_again_with_one_click(staff_page: Watched, full: Symbol) -> None:
     staff_page.open(HOME)
     staff_page.page.get_by_role("button", name="Try again: BBAS3.SA").click()

@@ -63,6 +63,18 @@ def test_an_open_session_is_asked_about_once_a_minute(visitor: Watched, symbol: 
     with visitor.page.expect_response("**/models/predict?symbols=BBAS3.SA"):
         visitor.page.clock.run_for(65_000)
     expect(visitor.page.locator("[data-part=summary]")).to_contain_text("80 %: 99.00 to 103.00 BRL")
+    expect(visitor.page.locator("[data-part=knows]")).to_be_visible()
+
+
+def test_what_is_told_of_another_forecast_is_hidden(visitor: Watched, symbol: Symbol) -> None:
+    now = timezone.now().astimezone(UTC)
+    visitor.page.clock.install(time=now)
+    visitor.open("/s/BBAS3.SA")
+    set_hours(visitor, opens=now - timedelta(hours=1), closes=now + timedelta(hours=1))
+    visitor.page.evaluate("Object.assign(document.querySelector('[data-ticker]').dataset, {asOf: '2020-01-02', basis: 'live'})")
+    expect(visitor.page.locator("[data-part=facts]")).to_be_visible()
+    visitor.page.clock.run_for(65_000)
+    expect(visitor.page.locator("[data-part=facts]")).to_be_hidden()
 
 
 def test_a_closed_session_is_not_asked_about(visitor: Watched, symbol: Symbol) -> None:

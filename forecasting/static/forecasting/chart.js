@@ -10,30 +10,35 @@ class Chart {
   constructor(figure) {
     this.figure = figure;
     this.text = "";
+    this.drawing = Promise.resolve(); // one after the other
     this.sessions = this.part("sessions");
-    this.sessions.addEventListener("change", () => this.load({ anew: true }));
+    this.sessions.addEventListener("change", () => this.load());
   }
 
   part(name) {
     return this.figure.querySelector(`.chart-${name}`);
   }
 
-  // `anew`: other sessions are asked for, so the zoom is not kept.
-  async load({ anew = false } = {}) {
+  async load() {
     const address = `${this.figure.dataset.chart}?sessions=${this.sessions.value}`;
+    this.asked = address;
     try {
       const response = await fetch(address, { cache: "no-cache" });
       const text = await response.text();
       if (!response.ok) throw new Error(JSON.parse(text).error ?? `status ${response.status}`);
-      if (text !== this.text) await this.show(text, { anew });
+      if (address !== this.asked) return; // other sessions were chosen meanwhile
+      if (text !== this.text) await this.show(text, address);
     } catch (error) {
+      if (address !== this.asked) return;
       this.part("text").textContent = `The chart could not be loaded: ${error.message} It is tried again in a minute.`;
       this.text = "";
     }
     this.figure.dataset.loaded = ""; // as it is now, it may be photographed
   }
 
-  async show(text, { anew }) {
+  async show(text, address) {
+    const anew = address !== this.shown;
+    this.shown = address;
     this.text = text;
     this.chart = JSON.parse(text);
     this.part("simulated").hidden = !this.chart.simulated;
@@ -43,7 +48,13 @@ class Chart {
     await this.redraw({ anew });
   }
 
-  async redraw({ anew = false } = {}) {
+  // `anew`: of other sessions, so the zoom is not kept.
+  redraw({ anew = false } = {}) {
+    this.drawing = this.drawing.catch(() => {}).then(() => this.drawAgain(anew));
+    return this.drawing;
+  }
+
+  async drawAgain(anew) {
     if (!this.chart?.closes.length) return;
     const zoom = anew ? null : this.drawn?.zoom();
     this.drawn?.remove();

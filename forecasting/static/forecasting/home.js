@@ -39,13 +39,15 @@
             const response = await fetch(location.pathname + location.search);
             const page = new DOMParser().parseFromString(await response.text(), "text/html");
             const fresh = page.getElementById("home");
-            if (!response.ok || !fresh) {
-                return; // logged out, or an error: the page stays as it is
+            if (response.ok && !fresh) {
+                return; // logged out: the page stays as it is
             }
-            show(fresh);
+            if (fresh) {
+                show(fresh);
+            }
             pause = Math.max(PAUSE_MS, SHARE * (performance.now() - began));
         } catch {
-            // The server is away; the next try may succeed.
+            // The server is away, as it is after an error; the next try may succeed.
         }
         plan();
     }

@@ -35,6 +35,8 @@ async function refresh() {
 function show(forecast) {
     if (part("old") && !forecast.stale) part("old").hidden = true;
     part("summary").textContent = forecast.summary;
+    part("facts").hidden = forecast.as_of !== article.dataset.asOf; // they are about the forecast that the page came with
+    part("knows").hidden = forecast.basis !== article.dataset.basis;
     if (forecast.interval) {
         const low = price(forecast.interval.low, ""), high = price(forecast.interval.high, forecast.currency);
         part("interval").textContent = `${low} to ${high}`;
