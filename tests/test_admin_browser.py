@@ -81,6 +81,21 @@ def test_a_list_shows_all_its_columns_on_a_laptop(staff_page: Watched, symbol: S
     assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") == 0
 
 
+def test_watched_trainings_are_loaded_again_unless_one_is_ticked(staff_page: Watched, symbol: Symbol) -> None:
+    training = make_training(symbol, state=TrainingState.RUNNING, progress=0.1, stage="fitting")
+    staff_page.page.clock.install()
+    staff_page.open(f"{page(Training, 'changelist')}?id__in={training.pk}")
+    tick = staff_page.page.get_by_role("row", name="BBAS3.SA").get_by_role("checkbox")
+    tick.check()
+    Training.objects.filter(pk=training.pk).update(progress=0.5)
+    staff_page.page.clock.run_for(11_000)
+    expect(tick).to_be_checked()
+    tick.uncheck()
+    tick.blur()
+    staff_page.page.clock.run_for(6_000)
+    expect(staff_page.page.locator("#result_list")).to_contain_text("50 % fitting")
+
+
 def test_pages_fit_a_phone(staff_page: Watched, symbol: Symbol) -> None:
     staff_page.page.set_viewport_size({"width": 390, "height": 800})
     staff_page.open(page(ModelVersion, "change", ModelVersion.objects.get().pk))

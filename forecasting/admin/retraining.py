@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -41,9 +42,8 @@ def request_trainings(admin: ModelAdmin, request: HttpRequest, symbols: QuerySet
         names = ", ".join(symbol.ticker for symbol in removed)
         admin.message_user(request, f"Not trained, because out of service: {names}.", messages.ERROR)
     requested = training_requests.request_many(symbols.filter(removed_at=None), by=str(caller_of(request.user)))
-    for symbol in symbols:
-        if symbol.pk in requested.trainings:
-            admin.log_change(request, symbol, "Training requested.")
+    asked_for = symbols.filter(pk__in=[*requested.trainings])
+    LogEntry.objects.log_actions(str(request.user.pk), asked_for, CHANGE, change_message="Training requested.")
     _report(admin, request, requested)
     return list(requested.trainings.values())
 

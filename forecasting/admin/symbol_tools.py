@@ -1,11 +1,12 @@
 """The buttons of a symbol's page, and the field that finds a symbol from every page."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib import messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -31,22 +32,28 @@ REMOVAL = (
 
 
 class Tool(NamedTuple):
-    """What a button does for its symbol at the request of somebody, and what the user and the symbol's history are told."""
+    """What a button does for symbols at the request of somebody, and what the user and the symbols' histories are told."""
 
-    do: Callable[[Symbol, str], None]
+    do: Callable[[Sequence[Symbol], str], None]
     told: str
 
 
-def _pin(symbol: Symbol, by: str) -> None:
-    registry.pin(ModelVersion.objects.select_related("symbol").active().get(symbol=symbol), by=by)
+def _pin(symbols: Sequence[Symbol], by: str) -> None:
+    for symbol in symbols:
+        registry.pin(ModelVersion.objects.select_related("symbol").active().get(symbol=symbol), by=by)
+
+
+def _unpin(symbols: Sequence[Symbol], by: str) -> None:
+    for symbol in symbols:
+        registry.unpin(symbol, by=by)
 
 
 TOOLS = {
-    "pause": Tool(lambda symbol, by: pausing.pause([symbol], by=by), "Automatic training paused."),
-    "resume": Tool(lambda symbol, by: pausing.resume([symbol], by=by), "Automatic training resumed."),
+    "pause": Tool(lambda symbols, by: pausing.pause(symbols, by=by), "Automatic training paused."),
+    "resume": Tool(lambda symbols, by: pausing.resume(symbols, by=by), "Automatic training resumed."),
     "pin": Tool(_pin, "Active version pinned."),
-    "unpin": Tool(lambda symbol, by: registry.unpin(symbol, by=by), "Version unpinned."),
-    "restore": Tool(lambda symbol, by: market.restore([symbol], by=by), "Put back into service."),
+    "unpin": Tool(_unpin, "Version unpinned."),
+    "restore": Tool(lambda symbols, by: market.restore(symbols, by=by), "Put back into service."),
 }
 PINNING = {"pin", "unpin"}
 
@@ -81,23 +88,20 @@ class SymbolTools(ReadOnlyAdmin):
         if tool in PINNING and not request.user.has_perm(MAY_PIN):
             raise PermissionDenied
         try:
-            with transaction.atomic():
-                TOOLS[tool].do(symbol, str(caller_of(request.user)))
-                self.log_change(request, symbol, TOOLS[tool].told)
+            self.use_tool_on(request, [symbol], tool=tool)
         except ArtifactError as error:
             self.message_user(request, f"Not pinned, because the files cannot be used: {error}", messages.ERROR)
         except ModelVersion.DoesNotExist:
             self.message_user(request, f"{symbol} has no version of its own that could be pinned.", messages.ERROR)
-        else:
-            self.message_user(request, TOOLS[tool].told, messages.SUCCESS)
         return self._page_of(symbol)
 
     def use_tool_on(self, request: HttpRequest, symbols: Iterable[Symbol], *, tool: str) -> None:
-        """The same for symbols that are selected in the list."""
-        for symbol in symbols:
-            TOOLS[tool].do(symbol, str(caller_of(request.user)))
-            self.log_change(request, symbol, TOOLS[tool].told)
-        self.message_user(request, TOOLS[tool].told, messages.SUCCESS)
+        """The same for several symbols, with as many queries."""
+        wanted, told = list(symbols), TOOLS[tool].told
+        with transaction.atomic():
+            TOOLS[tool].do(wanted, str(caller_of(request.user)))
+            LogEntry.objects.log_actions(str(request.user.pk), wanted, CHANGE, change_message=told)
+        self.message_user(request, told, messages.SUCCESS)
 
     def retrain_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Requests a training."""

@@ -29,7 +29,6 @@ STATE_TONES = {TrainingState.RUNNING: Tone.BUSY, TrainingState.SUCCEEDED: Tone.G
 
 UNSUCCESSFUL = (TrainingState.FAILED, TrainingState.CANCELLED)
 MAY_RETRAIN = "forecasting.change_symbol"
-WATCHED_EVERY_S = "5"
 
 
 @admin.register(Training)
@@ -67,10 +66,8 @@ class TrainingAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; it says if no worker trains. A list of single trainings is loaded again as long as one waits or runs."""
-        response = super().changelist_view(request, with_absence(extra_context))
-        if request.method == "GET" and (keys := request.GET.get("id__in")) and _any_active(keys):
-            response["Refresh"] = WATCHED_EVERY_S
-        return response
+        watched = {"watched": _any_active(request.GET.get("id__in", ""))}
+        return super().changelist_view(request, with_absence(watched | (extra_context or {})))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -173,7 +170,7 @@ class TrainingAdmin(ReadOnlyAdmin):
 
 def _any_active(keys: str) -> bool:
     wanted = [key for key in keys.split(",") if key.isdecimal()]
-    return Training.objects.active().filter(pk__in=wanted).exists()
+    return bool(wanted) and Training.objects.active().filter(pk__in=wanted).exists()
 
 
 def _running_for(training: Training) -> timedelta | None:
