@@ -67,9 +67,7 @@ def _draw(forecast: Forecast) -> bool:
     """Writes one picture, whole or not at all. A symbol that lost its bars has none."""
     if not forecast.closes:
         return False
-    ratio = forecast.last_close / forecast.closes[0]  # the bars may have been restated since
-    closes = [ratio * close for close in reversed(forecast.closes)]
-    picture = draw(forecast, closes, simulated=bool(forecast.simulated) or is_simulated(settings.PRICE_SOURCE))
+    picture = draw(forecast, forecast.closes, simulated=bool(forecast.simulated) or is_simulated(settings.PRICE_SOURCE))
     path = previews.folder() / previews.name(forecast.symbol_id, forecast.pk)
     scratch = path.with_suffix(".incoming")
     scratch.write_bytes(picture)

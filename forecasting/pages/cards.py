@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from forecasting.api.predict import summary
 from forecasting.models import Forecast, Symbol
 from forecasting.pages.remembered import Remembered
-from forecasting.pages.sparkline import Sparkline
+from forecasting.pages.sparkline import Drawing
 
 PER_PAGE = 24
 CLOSES = 60  # sessions in a chart
@@ -18,7 +18,7 @@ class Card:
     """One forecast of the next close: its numbers, its sentence and its chart."""
 
     forecast: Forecast
-    sparkline: Sparkline | None  # None without bars
+    drawing: Drawing | None  # None without bars
 
     @property
     def ticker(self) -> str:
@@ -64,17 +64,8 @@ class Card:
 
 
 def card(forecast: Forecast, closes: Sequence[float]) -> Card:
-    """The card of a forecast. `closes`: up to its `as_of`, newest first.
-
-    A split since then has changed them, so they are put into the forecast's prices.
-    """
-    if not closes:
-        return Card(forecast, None)
-    ratio = forecast.last_close / closes[0]
-    drawn = Sparkline.of(
-        [ratio * close for close in reversed(closes)], low=forecast.interval_low, median=forecast.price, high=forecast.interval_high
-    )
-    return Card(forecast, drawn)
+    """The card of a forecast. `closes`: up to its `as_of`, newest first."""
+    return Card(forecast, Drawing.of(forecast, closes) if closes else None)
 
 
 def cards(keys: list[int]) -> list[Card]:

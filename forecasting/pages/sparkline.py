@@ -1,38 +1,55 @@
-"""A small chart as inline SVG: closes, and the interval of the next one. Its colours come from the stylesheet."""
+"""A small chart of closes, and of the interval of the next one: its points, and as inline SVG, coloured by the stylesheet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-WIDTH, HEIGHT, MARGIN = 240.0, 72.0, 4.0
-NEXT = 24.0  # width from the last close to the forecast
+from forecasting.models import Forecast
+
+Point = tuple[float, float]
+
+
+class Box(NamedTuple):
+    """Where a chart is drawn, from the upper left corner of the whole; `step`: width from the last close to the forecast."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    step: float
+
+
+BOX = Box(left=4, top=4, right=236, bottom=68, step=24)  # of the small chart, whose size is in its template
 
 
 @dataclass(frozen=True, slots=True)
-class Sparkline:
-    """Points of the drawing, from its upper left corner."""
+class Drawing:
+    """Points in a box, whose height is that of all prices."""
 
-    closes: str  # of a polyline
-    band: str  # of a polygon: from the last close to the ends of the interval
-    median: str  # of a polyline
+    closes: list[Point]  # of a line
+    band: list[Point]  # of a polygon: from the last close to the ends of the interval
+    median: list[Point]  # of a line
 
     @classmethod
-    def of(cls, closes: Sequence[float], *, low: float, median: float, high: float) -> "Sparkline":
-        """Closes oldest first, at least one; they and the interval share their unit."""
-        bottom, top = min(*closes, low), max(*closes, high)
-        right = WIDTH - MARGIN
-        step = (right - NEXT - MARGIN) / max(1, len(closes) - 1)
+    def of(cls, forecast: Forecast, closes: Sequence[float], *, box: Box = BOX) -> "Drawing":
+        """`closes`: up to its `as_of`, newest first, at least one. A split since then has changed them, so they are put into the
+        forecast's prices."""
+        ratio = forecast.last_close / closes[0]
+        prices = [ratio * close for close in reversed(closes)]
+        low, high = forecast.interval_low, forecast.interval_high
+        bottom, top = min(*prices, low), max(*prices, high)
+        step = (box.right - box.step - box.left) / max(1, len(closes) - 1)
 
         def y(price: float) -> float:
-            return HEIGHT / 2 if top == bottom else MARGIN + (HEIGHT - 2 * MARGIN) * (top - price) / (top - bottom)
+            share = 0.5 if top == bottom else (top - price) / (top - bottom)
+            return box.top + (box.bottom - box.top) * share
 
-        line = [(MARGIN + place * step, y(close)) for place, close in enumerate(closes)]
+        line = [(box.left + place * step, y(close)) for place, close in enumerate(prices)]
         last = line[-1]
-        return cls(
-            closes=_points(line),
-            band=_points([last, (right, y(high)), (right, y(low))]),
-            median=_points([last, (right, y(median))]),
-        )
+        return cls(line, [last, (box.right, y(high)), (box.right, y(low))], [last, (box.right, y(forecast.price))])
 
-
-def _points(places: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    @property
+    def svg(self) -> dict[str, str]:
+        """The points as SVG writes them, by name."""
+        lines = {"closes": self.closes, "band": self.band, "median": self.median}
+        return {name: " ".join(f"{x:.1f},{y:.1f}" for x, y in points) for name, points in lines.items()}

@@ -1,5 +1,6 @@
 """The pages for visitors: what they say of forecasts, of their record, and of names without either."""
 
+import re
 from datetime import date
 from typing import Any
 
@@ -207,6 +208,13 @@ def test_simulated_prices_are_unmistakable(client: Client, petr4: ModelVersion, 
     assert banner in client.get(address).content.decode()
     settings.PRICE_SOURCE = "yahoo"
     assert banner not in client.get(address).content.decode()
+
+
+@pytest.mark.parametrize("address", ["/", "/s/PETR4.SA"])
+def test_a_shared_link_names_simulated_prices(read: Page, petr4: ModelVersion, address: str) -> None:
+    text = read(address)
+    assert '<meta name="description" content="Simulated prices. ' in text
+    assert re.search(r'<meta property="og:title" content="[^"]* \(simulated prices\)">', text)
 
 
 def test_a_simulated_forecast_among_real_ones_is_called_so(read: Page, settings: Settings) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from pytest_django import Settings
 
 from forecasting.api.predict import summary
-from forecasting.background.picture import BOTTOM, RIGHT, TOP, draw, scale_of
+from forecasting.background.picture import BOX, draw
 from forecasting.background.previews import draw_due
 from forecasting.models import Forecast, Symbol
 from forecasting.pages import previews
@@ -17,7 +17,7 @@ from tests.factories import add_bars, make_forecast, make_symbol, make_version
 pytestmark = pytest.mark.django_db
 
 AS_OF = date(2025, 6, 2)
-CLOSES = [95.0, 105.0, 100.0]
+CLOSES = [100.0, 105.0, 95.0]  # newest first
 
 
 @pytest.fixture
@@ -46,11 +46,10 @@ def test_its_sentence_is_that_of_predict(forecast: Forecast) -> None:
 
 def test_the_band_ends_at_the_interval(forecast: Forecast) -> None:
     picture = opened(draw(forecast, CLOSES, simulated=False)).convert("RGB")
-    scale = scale_of(forecast, CLOSES)
-    assert (scale.y(95.0), scale.y(105.0)) == (BOTTOM, TOP)
-    column = [y for y in range(TOP, BOTTOM) if picture.getpixel((RIGHT - 2, y)) != (255, 255, 255)]
-    assert column[0] == pytest.approx(scale.y(103.0), abs=2)
-    assert column[-1] == pytest.approx(scale.y(99.0), abs=2)
+    top, bottom = int(BOX.top), int(BOX.bottom)  # of 105 and 95, the highest and the lowest close
+    column = [y for y in range(top, bottom) if picture.getpixel((int(BOX.right) - 2, y)) != (255, 255, 255)]
+    assert column[0] == pytest.approx(top + 0.2 * (bottom - top), abs=2)  # 103
+    assert column[-1] == pytest.approx(top + 0.6 * (bottom - top), abs=2)  # 99
 
 
 def test_simulated_prices_are_written_across_the_top(forecast: Forecast) -> None:
