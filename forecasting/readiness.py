@@ -103,8 +103,9 @@ def daily_job(runs: Sequence[JobRun] | None = None) -> Part:
     last = list(JobRun.objects.order_by("-date")[:RUNS]) if runs is None else runs
     recent = (run for run in last if run.state != JobState.FAILED and _is_recent(run))
     if run := next(recent, None):
-        state = State.WARNING if run.state == JobState.INCOMPLETE else State.OK
-        return Part(state, f"Run of {run.date}: {run.told_state}{f' ({run.error})' if run.error else ''}.")
+        failed = f"The run of {last[0].date} failed ({last[0].error}). " if last[0].state == JobState.FAILED else ""
+        state = State.WARNING if failed or run.state == JobState.INCOMPLETE else State.OK
+        return Part(state, f"{failed}Run of {run.date}: {run.told_state}{f' ({run.error})' if run.error else ''}.")
     is_new = not _is_older_than(DAILY)
     if last:
         return Part(State.WARNING if is_new else State.FAILED, f"The last run is that of {last[0].date}: {last[0].told_state}.")

@@ -53,13 +53,13 @@ COLUMNS = ("table", "place", "total", "pk", "name", "why", "symbol_id")
 
 
 def listed(sees: Set[str]) -> list[Concern]:
-    """Newest versions whose files cannot be used; symbols in service, and the base, whose last training failed; refused prices.
+    """Of symbols in service and the base: newest versions whose files cannot be used, last trainings that failed, refused prices.
 
     As far as the user `sees` these tables. One query.
     """
     versions = ModelVersion.objects.newest_per_symbol().filter(files_state=FilesState.DAMAGED)
     newest = Training.objects.newest_per_symbol().values("pk")
-    trainings = Training.objects.filter(pk__in=newest, state=TrainingState.FAILED, symbol__removed_at=None)
+    trainings = Training.objects.filter(pk__in=newest, state=TrainingState.FAILED)
     firsts = {
         "modelversion": _first(versions, why=Value("Its files cannot be used."), by="symbol__ticker"),
         "training": _first(trainings, why=F("error"), by="-finished_at"),
@@ -125,9 +125,11 @@ def _told_loss(record: Mapping[str, Any]) -> str:
 
 
 def _first(rows: "QuerySet[Any]", *, why: F | Value, by: str) -> "QuerySet[Any]":
-    """The first rows in this order, each with its place and the number of all."""
+    """The first rows of symbols in service in this order, each with its place and the number of all."""
     name, number = Coalesce("symbol__ticker", Value("base")), Window(RowNumber(), order_by=(by, "-pk"))
-    marked: QuerySet[Any] = rows.order_by().annotate(place=number, total=Window(Count("*")), name=name, why=why)
+    marked: QuerySet[Any] = (
+        rows.filter(symbol__removed_at=None).order_by().annotate(place=number, total=Window(Count("*")), name=name, why=why)
+    )
     return marked.filter(place__lte=SHOWN)
 
 

@@ -8,22 +8,15 @@ from django.urls import reverse
 
 from forecasting.admin import display
 from forecasting.admin.display import Tone
+from forecasting.admin.jobs import STATE_TONES as RUN_TONES
 from forecasting.console.plot import calibration_plot, training_bars
 from forecasting.models.jobs import JobState
 from forecasting.readiness import State
 
 TONES = {State.OK: Tone.GOOD, State.WARNING: Tone.WARNING, State.FAILED: Tone.BAD}
 WORDS = {State.OK: "fine", State.WARNING: "look", State.FAILED: "wrong", State.UNKNOWN: "not known"}
-RUN_TONES = {
-    JobState.SUCCEEDED: Tone.GOOD,
-    JobState.INCOMPLETE: Tone.WARNING,
-    JobState.FAILED: Tone.BAD,
-    JobState.RUNNING: Tone.BUSY,
-}
 
 register = template.Library()
-register.filter("span", display.span)
-register.filter("market", display.market)
 register.simple_tag(calibration_plot)
 register.simple_tag(training_bars)
 
@@ -43,7 +36,7 @@ def tone(state: State) -> Tone:
 @register.filter
 def run_tone(state: str) -> Tone:
     """The colour of a run of the daily job, or of a day without one."""
-    return next((tone for known, tone in RUN_TONES.items() if known == state), Tone.QUIET)
+    return RUN_TONES[JobState(state)] if state in JobState.values else Tone.QUIET
 
 
 @register.filter

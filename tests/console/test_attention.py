@@ -91,6 +91,14 @@ def test_refused_prices_need_attention() -> None:
     assert [row.text for row in listed("finding").rows] == ["too many repairs"]
 
 
+def test_nothing_of_a_symbol_out_of_service_needs_attention() -> None:
+    symbol = make_symbol(removed_at=timezone.now())
+    make_finding(symbol, verdict=Verdict.REFUSED.value)
+    make_version(symbol, state=VersionState.RETIRED, files_state=FilesState.DAMAGED)
+    make_training(symbol, state=TrainingState.FAILED)
+    assert [concern.count for concern in attention.listed({"finding", "modelversion", "training"})] == [0, 0, 0]
+
+
 def test_symbols_without_prices_need_attention() -> None:
     add_bars(make_symbol("A"), count=1)
     make_symbol("B", exchange=None, upstream_reason="Yahoo does not know it.")

@@ -52,6 +52,17 @@ def test_a_run_before_the_shown_days_has_no_square_and_is_not_forgotten() -> Non
     assert light.part.text == f"The last run is that of {today - timedelta(days=30)}: succeeded."
 
 
+def test_a_failed_run_is_no_green_light_although_the_one_before_was_good() -> None:
+    today = timezone.localdate()
+    run(today, JobState.FAILED, error="OperationalError: no space left")
+    run(today - timedelta(days=1), JobState.SUCCEEDED)
+    part = status.daily_job(today=today).part
+    assert part.status == State.WARNING
+    assert part.text == (
+        f"The run of {today} failed (OperationalError: no space left). Run of {today - timedelta(days=1)}: succeeded."
+    )
+
+
 def test_the_light_of_the_workers_is_red_without_one() -> None:
     make_worker(seen_s=1000)
     light = status.workers(absence(*CLUSTERS))
