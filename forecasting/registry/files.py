@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from forecasting.registry.bucket import Bucket
 
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
-LOADED_MODELS = (
-    32  # kept in memory per process, about 250 kB each; a symbol needs its model once per session, so more are of no use
-)
+LOADED_MODELS = 32  # in the memory of a process, about 250 kB each; a symbol needs its model once a session, so more would not help
 
 Content = TypeVar("Content")
 
