@@ -163,7 +163,8 @@ def _copy(originals: list[str], copies: list[str]) -> None:
     from forecasting import registry  # noqa: PLC0415 - as above
     from forecasting.models import ModelVersion, Symbol  # noqa: PLC0415 - as above
 
-    known = list(Symbol.objects.named(originals).order_by("pk"))
+    stored = Symbol.objects.all().by_ticker(originals)
+    known = [stored[ticker] for ticker in originals]  # not by key: the files of the copies follow this order
     own = {version.symbol_id: version for version in ModelVersion.objects.active().of(known)}
     asked = {name: getattr(known[0], name) for name in ("exchange", "currency", "instrument", "synced_at", "upstream_state")}
     made = Symbol.objects.bulk_create(Symbol(ticker=ticker, **asked) for ticker in copies)
