@@ -356,7 +356,7 @@ def test_a_training_that_waits_for_a_worker_shows_no_expected_wait(admin_client:
     training = make_training(make_symbol())
     assert "No worker has run yet." in text_of(admin_client, page(Training, "change", training.pk))
     make_worker()
-    assert "position 1, about " in text_of(admin_client, page(Training, "change", training.pk))
+    assert "place 1, ends in " in text_of(admin_client, page(Training, "change", training.pk))
 
 
 def test_the_price_source_shows_why_and_until_when_it_is_left_alone(admin_client: Client, rows: Rows) -> None:

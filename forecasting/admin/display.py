@@ -140,6 +140,11 @@ def span(duration: timedelta | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def soon(wait: timedelta) -> str:
+    """When something ends: `in about 12 s`; no estimate is good to a second."""
+    return f"in about {span(wait)}" if wait >= timedelta(seconds=10) else "in a few seconds"
+
+
 def shortened(text: str) -> str:
     """A text cut to fit a list column, with the full text as tooltip."""
     return format_html('<span title="{}">{}</span>', text, Truncator(text).chars(100)) if text else NOTHING

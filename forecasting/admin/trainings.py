@@ -114,7 +114,7 @@ class TrainingAdmin(ReadOnlyAdmin):
         epoch = f", epoch {training.epoch}" if training.epoch is not None else ""
         return f"{display.percent(100 * training.progress, places=0)} {training.stage}{epoch}"
 
-    @admin.display(description="position")
+    @admin.display(description="queue")
     def position(self, training: Training) -> str:
         """The position in the queue while it waits, and the expected time until it ends."""
         if not training.is_active:
@@ -122,8 +122,8 @@ class TrainingAdmin(ReadOnlyAdmin):
         position = positions_of([training])[training.pk]
         if position.absence:
             return display.badge(position.absence, Tone.BAD)
-        wait = "" if position.expected_wait_s is None else f"about {display.span(timedelta(seconds=position.expected_wait_s))}"
-        return ", ".join(filter(None, [f"position {position.number}" if position.number else "", wait])) or display.NOTHING
+        wait = "" if position.expected_wait_s is None else f"ends {display.soon(timedelta(seconds=position.expected_wait_s))}"
+        return ", ".join(filter(None, [f"place {position.number}" if position.number else "", wait])) or display.NOTHING
 
     @admin.display(description="attempts")
     def attempts_of(self, training: Training) -> str:

@@ -1,7 +1,6 @@
 """Formats the figures of the admin's home, and links to the rows behind them."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from django import template
 from django.urls import reverse
@@ -39,10 +38,7 @@ def run_tone(state: str) -> Tone:
     return RUN_TONES[JobState(state)] if state in JobState.values else Tone.QUIET
 
 
-@register.filter
-def soon(wait: timedelta) -> str:
-    """When something ends: `in about 12 s`; no estimate is good to a second."""
-    return f"in about {display.span(wait)}" if wait >= timedelta(seconds=10) else "in a few seconds"
+register.filter(display.soon)
 
 
 @register.filter
