@@ -113,7 +113,7 @@ def _trainings(symbols: list[Symbol]) -> None:
     for symbol, ago, error in ((first, 5, STOPPED), (second, 30, "Only 412 bars, 490 are needed.")):
         began = now - ago * hour
         make_training(symbol, state=TrainingState.FAILED, error=error, started_at=began, finished_at=began + hour / 60, attempts=3)
-    make_training(first, state=TrainingState.CANCELLED, finished_at=now - 3 * hour)
+    make_training(first, state=TrainingState.CANCELLED, started_at=now - 3 * hour, finished_at=now - 3 * hour + hour / 90)
     make_training(
         second,
         reason=TrainingReason.PERFORMANCE_LOST,
