@@ -19,7 +19,6 @@ Row = TypeVar("Row", bound=models.Model)
 Reader = Callable[[Sequence[Any]], Any]
 
 TOTAL = "rows_on_all_pages"  # annotation
-REMEMBERED = 2  # usual pages of each list in the memory of a process; a row of versions takes 15 kB
 LAST = 2**63 - 1  # Postgres counts no further
 
 
@@ -86,7 +85,9 @@ class PreparedPages(Generic[Row]):
             return built
 
         has_arrays = any(isinstance(column.output_field, ArrayField) for column, _, _ in self._compiler.select)
-        return read if has_arrays else lru_cache(REMEMBERED * self._usual)(read)  # an array comes as a list, which cannot be a key
+        if has_arrays:
+            return read  # an array comes as a list, which cannot be a key
+        return lru_cache(self._usual)(read)  # a row of versions takes 15 kB
 
 
 def _reader(select: Sequence[Any], described: dict[str, Any]) -> Reader:

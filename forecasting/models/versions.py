@@ -200,7 +200,7 @@ SERVING = Prepared(
     Columns(ModelVersion, frozenset({"symbol_id", "number", "metrics"})),
     related={"symbol": Columns(Symbol, frozenset({"ticker", "removed_at"}))},
     objects=["sums"],
-    remembered=200,
+    remembered=50,
     statement=lambda columns: (
         ModelVersion.objects.active()
         .filter(symbol__ticker__in=PARAMETER)
