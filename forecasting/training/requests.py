@@ -134,9 +134,11 @@ def request_unless_cooling_down(symbols: Iterable[Symbol], *, reason: TrainingRe
 def request_many(symbols: Iterable[Symbol], *, reason: TrainingReason = TrainingReason.REQUESTED, by: str) -> Requested:
     """Requests trainings for a caller: active ones become more urgent, new ones start as long as the queue has room."""
     wanted = list(symbols)
-    active = set(Training.objects.active().of(wanted).values_list("symbol_id", flat=True))
+    active = {each.symbol_id: each for each in Training.objects.active().of(wanted).select_related("symbol") if each.symbol_id}
     new = [symbol for symbol in wanted if symbol.pk not in active]
-    trainings = request([symbol for symbol in wanted if symbol.pk in active], reason=reason, by=by)
+    # Those that need no change are not locked: somebody who asks in a loop must not slow down others.
+    waiting = {key for key, each in active.items() if each.state == TrainingState.QUEUED and each.priority < PRIORITIES[reason]}
+    trainings = active | request([symbol for symbol in wanted if symbol.pk in waiting], reason=reason, by=by)
     started = _request_within_limit(new, reason=reason, by=by) if new else {}
     refused = len(new) - len(started)
     return Requested(started=len(started), active=len(active), refused=refused, trainings=trainings | started)
