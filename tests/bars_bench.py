@@ -6,20 +6,16 @@ on the disk.
 """
 
 import argparse
-import os
 import random
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
-import django
 from rich.console import Console
+
+from tests.bench_database import own_database
 
 REPEATS = 7
 DAILY = 250  # sessions
@@ -69,19 +65,8 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=10_000)
     parser.add_argument("--sessions", type=int, default=3000)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        own = {"ENV_FILE": os.devnull, "DATABASE_URL": "", "STATE_DIR": folder, "LOG_DIR": folder, "MEDIA_ROOT": f"{folder}/media"}
-        os.environ |= own | {"PRICE_SOURCE": "sample", "DEBUG": "False", "SECRET_KEY": "of a benchmark", "ENABLE_LOGS": "False"}
-        os.environ["DJANGO_SETTINGS_MODULE"] = "stockpred.settings"
-        django.setup()
-        from django.core.management import call_command  # noqa: PLC0415 - Django must be set up first
-
-        try:
-            call_command("migrate", verbosity=0)
-            _measure(chosen.symbols, chosen.sessions)
-        finally:
-            subprocess.run([sys.executable, "manage.py", "stop_postgres", "--destroy"], check=True, stdout=subprocess.DEVNULL)
+    with own_database():
+        _measure(chosen.symbols, chosen.sessions)
 
 
 def _measure(symbols: int, sessions: int) -> None:

@@ -10,9 +10,6 @@ the highest of a step above that before it.
 import argparse
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import curl_cffi  # noqa: F401 - must be loaded before TensorFlow
-import django
 from rich.console import Console
+
+from tests.bench_database import own_database
 
 TRAINED = 8  # symbols, whose versions the others copy
 BARS = 700  # of each copy: as many as a sync may read
@@ -64,26 +62,8 @@ def main() -> None:
     parser.add_argument("--symbols", type=int, default=1000)
     parser.add_argument("--sessions", type=int, default=250)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        prices = Path(folder) / "prices"
-        prices.mkdir()
-        own = {"ENV_FILE": os.devnull, "DATABASE_URL": "", "STATE_DIR": folder, "LOG_DIR": folder, "MEDIA_ROOT": f"{folder}/media"}
-        os.environ |= own | {
-            "PRICE_SOURCE": "csv",
-            "PRICE_DIR": str(prices),
-            "SECRET_KEY": "of a benchmark",
-            "ENABLE_LOGS": "False",
-        }
-        os.environ |= {"DJANGO_SETTINGS_MODULE": "stockpred.settings", "TRAIN_QUEUE_LIMIT": "100000"}
-        django.setup()
-        from django.core.management import call_command  # noqa: PLC0415 - Django must be set up first
-
-        try:
-            call_command("migrate", verbosity=0)
-            _measure(prices, [f"MANY{number}" for number in range(chosen.symbols)], sessions=chosen.sessions)
-        finally:
-            subprocess.run([sys.executable, "manage.py", "stop_postgres", "--destroy"], check=True, stdout=subprocess.DEVNULL)
+    with own_database(PRICE_SOURCE="csv", TRAIN_QUEUE_LIMIT="100000") as prices:
+        _measure(prices, [f"MANY{number}" for number in range(chosen.symbols)], sessions=chosen.sessions)
 
 
 def _measure(prices: Path, tickers: list[str], *, sessions: int) -> None:

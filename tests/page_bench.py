@@ -6,15 +6,12 @@ The first answer compiles templates and reads what a process remembers, such as 
 """
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 
-import django
 from rich.console import Console
+
+from tests.bench_database import own_database
 
 REPEATS = 5
 
@@ -25,22 +22,13 @@ def main() -> None:
     parser.add_argument("symbols", nargs="?", type=int, default=1500)
     parser.add_argument("sessions", nargs="?", type=int, default=200)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        own = {"ENV_FILE": os.devnull, "DATABASE_URL": "", "STATE_DIR": folder, "LOG_DIR": folder, "MEDIA_ROOT": f"{folder}/media"}
-        os.environ |= own | {"PRICE_SOURCE": "sample", "DEBUG": "False", "HTTPS_ONLY": "False", "SECRET_KEY": "of a benchmark"}
-        os.environ["DJANGO_SETTINGS_MODULE"] = "stockpred.settings"
-        os.environ["ENABLE_LOGS"] = "False"
-        django.setup()
-        try:
-            measure(chosen.symbols, chosen.sessions)
-        finally:
-            subprocess.run([sys.executable, "manage.py", "stop_postgres", "--destroy"], check=True, stdout=subprocess.DEVNULL)
+    with own_database():
+        measure(chosen.symbols, chosen.sessions)
 
 
 def measure(symbols: int, sessions: int) -> None:
     """Fills the database, and asks for each page and list."""
     from django.contrib.auth.models import User  # noqa: PLC0415 - Django must be set up first
-    from django.core.management import call_command  # noqa: PLC0415 - as above
     from django.db import connection  # noqa: PLC0415 - as above
     from django.test import Client  # noqa: PLC0415 - as above
     from django.test.utils import CaptureQueriesContext  # noqa: PLC0415 - as above
@@ -48,7 +36,6 @@ def measure(symbols: int, sessions: int) -> None:
     from forecasting import summary  # noqa: PLC0415 - as above
     from tests import every_page, many_rows  # noqa: PLC0415 - as above
 
-    call_command("migrate", verbosity=0)
     client = Client(headers={"host": "localhost"})
     say = Console(highlight=False, soft_wrap=True).print
     client.force_login(User.objects.create_superuser("ana"), backend="django.contrib.auth.backends.ModelBackend")

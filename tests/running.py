@@ -1,6 +1,7 @@
 """Real processes of the service for tests, started on the test database and found by their environment and command."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,14 @@ def started(
         yield group
     finally:
         group.stop(grace_s=GRACE_SECONDS)
+
+
+def passes(module: str) -> None:
+    """Runs the short form of a suite of the tests as from a shell. Raises AssertionError with what it printed."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}  # none of the tests' own settings
+    command = [sys.executable, "-m", module, "--short"]
+    suite = subprocess.run(command, cwd=CODE, env=env, check=False, capture_output=True, text=True)
+    assert suite.returncode == 0, suite.stdout + suite.stderr
 
 
 def process_ids(folder: Path, *, command: str = "") -> list[int]:

@@ -21,9 +21,8 @@ from forecasting.api.negotiation import AlwaysJson
 from forecasting.prices.catalogue import SOURCES
 from forecasting.readiness import Part, State
 
-REMEMBERED_SECONDS = (
-    1.0  # how long a process gives the same answer of all parts: it costs ten others, and nobody's budget counts it
-)
+# How long a process gives the same answer of all parts: it costs ten others, and nobody's budget counts it.
+REMEMBERED_SECONDS = 1.0
 
 WITHOUT_DATABASE = {code: text for code, text in ANYWHERE.items() if code != status.HTTP_503_SERVICE_UNAVAILABLE}
 

@@ -43,6 +43,14 @@ def fits(watched: Watched) -> bool:
     return bool(watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
+def open_in_session(watched: Watched) -> None:
+    """Opens the symbol's page, whose session began an hour ago, with a clock that the test moves."""
+    now = timezone.now().astimezone(UTC)
+    watched.page.clock.install(time=now)
+    watched.open("/s/BBAS3.SA")
+    set_hours(watched, opens=now - timedelta(hours=1), closes=now + timedelta(hours=1))
+
+
 def test_a_search_leads_to_the_page_of_a_symbol_and_its_chart(visitor: Watched, symbol: Symbol) -> None:
     visitor.open("/")
     expect(visitor.page.get_by_role("link", name="BBAS3.SA")).to_be_visible()
@@ -55,10 +63,7 @@ def test_a_search_leads_to_the_page_of_a_symbol_and_its_chart(visitor: Watched, 
 
 
 def test_an_open_session_is_asked_about_once_a_minute(visitor: Watched, symbol: Symbol) -> None:
-    now = timezone.now().astimezone(UTC)
-    visitor.page.clock.install(time=now)
-    visitor.open("/s/BBAS3.SA")
-    set_hours(visitor, opens=now - timedelta(hours=1), closes=now + timedelta(hours=1))
+    open_in_session(visitor)
     visitor.page.evaluate("document.querySelector('[data-part=summary]').textContent = 'an old sentence'")
     with visitor.page.expect_response("**/models/predict?symbols=BBAS3.SA"):
         visitor.page.clock.run_for(65_000)
@@ -67,10 +72,7 @@ def test_an_open_session_is_asked_about_once_a_minute(visitor: Watched, symbol: 
 
 
 def test_what_is_told_of_another_forecast_is_hidden(visitor: Watched, symbol: Symbol) -> None:
-    now = timezone.now().astimezone(UTC)
-    visitor.page.clock.install(time=now)
-    visitor.open("/s/BBAS3.SA")
-    set_hours(visitor, opens=now - timedelta(hours=1), closes=now + timedelta(hours=1))
+    open_in_session(visitor)
     visitor.page.evaluate("Object.assign(document.querySelector('[data-ticker]').dataset, {asOf: '2020-01-02', basis: 'live'})")
     expect(visitor.page.locator("[data-part=facts]")).to_be_visible()
     visitor.page.clock.run_for(65_000)

@@ -97,6 +97,15 @@ def test_asking_again_for_an_active_training_enqueues_no_further_task() -> None:
     assert queued_tasks(training_queue.CLUSTER) == [DRAIN]
 
 
+def test_a_caller_who_asks_again_for_an_active_training_locks_and_changes_nothing(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    training = make_training(symbol := make_symbol())
+    with django_assert_num_queries(1) as asked:
+        assert training_requests.request_one(symbol, by="account ana") == training
+    assert "FOR UPDATE" not in asked.captured_queries[0]["sql"]
+
+
 def test_a_request_for_the_base_queues_one_training_and_wakes_a_worker() -> None:
     first = training_requests.request_base(reason=TrainingReason.TOO_OLD)
     make_training(make_symbol())
