@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import IO
 
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
 from django.utils import timezone
 
-from forecasting import market, registry, tracing
+from forecasting import live, market, registry, serving, tracing
 from forecasting.background import base_training
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import Outcome
+from forecasting.models.versions import VersionState
 from forecasting.pipeline.evaluation.direction import direction_facts
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
@@ -60,7 +61,9 @@ def _attempt(training: Training, *, fence: int, progress: Callable[[Progress], N
         # Read before the bars: a restatement in between then costs one extra training, instead of going unnoticed.
         restatement = Restatement.objects.last_of(training.symbol) if training.symbol else None
         trained, parent = _trained(training.symbol, progress)
-        version = registry.publish(trained, training_id=training.pk, fence=fence, parent=parent, restatement=restatement)
+        with transaction.atomic():  # so that no request finds the version without its forecasts, which it would have to make
+            version = registry.publish(trained, training_id=training.pk, fence=fence, parent=parent, restatement=restatement)
+            _forecast(version, about=about)
     except BadDataError as error:
         return Outcome.FAILED, error.reason
     except UntrainableError as error:
@@ -78,6 +81,17 @@ def _attempt(training: Training, *, fence: int, progress: Callable[[Progress], N
         "version %d published, its error is %.3f times the naive forecast's", version.number, version.metrics["mase"], extra=about
     )
     return Outcome.PUBLISHED, ""
+
+
+def _forecast(version: ModelVersion, *, about: dict[str, object]) -> None:
+    """Issues the first forecasts of a symbol's new version. After an error here, the next request or daily job issues them."""
+    if version.symbol and version.state == VersionState.ACTIVE:
+        try:
+            with transaction.atomic():
+                serving.serve({version.symbol: version})
+                live.issue({version.symbol: version}, now=timezone.now())
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("version %d has no forecast yet: %s", version.number, " ".join(str(error).split()), extra=about)
 
 
 def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tuple[TrainedModel | BaseModel, ModelVersion | None]:

@@ -35,7 +35,8 @@ def publish(
     Raises FenceLostError if the training no longer belongs to this trainer, and OSError if the files cannot be written.
 
     After any failure the database is unchanged and the files are removed. Exception: if the database connection fails, the files
-    stay, because the transaction may have been committed.
+    stay, because the transaction may have been committed. If the caller has a transaction open and rolls it back later, they stay
+    until they are swept.
     """
     version_id, files, folder = write_files(trained)
     try:

@@ -1,0 +1,86 @@
+"""What the trainer process leaves behind when it has published."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from forecasting import serving
+from forecasting.background.trainer_child import work
+from forecasting.models import Forecast, ModelVersion, Training
+from forecasting.models.forecasts import HORIZONS
+from forecasting.models.trainings import Outcome, TrainingState
+from forecasting.models.versions import VersionState
+from forecasting.runtime.processes import wait_for
+from tests.factories import add_bars, make_claimed, make_symbol
+from tests.racing import begin
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def training() -> Training:
+    symbol = make_symbol()
+    add_bars(symbol, count=600)
+    return make_claimed(symbol)
+
+
+@contextmanager
+def at_each_forecast(statement: str) -> Iterator[None]:
+    """Runs a statement of PL/pgSQL before each forecast is stored."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE FUNCTION disturb() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {statement}; RETURN NEW; END'")
+        cursor.execute("CREATE TRIGGER disturb BEFORE INSERT ON forecasting_forecast FOR EACH ROW EXECUTE FUNCTION disturb()")
+        try:
+            yield
+        finally:
+            cursor.execute("DROP FUNCTION disturb CASCADE")
+
+
+def attempt(training: Training) -> None:
+    assert work(training.pk, fence=training.fence, progress=lambda _: None) == (Outcome.PUBLISHED, "")
+
+
+def own_versions() -> list[ModelVersion]:
+    return list(ModelVersion.objects.exclude(symbol=None))
+
+
+def answered() -> Forecast | None:
+    """What a request gets."""
+    (answer,) = serving.predict(["SAMPLE1"], now=timezone.now(), budget_s=0.0)
+    return answer.forecast
+
+
+def test_no_request_ever_finds_a_new_version_without_its_forecasts(training: Training) -> None:
+    waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    def is_waiting() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(waits)
+            return bool(cursor.rowcount)
+
+    with at_each_forecast("PERFORM pg_advisory_xact_lock(4711)"), ThreadPoolExecutor(1) as threads:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(4711)")
+            done = begin(threads, partial(attempt, training))
+            assert wait_for(lambda: done.done() or is_waiting(), seconds=60), "the trainer made no forecast"
+            assert not own_versions()
+        done.result()
+    issued = list(Forecast.objects.order_by("horizon").values_list("version__number", "horizon"))
+    assert issued == [(1, horizon) for horizon in HORIZONS]
+    assert answered() == Forecast.objects.get(horizon=1)
+    assert Forecast.objects.count() == len(issued)
+
+
+def test_a_forecast_that_cannot_be_stored_does_not_undo_the_training(training: Training) -> None:
+    with at_each_forecast("RAISE ''disk full''"):
+        attempt(training)
+    training.refresh_from_db()
+    assert (training.state, [version.state for version in own_versions()]) == (TrainingState.SUCCEEDED, [VersionState.ACTIVE])
+    assert not Forecast.objects.exists()
+    assert (forecast := answered())
+    assert [forecast.version] == own_versions()
