@@ -11,7 +11,7 @@ from forecasting import ledger, live, market, registry
 from forecasting.leads import Known
 from forecasting.market import Admit, NoSymbol, admit_all
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
-from forecasting.models.forecasts import quarter_of
+from forecasting.models.forecasts import Basis, quarter_of
 from forecasting.models.prepared import Find
 from forecasting.models.standing import STANDING, Identity, kept
 from forecasting.models.symbols import TAKEN_OUT, UpstreamState
@@ -218,8 +218,16 @@ def _sessions(found: Iterable[Symbol], *, now: datetime) -> Iterator[tuple[Symbo
 
 def _answers(standing: Sequence[tuple[Symbol, live.Session]], *, now: datetime) -> dict[str, Prediction]:
     """By ticker, what stands. A query if a row is not in memory."""
-    keys = [(symbol, (symbol.close_id, symbol.lead_id, _kept_live_id(symbol, now=now))) for symbol, _ in standing]
-    forecasts = kept(Identity(key, symbol.close_issued_at, symbol.currency) for symbol, theirs in keys for key in theirs if key)
+    forecasts = kept(
+        Identity.of(symbol, basis, key)
+        for symbol, _ in standing
+        for basis, key in (
+            (Basis.CLOSE, symbol.close_id),
+            (Basis.LEAD, symbol.lead_id),
+            (Basis.LIVE, _kept_live_id(symbol, now=now)),
+        )
+        if key
+    )
     return {symbol.ticker: _answer(symbol, session, forecasts, now=now) for symbol, session in standing}
 
 

@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from forecasting import ledger, market, serving
 from forecasting.models import Forecast, ModelVersion, Symbol
+from forecasting.models.forecasts import Basis
 from forecasting.models.standing import STANDING, Identity, kept
 from forecasting.pipeline.model.adaptation import horizon_factor
 from forecasting.pipeline.serving.forecaster import Forecaster
@@ -83,7 +84,7 @@ def test_the_outlook_comes_with_a_new_forecast_with_a_stored_one_and_with_the_st
 
     new, again = issued(version), issued(version)
     (found,) = STANDING.rows([version.symbol.ticker])
-    standing = kept([Identity(found.close_id, found.close_issued_at, found.currency)])[found.close_id]
+    standing = kept([Identity.of(found, Basis.CLOSE, found.close_id)])[found.close_id]
 
     assert [each.horizon for each in new.outlooks] == [5, 10, 21]
     assert new.outlooks == again.outlooks == standing.outlooks
@@ -98,7 +99,7 @@ def test_a_version_of_an_earlier_release_has_no_outlook() -> None:
 
     forecast = issued(version)
     (found,) = STANDING.rows([version.symbol.ticker])
-    standing = kept([Identity(found.close_id, found.close_issued_at, found.currency)])[found.close_id]
+    standing = kept([Identity.of(found, Basis.CLOSE, found.close_id)])[found.close_id]
 
     assert forecast.outlooks == standing.outlooks == []
     assert [*stored(version)] == [1]

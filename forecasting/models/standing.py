@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from forecasting.models.forecasts import OUTLOOK, Forecast
+from forecasting.models.forecasts import OUTLOOK, Basis, Forecast
 from forecasting.models.prepared import Columns, Prepared
 from forecasting.models.quotes import COLUMNS, Quote
 from forecasting.models.symbols import Symbol
@@ -24,26 +24,42 @@ SHOWN_METRICS = ("mase", "beats_naive_p", "usual_width")
 class Identity(NamedTuple):
     """A row of the ledger, also after a restored backup, which gives keys out again; and the currency that its answer names."""
 
+    symbol_id: int
+    basis: Basis
     key: int
     close_issued_at: datetime  # of the forecast from own bars that it belongs to
     currency: str
 
+    @classmethod
+    def of(cls, symbol: Symbol, basis: Basis, key: int) -> "Identity":
+        """The forecast with this key, of a symbol as STANDING finds it."""
+        return cls(symbol.pk, basis, key, symbol.close_issued_at, symbol.currency)
+
 
 def kept(wanted: Iterable[Identity]) -> dict[int, Forecast]:
-    """These forecasts with symbol, version and outlook, by key. A query if any is not in memory."""
+    """These forecasts with symbol, version and outlook, by key. A query if any is not in memory.
+
+    Of each symbol and basis, the last one that was asked for stays in memory: the earlier ones stand no longer.
+    """
     asked = {each.key: each for each in wanted}
-    found = {key: forecast for key, each in asked.items() if (forecast := _kept.get(each))}  # another thread may remove one
+    found = {key: forecast for key, each in asked.items() if (forecast := _in_memory(each))}
     if missing := [key for key in asked if key not in found]:
         loaded = {forecast.pk: forecast for forecast in FORECASTS.rows(missing)}
         with _changing:
-            _kept.update({asked[key]: forecast for key, forecast in loaded.items()})
-            for identity in list(_kept)[: max(0, len(_kept) - KEPT)]:
-                del _kept[identity]  # the ones that were loaded first
+            for key, forecast in loaded.items():
+                _kept[asked[key][:2]] = asked[key], forecast
+            for place in list(_kept)[: max(0, len(_kept) - KEPT)]:
+                del _kept[place]  # the ones that were asked for first
         found |= loaded
     return found
 
 
-_kept: dict[Identity, Forecast] = {}
+def _in_memory(wanted: Identity) -> Forecast | None:
+    identity, forecast = _kept.get(wanted[:2], (None, None))
+    return forecast if identity == wanted else None
+
+
+_kept: dict[tuple[int, Basis], tuple[Identity, Forecast]] = {}
 _changing = threading.Lock()
 
 

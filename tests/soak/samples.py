@@ -1,7 +1,7 @@
 """What the service's processes use: memory, open files, threads and database connections."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -15,16 +15,18 @@ CONNECTIONS = """
     AND pid <> pg_backend_pid()
 """
 TRAINER, POSTGRES = "trainer", "Postgres"
-PARTS = ("Pss_Anon", "Pss_Shmem")
+SHARED_MEMORY = "SELECT setting::int FROM pg_settings WHERE name = 'shared_memory_size'"  # MB
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Of one part of the service, perhaps several processes. `own_mb`: without pages of files, shared ones in proportion."""
+    """Of one part of the service, perhaps several processes. `own_mb`: without files and shared memory; pages that forked
+    processes have in common count in proportion. `shared_mb`: what was used so far of shared memory."""
 
     processes: int
     resident_mb: float
     own_mb: float
+    shared_mb: float
     files: int
     threads: int
 
@@ -36,6 +38,14 @@ class Sample:
     at: float
     uses: dict[str, Use]
     connections: int
+
+
+def postgres_shared_mb() -> float:
+    """The size of Postgres's shared memory, whose buffers fill as pages are read."""
+    with connection.cursor() as cursor:
+        cursor.execute(SHARED_MEMORY)
+        (megabytes,) = cursor.fetchone()
+    return float(megabytes)
 
 
 def look(folder: Path, *, at: float) -> Sample:
@@ -63,8 +73,8 @@ def _parts(folder: Path) -> Iterator[tuple[str, list[int]]]:
 
 def _use(pids: list[int]) -> Use:
     uses = [use for pid in pids if (use := _use_of(pid))]
-    columns = zip(*((use.processes, use.resident_mb, use.own_mb, use.files, use.threads) for use in uses), strict=True)
-    return Use(*(sum(column) for column in columns)) if uses else Use(0, 0, 0, 0, 0)
+    columns = zip(*(astuple(use) for use in uses), strict=True)
+    return Use(*(sum(column) for column in columns)) if uses else Use(0, 0, 0, 0, 0, 0)
 
 
 def _use_of(pid: int) -> Use | None:
@@ -76,7 +86,7 @@ def _use_of(pid: int) -> Use | None:
         files = len(list((process / "fd").iterdir()))
     except OSError:
         return None
-    return Use(1, rollup["Rss"] / 1024, sum(rollup[part] for part in PARTS) / 1024, files, threads)
+    return Use(1, rollup["Rss"] / 1024, rollup["Pss_Anon"] / 1024, rollup["Pss_Shmem"] / 1024, files, threads)
 
 
 def _numbers(text: str) -> dict[str, int]:

@@ -1,16 +1,16 @@
 """The first minutes after the warm-up beside the last ones, and what must not differ between them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import mean, median
 from typing import TypeVar
 
 import numpy as np
 from rich.table import Table
 
 from tests.soak.load import Answered
-from tests.soak.samples import POSTGRES, TRAINER, Sample, Use
+from tests.soak.samples import POSTGRES, TRAINER, Sample, Use, postgres_shared_mb
 
 Found = TypeVar("Found", Answered, Sample)
 
@@ -64,19 +64,21 @@ def counts(found: Sequence[Row]) -> Iterator[Row]:
 
 
 def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
-    def medians(value: Callable[[Use], float]) -> tuple[float, float]:
-        before, after = (median(value(each.uses[part]) for each in window if part in each.uses) for window in (first, last))
+    def both(typical: Callable[[Iterable[float]], float], value: Callable[[Use], float]) -> tuple[float, float]:
+        before, after = (typical(value(each.uses[part]) for each in window if part in each.uses) for window in (first, last))
         return before, after
 
     for part in first[0].uses:
         if part == TRAINER or not all(any(part in each.uses for each in window) for window in (first, last)):
             continue  # it comes and goes
-        before, after = medians(lambda use: use.own_mb)
+        before, after = both(mean, lambda use: use.own_mb)  # a task process takes more and more until it is renewed
         yield Row(f"{part}: own memory, MB", before, after, GROWTH * before + SLACK_MB)
-        yield Row(f"{part}: resident, MB", *medians(lambda use: use.resident_mb))
-        before, after = medians(lambda use: use.files)
+        if part == POSTGRES:
+            yield Row(f"{part}: shared memory, MB", *both(mean, lambda use: use.shared_mb), postgres_shared_mb())
+        yield Row(f"{part}: resident, MB", *both(mean, lambda use: use.resident_mb))
+        before, after = both(median, lambda use: use.files)
         yield Row(f"{part}: {FILES_OPEN}", before, after, max(before + FILES, GROWTH * before))
-        yield Row(f"{part}: threads", *medians(lambda use: use.threads))
+        yield Row(f"{part}: threads", *both(median, lambda use: use.threads))
     before, after = (median(each.connections for each in window) for window in (first, last))
     yield Row(CONNECTIONS, before, after, before + FILES)
 
