@@ -152,12 +152,12 @@ def issued(serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, Forecast]:
 def issue(
     models: Mapping[Symbol, Forecaster], serving: Mapping[Symbol, ModelVersion]
 ) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
-    """Computes and stores each symbol's forecasts from its newest bar, for all horizons of its model.
+    """Computes and stores each symbol's forecasts from its newest bar, for all horizons of its model. Call `score_due` first if
+    these versions have forecast before: their scores decide the width of the new intervals.
 
     Returns those of the next session, with their outlook, and the errors, both by symbol. Only one forecast exists per version,
     symbol, session and horizon: of two concurrent callers, both get the first one's row.
     """
-    score_due(models)  # the new scores decide the width of the new intervals
     rows, errors = _compute(models, serving)
     Forecast.objects.bulk_create(rows, ignore_conflicts=True)
     return _stored(rows), errors

@@ -16,7 +16,7 @@ from typing import IO
 from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
 from django.utils import timezone
 
-from forecasting import live, market, registry, serving, tracing
+from forecasting import ledger, live, market, registry, tracing
 from forecasting.background import base_training
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import Outcome
@@ -85,13 +85,15 @@ def _attempt(training: Training, *, fence: int, progress: Callable[[Progress], N
 
 def _forecast(version: ModelVersion, *, about: dict[str, object]) -> None:
     """Issues the first forecasts of a symbol's new version. After an error here, the next request or daily job issues them."""
-    if version.symbol and version.state == VersionState.ACTIVE:
-        try:
-            with transaction.atomic():
-                serving.serve({version.symbol: version})
-                live.issue({version.symbol: version}, now=timezone.now())
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("version %d has no forecast yet: %s", version.number, " ".join(str(error).split()), extra=about)
+    symbol = version.symbol
+    if symbol is None or version.state != VersionState.ACTIVE:
+        return
+    try:
+        with transaction.atomic():
+            ledger.issue({symbol: registry.load_forecaster(version)}, {symbol: version})
+            live.issue({symbol: version}, now=timezone.now())
+    except (ArtifactError, DatabaseError, InterfaceError) as error:
+        logger.warning("version %d has no forecast yet: %s", version.number, " ".join(str(error).split()), extra=about)
 
 
 def _trained(symbol: Symbol | None, progress: Callable[[Progress], None]) -> tuple[TrainedModel | BaseModel, ModelVersion | None]:

@@ -136,7 +136,8 @@ def create(
 
 
 def locked_versions(symbol: Symbol | None) -> ModelVersionQuerySet:
-    """The versions of a symbol, with all rows locked: concurrent changes of the active version wait for each other."""
+    """The versions of a symbol, with all rows locked: concurrent changes of the active version wait for each other. New forecasts
+    by these versions do not wait."""
     versions = ModelVersion.objects.filter(symbol=symbol)
-    list(versions.select_for_update().order_by("pk").values_list("pk"))
+    list(versions.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     return versions

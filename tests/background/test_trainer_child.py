@@ -9,14 +9,14 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from forecasting import serving
+from forecasting import ledger, serving
 from forecasting.background.trainer_child import work
-from forecasting.models import Forecast, ModelVersion, Training
+from forecasting.models import Forecast, ModelVersion, PriceBar, Training
 from forecasting.models.forecasts import HORIZONS
 from forecasting.models.trainings import Outcome, TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.runtime.processes import wait_for
-from tests.factories import add_bars, make_claimed, make_symbol
+from tests.factories import add_bars, make_claimed, make_forecast, make_symbol, make_version
 from tests.racing import begin
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,12 +55,13 @@ def answered() -> Forecast | None:
     return answer.forecast
 
 
-def test_no_request_ever_finds_a_new_version_without_its_forecasts(training: Training) -> None:
-    waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+def test_no_request_ever_finds_a_new_version_without_its_forecasts_and_nobody_waits_for_it(training: Training) -> None:
+    assert training.symbol
+    before, (_, last_but_one) = make_version(training.symbol), PriceBar.objects.of(training.symbol).order_by("-date")[:2]
 
     def is_waiting() -> bool:
         with connection.cursor() as cursor:
-            cursor.execute(waits)
+            cursor.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
             return bool(cursor.rowcount)
 
     with at_each_forecast("PERFORM pg_advisory_xact_lock(4711)"), ThreadPoolExecutor(1) as threads:
@@ -68,12 +69,17 @@ def test_no_request_ever_finds_a_new_version_without_its_forecasts(training: Tra
             cursor.execute("SELECT pg_advisory_xact_lock(4711)")
             done = begin(threads, partial(attempt, training))
             assert wait_for(lambda: done.done() or is_waiting(), seconds=60), "the trainer made no forecast"
-            assert not own_versions()
+            assert own_versions() == [before]
+            cursor.execute("SET LOCAL lock_timeout = '1 s'")
+            make_forecast(before, last_but_one.date)
+            assert ledger.score_due() == 1
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # is the version that they name locked?
         done.result()
-    issued = list(Forecast.objects.order_by("horizon").values_list("version__number", "horizon"))
-    assert issued == [(1, horizon) for horizon in HORIZONS]
-    assert answered() == Forecast.objects.get(horizon=1)
-    assert Forecast.objects.count() == len(issued)
+    new, _ = own_versions()
+    issued = Forecast.objects.filter(version=new)
+    assert list(issued.order_by("horizon").values_list("horizon", flat=True)) == list(HORIZONS)
+    assert answered() == issued.get(horizon=1)
+    assert issued.count() == len(HORIZONS)
 
 
 def test_a_forecast_that_cannot_be_stored_does_not_undo_the_training(training: Training) -> None:
