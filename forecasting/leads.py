@@ -67,10 +67,11 @@ def known(windows: Windows) -> dict[str, Known]:
 
 
 def unforecast(windows: Windows) -> SymbolQuerySet:
-    """The followed symbols of these exchanges without a forecast that knows leads for the window's session, by key."""
+    """The followed symbols of these exchanges whose serving version has no forecast that knows leads for the window's session, by
+    key."""
     wanted = Q(pk=None)
     for exchange, window in windows.items():
-        issued = Forecast.objects.filter(symbol=OuterRef("pk"), basis=Basis.LEAD, as_of=window.as_of)
+        issued = Forecast.objects.by_serving_versions().filter(symbol=OuterRef("pk"), basis=Basis.LEAD, as_of=window.as_of)
         wanted |= Q(~Exists(issued), exchange=exchange)
     return Symbol.objects.followed().filter(wanted).order_by("pk")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.runtime.processes import ProcessGroup, wait_for
+from tests.chaos.processes import variable
 from tests.running import process_ids, started
 from tests.test_commands import finish, start
 
@@ -97,6 +98,10 @@ def test_a_restart_replaces_every_process_and_loses_no_request(web: Web) -> None
         assert wait_for(lambda: len(web.processes()) == 2 and not before & web.processes(), seconds=120)
     assert load.answered > 0
     assert load.failures == []
+
+
+def test_the_threads_of_a_process_share_one_arena_of_memory(web: Web) -> None:
+    assert {variable(process, "MALLOC_ARENA_MAX") for process in web.processes()} == {"1"}
 
 
 def test_a_restart_that_fails_leaves_the_old_processes_serving(web: Web, tmp_path: Path) -> None:

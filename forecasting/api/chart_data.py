@@ -115,7 +115,7 @@ def chart_of(symbol: Symbol, *, sessions: int, now: datetime) -> Chart:
 
 
 def _of_another_version(symbol: Symbol, as_of: date) -> Forecast | None:
-    """The newest forecast from the last bar: a version that has just begun to serve has none before the first request."""
+    """The newest forecast from the last bar: a version that staff have just activated may have none before the first request."""
     if not symbol.is_in_service:
         return None
     newest = Forecast.objects.of([symbol]).of_next_close().filter(as_of=as_of).with_outlook().order_by("-issued_at", "-pk")

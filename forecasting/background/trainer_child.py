@@ -11,12 +11,13 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import IO
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
 from django.utils import timezone
 
-from forecasting import ledger, live, market, registry, tracing
+from forecasting import ledger, market, registry, tracing
 from forecasting.background import base_training
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import Outcome
@@ -61,9 +62,14 @@ def _attempt(training: Training, *, fence: int, progress: Callable[[Progress], N
         # Read before the bars: a restatement in between then costs one extra training, instead of going unnoticed.
         restatement = Restatement.objects.last_of(training.symbol) if training.symbol else None
         trained, parent = _trained(training.symbol, progress)
-        with transaction.atomic():  # so that no request finds the version without its forecasts, which it would have to make
-            version = registry.publish(trained, training_id=training.pk, fence=fence, parent=parent, restatement=restatement)
-            _forecast(version, about=about)
+        version = registry.publish(
+            trained,
+            training_id=training.pk,
+            fence=fence,
+            parent=parent,
+            restatement=restatement,
+            then=partial(_forecast, about=about),
+        )
     except BadDataError as error:
         return Outcome.FAILED, error.reason
     except UntrainableError as error:
@@ -84,15 +90,19 @@ def _attempt(training: Training, *, fence: int, progress: Callable[[Progress], N
 
 
 def _forecast(version: ModelVersion, *, about: dict[str, object]) -> None:
-    """Issues the first forecasts of a symbol's new version. After an error here, the next request or daily job issues them."""
+    """Issues the first forecasts of a symbol's new version, so that no request finds it without them and has to make them.
+
+    If they cannot be stored, the next request or daily job issues them. Database errors are raised only if the connection is lost.
+    """
     symbol = version.symbol
     if symbol is None or version.state != VersionState.ACTIVE:
         return
     try:
         with transaction.atomic():
             ledger.issue({symbol: registry.load_forecaster(version)}, {symbol: version})
-            live.issue({symbol: version}, now=timezone.now())
     except (ArtifactError, DatabaseError, InterfaceError) as error:
+        if transaction.get_rollback():
+            raise
         logger.warning("version %d has no forecast yet: %s", version.number, " ".join(str(error).split()), extra=about)
 
 

@@ -13,7 +13,7 @@ from django.utils.functional import cached_property
 
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import PriceBar, Symbol, SymbolQuerySet
-from forecasting.models.versions import ModelVersion
+from forecasting.models.versions import ModelVersion, VersionState
 from forecasting.prices import price_digits
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
     def of_next_close(self) -> "ForecastQuerySet":
         """Forecasts of the next session from the symbol's own bars: one for each session and version."""
         return self.filter(horizon=1, basis=Basis.CLOSE, quarter=None)  # the last one names the index
+
+    def by_serving_versions(self) -> "ForecastQuerySet":
+        """Forecasts by the version that serves their symbol now: its own, else the base."""
+        own = ModelVersion.objects.active().filter(symbol=models.OuterRef("symbol"))
+        return self.filter(Q(version__symbol=F("symbol")) | ~models.Exists(own), version__state=VersionState.ACTIVE)
 
     def one_per_session_and_basis(self) -> "ForecastQuerySet":
         """Of each target session and basis one forecast of the next close, oldest first: the one issued last; of those during the

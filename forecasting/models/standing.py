@@ -35,11 +35,16 @@ class Identity(NamedTuple):
         """The forecast with this key, of a symbol as STANDING finds it."""
         return cls(symbol.pk, basis, key, symbol.close_issued_at, symbol.currency)
 
+    @property
+    def place(self) -> tuple[int, Basis]:
+        """Where it is kept in memory."""
+        return self.symbol_id, self.basis
+
 
 def kept(wanted: Iterable[Identity]) -> dict[int, Forecast]:
     """These forecasts with symbol, version and outlook, by key. A query if any is not in memory.
 
-    Of each symbol and basis, the last one that was asked for stays in memory: the earlier ones stand no longer.
+    Of each symbol and basis, the last one that was loaded stays in memory: earlier ones are no longer served.
     """
     asked = {each.key: each for each in wanted}
     found = {key: forecast for key, each in asked.items() if (forecast := _in_memory(each))}
@@ -47,15 +52,16 @@ def kept(wanted: Iterable[Identity]) -> dict[int, Forecast]:
         loaded = {forecast.pk: forecast for forecast in FORECASTS.rows(missing)}
         with _changing:
             for key, forecast in loaded.items():
-                _kept[asked[key][:2]] = asked[key], forecast
+                _kept.pop(asked[key].place, None)  # the new one goes to the end
+                _kept[asked[key].place] = asked[key], forecast
             for place in list(_kept)[: max(0, len(_kept) - KEPT)]:
-                del _kept[place]  # the ones that were asked for first
+                del _kept[place]  # the ones that were loaded first
         found |= loaded
     return found
 
 
 def _in_memory(wanted: Identity) -> Forecast | None:
-    identity, forecast = _kept.get(wanted[:2], (None, None))
+    identity, forecast = _kept.get(wanted.place, (None, None))
     return forecast if identity == wanted else None
 
 

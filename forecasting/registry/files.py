@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from forecasting.registry.bucket import Bucket
 
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
-LOADED_MODELS = 4  # in the memory of a process: the base, and symbols' own, which are needed once a session and load in 3 ms
+LOADED_MODELS = 4  # in the memory of a process: each is needed about once a session, and loads in 3 ms
 
 Content = TypeVar("Content")
 

@@ -1,5 +1,6 @@
 """Publishing: files first, then one transaction for the version, the promotion decision and the end of the training."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,17 +27,17 @@ def publish(
     fence: int,
     parent: ModelVersion | None = None,
     restatement: Restatement | None = None,
+    then: Callable[[ModelVersion], None] = lambda version: None,
 ) -> ModelVersion:
     """Publishes a training's result: files first (scratch folder, fsync, hash, rename), then one transaction for all rows.
 
     `parent`: the base from which the fit started; it must have the model's trees. `restatement`: the last restatement before the
-    bars were read.
+    bars were read. `then` adds rows of the version in the same transaction, and its errors are those of the publication.
 
     Raises FenceLostError if the training no longer belongs to this trainer, and OSError if the files cannot be written.
 
     After any failure the database is unchanged and the files are removed. Exception: if the database connection fails, the files
-    stay, because the transaction may have been committed. If the caller has a transaction open and rolls it back later, they stay
-    until they are swept.
+    stay, because the transaction may have been committed.
     """
     version_id, files, folder = write_files(trained)
     try:
@@ -47,6 +48,7 @@ def publish(
             folder=folder,
             training_id=training_id,
             fence=fence,
+            then=then,
             parent=parent,
             restatement=restatement,
         )
@@ -73,6 +75,7 @@ def _register(
     folder: str,
     training_id: int,
     fence: int,
+    then: Callable[[ModelVersion], None],
     **origin: Any,
 ) -> ModelVersion:
     training = Training.objects.held(training_id=training_id, fence=fence).select_for_update(of=("self",)).first()
@@ -102,6 +105,7 @@ def _register(
         finished_at=Now(),
         lease_expires_at=None,
     )
+    then(version)
     return version
 
 

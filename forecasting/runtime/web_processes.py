@@ -20,8 +20,8 @@ START_SECONDS = 60
 STOP_SECONDS = 12  # a little more than a process gives its running requests
 CHECK_SECONDS = 0.5
 BACKLOG = 1024  # connections that may wait to be accepted
-# With glibc, threads would get up to eight heaps per core, each with gaps that only its own threads can fill.
-ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
+# By default, glibc's threads share up to eight arenas per core, and what is free in one is of no use to the others.
+ONE_ARENA = {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "1")}
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class WebProcess(ProcessGroup):
         descriptors = (listener.fileno(), writing)
         command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "web_process", *map(str, descriptors)]
         try:
-            super().__init__("web server process", command, env=ONE_HEAP, descriptors=descriptors)
+            super().__init__("web server process", command, env=ONE_ARENA, descriptors=descriptors)
         finally:
             os.close(writing)
 

@@ -16,7 +16,7 @@ from forecasting.models.forecasts import Basis
 from forecasting.pipeline.model.lead_moves import BARS_NEEDED as LEAD_BARS
 from tests.factories import add_bar, add_bars, make_symbol
 from tests.fake_yahoo import FakeYahoo, generated_bars, scenarios
-from tests.small_model import BARS_NEEDED
+from tests.small_model import BARS_NEEDED, publish_model
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("folder")]
 
@@ -80,6 +80,18 @@ def test_it_is_issued_once_and_never_revised() -> None:
     PriceBar.objects.filter(symbol=lead, date=TUESDAY).update(close=1.0, low=1.0)
     assert lead_forecasts.issue_due() == 0
     assert list(Forecast.objects.values()) == issued
+
+
+def test_a_version_that_begins_to_serve_before_the_session_knows_the_leads_too() -> None:
+    tokyo = listed()
+    listed("SPY", followed=False)
+    lead_forecasts.issue_due()
+    version = publish_model(tokyo)
+    assert lead_forecasts.issue_due() == 1
+    (prediction,) = serving.predict(["7203.T"], now=CLOSE + timedelta(hours=2), budget_s=5)
+    assert prediction.forecast
+    assert (prediction.forecast.basis, prediction.forecast.version) == (Basis.LEAD, version)
+    assert lead_forecasts.issue_due() == 0
 
 
 def test_it_waits_for_the_bar_of_its_lead(folder: Path) -> None:

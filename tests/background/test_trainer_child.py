@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from forecasting import ledger, serving
 from forecasting.background.trainer_child import work
-from forecasting.models import Forecast, ModelVersion, PriceBar, Training
+from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Training
 from forecasting.models.forecasts import HORIZONS
 from forecasting.models.trainings import Outcome, TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.runtime.processes import wait_for
 from tests.factories import add_bars, make_claimed, make_forecast, make_symbol, make_version
 from tests.racing import begin
+from tests.small_model import publish_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,14 +36,16 @@ def at_each_forecast(statement: str) -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE FUNCTION disturb() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {statement}; RETURN NEW; END'")
         cursor.execute("CREATE TRIGGER disturb BEFORE INSERT ON forecasting_forecast FOR EACH ROW EXECUTE FUNCTION disturb()")
-        try:
-            yield
-        finally:
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
             cursor.execute("DROP FUNCTION disturb CASCADE")
 
 
-def attempt(training: Training) -> None:
-    assert work(training.pk, fence=training.fence, progress=lambda _: None) == (Outcome.PUBLISHED, "")
+def attempt(training: Training) -> Outcome:
+    outcome, _ = work(training.pk, fence=training.fence, progress=lambda _: None)
+    return outcome
 
 
 def own_versions() -> list[ModelVersion]:
@@ -74,7 +77,7 @@ def test_no_request_ever_finds_a_new_version_without_its_forecasts_and_nobody_wa
             make_forecast(before, last_but_one.date)
             assert ledger.score_due() == 1
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # is the version that they name locked?
-        done.result()
+        assert done.result() == Outcome.PUBLISHED
     new, _ = own_versions()
     issued = Forecast.objects.filter(version=new)
     assert list(issued.order_by("horizon").values_list("horizon", flat=True)) == list(HORIZONS)
@@ -84,9 +87,26 @@ def test_no_request_ever_finds_a_new_version_without_its_forecasts_and_nobody_wa
 
 def test_a_forecast_that_cannot_be_stored_does_not_undo_the_training(training: Training) -> None:
     with at_each_forecast("RAISE ''disk full''"):
-        attempt(training)
+        assert attempt(training) == Outcome.PUBLISHED
     training.refresh_from_db()
     assert (training.state, [version.state for version in own_versions()]) == (TrainingState.SUCCEEDED, [VersionState.ACTIVE])
     assert not Forecast.objects.exists()
     assert (forecast := answered())
     assert [forecast.version] == own_versions()
+
+
+def test_a_connection_that_is_lost_meanwhile_is_lost_for_the_whole_publication(training: Training) -> None:
+    with at_each_forecast("PERFORM pg_terminate_backend(pg_backend_pid())"):
+        assert attempt(training) == Outcome.RETRY
+    training.refresh_from_db()
+    assert training.state == TrainingState.RUNNING
+    assert own_versions() == []
+
+
+def test_a_version_that_does_not_serve_forecasts_nothing() -> None:
+    pinned = publish_model(symbol := make_symbol())
+    Symbol.objects.update(pinned_version=pinned)
+    add_bars(symbol, count=600)
+    assert attempt(make_claimed(symbol)) == Outcome.PUBLISHED
+    assert len(own_versions()) == 2
+    assert not Forecast.objects.exists()

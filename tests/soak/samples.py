@@ -15,7 +15,6 @@ CONNECTIONS = """
     AND pid <> pg_backend_pid()
 """
 TRAINER, POSTGRES = "trainer", "Postgres"
-SHARED_MEMORY = "SELECT setting::int FROM pg_settings WHERE name = 'shared_memory_size'"  # MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,6 @@ class Sample:
     at: float
     uses: dict[str, Use]
     connections: int
-
-
-def postgres_shared_mb() -> float:
-    """The size of Postgres's shared memory, whose buffers fill as pages are read."""
-    with connection.cursor() as cursor:
-        cursor.execute(SHARED_MEMORY)
-        (megabytes,) = cursor.fetchone()
-    return float(megabytes)
 
 
 def look(folder: Path, *, at: float) -> Sample:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from tests.soak.load import Answered
-from tests.soak.samples import POSTGRES, TRAINER, Sample, Use, postgres_shared_mb
+from tests.soak.samples import POSTGRES, TRAINER, Sample, Use
 
 Found = TypeVar("Found", Answered, Sample)
 
@@ -74,7 +74,7 @@ def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
         before, after = both(mean, lambda use: use.own_mb)  # a task process takes more and more until it is renewed
         yield Row(f"{part}: own memory, MB", before, after, GROWTH * before + SLACK_MB)
         if part == POSTGRES:
-            yield Row(f"{part}: shared memory, MB", *both(mean, lambda use: use.shared_mb), postgres_shared_mb())
+            yield Row(f"{part}: shared memory, MB", *both(mean, lambda use: use.shared_mb))
         yield Row(f"{part}: resident, MB", *both(mean, lambda use: use.resident_mb))
         before, after = both(median, lambda use: use.files)
         yield Row(f"{part}: {FILES_OPEN}", before, after, max(before + FILES, GROWTH * before))
