@@ -42,9 +42,9 @@ def begin_behind_us(threads: ThreadPoolExecutor, call: Callable[[], Result]) -> 
 
 
 @contextmanager
-def slow(statement: Literal["INSERT", "UPDATE"], model: type[models.Model]) -> Iterator[None]:
-    """Delays each written row by 40 ms, so that statements of several rows overlap."""
-    body = "'BEGIN PERFORM pg_sleep(0.04); RETURN NEW; END'"
+def slow(statement: Literal["INSERT", "UPDATE"], model: type[models.Model], *, seconds: float = 0.04) -> Iterator[None]:
+    """Delays each written row, so that statements of several rows overlap."""
+    body = f"'BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END'"
     table = model._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS {body}")

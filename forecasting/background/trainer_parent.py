@@ -160,7 +160,7 @@ class TrainerProcess:
             process = self._send({"training": training.pk, "fence": training.fence})
             gives_up = time.monotonic() + settings.TRAIN_TIME_LIMIT
             while "outcome" not in (message := self._next_message(process, training, gives_up=gives_up)):
-                self._extend_lease(partial(training_queue.report, training, **message))
+                self._extend_lease(training, partial(training_queue.report, training, **message))
                 if self._watch:
                     self._watch(training, message["stage"], message["fraction"])
         except (WorkerStoppingError, TrainingTakenError, TrainerEndedError):
@@ -198,7 +198,7 @@ class TrainerProcess:
                 raise TrainerEndedError(f"The trainer needed more than {settings.TRAIN_MEMORY_MB} MB of memory.")
             self._unread += self._read(process, min(CHECK_SECONDS, left))
             if time.monotonic() - self._lease_extended_at > settings.LEASE_SECONDS / 4:
-                self._extend_lease(partial(training_queue.renew, training))
+                self._extend_lease(training, partial(training_queue.renew, training))
         line, self._unread = self._unread.split(b"\n", 1)
         return cast("dict[str, Any]", json.loads(line))
 
@@ -215,11 +215,11 @@ class TrainerProcess:
             raise TrainerEndedError(_end_of(process))
         return data
 
-    def _extend_lease(self, extend: Callable[[], bool]) -> None:
+    def _extend_lease(self, training: Training, extend: Callable[[], bool]) -> None:
         """Extends the lease. An outage of the database shorter than the lease is harmless: it is needed only to publish."""
         heartbeat.beat()
         try:
-            _require(extend())
+            _require(extend() or training_queue.is_published(training))  # the trainer has yet to say so
             self._lease_extended_at = time.monotonic()
         except (OperationalError, InterfaceError) as error:
             logger.warning("cannot extend the lease, the database is unreachable: %s", str(error).partition("\n")[0])

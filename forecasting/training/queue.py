@@ -74,6 +74,11 @@ def report(training: Training, *, stage: str, fraction: float, epoch: int | None
     return bool(_held(training).update(**progress, lease_expires_at=_lease()))
 
 
+def is_published(training: Training) -> bool:
+    """Whether its result has been published by its last claim."""
+    return Training.objects.filter(pk=training.pk, fence=training.fence, state=TrainingState.SUCCEEDED).exists()
+
+
 def retry(training: Training, *, error: str) -> None:
     """Ends an attempt after a transient error: requeues the training, or fails it after the last attempt."""
     if training.attempts >= MAX_ATTEMPTS:

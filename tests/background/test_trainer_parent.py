@@ -13,13 +13,14 @@ from pytest_django import Settings
 
 from forecasting.background import trainer_parent
 from forecasting.background.trainer_parent import TrainerEndedError, TrainerProcess, resident_mb
-from forecasting.models import Training
+from forecasting.models import ModelVersion, Training
 from forecasting.models.locks import lock_symbols
+from forecasting.models.trainings import Outcome
 from forecasting.registry.files import models_root, scratch_prefix
 from forecasting.runtime.processes import wait_for
 from tests.factories import add_bars, make_claimed, make_symbol
-from tests.racing import begin
-from tests.running import MARK, process_ids
+from tests.racing import begin, slow
+from tests.running import MARK, environment, process_ids
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,6 +88,18 @@ def test_the_lease_is_renewed_while_the_trainer_says_nothing(
         with pytest.raises(TrainerEndedError, match="killed by SIGKILL"):
             trainer.run(training)
         assert renewed.result()
+
+
+def test_a_lease_that_is_extended_while_the_trainer_publishes_does_not_stop_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings.LEASE_SECONDS = 2
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    add_bars(symbol := make_symbol(), count=600)
+    training = make_claimed(symbol)
+    with slow("INSERT", ModelVersion, seconds=2), TrainerProcess() as trainer:
+        assert trainer.run(training) == (Outcome.PUBLISHED, "")
 
 
 def test_a_killed_trainer_leaves_no_scratch_folder_and_those_of_others_stay(
