@@ -180,7 +180,7 @@ def _issued(
     if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
         return forecasts, {}, {}
     models, unusable = _load(missing)
-    ledger.score_due(models)
+    ledger.score_due(models)  # the new scores decide the width of the new intervals
     new, errors = ledger.issue(models, missing)
     return forecasts | new, errors, unusable
 

@@ -18,8 +18,7 @@ GROWTH, SLACK_MB = 1.05, 1.0
 FILES_OPEN, CONNECTIONS = "open files", "database connections"
 FILES = 2  # more than before: a connection that is open at the moment
 COLD = 12  # more than in the first seconds: of threads that had nothing to do yet; one per request would be a hundred
-TIMES, ALLOWANCE_MS = 2, 50  # of the 99th percentile, as for attacks; of the median if there are too few answers for that
-FEWEST_ANSWERS = 100  # of which one is beyond the 99th percentile
+TIMES, ALLOWANCE_MS = 2, 50  # of the 99th percentile, as for attacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +72,9 @@ def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
         if part == TRAINER or not all(any(part in each.uses for each in window) for window in (first, last)):
             continue  # it comes and goes
         before, after = both(mean, lambda use: use.own_mb)  # a task process takes more and more until it is renewed
-        if part == POSTGRES:  # its connections, and with them its processes, come and go
-            yield Row(f"{part}: own memory, MB", before, after)
+        yield Row(f"{part}: own memory, MB", before, after, GROWTH * before + SLACK_MB)
+        if part == POSTGRES:
             yield Row(f"{part}: shared memory, MB", *both(mean, lambda use: use.shared_mb))
-            before, after = both(mean, lambda use: use.own_mb / use.processes)
-            yield Row(f"{part}: own memory of a process, MB", before, after, GROWTH * before)
-        else:
-            yield Row(f"{part}: own memory, MB", before, after, GROWTH * before + SLACK_MB)
         yield Row(f"{part}: resident, MB", *both(mean, lambda use: use.resident_mb))
         before, after = both(median, lambda use: use.files)
         yield Row(f"{part}: {FILES_OPEN}", before, after, max(before + FILES, GROWTH * before))
@@ -91,10 +86,9 @@ def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
 def _times(first: Sequence[Answered], last: Sequence[Answered]) -> Iterator[Row]:
     for kind in sorted({each.kind for each in first} & {each.kind for each in last}):
         times = [[each.milliseconds for each in window if each.kind == kind] for window in (first, last)]
-        judged = 99 if min(map(len, times)) >= FEWEST_ANSWERS else 50
         for percent in (50, 99):
             before, after = (float(np.percentile(window, percent)) for window in times)
-            yield Row(f"{kind}: p{percent}, ms", before, after, TIMES * before + ALLOWANCE_MS if percent == judged else None)
+            yield Row(f"{kind}: p{percent}, ms", before, after, TIMES * before + ALLOWANCE_MS if percent == 99 else None)
 
 
 def refused(answered: Sequence[Answered]) -> list[str]:
