@@ -13,7 +13,7 @@ from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingQuerySet, TrainingReason
 from forecasting.pipeline.evaluation.drift import Watch, watch
 from forecasting.pipeline.evaluation.quantiles import quantile_column
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 
 COOL_DOWN = timedelta(days=14)  # after a training for this reason, which may not have helped
 WATCHED_SESSIONS = timedelta(days=365)  # of live forecasts

@@ -165,12 +165,12 @@ def _fill_ledger(sessions: int) -> None:
     """Scored forecasts of the next close, up to the newest bar's session. Without triggers, as these have an old date of issue."""
     from django.db import connection, transaction  # noqa: PLC0415 - Django must be set up first
 
-    from forecasting import ledger  # noqa: PLC0415 - as above
-
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute(FORECASTS, [sessions])
-    ledger.score_due()
+    from forecasting import scoring  # noqa: PLC0415 - as above
+
+    scoring.score_due()
     connection.cursor().execute("VACUUM ANALYZE")
 
 

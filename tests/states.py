@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 
-from forecasting import ledger, registry
+from forecasting import registry, scoring
 from forecasting.models import Delivery, JobRun, Key, ModelVersion, Symbol, Training, Upstream, Webhook, WorkerProcess
 from forecasting.models.jobs import JobState
 from forecasting.models.restatements import RestatementReason
@@ -166,7 +166,7 @@ def _miss() -> None:
             interval_high=before.close * 1.004,
             simulated=True,
         )
-    ledger.score_due([symbol])
+    scoring.score_due([symbol])
 
 
 def _around(price: float, *, width: float) -> dict[str, float]:

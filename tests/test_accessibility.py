@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 from playwright.sync_api import Page as Tab
 from pytest_django.live_server_helper import LiveServer
 
-from forecasting import ledger
+from forecasting import scoring
 from tests import states
 from tests.browser import browser  # noqa: F401 - a fixture
 from tests.every_page import pages
@@ -77,4 +77,4 @@ def _short_past() -> None:
         bars, version = add_bars(symbol, count=60), publish_model(symbol)
         for bar in bars[-20:]:
             make_forecast(version, bar.date, last_close=bar.close, simulated=True)
-        ledger.score_due([symbol])
+        scoring.score_due([symbol])

@@ -8,7 +8,7 @@ from django.db import transaction
 from forecasting import registry
 from forecasting.models import ModelVersion
 from forecasting.models.versions import VersionState
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 from tests.factories import make_claimed, make_symbol, make_version
 from tests.racing import begin_behind_us
 from tests.small_model import publish_model

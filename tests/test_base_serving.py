@@ -13,7 +13,7 @@ from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.model.adaptation import next_factor
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of

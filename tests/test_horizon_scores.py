@@ -5,9 +5,10 @@ from datetime import date
 import numpy as np
 import pytest
 
-from forecasting import ledger
+from forecasting import scoring
 from forecasting.models import Forecast, Score
 from forecasting.pipeline.evaluation.quantiles import pinball_loss
+from forecasting.scorecards import Record
 from tests.factories import add_bar, make_forecast, make_restatement, make_symbol, make_version
 
 pytestmark = pytest.mark.django_db
@@ -28,9 +29,9 @@ def test_each_horizon_is_scored_against_its_own_session() -> None:
     next_one, fifth = make_forecasts()
     for day in WEEK:
         add_bar(fifth.symbol, day, 102.0)
-    assert ledger.score_due() == 1
+    assert scoring.score_due() == 1
     add_bar(fifth.symbol, TARGET, 90.0)
-    assert ledger.score_due([fifth.symbol]) == 1
+    assert scoring.score_due([fifth.symbol]) == 1
     found = {score.horizon: (score.actual_date, score.actual_close) for score in Score.objects.all()}
     assert found == {1: (WEEK[0], 102.0), 5: (TARGET, 90.0)}
     assert next_one.scores.get().basis == "close"
@@ -40,7 +41,7 @@ def test_a_bar_that_was_left_out_in_between_does_not_move_the_target() -> None:
     _, fifth = make_forecasts()
     for day in (*WEEK[1:], TARGET):
         add_bar(fifth.symbol, day, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     assert (fifth.scores.get().actual_date, fifth.scores.get().reason) == (TARGET, "first")
 
 
@@ -48,7 +49,7 @@ def test_a_split_in_between_does_not_change_the_score() -> None:
     _, fifth = make_forecasts()
     add_bar(fifth.symbol, TARGET, 51.0)
     make_restatement(fifth.symbol, date=WEEK[1], ratio=0.5)
-    ledger.score_due()
+    scoring.score_due()
     assert fifth.scores.get().actual_close == pytest.approx(102.0)
 
 
@@ -59,13 +60,13 @@ def test_a_score_has_the_loss_of_the_quantiles_beside_that_of_the_reference() ->
     add_bar(symbol, FRIDAY, 100.0)
     forecast = make_forecast(version, FRIDAY, quantiles=levels, reference=reference, probability_up=0.6)
     add_bar(symbol, WEEK[0], 104.0)
-    ledger.score_due()
+    scoring.score_due()
     score = forecast.scores.get()
     actual, probabilities = np.array([np.log(104 / 100)]), np.array([0.1, 0.5, 0.9])
     losses = [pinball_loss(actual, np.log(np.array([list(each.values())]) / 100), probabilities) for each in (levels, reference)]
     assert [score.pinball_loss, score.reference_pinball_loss] == pytest.approx(losses)
     assert score.brier_score == pytest.approx(0.16)
-    record = ledger.Record.of(Score.objects.sums())
+    record = Record.of(Score.objects.sums())
     assert record.pinball_ratio == pytest.approx(losses[0] / losses[1])
     assert record.brier == pytest.approx(0.16)
 
@@ -75,10 +76,10 @@ def test_what_is_constant_or_unknown_is_not_scored() -> None:
     add_bar(symbol, FRIDAY, 100.0)
     forecast = make_forecast(version, FRIDAY, probability_up=0.5)  # of an earlier release: without a reference
     add_bar(symbol, WEEK[0], 104.0)
-    ledger.score_due()
+    scoring.score_due()
     score = forecast.scores.get()
     assert (score.brier_score, score.reference_pinball_loss) == (None, None)
-    record = ledger.Record.of(Score.objects.sums())
+    record = Record.of(Score.objects.sums())
     assert (record.forecasts, record.pinball_ratio, record.brier) == (1, None, None)
 
 
@@ -86,7 +87,7 @@ def test_later_sessions_are_not_part_of_the_track_record() -> None:
     next_one, fifth = make_forecasts()
     for day in (*WEEK, TARGET):
         add_bar(next_one.symbol, day, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     assert [record["forecasts"] for record in Score.objects.track_record()] == [1]
     assert fifth.scores.count() == 1
 
@@ -96,5 +97,5 @@ def test_a_close_that_did_not_move_says_nothing_of_the_probability_of_a_rise() -
     add_bar(symbol, FRIDAY, 100.0)
     forecast = make_forecast(version, FRIDAY, probability_up=0.6)
     add_bar(symbol, WEEK[0], 100.0)
-    ledger.score_due()
+    scoring.score_due()
     assert forecast.scores.get().brier_score is None

@@ -11,10 +11,11 @@ from django.core.management import CommandError, call_command
 
 from forecasting import registry
 from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.verified import ArtifactFile, file_of
 from forecasting.prices.leads import ALL_LEADS
 from tests.pipeline.lead_data import following_bars, lead_bars, tokyo
 from tests.pipeline.market_data import session_bars
-from tests.pipeline.serving.test_artifacts import base_model
+from tests.pipeline.serving.models import base_model
 from tests.pipeline.small_trees import trees_onnx
 
 SPY = lead_bars()
@@ -87,8 +88,8 @@ def test_without_an_end_all_bars_are_used(prices: Path, tmp_path: Path) -> None:
     assert leads.through == following_bars(SPY, 0.5).index[-1].date()
 
 
-def recorded(file: Path) -> artifacts.ArtifactFile:
-    return artifacts.file_of(file.read_bytes())
+def recorded(file: Path) -> ArtifactFile:
+    return file_of(file.read_bytes())
 
 
 def test_without_an_exchange_that_has_leads_nothing_is_written(prices: Path, tmp_path: Path) -> None:

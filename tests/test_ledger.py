@@ -1,7 +1,7 @@
-"""The ledger: one forecast per session and version for all callers, and scorecards."""
+"""The ledger: one forecast per session and version for all callers."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import partial
 
 import pandas as pd
@@ -10,13 +10,11 @@ from django.db import connection
 from django.db.models import F
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from forecasting import ledger, market, registry, serving
-from forecasting.ledger import Record, Scorecard
+from forecasting import market, registry, scoring, serving
 from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol
-from forecasting.models.versions import VersionState
 from forecasting.pipeline.model.adaptation import next_factor
 from forecasting.pipeline.serving.forecaster import Forecaster
-from tests.factories import add_bar, add_bars, make_forecast, make_live_forecast, make_restatement, make_symbol, make_version
+from tests.factories import add_bar, add_bars, make_forecast, make_restatement, make_symbol
 from tests.racing import at_once, slow
 from tests.small_model import BARS_NEEDED, publish_model, trained_model
 
@@ -102,7 +100,7 @@ def test_a_restatement_that_commits_while_the_bars_are_read_does_not_count_as_la
     monkeypatch.setattr(market, "recent_bars", restated_before)
     forecast = issued(version)
     add_bar(version.symbol, MONDAY, 51.0)
-    ledger.score_due()
+    scoring.score_due()
     assert (forecast.as_of, forecast.last_close) == (FRIDAY, 50.0)
     assert forecast.scores.get().actual_close == 51.0
 
@@ -253,60 +251,3 @@ def test_a_damaged_base_is_replaced_once_for_all_its_symbols() -> None:
     forecasts, errors = serving.serve({followed(f"SAMPLE{number}"): base for number in range(3)})
     assert errors == {}
     assert [forecast.version.number for forecast in forecasts.values()] == [2, 2, 2]
-
-
-# Scorecards
-
-
-def test_a_scorecard_sums_up_the_forecasts_of_all_versions_of_a_symbol() -> None:
-    symbol = make_symbol()
-    old, active = make_version(symbol, number=1, state=VersionState.RETIRED), make_version(symbol, number=2)
-    make_forecast(old, THURSDAY, actual_close=102.0)
-    make_forecast(active, FRIDAY, actual_close=105.0)
-    make_forecast(active, MONDAY)
-    cards = ledger.scorecards(["SAMPLE1", "SAMPLE2"])
-    assert {ticker: (card.version, card.live) for ticker, card in cards.items()} == {
-        "SAMPLE1": (active, Record(forecasts=2, mae=2.5, naive_mae=3.5, coverage=0.5))
-    }
-
-
-def test_a_scorecard_tells_bases_and_horizons_apart() -> None:
-    version = make_version(make_symbol())
-    opens = datetime.now(UTC) + timedelta(hours=1)
-    known = {"basis": "lead", "leads": [], "known_until": opens - timedelta(hours=2), "target_opens": opens}
-    make_forecast(version, FRIDAY, actual_close=105.0)
-    make_forecast(version, FRIDAY, actual_close=102.0, **known)
-    make_forecast(version, FRIDAY, actual_close=103.0, horizon=5)
-    for hour, fraction, close in ((0, 0.3, 104.0), (1, 0.4, 103.0), (3, 0.8, 105.0)):
-        make_live_forecast(version, FRIDAY, hour=hour, fraction=fraction, actual_close=close)
-    card = ledger.scorecards(["SAMPLE1"])["SAMPLE1"]
-    assert {basis: record.live.mae for basis, record in card.by_basis.items()} == {"close": 4.0, "lead": 1.0, "live": 3.0}
-    assert {share: record.mae for share, record in card.by_part.items() if record.forecasts} == {"0.25": 2.5, "0.75": 4.0}
-    assert {sessions: record.live.mae for sessions, record in card.by_horizon.items()} == {
-        "1": 4.0,
-        "5": 2.0,
-        "10": None,
-        "21": None,
-    }
-    assert card.live == card.by_basis["close"].live == card.by_horizon["1"].live
-
-
-def test_a_model_without_a_record_has_an_empty_scorecard() -> None:
-    version = make_version(make_symbol())
-    assert ledger.scorecards(["SAMPLE1"]) == {"SAMPLE1": Scorecard(version, [])}
-
-
-def test_scorecards_are_those_of_the_active_versions_of_the_named_symbols() -> None:
-    symbol = make_symbol()
-    active = make_version(symbol, number=1)
-    make_version(symbol, number=2, state=VersionState.REJECTED)
-    make_version(make_symbol("SAMPLE2"))
-    make_version(None)
-    assert {ticker: card.version for ticker, card in ledger.scorecards(["SAMPLE1"]).items()} == {"SAMPLE1": active}
-
-
-def test_scorecards_are_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    for number in range(4):
-        make_forecast(make_version(make_symbol(f"SAMPLE{number}")), FRIDAY, actual_close=102.0)
-    with django_assert_num_queries(1):
-        assert len(ledger.scorecards([f"SAMPLE{number}" for number in range(4)])) == 4

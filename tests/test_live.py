@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 from time_machine import TimeMachineFixture
 
-from forecasting import ledger, live, serving
+from forecasting import live, scoring, serving
 from forecasting.models import Forecast, LiveCalibration, ModelVersion, PriceBar, Quote, Score, Symbol
 from forecasting.models.forecasts import Basis
 from forecasting.prices.session_state import SessionState
@@ -281,7 +281,7 @@ def test_before_and_after_a_split_each_is_scored_in_its_own_units(version: Model
     quoted(symbol, price=50.5, open=50.25, high=51.0, low=50.0)
     issue(version)
     add_bar(symbol, MONDAY, 51.0)
-    assert ledger.score_due() == 2
+    assert scoring.score_due() == 2
     assert {score.basis: score.actual_close for score in Score.objects.all()} == {"close": 102.0, "live": 51.0}
 
 

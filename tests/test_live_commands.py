@@ -12,10 +12,11 @@ from django.core.management import CommandError, call_command
 
 from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.verified import file_of
 from forecasting.prices.hours import daily_bars
 from tests.pipeline.live_data import hourly_bars
 from tests.pipeline.market_data import session_bars
-from tests.pipeline.serving.test_artifacts import base_model
+from tests.pipeline.serving.models import base_model
 from tests.pipeline.small_trees import trees_onnx
 
 HOURLY = {symbol: hourly_bars(600, seed=seed) for seed, symbol in enumerate(("AAA", "BBB"))}
@@ -59,7 +60,7 @@ def base(tmp_path: Path) -> Path:
 def fit(daily: Path, hourly: Path, out: Path, **options: Any) -> LiveModel:
     splits = hourly.parent / "splits.csv"
     call_command("fit_live", prices=daily, hourly=hourly, splits=splits, out=out, **options)
-    live = artifacts.read_live(out.parent, {"live.json": artifacts.file_of(out.read_bytes())})
+    live = artifacts.read_live(out.parent, {"live.json": file_of(out.read_bytes())})
     assert live
     return live
 

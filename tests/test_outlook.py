@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from forecasting import ledger, market, serving
+from forecasting import market, scoring, serving
 from forecasting.models import Forecast, ModelVersion, Symbol
 from forecasting.models.forecasts import Basis
 from forecasting.models.standing import STANDING, Identity, kept
@@ -160,7 +160,7 @@ def test_a_forecast_of_several_sessions_is_scored_when_they_have_passed() -> Non
 
     for day, close in closes.items():
         add_bar(version.symbol, date.fromisoformat(day), float(close))
-    ledger.score_due()
+    scoring.score_due()
 
     rows = stored_after(version)
     assert (rows[1].scores.get().actual_close, rows[5].scores.get().actual_close) == (101, 105)

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from forecasting import registry
 from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.verified import file_of
 from forecasting.prices.rate_classes import INDEX_OR_FUND
 from tests.pipeline.market_data import rescaled, session_bars
 
@@ -33,7 +34,7 @@ def written(folder: Path, bars: dict[str, pd.DataFrame]) -> Path:
 def fit(prices: Path, **options: object) -> BaseRates:
     out = prices.parent / "rates.json"
     call_command("fit_rates", prices=prices, out=out, **options)
-    rates = artifacts.read_rates(out.parent, {"rates.json": artifacts.file_of(out.read_bytes())})
+    rates = artifacts.read_rates(out.parent, {"rates.json": file_of(out.read_bytes())})
     assert rates
     return rates
 

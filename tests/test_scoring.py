@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from forecasting import ledger
+from forecasting import scoring
 from forecasting.market import OVERLAP_BARS
 from forecasting.models import Forecast, PriceBar, Restatement, Score, Symbol
 from forecasting.models.restatements import RestatementReason
@@ -67,7 +67,7 @@ def scores(forecast: Forecast) -> list[tuple[str, date, float]]:
 def test_a_forecast_is_scored_against_the_close_of_its_session(actual: float, inside: bool) -> None:
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, actual)
-    assert ledger.score_due() == 1
+    assert scoring.score_due() == 1
     score = forecast.scores.get()
     assert (score.symbol, score.version) == (forecast.symbol, forecast.version)
     assert (score.reason, score.actual_date, score.latest) == (ScoreReason.FIRST, MONDAY, True)
@@ -80,13 +80,13 @@ def test_a_forecast_is_not_scored_before_its_session() -> None:
     forecast = make_due(make_symbol("SAMPLE1"))
     add_bar(make_symbol("SAMPLE2"), MONDAY, 102.0)
     add_bar(forecast.symbol, THURSDAY, 102.0)
-    assert ledger.score_due() == 0
+    assert scoring.score_due() == 0
 
 
 def test_a_scored_forecast_is_not_scored_again() -> None:
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, 102.0)
-    assert [ledger.score_due(), ledger.score_due()] == [1, 0]
+    assert [scoring.score_due(), scoring.score_due()] == [1, 0]
 
 
 def test_every_version_is_scored_by_itself() -> None:
@@ -94,7 +94,7 @@ def test_every_version_is_scored_by_itself() -> None:
     make_due(symbol)
     make_forecast(make_version(symbol, number=2, state=VersionState.RETIRED), FRIDAY, price=103.0)
     add_bar(symbol, MONDAY, 102.0)
-    assert ledger.score_due() == 2
+    assert scoring.score_due() == 2
     assert list(Score.objects.order_by("forecast__price").values_list("absolute_error", flat=True)) == [1.0, 1.0]
 
 
@@ -102,7 +102,7 @@ def test_only_the_symbols_asked_for_are_scored() -> None:
     forecasts = [make_due(make_symbol(ticker)) for ticker in ("SAMPLE1", "SAMPLE2")]
     for forecast in forecasts:
         add_bar(forecast.symbol, MONDAY, 102.0)
-    assert ledger.score_due([forecasts[0].symbol]) == 1
+    assert scoring.score_due([forecasts[0].symbol]) == 1
     assert not forecasts[1].scores.exists()
 
 
@@ -112,7 +112,7 @@ def test_a_forecast_that_was_left_open_long_ago_is_scored() -> None:
     for day in (MONDAY, TUESDAY, WEDNESDAY, *LATER):
         add_bar(symbol, day, 100.0)
     make_forecast(forgotten.version, LATER[-2], actual_close=100.0)
-    assert ledger.score_due() == 1
+    assert scoring.score_due() == 1
     assert scores(forgotten) == [("first", MONDAY, 100.0)]
 
 
@@ -125,7 +125,7 @@ def test_a_split_after_the_forecast_does_not_change_its_score(ratio: float, befo
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, 102.0 if before > MONDAY else 102.0 * ratio)
     restated(forecast.symbol, ratio, before=before)
-    ledger.score_due()
+    scoring.score_due()
     score = forecast.scores.get()
     assert score.actual_close == pytest.approx(102.0)
     assert score.absolute_error == pytest.approx(1.0)
@@ -136,7 +136,7 @@ def test_a_split_that_the_forecast_already_knew_does_not_count() -> None:
     symbol = make_symbol()
     forecast = make_due(symbol, restatement=make_restatement(symbol, date=MONDAY))
     add_bar(symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     assert scores(forecast) == [("first", MONDAY, 102.0)]
 
 
@@ -144,7 +144,7 @@ def test_a_split_before_the_forecast_that_became_known_later_does_not_count() ->
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, 102.0)
     restated(forecast.symbol, 0.5, before=FRIDAY)
-    ledger.score_due()
+    scoring.score_due()
     assert scores(forecast) == [("first", MONDAY, 102.0)]
 
 
@@ -152,7 +152,7 @@ def test_a_correction_of_the_close_that_a_forecast_knew_does_not_change_its_scor
     forecast = make_due(make_symbol())
     corrected(forecast.symbol, FRIDAY, 98.0)
     add_bar(forecast.symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     assert scores(forecast) == [("first", MONDAY, 102.0)]
 
 
@@ -160,21 +160,21 @@ def test_a_correction_of_the_close_that_a_forecast_knew_does_not_change_its_scor
 def test_a_split_after_the_score_appends_nothing(ratio: float) -> None:
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     restated(forecast.symbol, ratio, before=TUESDAY)
-    assert ledger.score_due() == 0
+    assert scoring.score_due() == 0
 
 
 def test_a_chain_of_dividends_in_rounded_prices_appends_nothing() -> None:
     symbol = make_symbol()
     forecast = make_due(symbol)
     add_bar(symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     for number in range(1, 101):
         restated(symbol, 0.995, before=TUESDAY, reason=RestatementReason.DIVIDEND)
         close = PriceBar.objects.get(symbol=symbol, date=MONDAY).close
         settled(symbol, MONDAY, close * (1 + 1e-6 * (-1) ** number))
-        assert ledger.score_due() == 0
+        assert scoring.score_due() == 0
     assert forecast.scores.count() == 1
 
 
@@ -184,9 +184,9 @@ def test_a_chain_of_dividends_in_rounded_prices_appends_nothing() -> None:
 def test_a_close_that_settles_after_the_score_is_scored_again() -> None:
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     settled(forecast.symbol, MONDAY, 103.06)
-    assert [ledger.score_due(), ledger.score_due()] == [1, 0]
+    assert [scoring.score_due(), scoring.score_due()] == [1, 0]
     assert scores(forecast) == [("first", MONDAY, 102.0), ("corrected", MONDAY, 103.06)]
     first, last = forecast.scores.order_by("pk")
     assert (first.latest, first.inside_interval) == (False, True)
@@ -197,18 +197,18 @@ def test_a_close_that_settles_after_the_score_is_scored_again() -> None:
 def test_a_close_that_moves_within_rounding_is_not_scored_again() -> None:
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     settled(forecast.symbol, MONDAY, 102.0 * (1 + 5e-6))
-    assert ledger.score_due() == 0
+    assert scoring.score_due() == 0
 
 
 def test_a_correction_beside_a_dividend_is_in_the_prices_of_the_forecast() -> None:
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     restated(forecast.symbol, 0.99, before=TUESDAY)
     settled(forecast.symbol, MONDAY, 0.99 * 104.0)
-    ledger.score_due()
+    scoring.score_due()
     assert scores(forecast) == [("first", MONDAY, 102.0), ("corrected", MONDAY, 104.0)]
 
 
@@ -219,10 +219,10 @@ def test_every_bar_that_a_sync_repeats_may_settle() -> None:
     for day in days:
         add_bar(symbol, day, 100.0)
     forecasts = [make_forecast(version, day) for day in days[:-1]]
-    ledger.score_due()
+    scoring.score_due()
     for day in days[-OVERLAP_BARS:]:
         settled(symbol, day, 101.0)
-    assert ledger.score_due([symbol]) == OVERLAP_BARS
+    assert scoring.score_due([symbol]) == OVERLAP_BARS
     assert [len(scores(each)) for each in forecasts] == [1] * (len(forecasts) - OVERLAP_BARS) + [2] * OVERLAP_BARS
 
 
@@ -231,11 +231,11 @@ def test_a_session_of_long_ago_is_scored_again_once_the_source_corrects_it() -> 
     forecast = make_due(symbol)
     for day in (MONDAY, TUESDAY, WEDNESDAY, *LATER):
         add_bar(symbol, day, 100.0)
-    ledger.score_due()
+    scoring.score_due()
     make_forecast(forecast.version, LATER[-2])
-    ledger.score_due()
+    scoring.score_due()
     corrected(symbol, MONDAY, 102.5)
-    assert ledger.score_due([symbol]) == 1
+    assert scoring.score_due([symbol]) == 1
     assert scores(forecast) == [("first", MONDAY, 100.0), ("corrected", MONDAY, 102.5)]
 
 
@@ -244,10 +244,10 @@ def test_a_history_that_now_begins_later_leaves_the_score_alone() -> None:
     forecast = make_due(symbol)
     for day in (MONDAY, TUESDAY, WEDNESDAY, *LATER):
         add_bar(symbol, day, 100.0)
-    ledger.score_due()
+    scoring.score_due()
     PriceBar.objects.filter(symbol=symbol, date__lt=WEDNESDAY).delete()
     make_restatement(symbol, reason=RestatementReason.CORRECTION, date=FRIDAY, ratio=None)
-    assert ledger.score_due() == 0
+    assert scoring.score_due() == 0
     assert forecast.scores.count() == 1
 
 
@@ -258,7 +258,7 @@ def test_a_forecast_waits_for_a_session_that_may_only_be_late() -> None:
     forecast = make_due(make_symbol())
     for day in (TUESDAY, WEDNESDAY):
         add_bar(forecast.symbol, day, 102.0)
-        assert (ledger.score_due(), Forecast.objects.due().count()) == (0, 0)
+        assert (scoring.score_due(), Forecast.objects.due().count()) == (0, 0)
 
 
 def test_a_forecast_of_a_session_that_did_not_take_place_is_scored_with_the_next_bar() -> None:
@@ -266,16 +266,16 @@ def test_a_forecast_of_a_session_that_did_not_take_place_is_scored_with_the_next
     for day, close in ((TUESDAY, 102.0), (WEDNESDAY, 103.0), (LATER[0], 104.0)):
         add_bar(forecast.symbol, day, close)
     assert Forecast.objects.due().get() == forecast
-    assert [ledger.score_due(), ledger.score_due()] == [1, 0]
+    assert [scoring.score_due(), scoring.score_due()] == [1, 0]
     assert scores(forecast) == [("session_moved", TUESDAY, 102.0)]
 
 
 def test_a_session_that_the_calendar_did_not_know_is_the_one_that_was_forecast() -> None:
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, SATURDAY, 101.0)
-    assert ledger.score_due() == 0
+    assert scoring.score_due() == 0
     add_bar(forecast.symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     assert scores(forecast) == [("session_moved", SATURDAY, 101.0)]
 
 
@@ -283,9 +283,9 @@ def test_a_session_that_appears_after_all_corrects_the_score() -> None:
     forecast = make_due(make_symbol())
     for day in (TUESDAY, WEDNESDAY, LATER[0]):
         add_bar(forecast.symbol, day, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     add_bar(forecast.symbol, MONDAY, 100.5)
-    ledger.score_due()
+    scoring.score_due()
     assert scores(forecast) == [("session_moved", TUESDAY, 102.0), ("corrected", MONDAY, 100.5)]
 
 
@@ -293,9 +293,9 @@ def test_a_bar_that_the_source_takes_back_moves_the_session() -> None:
     forecast = make_due(make_symbol())
     for day, close in ((MONDAY, 900.0), (TUESDAY, 102.0), (WEDNESDAY, 102.0), (LATER[0], 102.0)):
         add_bar(forecast.symbol, day, close)
-    ledger.score_due()
+    scoring.score_due()
     PriceBar.objects.filter(date=MONDAY).delete()
-    ledger.score_due()
+    scoring.score_due()
     assert scores(forecast) == [("first", MONDAY, 900.0), ("corrected", TUESDAY, 102.0)]
 
 
@@ -308,8 +308,8 @@ def test_scoring_at_once_scores_once() -> None:
     add_bar(forecast.symbol, MONDAY, 102.0)
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic():
-            assert ledger.score_due() == 1
-            theirs = begin_behind_us(threads, ledger.score_due)
+            assert scoring.score_due() == 1
+            theirs = begin_behind_us(threads, scoring.score_due)
         assert theirs.result() == 0
 
 
@@ -317,11 +317,11 @@ def test_scoring_at_once_scores_once() -> None:
 def test_correcting_at_once_corrects_once() -> None:
     forecast = make_due(make_symbol())
     add_bar(forecast.symbol, MONDAY, 102.0)
-    ledger.score_due()
+    scoring.score_due()
     settled(forecast.symbol, MONDAY, 103.0)
     with ThreadPoolExecutor(1) as threads:
         with transaction.atomic():
-            assert ledger.score_due() == 1
-            theirs = begin_behind_us(threads, ledger.score_due)
+            assert scoring.score_due() == 1
+            theirs = begin_behind_us(threads, scoring.score_due)
         assert theirs.result() == 0
     assert len(scores(forecast)) == 2

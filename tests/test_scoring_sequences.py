@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as some
 
-from forecasting import ledger
+from forecasting import scoring
 from forecasting.market import OVERLAP_BARS
 from forecasting.models import Forecast, Restatement, Score
 from forecasting.models.scores import ScoreReason
@@ -78,7 +78,7 @@ def test_after_any_events_each_forecast_has_the_last_word_of_the_source_as_its_s
             world.next_session()
             for event in happened:
                 event(world)
-            ledger.score_due([world.symbol])
+            scoring.score_due([world.symbol])
             closes = Score.objects.filter(latest=True).order_by("forecast__as_of").values_list("actual_close", flat=True)
             assert list(closes) == pytest.approx(world.expected, rel=1e-9)
         assert Score.objects.filter(reason=ScoreReason.CORRECTED).count() <= sum(map(len, evenings))

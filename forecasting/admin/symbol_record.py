@@ -15,11 +15,11 @@ from forecasting import serving
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.trainings import STATE_TONES
-from forecasting.ledger import Record
 from forecasting.models import Forecast, ModelVersion, Score, Symbol, Training
 from forecasting.models.forecasts import Basis
 from forecasting.models.trainings import TrainingState
 from forecasting.prices.session_state import SessionState
+from forecasting.scorecards import Record
 
 SHOWN_TRAININGS = 10
 SHOWN_ACTIONS = 20

@@ -20,7 +20,7 @@ from forecasting.admin import retraining
 from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.callers.caller import caller_of
 from forecasting.models import ModelVersion, Symbol
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.training import pausing
 
 MAY_PIN = "forecasting.change_modelversion"  # pinning activates versions

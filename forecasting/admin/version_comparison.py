@@ -13,7 +13,7 @@ from forecasting.admin import display, svg
 from forecasting.models import ModelVersion, Symbol
 from forecasting.pipeline.evaluation.drift import paired_losses
 from forecasting.pipeline.evaluation.quantiles import levels_of, quantile_columns
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 
 SMOOTHED = 20  # sessions of the mean in the picture
 FEWEST = 2 * SMOOTHED  # common sessions for a picture

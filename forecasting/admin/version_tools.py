@@ -15,7 +15,7 @@ from forecasting.admin.read_only import ReadOnlyAdmin
 from forecasting.callers.caller import caller_of
 from forecasting.models import ModelVersion
 from forecasting.models.versions import FilesState
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 
 
 class Change(Protocol):

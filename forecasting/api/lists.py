@@ -34,7 +34,7 @@ from forecasting.api.written import written
 from forecasting.models import Finding, Forecast, ModelVersion, Symbol, Training, Webhook
 from forecasting.models.pages import PreparedPages
 from forecasting.models.symbols import TICKER_IN_ANY_CASE
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.training import queue as training_queue
 
 Row = TypeVar("Row", bound=Model)

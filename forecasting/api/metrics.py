@@ -7,8 +7,8 @@ from drf_spectacular.utils import PolymorphicProxySerializer
 
 from forecasting.api.fields import PRICE, Count, DayText, PriceError, Rounded, Shape, ShapesByName, Simulated, Text
 from forecasting.api.written import json_text, written
-from forecasting.ledger import Scorecard
 from forecasting.models.symbols import TAKEN_OUT
+from forecasting.scorecards import Scorecard
 
 NO_METRICS = "Metrics for this model are not available."
 OUT_OF_SERVICE = f"Metrics for this model are not available: {TAKEN_OUT}."

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from forecasting import ledger, serving
+from forecasting import serving
 from forecasting.accounts import log_change
 from forecasting.api import documentation, serializers
 from forecasting.api.callers import RequestBudget, caller_of, charge, charging
@@ -34,6 +34,7 @@ from forecasting.callers.budgets import Charged, NewSymbols, OverBudgetError
 from forecasting.callers.retraining import retrain
 from forecasting.models.standing import STANDING
 from forecasting.models.versions import SERVING, STATUSES
+from forecasting.scorecards import scorecards
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
 
@@ -120,7 +121,7 @@ class ModelViewSet(OpenRoute, viewsets.ViewSet):
     def metrics(self, request: Request) -> HttpResponse:
         """How good is it?"""
         tickers = requested_tickers(request.data)
-        cards = ledger.scorecards(tickers, find=charging(request, _serving))
+        cards = scorecards(tickers, find=charging(request, _serving))
         return json_response(b"[" + b",".join(metrics_text(ticker, cards.get(ticker)) for ticker in tickers) + b"]")
 
     @documentation.predict

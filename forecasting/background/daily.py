@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from forecasting import ledger, live, market, monitoring, registry, serving
+from forecasting import live, market, monitoring, registry, scoring, serving
 from forecasting.background import daily_sync
 from forecasting.background.daily_sync import Report
 from forecasting.models import Delivery, Forecast, JobRun, ModelVersion, RequestedName, Symbol, Training
@@ -111,7 +111,7 @@ def _is_over(job: JobRun) -> bool:
 
 
 def _score(report: Report, now: datetime) -> bool:
-    report["scored"] = report.get("scored", 0) + ledger.score_due()
+    report["scored"] = report.get("scored", 0) + scoring.score_due()
     live.calibrate()
     return True
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from forecasting.api.predict import summary
+from forecasting.api.forecast import summary
 from forecasting.models import Forecast
 from forecasting.pages.cards import long_day
 from forecasting.pages.previews import HEIGHT, WIDTH

@@ -13,8 +13,9 @@ from django.db.migrations.loader import MigrationLoader
 
 from forecasting.backup import archive, postgres
 from forecasting.backup.archive import DUMP, BackupError, Manifest
+from forecasting.models import Webhook
 from forecasting.models.locks import Lock, lock_when_free
-from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.verified import file_of
 from forecasting.registry import models_bucket, models_root
 from forecasting.registry.files import FILE_MODE, FOLDER_MODE
 
@@ -24,11 +25,13 @@ OURS = """
 """  # all relations but those of extensions
 
 
-def restore(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Manifest:
+def restore(path: Path, *, trial: bool = False, waiting: Callable[[], None] = lambda: None) -> Manifest:
     """Restores a backup into an empty database and an empty folder of models, and migrates it to this release.
 
     A folder of models that already holds all files of the backup is as good as an empty one: one that moves to another database
-    keeps it. `waiting` is called if a migration runs. Raises BackupError; then nothing has been changed.
+    keeps it. With `trial`, webhooks become inactive. `waiting` is called if a migration runs.
+
+    Raises BackupError; then nothing has been changed.
     """
     manifest = archive.verified(path)
     _refuse_other_release(manifest)
@@ -42,6 +45,8 @@ def restore(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Manife
         with ZipFile(path) as zipped, _models_in_place(zipped, manifest), zipped.open(DUMP) as dump:
             postgres.load(program, dump)
         call_command("migrate", verbosity=0)
+        if trial:
+            Webhook.objects.update(active=False)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
     return manifest
@@ -124,7 +129,7 @@ def _holds_all(root: Path, manifest: Manifest) -> bool:
         path = root.parent / name
         if not path.is_file():
             return False
-        found = artifacts.file_of(path.read_bytes())
+        found = file_of(path.read_bytes())
         if (found.sha256, found.size) != (entry.sha256, entry.size):
             return False
     return bool(manifest.model_files)

@@ -20,7 +20,7 @@ from forecasting.backup.archive import DUMP, MANIFEST, BackupError, Entry, Manif
 from forecasting.models import Forecast, ModelVersion, Symbol
 from forecasting.models.locks import Lock, lock_when_free
 from forecasting.models.versions import FilesState
-from forecasting.pipeline.serving.artifacts import ArtifactFile
+from forecasting.pipeline.serving.verified import ArtifactFile
 from forecasting.registry.files import published_content
 
 ROWS = (Symbol, ModelVersion, Forecast)

@@ -14,7 +14,7 @@ from forecasting.models.prepared import PARAMETER, Columns, Prepared
 from forecasting.models.restatements import Restatement
 from forecasting.models.symbols import Symbol
 from forecasting.models.trainings import ACTIVE_STATES, Training
-from forecasting.pipeline.serving.artifacts import ArtifactFile
+from forecasting.pipeline.serving.verified import ArtifactFile
 
 
 class VersionState(models.TextChoices):

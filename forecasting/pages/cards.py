@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from forecasting.api.predict import summary
+from forecasting.api.forecast import summary
 from forecasting.models import Forecast, Symbol
 from forecasting.pages.remembered import Remembered
 from forecasting.pages.sparkline import Drawing

@@ -10,7 +10,7 @@ from forecasting.models import ModelVersion, Symbol
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.registry.base_model import base_version, load_base
 from forecasting.registry.files import OutOfReachError, read_files
 from forecasting.registry.publishing import locked_versions

@@ -17,7 +17,8 @@ from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import TREES, ArtifactError, ArtifactFile, BaseModel
+from forecasting.pipeline.serving.artifacts import TREES, BaseModel
+from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile
 from forecasting.registry.files import OutOfReachError, read_files, write_files
 from forecasting.registry.publishing import create, locked_versions
 

@@ -22,8 +22,9 @@ from django.db import connection
 from forecasting.metrics import counters
 from forecasting.models import ModelVersion
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactError, ArtifactFile, BaseModel, TrainedModel
+from forecasting.pipeline.serving.artifacts import BaseModel, TrainedModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile, file_of, flush_folder
 
 if TYPE_CHECKING:
     from forecasting.registry.bucket import Bucket
@@ -61,7 +62,7 @@ def write_files(model: TrainedModel | BaseModel) -> tuple[int, dict[str, Artifac
         files = artifacts.write(folder, model)
         _share_with_group(folder)
         folder = folder.rename(root / f"{version_id}-{files['model.onnx'].sha256[:12]}")
-        artifacts.flush_folder(root)
+        flush_folder(root)
         if bucket := models_bucket():
             for file in folder.iterdir():
                 bucket.put(f"{folder.name}/{file.name}", file.read_bytes())
@@ -138,7 +139,7 @@ def _copy(place: str, file: ArtifactFile) -> bytes | None:
 
 
 def _is(file: ArtifactFile, content: bytes) -> bool:
-    return replace(file, folder="") == artifacts.file_of(content)
+    return replace(file, folder="") == file_of(content)
 
 
 def _keep_copy(path: Path, content: bytes) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from forecasting.api import check, examples, list_examples, metrics, predict, trainings
+from forecasting.api import check, examples, forecast, list_examples, metrics, predict, trainings
 from forecasting.api.fields import Shape
 from forecasting.api.metrics import metrics_json
-from forecasting.ledger import Scorecard
 from forecasting.models import ModelVersion
 from forecasting.models.scores import SUMS
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.scorecards import Scorecard
 
 FORECAST: dict[str, Any] = examples.FORECAST
 FORECAST_ROW: dict[str, Any] = list_examples.FORECAST_ROW
@@ -48,9 +48,9 @@ def test_its_metrics_are_those_of_the_version_as_the_api_shows_them(settings: Se
 @pytest.mark.parametrize(
     ("example", "shape"),
     [
-        (FORECAST, predict.ForecastAnswer),
-        (FORECAST["interval"], predict.Interval),
-        (FORECAST["model"], predict.ServingModel),
+        (FORECAST, forecast.ForecastAnswer),
+        (FORECAST["interval"], forecast.Interval),
+        (FORECAST["model"], forecast.ServingModel),
         (examples.FORECAST_AND_TRAINING["predictions"]["PETR4.SA"], predict.TrainingAnswer),
         (examples.FORECAST_AND_FAILURE["predictions"]["PETR4.SA"], predict.FailureAnswer),
         (examples.WAITING, trainings.ActiveTraining),

@@ -19,8 +19,8 @@ from forecasting.models.upstream import BreakerState
 from forecasting.runtime.processes import wait_for
 from tests import fake_yahoo
 from tests.api.conftest import At, Count, Send
+from tests.api.live_session import CLOSE, FRIDAY, KNOWN, LONGER, MONDAY, RISE, followed, live_rows, monday, told
 from tests.api.serving import serve
-from tests.api.test_live_scenarios import CLOSE, FRIDAY, KNOWN, LONGER, MONDAY, RISE, followed, live_rows, monday, told
 from tests.factories import add_bars, make_symbol
 from tests.fake_yahoo import Answer, FakeYahoo, Request, as_yahoo_adjusts, day_of_trades, generated_bars, trading
 from tests.pipeline.market_data import rescaled

@@ -12,11 +12,11 @@ from forecasting.api import lists
 from forecasting.api.lists import RecordViewSet
 from forecasting.api.metrics import metrics_json, metrics_text
 from forecasting.api.predict import predict_json, prediction_json
-from forecasting.ledger import scorecards
 from forecasting.live import session_of
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import VersionState
+from forecasting.scorecards import scorecards
 from forecasting.serving import Prediction
 from tests.api.conftest import Send
 from tests.api.rows import make_rows

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from time_machine import TimeMachineFixture
 
-from forecasting import ledger, serving
+from forecasting import scoring, serving
 from forecasting.background import daily, lead_forecasts
 from forecasting.models import Forecast, PriceBar, Symbol
 from forecasting.models.forecasts import Basis
@@ -150,7 +150,7 @@ def test_outcomes_of_one_basis_do_not_change_the_width_of_the_other(time_machine
     alone = Forecast.objects.of_next_close().get()
     add_bar(tokyo, WEDNESDAY, (alone.interval_low + alone.interval_high) / 2)
     add_bar(lead, WEDNESDAY, 100.0)
-    assert ledger.score_due() == 2
+    assert scoring.score_due() == 2
     assert {score.basis for score in knowing.scores.all()} == {Basis.LEAD}
     time_machine.move_to(CLOSE + timedelta(days=1, hours=1))
     assert lead_forecasts.issue_due() == 1

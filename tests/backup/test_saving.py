@@ -19,7 +19,7 @@ from forecasting.backup.archive import Entry
 from forecasting.backup.postgres import Program
 from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.serving.artifacts import ArtifactFile
+from forecasting.pipeline.serving.verified import ArtifactFile
 from forecasting.registry import models_root
 from forecasting.runtime.processes import wait_for
 from tests.backup.places import Place, place_of_tests

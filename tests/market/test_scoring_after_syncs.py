@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from forecasting import ledger, market
+from forecasting import market, scoring
 from forecasting.models import PriceBar
 from tests.factories import make_forecast, make_symbol, make_version
 from tests.fake_yahoo import FakeYahoo
@@ -21,7 +21,7 @@ def test_the_actual_close_is_in_the_prices_that_the_forecast_knew(yahoo: FakeYah
     forecast = make_forecast(make_version(symbol), WEDNESDAY, last_close=before, target_date=THURSDAY)
     yahoo.bars["AAA"] = adjusted
     market.sync(symbol, now=NOW)
-    assert [ledger.score_due(), ledger.score_due()] == [1, 0]
+    assert [scoring.score_due(), scoring.score_due()] == [1, 0]
     close = adjusted["close"]
     move = close[pd.Timestamp(THURSDAY)] / close[pd.Timestamp(WEDNESDAY)]
     assert forecast.scores.get().actual_close == pytest.approx(before * move, rel=1e-6)

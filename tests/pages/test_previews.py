@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pytest_django import Settings
 
-from forecasting.api.predict import summary
+from forecasting.api.forecast import summary
 from forecasting.background.picture import BOX, draw
 from forecasting.background.previews import draw_due
 from forecasting.models import Forecast, Symbol

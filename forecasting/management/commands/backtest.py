@@ -33,7 +33,8 @@ from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactError, BaseModel
+from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.verified import ArtifactError
 
 
 class Command(BaseCommand):

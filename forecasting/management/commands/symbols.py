@@ -9,7 +9,7 @@ from forecasting import market, registry
 from forecasting.management.commands.predict import valid_tickers
 from forecasting.models import ModelVersion, Symbol
 from forecasting.models.symbols import UpstreamState
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.training import pausing
 
 SHOWN = 20  # forgotten symbols that are named

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from forecasting import ledger, market, terminal
+from forecasting import market, terminal
 from forecasting.api.metrics import metrics_json
 from forecasting.api.trainings import training_json
 from forecasting.background import trainer_parent
@@ -18,6 +18,7 @@ from forecasting.models.symbols import TAKEN_OUT
 from forecasting.models.trainings import TrainingState
 from forecasting.prices.catalogue import is_simulated
 from forecasting.prices.sources import PriceSourceError
+from forecasting.scorecards import scorecards
 from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
 from forecasting.training.positions import positions_of
@@ -45,7 +46,7 @@ class Command(BaseCommand):
                 self._work(keys, bars)
         except KeyboardInterrupt:
             raise CommandError("Interrupted. Unfinished trainings stay in the queue for a worker or the next call.") from None
-        cards = ledger.scorecards(tickers)
+        cards = scorecards(tickers)
         answers = [metrics_json(ticker, cards.get(ticker)) for ticker in tickers]
         console.print(terminal.metrics_table(answers, simulated=is_simulated(settings.PRICE_SOURCE)))
         unsuccessful = Training.objects.filter(pk__in=keys).exclude(state=TrainingState.SUCCEEDED).select_related("symbol")

@@ -1,4 +1,4 @@
-"""Files of a version's folder: written once and flushed to disk; used only after a check of size and SHA-256.
+"""Models, and the files of a version's folder that hold them; see verified.py.
 
 - model.onnx: the model for serving.
 - model.weights.h5: the weights of model.onnx as Keras can load them.
@@ -15,12 +15,9 @@
 Nothing is unpickled.
 """
 
-import hashlib
 import io
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -36,6 +33,15 @@ from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.model.tree_columns import tree_columns
 from forecasting.pipeline.model.windows import Scaler, Seen
+from forecasting.pipeline.serving.verified import (
+    ArtifactFile,
+    file_of,
+    flush_folder,
+    read_bytes,
+    verified,
+    verified_json,
+    write_durably,
+)
 
 ONNX, WEIGHTS, META = "model.onnx", "model.weights.h5", "meta.json"
 BACKTEST = "backtest.csv"  # only in versions of a symbol
@@ -45,23 +51,6 @@ RATES, LIVE = "rates.json", "live.json"  # the same
 HORIZONS = "horizons.json"  # not in versions of earlier releases
 BASE_FILES = (ONNX, TREES, WEIGHTS, EARLIER, EARLIER_TREES, META)
 LARGEST_FILE = 64 * 2**20  # bytes
-
-
-class ArtifactError(Exception):
-    """A file of a version's folder cannot be used; the message names the file and the reason, but not the folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactFile:
-    """Recorded hash and size of a file."""
-
-    sha256: str  # hexadecimal
-    size: int  # bytes
-    folder: str = ""  # beside the version's own folder, if another version holds the file
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it; `folder` only if another version holds the file."""
-        return {"sha256": self.sha256, "size": self.size} | ({"folder": self.folder} if self.folder else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,76 +146,53 @@ def write(folder: Path, model: TrainedModel | BaseModel) -> dict[str, ArtifactFi
     """Writes the model's files to the existing, empty `folder` and flushes them to disk. Raises OSError."""
     contents = model.contents
     for name, content in contents.items():
-        _write_durably(folder / name, content)
+        write_durably(folder / name, content)
     flush_folder(folder)
     return {name: file_of(content) for name, content in contents.items()}
 
 
-def file_of(content: bytes) -> ArtifactFile:
-    """Hash and size of a file with this content."""
-    return ArtifactFile(hashlib.sha256(content).hexdigest(), len(content))
-
-
 def read(folder: Path, files: Mapping[str, ArtifactFile]) -> ServingModel:
     """The model to serve. Raises ArtifactError if model.onnx, meta.json or the trees, if it has any, do not match `files`."""
-    onnx, meta = (_verified(folder, name, files) for name in (ONNX, META))
-    trees = _verified(folder, TREES, files) if TREES in files else None
-    horizons = _read_horizons(folder, files).get("served")
-    with _of_this_release(META):
-        return ServingModel(onnx=onnx, trees=trees, horizons=horizons, **_serving(json.loads(meta)))
+    return ServingModel(
+        onnx=verified(folder, ONNX, files),
+        trees=verified(folder, TREES, files) if TREES in files else None,
+        horizons=_read_horizons(folder, files).get("served"),
+        **verified_json(folder, META, files, _serving),
+    )
 
 
 def read_base(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseModel:
     """The complete base model. Raises ArtifactError if any of its files does not match `files`."""
-    onnx, trees, weights, earlier, earlier_trees, content = (_verified(folder, name, files) for name in BASE_FILES)
-    with _of_this_release(META):
-        meta = json.loads(content)
-        horizons = _read_horizons(folder, files)
-        return BaseModel(
-            horizons=horizons.get("served"),
-            earlier_horizons=horizons.get("earlier"),
-            onnx=onnx,
-            trees=trees,
-            weights=weights,
-            earlier=Fit(earlier, _scaler(meta["earlier_scaler"]), earlier_trees),
-            seen=Seen(*(date.fromisoformat(meta[name]) for name in ("fitted_through", "calibrated_through"))),
-            symbols=tuple(meta["symbols"]),
-            data_start=date.fromisoformat(meta["data_start"]),
-            data_end=date.fromisoformat(meta["data_end"]),
-            leads=read_leads(folder, files),
-            rates=read_rates(folder, files),
-            live=read_live(folder, files),
-            trained_at=datetime.fromisoformat(moment) if (moment := meta.get("trained_at")) else None,
-            **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions", "command")},
-            **_serving(meta),
-        )
+    onnx, trees, weights, earlier, earlier_trees = (verified(folder, name, files) for name in BASE_FILES if name != META)
+    horizons = _read_horizons(folder, files)
+    scaler, fields = verified_json(folder, META, files, lambda meta: (_scaler(meta["earlier_scaler"]), _base(meta)))
+    return BaseModel(
+        horizons=horizons.get("served"),
+        earlier_horizons=horizons.get("earlier"),
+        onnx=onnx,
+        trees=trees,
+        weights=weights,
+        earlier=Fit(earlier, scaler, earlier_trees),
+        leads=read_leads(folder, files),
+        rates=read_rates(folder, files),
+        live=read_live(folder, files),
+        **fields,
+    )
 
 
 def read_leads(folder: Path, files: Mapping[str, ArtifactFile]) -> LeadModel | None:
     """The lead model of a base; None if it has none. Raises ArtifactError if leads.json does not match `files`."""
-    if LEADS not in files:
-        return None
-    content = _verified(folder, LEADS, files)
-    with _of_this_release(LEADS):
-        return LeadModel.from_json(json.loads(content))
+    return verified_json(folder, LEADS, files, LeadModel.from_json) if LEADS in files else None
 
 
 def read_rates(folder: Path, files: Mapping[str, ArtifactFile]) -> BaseRates | None:
     """The base rates of a base; None if it has none. Raises ArtifactError if rates.json does not match `files`."""
-    if RATES not in files:
-        return None
-    content = _verified(folder, RATES, files)
-    with _of_this_release(RATES):
-        return BaseRates.from_json(json.loads(content))
+    return verified_json(folder, RATES, files, BaseRates.from_json) if RATES in files else None
 
 
 def read_live(folder: Path, files: Mapping[str, ArtifactFile]) -> LiveModel | None:
     """The live model of a base; None if it has none. Raises ArtifactError if live.json does not match `files`."""
-    if LIVE not in files:
-        return None
-    content = _verified(folder, LIVE, files)
-    with _of_this_release(LIVE):
-        return LiveModel.from_dict(json.loads(content))
+    return verified_json(folder, LIVE, files, LiveModel.from_dict) if LIVE in files else None
 
 
 def live_file(live: LiveModel) -> bytes:
@@ -247,13 +213,13 @@ def leads_file(leads: LeadModel) -> bytes:
 def recorded(folder: Path) -> dict[str, ArtifactFile]:
     """Current hashes and sizes of a base's files, for a folder without a record in the database. Raises ArtifactError."""
     names = (*BASE_FILES, *(name for name in (HORIZONS, LEADS, RATES, LIVE) if (folder / name).exists()))
-    contents = {name: _read_bytes(folder / name, limit=LARGEST_FILE) for name in names}
+    contents = {name: read_bytes(folder / name, limit=LARGEST_FILE) for name in names}
     return {name: file_of(content) for name, content in contents.items()}
 
 
 def read_backtest(folder: Path, files: Mapping[str, ArtifactFile]) -> pd.DataFrame:
     """The stored backtest. Raises ArtifactError if backtest.csv does not match `files`."""
-    content = io.BytesIO(_verified(folder, BACKTEST, files))
+    content = io.BytesIO(verified(folder, BACKTEST, files))
     return pd.read_csv(content, parse_dates=["as_of", "target_date"])
 
 
@@ -285,9 +251,11 @@ def _read_horizons(folder: Path, files: Mapping[str, ArtifactFile]) -> dict[str,
     """The fits of its file, by name; none if the version has no such file."""
     if HORIZONS not in files:
         return {}
-    content = _verified(folder, HORIZONS, files)
-    with _of_this_release(HORIZONS):
-        return {name: Horizons.from_dict(values) for name, values in json.loads(content).items()}
+
+    def parse(fits: dict[str, Any]) -> dict[str, Horizons]:
+        return {name: Horizons.from_dict(values) for name, values in fits.items()}
+
+    return verified_json(folder, HORIZONS, files, parse)
 
 
 def _serving(meta: dict[str, Any]) -> dict[str, Any]:
@@ -300,54 +268,17 @@ def _serving(meta: dict[str, Any]) -> dict[str, Any]:
     return {"config": config, "scaler": _scaler(meta["scaler"]), "calibration": Calibration.from_dict(meta["calibration"])}
 
 
+def _base(meta: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a BaseModel from meta.json."""
+    return _serving(meta) | {
+        "seen": Seen(*(date.fromisoformat(meta[name]) for name in ("fitted_through", "calibrated_through"))),
+        "symbols": tuple(meta["symbols"]),
+        "data_start": date.fromisoformat(meta["data_start"]),
+        "data_end": date.fromisoformat(meta["data_end"]),
+        "trained_at": datetime.fromisoformat(moment) if (moment := meta.get("trained_at")) else None,
+        **{name: meta[name] for name in ("metrics", "bar_count", "duration_s", "versions", "command")},
+    }
+
+
 def _scaler(values: dict[str, Any]) -> Scaler:
     return Scaler(mean=tuple(values["mean"]), spread=tuple(values["spread"]))
-
-
-@contextmanager
-def _of_this_release(name: str) -> Iterator[None]:
-    """Turns errors of reading a JSON file into ArtifactError."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{name} is of another release: {error}") from error
-
-
-def _verified(folder: Path, name: str, files: Mapping[str, ArtifactFile]) -> bytes:
-    """The file's bytes, if size and hash match. Raises ArtifactError."""
-    if name not in files:
-        raise ArtifactError(f"No hash of {name} is recorded.")
-    holder = folder.parent / files[name].folder if files[name].folder else folder
-    content = _read_bytes(holder / name, limit=files[name].size + 1)
-    if len(content) != files[name].size:
-        found = "more" if len(content) > files[name].size else f"only {len(content)}"
-        raise ArtifactError(f"{name} should have {files[name].size} bytes but has {found}.")
-    if hashlib.sha256(content).hexdigest() != files[name].sha256:
-        raise ArtifactError(f"{name} has been changed: its SHA-256 is not the recorded one.")
-    return content
-
-
-def _read_bytes(path: Path, *, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(limit)
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{path.name} is missing.") from error
-    except OSError as error:
-        raise ArtifactError(f"{path.name} cannot be read: {error.strerror}.") from error
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Flushes the folder, so that the names of new files survive a power failure; fsync of a file covers only its bytes."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,8 @@ from forecasting.pipeline.model.leads import Lead, own_returns
 from forecasting.pipeline.model.tree_columns import Float32, bars_remembered
 from forecasting.pipeline.model.windows import TooFewBarsError, make_windows
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactFile, ServingModel
+from forecasting.pipeline.serving.artifacts import ServingModel
+from forecasting.pipeline.serving.verified import ArtifactFile
 from forecasting.prices.markets import WEEKDAYS
 
 BASES = 16  # whose trees are kept in memory: the versions of many symbols share them

@@ -18,7 +18,7 @@ from forecasting.prices.bars import between
 from forecasting.prices.leads import lead_window
 from tests.pipeline.lead_data import exchange_leads, following_bars, lead_bars, tokyo
 from tests.pipeline.market_data import TINY, rescaled, session_bars
-from tests.pipeline.serving.test_artifacts import base_model
+from tests.pipeline.serving.models import base_model
 from tests.pipeline.small_trees import trees_onnx
 
 SPY = lead_bars()

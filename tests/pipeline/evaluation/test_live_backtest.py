@@ -15,7 +15,7 @@ from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.prices.hours import daily_bars
 from tests.pipeline.live_data import hourly_bars, live_model, scrambled
 from tests.pipeline.market_data import TINY, rescaled
-from tests.pipeline.serving.test_artifacts import base_model
+from tests.pipeline.serving.models import base_model
 from tests.pipeline.small_trees import trees_onnx
 
 HOURLY = {symbol: hourly_bars(700, seed=seed) for seed, symbol in enumerate(("AAA", "BBB", "CCC"))}

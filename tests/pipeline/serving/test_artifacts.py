@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, fields, replace
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -12,62 +10,11 @@ import pytest
 
 from forecasting.pipeline.model.calibration import Calibration, MedianTest
 from forecasting.pipeline.model.conformal import BETTER
-from forecasting.pipeline.model.features import compute_features
-from forecasting.pipeline.model.horizons import fit_horizons
-from forecasting.pipeline.model.windows import Scaler, Seen
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactError, ArtifactFile, BaseModel, Fit, ServingModel, TrainedModel
-from tests.pipeline.market_data import TINY, serving_model, simulated_bars
-
-Files = dict[str, ArtifactFile]
-
-
-def trained_model(**changes: object) -> TrainedModel:
-    backtest = {
-        "as_of": pd.to_datetime(["2024-01-02", "2024-01-03"]),
-        "target_date": pd.to_datetime(["2024-01-03", "2024-01-04"]),
-        "last_close": [10.0, 1 / 3],
-        "actual_close": [0.1 + 0.2, 11.0],
-        "q50": [10.0, 2 / 3],
-    }
-    values: dict[str, object] = {
-        **{field.name: getattr(serving_model(), field.name) for field in fields(ServingModel)},
-        "symbol": "KO",
-        "weights": b"weights",
-        "metrics": {"MAE": 0.1, "R²": 0.9},
-        "backtest": pd.DataFrame(backtest),
-        "from_base": True,
-        "data_start": date(2015, 1, 2),
-        "data_end": date(2024, 1, 4),
-        "bar_count": 2_000,
-        "epochs": 4,
-        "duration_s": 3.21,
-        "versions": {"keras": "3"},
-    }
-    return TrainedModel(**(values | changes))  # type: ignore[arg-type]  # one dictionary for fields of many types
-
-
-def base_model() -> BaseModel:
-    columns = len(TINY.features)
-    return BaseModel(
-        **{field.name: getattr(serving_model(trees=b"trees"), field.name) for field in fields(ServingModel)},
-        weights=b"weights",
-        earlier_horizons=fit_horizons([(compute_features(simulated_bars(seed=5), TINY), 150)], TINY),
-        earlier=Fit(b"earlier weights", Scaler(mean=(0.1,) * columns, spread=(1 / 3,) * columns), b"earlier trees"),
-        seen=Seen(date(2022, 6, 30), date(2023, 6, 30)),
-        symbols=("KO", "PEP"),
-        metrics={"mase": 0.1 + 0.2, "symbols": 2},
-        data_start=date(2015, 1, 2),
-        data_end=date(2024, 1, 4),
-        bar_count=4_000,
-        duration_s=3.21,
-        versions={"keras": "3"},
-    )
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return artifacts.write(tmp_path, trained_model())
+from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile
+from tests.pipeline.market_data import TINY, serving_model
+from tests.pipeline.serving.models import BASE_FILES, Files, base_model, trained_model
 
 
 def test_it_writes_exactly_the_files_that_it_records(tmp_path: Path, files: Files) -> None:
@@ -128,14 +75,6 @@ def test_serving_needs_neither_weights_nor_backtest(tmp_path: Path, files: Files
     assert artifacts.read(tmp_path, files) == serving_model()
 
 
-@pytest.fixture
-def base_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "base"
-    folder.mkdir()
-    artifacts.write(folder, base_model())
-    return folder
-
-
 def test_the_base_that_is_read_is_the_one_that_was_written(base_folder: Path) -> None:
     read, written = artifacts.read_base(base_folder, artifacts.recorded(base_folder)), base_model()
 
@@ -153,9 +92,6 @@ def test_the_files_of_a_folder_without_a_record_are_hashed_as_written(tmp_path: 
 
     assert artifacts.recorded(tmp_path) == written
     assert {*written} == {*BASE_FILES, "horizons.json"}
-
-
-BASE_FILES = ["model.onnx", "trees.onnx", "model.weights.h5", "meta.json", "earlier.weights.h5", "earlier.trees.onnx"]
 
 
 @pytest.mark.parametrize("name", BASE_FILES)
@@ -184,15 +120,6 @@ def test_a_version_of_a_release_without_horizons_serves(tmp_path: Path) -> None:
 def test_a_symbols_version_is_no_base(tmp_path: Path, files: Files) -> None:
     with pytest.raises(ArtifactError, match=r"trees\.onnx is missing"):
         artifacts.recorded(tmp_path)
-
-
-@pytest.fixture
-def sharing(tmp_path: Path, base_folder: Path) -> tuple[Path, Files]:
-    """A symbol's version with the trees of the base beside it: its folder and its record."""
-    folder = tmp_path / "own"
-    folder.mkdir()
-    files = artifacts.write(folder, trained_model(trees=b"trees"))
-    return folder, files | {"trees.onnx": replace(artifacts.recorded(base_folder)["trees.onnx"], folder=base_folder.name)}
 
 
 def test_a_symbols_version_reads_the_trees_from_the_folder_of_its_base(sharing: tuple[Path, Files]) -> None:
@@ -228,86 +155,6 @@ def test_a_version_of_a_release_without_trees_is_read(tmp_path: Path, files: Fil
 @pytest.mark.parametrize(("change", "fits"), [({"seed": 7}, True), ({"units": 5}, False), ({"window": 11}, False)])
 def test_a_training_starts_from_a_base_of_the_same_config_with_any_seed(change: dict[str, int], *, fits: bool) -> None:
     assert base_model().fits(replace(TINY, **change)) is fits  # type: ignore[arg-type]  # whole numbers, all of them
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def lengthen(path: Path) -> None:
-    path.write_bytes(path.read_bytes() + b"x")
-
-
-def flip_one_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def replace_by_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-DAMAGE = [
-    pytest.param(remove, "is missing", id="missing"),
-    pytest.param(truncate, "but has only", id="truncated"),
-    pytest.param(lengthen, "but has more", id="longer"),
-    pytest.param(flip_one_bit, "has been changed", id="changed"),
-    pytest.param(replace_by_folder, "cannot be read", id="no file"),
-]
-
-
-@pytest.mark.parametrize("name", ["model.onnx", "meta.json", "horizons.json"])
-@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
-def test_a_damaged_file_does_not_serve(
-    tmp_path: Path, files: Files, name: str, damage: Callable[[Path], None], reason: str
-) -> None:
-    damage(tmp_path / name)
-
-    with pytest.raises(ArtifactError, match=f"{name} .*{reason}") as caught:
-        artifacts.read(tmp_path, files)
-    assert str(tmp_path) not in str(caught.value)
-
-
-@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
-def test_a_version_whose_trees_are_damaged_in_the_folder_of_its_base_does_not_serve(
-    base_folder: Path, sharing: tuple[Path, Files], damage: Callable[[Path], None], reason: str
-) -> None:
-    folder, files = sharing
-    damage(base_folder / "trees.onnx")
-
-    with pytest.raises(ArtifactError, match=rf"trees\.onnx .*{reason}"):
-        artifacts.read(folder, files)
-
-
-@pytest.mark.parametrize("name", [*BASE_FILES, "horizons.json"])
-@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
-def test_a_damaged_file_of_a_base_is_named(base_folder: Path, name: str, damage: Callable[[Path], None], reason: str) -> None:
-    written = artifacts.recorded(base_folder)
-    damage(base_folder / name)
-
-    with pytest.raises(ArtifactError, match=f"{name} .*{reason}"):
-        artifacts.read_base(base_folder, written)
-
-
-@pytest.mark.parametrize(("damage", "reason"), DAMAGE)
-def test_a_damaged_backtest_is_not_read(tmp_path: Path, files: Files, damage: Callable[[Path], None], reason: str) -> None:
-    damage(tmp_path / "backtest.csv")
-
-    with pytest.raises(ArtifactError, match=reason):
-        artifacts.read_backtest(tmp_path, files)
-
-
-def test_a_file_without_a_recorded_hash_does_not_serve(tmp_path: Path, files: Files) -> None:
-    del files["model.onnx"]
-
-    with pytest.raises(ArtifactError, match=r"No hash of model\.onnx is recorded"):
-        artifacts.read(tmp_path, files)
 
 
 def rewritten(folder: Path, files: Files, **changes: object) -> Files:

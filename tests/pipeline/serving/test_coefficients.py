@@ -8,11 +8,11 @@ import pytest
 from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError
 from tests.pipeline.lead_data import exchange_leads
 from tests.pipeline.live_data import live_model
 from tests.pipeline.model.test_base_rates import class_rate
-from tests.pipeline.serving.test_artifacts import BASE_FILES, base_model
+from tests.pipeline.serving.models import BASE_FILES, base_model
 
 LEADS = LeadModel({"XTKS": exchange_leads()})
 

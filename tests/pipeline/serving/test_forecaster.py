@@ -20,8 +20,8 @@ from forecasting.pipeline.model.lead_moves import LeadMove
 from forecasting.pipeline.model.leads import LeadModel, own_returns
 from forecasting.pipeline.model.tree_columns import tree_columns
 from forecasting.pipeline.model.windows import TooFewBarsError
-from forecasting.pipeline.serving.artifacts import ArtifactError
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.verified import ArtifactError
 from tests.pipeline.lead_data import exchange_leads
 from tests.pipeline.market_data import TINY, flat_bars, serving_model, session_bars, simulated_bars
 from tests.pipeline.small_trees import trees_onnx
