@@ -13,7 +13,8 @@ from django.conf import settings
 
 from forecasting.backup import back_up
 from forecasting.backup.archive import DUMP
-from forecasting.models import ModelVersion
+from forecasting.models import ModelVersion, Webhook
+from forecasting.models.webhooks import WebhookEvent
 from forecasting.runtime.processes import ProcessGroup, wait_for
 from tests.backup.places import MANAGE, Place, place_of_tests
 from tests.factories import add_bars, make_forecast, make_symbol
@@ -49,6 +50,15 @@ def test_tables_schema_and_files_are_those_of_the_source(backup: Path, empty: Pl
     assert empty.model_files() == before.model_files()
     modes = {path.stat().st_mode & 0o777 for path in empty.media.rglob("*") if path.is_file()}
     assert modes == {0o640}
+
+
+@pytest.mark.parametrize("trial", [True, False])
+def test_only_a_copy_for_a_trial_tells_webhooks_nothing(tmp_path: Path, empty: Place, trial: bool) -> None:
+    Webhook.objects.create(url="https://example.com/", events=[WebhookEvent.FORECAST_ISSUED])
+    back_up(tmp_path / "one.backup")
+    empty.told("restore", tmp_path / "one.backup", *(["--trial"] if trial else []))
+    with psycopg.connect(empty.conninfo) as database:
+        assert database.execute("SELECT active FROM forecasting_webhook").fetchall() == [(not trial,)]
 
 
 def test_the_ledger_stays_append_only(backup: Path, empty: Place) -> None:

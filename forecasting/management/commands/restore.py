@@ -17,15 +17,16 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The backup, and `--check`."""
+        """The backup, `--check` and `--trial`."""
         parser.add_argument("file", type=Path, help="a file that `manage.py backup` has written")
         parser.add_argument("--check", action="store_true", help="only check that the file is complete and undamaged")
+        parser.add_argument("--trial", action="store_true", help="for a copy beside the service: its webhooks are told of nothing")
 
-    def handle(self, *, file: Path, check: bool, **options: Any) -> None:
+    def handle(self, *, file: Path, check: bool, trial: bool, **options: Any) -> None:
         """Prints what was restored. Raises CommandError; then nothing has been changed."""
         end_on_signals()
         try:
-            manifest = verified(file) if check else restore(file, waiting=self._say_why)
+            manifest = verified(file) if check else restore(file, trial=trial, waiting=self._say_why)
         except BackupError as error:
             raise CommandError(str(error)) from error
         rows = ", ".join(f"{count:,} {name}" for name, count in manifest.rows.items())
