@@ -8,9 +8,14 @@ import pytest
 from django.db import connection
 
 from forecasting.models.locks import Lock
+from forecasting.runtime.processes import wait_for
 from tests.test_commands import finish, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+BEFORE_AN_INDEX = "0038_figures_of_the_home_page"
+WRITE = "LOCK TABLE forecasting_forecast IN ROW EXCLUSIVE MODE"  # as every statement that writes does
 
 
 @pytest.fixture
@@ -46,3 +51,35 @@ def test_it_says_why_it_waits_and_goes_on(tmp_path: Path) -> None:
     status, output, _ = finish(waiting)
     assert status == 0
     assert "No migrations to apply." in output
+
+
+def test_writers_do_not_wait_for_a_new_index_of_a_large_table(url: str, tmp_path: Path) -> None:
+    finish(start(tmp_path, "migrate", "forecasting", BEFORE_AN_INDEX, DATABASE_URL=url))
+    with psycopg.connect(url) as one, psycopg.connect(url) as other:
+        one.execute(WRITE)
+        migrating = start(tmp_path, "migrate", DATABASE_URL=url)
+        assert wait_for(lambda: migrating.poll() is not None or waits_for_writers(), seconds=60)
+        other.execute("SET lock_timeout = '1 s'")
+        other.execute(WRITE)
+        other.rollback()
+        one.rollback()
+    status, output, errors = finish(migrating)
+    assert status == 0, errors
+    assert "forecasts_by_session... OK" in output
+
+
+def waits_for_writers() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND NOT granted")
+        return bool(cursor.rowcount)
+
+
+def test_an_index_whose_building_was_interrupted_is_built_anew(url: str, tmp_path: Path) -> None:
+    finish(start(tmp_path, "migrate", "forecasting", BEFORE_AN_INDEX, DATABASE_URL=url))
+    with psycopg.connect(url, autocommit=True) as database:
+        database.execute("CREATE INDEX forecast_by_target ON forecasting_forecast (as_of)")
+        database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'forecast_by_target'::regclass")
+        status, _, errors = finish(start(tmp_path, "migrate", DATABASE_URL=url))
+        assert status == 0, errors
+        found = database.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'forecast_by_target'").fetchall()
+    assert [definition.rpartition(" ")[2] for (definition,) in found] == ["(target_date)"]
