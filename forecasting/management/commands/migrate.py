@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.core.management.commands import migrate
 from django.db import connection
 from psycopg import sql
@@ -28,7 +29,9 @@ class Command(migrate.Command):
 
 def _drop_unfinished_indexes() -> None:
     """Drops what an interrupted AddIndexConcurrently has left: nobody can use it, and its name would be taken."""
+    ours = [index.name for model in apps.get_models() for index in model._meta.indexes]
+    query = "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE NOT indisvalid AND relname = ANY(%s)"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE NOT indisvalid")
+        cursor.execute(query, [ours])
         for (name,) in cursor.fetchall():
             cursor.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
