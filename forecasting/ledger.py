@@ -36,7 +36,7 @@ def issue(
 ) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
     """Computes and stores each symbol's forecasts from its newest bar, for all horizons of its model.
 
-    Call `scoring.score_due` first if these versions have forecast before: their scores decide the width of the new intervals.
+    Call `scoring.score_due` first if these versions have issued forecasts before: their scores decide how wide the new ones are.
 
     Returns those of the next session, with their outlook, and the errors, both by symbol. Only one forecast exists per version,
     symbol, session and horizon: of two concurrent callers, both get the first one's row.

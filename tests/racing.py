@@ -33,10 +33,12 @@ def begin(threads: ThreadPoolExecutor, call: Callable[[], Result]) -> Future[Res
     return threads.submit(_then_disconnect, call)
 
 
-def begin_behind_us(threads: ThreadPoolExecutor, call: Callable[[], Result]) -> Future[Result]:
+def begin_behind_us(
+    threads: ThreadPoolExecutor, call: Callable[[], Result], *, seconds: float = PATIENCE_SECONDS
+) -> Future[Result]:
     """Starts the call in a thread; returns when it waits for a lock that this thread's open transaction holds."""
     future = begin(threads, call)
-    assert wait_for(lambda: future.done() or _somebody_waits_for_us(), seconds=PATIENCE_SECONDS, every_s=0.005)
+    assert wait_for(lambda: future.done() or somebody_waits_for_us(), seconds=seconds, every_s=0.005)
     assert not future.done(), f"it did not wait: {future}"
     return future
 
@@ -64,7 +66,8 @@ def _then_disconnect(call: Callable[[], Result]) -> Result:
         connection.close()
 
 
-def _somebody_waits_for_us() -> bool:
+def somebody_waits_for_us() -> bool:
+    """Whether a lock of this thread's connection is in the way of another one."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))")
         return bool(cursor.rowcount)

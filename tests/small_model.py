@@ -16,7 +16,7 @@ from forecasting.pipeline.config import ForecastConfig
 from forecasting.pipeline.model.calibration import Calibration
 from forecasting.pipeline.model.horizons import Horizon, Horizons
 from forecasting.pipeline.model.windows import Scaler
-from forecasting.pipeline.serving.artifacts import TrainedModel
+from forecasting.pipeline.serving.trained import TrainedModel
 from tests.factories import METRICS, make_claimed
 
 CONFIG = ForecastConfig()

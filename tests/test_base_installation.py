@@ -16,6 +16,7 @@ from forecasting import registry
 from forecasting.models import ModelVersion
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.trained import META
 from tests.factories import make_version
 from tests.pipeline.live_data import live_model
 from tests.racing import at_once
@@ -79,8 +80,8 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
     def ship(**values: object) -> None:
         folder = shutil.copytree(registry.SHIPPED_BASE, tmp_path / "shipped")
-        meta = json.loads((folder / artifacts.META).read_text())
-        (folder / artifacts.META).write_text(json.dumps(meta | values))
+        meta = json.loads((folder / META).read_text())
+        (folder / META).write_text(json.dumps(meta | values))
         monkeypatch.setattr("forecasting.registry.base_model.SHIPPED_BASE", folder)
 
     return ship

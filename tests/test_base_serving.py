@@ -13,6 +13,7 @@ from forecasting.models.trainings import TrainingReason, TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.model.adaptation import next_factor
 from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.trained import EARLIER
 from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.training import queue as training_queue
 from forecasting.training import requests as training_requests
@@ -135,7 +136,7 @@ def test_a_base_that_was_trained_at_a_terminal_replaces_the_one_before_it() -> N
 def test_a_damaged_base_is_named_and_trainings_start_from_scratch() -> None:
     version = registry.base_version()
     assert version
-    (registry.models_root() / version.folder / artifacts.EARLIER).write_bytes(b"")
+    (registry.models_root() / version.folder / EARLIER).write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"earlier\.weights\.h5 should have"):
         registry.load_base(version)
 

@@ -21,7 +21,7 @@ from forecasting.backup.archive import BackupError
 from forecasting.backup.saving import back_up
 from forecasting.models import ModelVersion, Training
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.serving.artifacts import ONNX
+from forecasting.pipeline.serving.trained import ONNX
 from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.registry import bucket
 from forecasting.runtime.processes import wait_for

@@ -10,7 +10,7 @@ from forecasting import registry
 from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.serving.artifacts import EARLIER, META, ONNX
+from forecasting.pipeline.serving.trained import EARLIER, META, ONNX
 from tests.factories import make_symbol
 from tests.racing import at_once, slow
 from tests.test_version_life import backtest, damaged, published, states

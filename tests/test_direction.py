@@ -13,6 +13,7 @@ from forecasting.models.forecasts import Basis
 from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.calibration import Calibration
 from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.trained import RATES
 from tests.factories import METRICS, add_bars, make_symbol, make_version
 from tests.pipeline.model.test_base_rates import class_rate
 from tests.small_model import BARS_NEEDED, publish_model
@@ -113,7 +114,7 @@ def test_the_risk_agrees_with_the_probability_of_a_rise() -> None:
 
 def test_damaged_base_rates_leave_a_half() -> None:
     base = with_rates(XNYS=0.52)
-    (registry.models_root() / base.folder / artifacts.RATES).write_text("{}")
+    (registry.models_root() / base.folder / RATES).write_text("{}")
     assert answered(followed(), calibration=AT_LAST_CLOSE).probability_up == 0.5
 
 

@@ -10,7 +10,7 @@ from forecasting import registry
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.serving.artifacts import ONNX
+from forecasting.pipeline.serving.trained import ONNX
 from forecasting.pipeline.serving.verified import ArtifactError
 from tests.factories import make_claimed, make_symbol, make_version
 from tests.racing import begin_behind_us

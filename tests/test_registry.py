@@ -18,7 +18,7 @@ from forecasting.models import ModelVersion, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import BACKTEST, META, ONNX, WEIGHTS
+from forecasting.pipeline.serving.trained import BACKTEST, META, ONNX, WEIGHTS
 from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.registry import FenceLostError, models_root
 from forecasting.registry.files import scratch_prefix

@@ -15,7 +15,7 @@ from forecasting import registry
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.evaluation.drift import paired_losses
-from forecasting.pipeline.serving.artifacts import BACKTEST, ONNX, TREES
+from forecasting.pipeline.serving.trained import BACKTEST, ONNX, TREES
 from forecasting.pipeline.serving.verified import ArtifactError
 from tests.factories import make_claimed, make_symbol, make_version
 from tests.small_model import BARS_NEEDED, publish_model, trained_model

@@ -16,7 +16,7 @@ from forecasting.pipeline.model.base_rates import fit_rates
 from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.pipeline.progress import Progress, ignore
-from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.trained import BaseModel
 from forecasting.prices.bars import between
 from forecasting.prices.leads import ALL_LEADS, leads_of
 from forecasting.prices.sources import BadDataError

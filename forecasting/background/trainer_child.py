@@ -25,7 +25,7 @@ from forecasting.models.versions import VersionState
 from forecasting.pipeline.evaluation.direction import direction_facts
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
-from forecasting.pipeline.serving.artifacts import BaseModel, TrainedModel
+from forecasting.pipeline.serving.trained import BaseModel, TrainedModel
 from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.pipeline.training import train
 from forecasting.prices.sources import BadDataError

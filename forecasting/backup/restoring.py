@@ -13,7 +13,6 @@ from django.db.migrations.loader import MigrationLoader
 
 from forecasting.backup import archive, postgres
 from forecasting.backup.archive import DUMP, BackupError, Manifest
-from forecasting.models import Webhook
 from forecasting.models.locks import Lock, lock_when_free
 from forecasting.pipeline.serving.verified import file_of
 from forecasting.registry import models_bucket, models_root
@@ -44,9 +43,9 @@ def restore(path: Path, *, trial: bool = False, waiting: Callable[[], None] = la
         # Files first: if this process is killed before the database has its rows, the next restore finds the files in place.
         with ZipFile(path) as zipped, _models_in_place(zipped, manifest), zipped.open(DUMP) as dump:
             postgres.load(program, dump)
-        call_command("migrate", verbosity=0)
         if trial:
-            Webhook.objects.update(active=False)
+            _silence()
+        call_command("migrate", verbosity=0)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
     return manifest
@@ -74,6 +73,13 @@ def _refuse_full_database() -> None:
             f"The database {connection.settings_dict['NAME']} is not empty: it has {len(found)} tables and indexes, such as "
             f"{found[0]}. Restore into another one, or drop this one first."
         )
+
+
+def _silence() -> None:
+    """Makes all webhooks inactive. The tables may be those of an earlier release."""
+    if "forecasting_webhook" in connection.introspection.table_names():
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE forecasting_webhook SET active = false")
 
 
 @contextmanager

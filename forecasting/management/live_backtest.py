@@ -16,7 +16,7 @@ from forecasting.pipeline.evaluation.baselines import as_lines
 from forecasting.pipeline.evaluation.live_backtest import COLUMNS, at_hours, at_opens, by_time, live_forecasts
 from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.model.live_fitting import fit_live
-from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.trained import BaseModel
 
 
 def forecasts(folder: PriceFolder | HourlyFolder, daily: pd.DataFrame, base: BaseModel, period: Period) -> pd.DataFrame:

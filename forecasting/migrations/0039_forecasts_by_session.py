@@ -1,12 +1,13 @@
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from forecasting.models.indexes import BuildIndex
 
 
 class Migration(migrations.Migration):
-    atomic = False  # the index is built while others write
+    atomic = False
 
     dependencies = [("forecasting", "0038_figures_of_the_home_page")]
 
     operations = [
-        AddIndexConcurrently(model_name="forecast", index=models.Index(fields=["target_date"], name="forecast_by_target")),
+        BuildIndex(model_name="forecast", index=models.Index(fields=["target_date"], name="forecast_by_target")),
     ]

@@ -34,8 +34,8 @@ from forecasting.pipeline.model.windows import (
 )
 from forecasting.pipeline.progress import Progress, ignore
 from forecasting.pipeline.serving import tree_graph
-from forecasting.pipeline.serving.artifacts import BaseModel, Fit, ServingModel
 from forecasting.pipeline.serving.onnx_graph import to_onnx
+from forecasting.pipeline.serving.trained import BaseModel, Fit, ServingModel
 from forecasting.prices.calendars import exchange_of
 
 History = tuple[str, pd.DataFrame]  # symbol and bars

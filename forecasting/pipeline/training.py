@@ -31,8 +31,8 @@ from forecasting.pipeline.model.windows import (
     split_rows,
 )
 from forecasting.pipeline.progress import Progress, ignore
-from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel, TrainedModel
 from forecasting.pipeline.serving.onnx_graph import to_onnx
+from forecasting.pipeline.serving.trained import BaseModel, ServingModel, TrainedModel
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.price_digits import written
 

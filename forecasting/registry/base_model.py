@@ -17,7 +17,7 @@ from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import TREES, BaseModel
+from forecasting.pipeline.serving.trained import LEADS, LIVE, RATES, TREES, BaseModel
 from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile
 from forecasting.registry.files import OutOfReachError, read_files, write_files
 from forecasting.registry.publishing import create, locked_versions
@@ -55,12 +55,12 @@ def load_base(version: ModelVersion) -> BaseModel:
 
 def lead_model() -> LeadModel | None:
     """The lead model of the base that serves, cached in memory; None if it has none or its file cannot be used."""
-    return _coefficients(base_version(), artifacts.LEADS, artifacts.read_leads)
+    return _coefficients(base_version(), LEADS, artifacts.read_leads)
 
 
 def base_rates() -> BaseRates | None:
     """The base rates of the base that serves, cached in memory; None if it has none or its file cannot be used."""
-    return _coefficients(base_version(), artifacts.RATES, artifacts.read_rates)
+    return _coefficients(base_version(), RATES, artifacts.read_rates)
 
 
 def live_model() -> LiveModel | None:
@@ -68,7 +68,7 @@ def live_model() -> LiveModel | None:
 
     It depends on no network, so that a base trained here does with the shipped one, and that no base is installed for it.
     """
-    return _coefficients(_fitting_base(), artifacts.LIVE, artifacts.read_live) or _shipped_live_model()
+    return _coefficients(_fitting_base(), LIVE, artifacts.read_live) or _shipped_live_model()
 
 
 def register_base(base: BaseModel, *, decision: str) -> ModelVersion:

@@ -22,8 +22,8 @@ from django.db import connection
 from forecasting.metrics import counters
 from forecasting.models import ModelVersion
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import BaseModel, TrainedModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.trained import BaseModel, TrainedModel
 from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile, file_of, flush_folder
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from forecasting.models import ModelVersion
 from forecasting.models.versions import VersionState
 from forecasting.pipeline.evaluation.drift import paired_losses
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import BaseModel, TrainedModel
+from forecasting.pipeline.serving.trained import BaseModel, TrainedModel
 from forecasting.pipeline.serving.verified import ArtifactError
 from forecasting.registry.files import OutOfReachError, load_backtest, read_files
 

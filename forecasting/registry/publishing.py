@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from forecasting.models import ModelVersion, Restatement, Symbol, Training
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import ModelVersionQuerySet, VersionState
-from forecasting.pipeline.serving.artifacts import TREES, BaseModel, TrainedModel
+from forecasting.pipeline.serving.trained import TREES, BaseModel, TrainedModel
 from forecasting.pipeline.serving.verified import ArtifactFile
 from forecasting.registry import promotion
 from forecasting.registry.files import remove_files, write_files

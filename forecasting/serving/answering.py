@@ -13,8 +13,8 @@ from forecasting.models.prepared import Find
 from forecasting.models.standing import STANDING
 from forecasting.models.symbols import TAKEN_OUT, UpstreamState
 from forecasting.models.versions import STATUSES
-from forecasting.serving.issuing import DAMAGED, issued, serve, serving_versions
-from forecasting.serving.ready import Prediction, standing_answers, up_to_date
+from forecasting.serving.issuing import DAMAGED, issue_missing, serve, serving_versions
+from forecasting.serving.ready import Prediction, answers_that_stand, answers_without_work
 from forecasting.training import requests as training_requests
 from forecasting.training.requests import ModelStatus
 
@@ -49,7 +49,7 @@ def predict(
     background. `admit` says which names never seen before are refused, and why; `by` who asks. `find` is called once, first. The
     number of queries does not depend on the number of symbols.
     """
-    answers = up_to_date(find(tickers), now=now)
+    answers = answers_without_work(find(tickers), now=now)
     if others := [ticker for ticker in tickers if ticker not in answers]:
         answers |= _brought_up_to_date(others, now=now, budget_s=budget_s, admit=admit, by=by)
     return [answers[ticker] for ticker in tickers]
@@ -60,7 +60,7 @@ def current(tickers: Sequence[str], *, now: datetime, budget_s: float, find: Fin
 
     Stale bars of known symbols are refreshed as for `predict`, and a forecast that is missing in the ledger is issued.
     """
-    answers = up_to_date(find(tickers), now=now)
+    answers = answers_without_work(find(tickers), now=now)
     if others := [ticker for ticker in tickers if ticker not in answers]:
         known = Symbol.objects.all().by_ticker(others)
         in_service = [symbol for symbol in known.values() if symbol.is_in_service]
@@ -176,7 +176,7 @@ def _as_they_stand(symbols: Sequence[Symbol], *, now: datetime) -> dict[str, Pre
     own = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
     statuses = [ModelStatus(each, own.get(each.pk), trainings.get(each.pk), refusal=UNREQUESTED) for each in symbols]
     serving = serving_versions({status.symbol: status.version for status in statuses})
-    forecasts, errors, unusable = issued(serving)
+    forecasts, errors, unusable = issue_missing(serving)
     live.issue(serving, now=now)
     errors |= {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items()}
     return _told(statuses, forecasts, errors, now=now)
@@ -186,7 +186,7 @@ def _told(
     statuses: Sequence[ModelStatus], forecasts: Mapping[Symbol, Forecast], errors: Mapping[Symbol, str], *, now: datetime
 ) -> dict[str, Prediction]:
     """By ticker, the answers once everything has been brought up to date."""
-    answers = standing_answers([status.symbol.ticker for status in statuses if status.symbol.is_in_service], now=now)
+    answers = answers_that_stand([status.symbol.ticker for status in statuses if status.symbol.is_in_service], now=now)
     told = {}
     for status in statuses:
         symbol = status.symbol

@@ -25,7 +25,7 @@ def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast
 
     If a version's files are damaged, the previous good version or the base forecasts instead.
     """
-    forecasts, errors, unusable = issued(serving)
+    forecasts, errors, unusable = issue_missing(serving)
     instead, unserved = _replaced(unusable)
     others, more_errors = serve(instead) if instead else ({}, {})
     return forecasts | others, errors | unserved | more_errors
@@ -44,7 +44,7 @@ def serve_with_leads(symbols: Sequence[Symbol], known: Mapping[str, Known]) -> i
     return ledger.issue_with_leads(models, serving, known)
 
 
-def issued(
+def issue_missing(
     serving: Mapping[Symbol, ModelVersion],
 ) -> tuple[dict[Symbol, Forecast], dict[Symbol, str], dict[Symbol, Damaged]]:
     """Each symbol's forecast by its version, new or existing; the errors; the versions with unusable files."""

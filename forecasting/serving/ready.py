@@ -36,7 +36,7 @@ class Prediction:
         return self.forecast.decimals if self.forecast else 2
 
 
-def up_to_date(found: Iterable[Symbol], *, now: datetime) -> dict[str, Prediction]:
+def answers_without_work(found: Iterable[Symbol], *, now: datetime) -> dict[str, Prediction]:
     """By ticker, the answers that need no further work. Most requests end here."""
     return _answers([each for each in _sessions(found, now=now) if not _needs_work(*each, now=now)], now=now)
 
@@ -44,10 +44,10 @@ def up_to_date(found: Iterable[Symbol], *, now: datetime) -> dict[str, Predictio
 def answer_that_stands(ticker: str, *, now: datetime) -> Prediction | None:
     """What the ledger and the last quote say of a symbol's next close; None without a forecast from its newest bar, or if an
     operator took it out of service. Starts nothing, asks nobody."""
-    return standing_answers([ticker], now=now).get(ticker)
+    return answers_that_stand([ticker], now=now).get(ticker)
 
 
-def standing_answers(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
+def answers_that_stand(tickers: Sequence[str], *, now: datetime) -> dict[str, Prediction]:
     """By ticker, the answers that the ledger and the last quotes give, of symbols with a forecast from their newest bar."""
     return _answers(list(_sessions(STANDING.rows(tickers), now=now)), now=now)
 

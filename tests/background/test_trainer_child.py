@@ -16,10 +16,9 @@ from forecasting.models import Forecast, ModelVersion, PriceBar, Symbol, Trainin
 from forecasting.models.forecasts import HORIZONS
 from forecasting.models.trainings import Outcome, TrainingState
 from forecasting.models.versions import FilesState, VersionState
-from forecasting.pipeline.serving.artifacts import ONNX
-from forecasting.runtime.processes import wait_for
+from forecasting.pipeline.serving.trained import ONNX
 from tests.factories import add_bars, make_claimed, make_forecast, make_symbol, make_version
-from tests.racing import begin
+from tests.racing import begin_behind_us
 from tests.small_model import publish_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,16 +52,9 @@ def held_at(model: type[Model], training: Training) -> Iterator["Future[Outcome]
     with at_each(model, "PERFORM pg_advisory_xact_lock(4711)"), ThreadPoolExecutor(1) as threads:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(4711)")
-            done = begin(threads, partial(attempt, training))
-            assert wait_for(lambda: done.done() or is_waiting(), seconds=60), "the trainer stored nothing"
+            done = begin_behind_us(threads, partial(attempt, training), seconds=60)  # it may have to load TensorFlow
             yield done
         done.result()
-
-
-def is_waiting() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        return bool(cursor.rowcount)
 
 
 def attempt(training: Training) -> Outcome:

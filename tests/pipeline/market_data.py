@@ -13,7 +13,7 @@ from forecasting.pipeline.model.calibration import Calibration
 from forecasting.pipeline.model.features import compute_features
 from forecasting.pipeline.model.horizons import Horizons, fit_horizons
 from forecasting.pipeline.model.windows import Scaler
-from forecasting.pipeline.serving.artifacts import ServingModel
+from forecasting.pipeline.serving.trained import ServingModel
 from forecasting.prices.bars import PRICES
 from forecasting.prices.calendars import sessions
 

@@ -13,8 +13,8 @@ from forecasting.pipeline.base import train_base
 from forecasting.pipeline.model.conformal import BETTER, VETOED
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
-from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.trained import BaseModel
 from forecasting.pipeline.training import train
 from tests.pipeline.market_data import TINY, simulated_bars
 

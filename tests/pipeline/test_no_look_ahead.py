@@ -15,7 +15,7 @@ from forecasting.pipeline.evaluation.out_of_sample import make_backtest
 from forecasting.pipeline.model.features import compute_features, tree_inputs
 from forecasting.pipeline.model.fitting import fit_scaler
 from forecasting.pipeline.model.windows import Split, make_windows, split_rows
-from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.trained import BaseModel
 from forecasting.pipeline.training import evaluate, refit, train
 from forecasting.prices.bars import between
 from tests.pipeline.market_data import TINY, simulated_bars

@@ -17,8 +17,8 @@ from forecasting.pipeline.model.features import compute_features
 from forecasting.pipeline.model.fitting import fit_scaler
 from forecasting.pipeline.model.windows import TooFewBarsError, UntrainableError, split_rows
 from forecasting.pipeline.progress import Progress
-from forecasting.pipeline.serving.artifacts import BaseModel, TrainedModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.trained import BaseModel, TrainedModel
 from forecasting.pipeline.training import train
 from tests.pipeline.market_data import TINY, simulated_bars
 

@@ -1,6 +1,6 @@
 """`manage.py migrate` several times at once, as machines and containers that start together do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 BEFORE_AN_INDEX = "0038_figures_of_the_home_page"
+INDEX = "forecast_by_target"
 WRITE = "LOCK TABLE forecasting_forecast IN ROW EXCLUSIVE MODE"  # as every statement that writes does
 
 
@@ -53,33 +54,60 @@ def test_it_says_why_it_waits_and_goes_on(tmp_path: Path) -> None:
     assert "No migrations to apply." in output
 
 
-def test_writers_do_not_wait_for_a_new_index_of_a_large_table(url: str, tmp_path: Path) -> None:
-    finish(start(tmp_path, "migrate", "forecasting", BEFORE_AN_INDEX, DATABASE_URL=url))
-    with psycopg.connect(url) as one, psycopg.connect(url) as other:
+@pytest.fixture
+def early(url: str, tmp_path: Path) -> str:
+    """The same, of one that lacks an index of forecasts."""
+    status, _, errors = finish(start(tmp_path, "migrate", "forecasting", BEFORE_AN_INDEX, DATABASE_URL=url))
+    assert status == 0, errors
+    return url
+
+
+def test_writers_do_not_wait_for_a_new_index_of_a_large_table(early: str, tmp_path: Path) -> None:
+    with psycopg.connect(early) as one, psycopg.connect(early) as other:
         one.execute(WRITE)
-        migrating = start(tmp_path, "migrate", DATABASE_URL=url)
-        assert wait_for(lambda: migrating.poll() is not None or waits_for_writers(), seconds=60)
-        other.execute("SET lock_timeout = '1 s'")
-        other.execute(WRITE)
-        other.rollback()
-        one.rollback()
-    status, output, errors = finish(migrating)
+        with start(tmp_path, "migrate", DATABASE_URL=early) as migrating:
+            try:
+                assert wait_for(lambda: migrating.poll() is not None or is_in_the_way(one), seconds=60)
+                other.execute("SET lock_timeout = '1 s'")
+                other.execute(WRITE)
+            finally:
+                other.close()
+                one.close()
+                status, output, errors = finish(migrating)
     assert status == 0, errors
     assert "forecasts_by_session... OK" in output
 
 
-def waits_for_writers() -> bool:
+def is_in_the_way(of: psycopg.Connection) -> bool:
+    """Whether somebody waits until its transaction ends, although it could write."""
+    blocked = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'virtualxid' AND %s = ANY (pg_blocking_pids(pid))"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_locks WHERE locktype = 'virtualxid' AND NOT granted")
+        cursor.execute(blocked, [of.info.backend_pid])
         return bool(cursor.rowcount)
 
 
-def test_an_index_whose_building_was_interrupted_is_built_anew(url: str, tmp_path: Path) -> None:
-    finish(start(tmp_path, "migrate", "forecasting", BEFORE_AN_INDEX, DATABASE_URL=url))
-    with psycopg.connect(url, autocommit=True) as database:
-        database.execute("CREATE INDEX forecast_by_target ON forecasting_forecast (as_of)")
-        database.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'forecast_by_target'::regclass")
-        status, _, errors = finish(start(tmp_path, "migrate", DATABASE_URL=url))
+def interrupted(database: psycopg.Connection, url: str) -> None:
+    """Leaves an index behind that is not complete."""
+    with psycopg.connect(url) as writer:
+        writer.execute(WRITE)
+        database.execute("SET statement_timeout = '200 ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            database.execute(f"CREATE INDEX CONCURRENTLY {INDEX} ON forecasting_forecast (target_date)")
+        writer.rollback()
+
+
+def finished(database: psycopg.Connection, url: str) -> None:
+    """Leaves the index complete, but the migration unrecorded."""
+    database.execute(f"CREATE INDEX {INDEX} ON forecasting_forecast (target_date)")
+
+
+@pytest.mark.parametrize("how", [interrupted, finished])
+def test_a_migration_that_was_killed_while_it_built_an_index_can_be_repeated(
+    early: str, tmp_path: Path, how: Callable[[psycopg.Connection, str], None]
+) -> None:
+    with psycopg.connect(early, autocommit=True) as database:
+        how(database, early)
+        status, _, errors = finish(start(tmp_path, "migrate", DATABASE_URL=early))
         assert status == 0, errors
-        found = database.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'forecast_by_target'").fetchall()
-    assert [definition.rpartition(" ")[2] for (definition,) in found] == ["(target_date)"]
+        valid = database.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [INDEX]).fetchall()
+    assert valid == [(True,)]

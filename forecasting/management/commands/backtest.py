@@ -33,7 +33,7 @@ from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.trained import BaseModel
 from forecasting.pipeline.serving.verified import ArtifactError
 
 

@@ -11,7 +11,7 @@ from forecasting import registry, terminal
 from forecasting.management.price_folder import PriceFolder, add_fit_arguments, lead_markets
 from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.leads import LeadModel
-from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.trained import leads_file
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         leads = fit_leads(folder.known_histories(through=options["through"]), markets, registry.forecast_config())
         if not leads.exchanges:
             raise CommandError("No exchange with leads has enough bars; see above.")
-        options["out"].write_bytes(artifacts.leads_file(leads))
+        options["out"].write_bytes(leads_file(leads))
         _report(leads, console)
         console.print(f"Written to {options['out']}.")
 

@@ -12,7 +12,7 @@ from forecasting.management.hourly_folder import HourlyFolder
 from forecasting.management.price_folder import PriceFolder, add_fit_arguments
 from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.model.live_fitting import fit_live
-from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.trained import live_file
 
 
 class Command(BaseCommand):
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         live = fit_live(folder.known_histories(through=options["through"]), hours, registry.forecast_config())
         if not live.openings:
             raise CommandError("No exchange has enough bars; see above.")
-        options["out"].write_bytes(artifacts.live_file(live))
+        options["out"].write_bytes(live_file(live))
         _report(live, console)
         console.print(f"Written to {options['out']}.")
 

@@ -13,7 +13,7 @@ from forecasting import terminal
 from forecasting.management.price_folder import PriceFolder, add_fit_arguments, ticker
 from forecasting.pipeline.evaluation.direction import LaterDays, later_days
 from forecasting.pipeline.model.base_rates import BaseRates, fit_rates
-from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.trained import rates_file
 from forecasting.prices.rate_classes import FUNDS, rate_class
 
 Histories = Iterator[tuple[str, pd.DataFrame]]
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         rates = fit_rates(by_class(folder.known_histories(through=options["through"])))
         if not rates.classes:
             raise CommandError("No class of symbols has enough days; see above.")
-        options["out"].write_bytes(artifacts.rates_file(rates))
+        options["out"].write_bytes(rates_file(rates))
         _report(rates, later_days(rates, by_class(folder.histories(through=date.max))), console)
         console.print(f"Written to {options['out']}.")
 

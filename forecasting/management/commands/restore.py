@@ -19,8 +19,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The backup, `--check` and `--trial`."""
         parser.add_argument("file", type=Path, help="a file that `manage.py backup` has written")
-        parser.add_argument("--check", action="store_true", help="only check that the file is complete and undamaged")
-        parser.add_argument("--trial", action="store_true", help="for a copy beside the service: its webhooks are told of nothing")
+        either = parser.add_mutually_exclusive_group()
+        either.add_argument("--check", action="store_true", help="only check that the file is complete and undamaged")
+        either.add_argument("--trial", action="store_true", help="for a copy beside the service: its webhooks are told of nothing")
 
     def handle(self, *, file: Path, check: bool, trial: bool, **options: Any) -> None:
         """Prints what was restored. Raises CommandError; then nothing has been changed."""

@@ -15,7 +15,7 @@ from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.windows import UntrainableError
 from forecasting.pipeline.progress import Progress
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.trained import BaseModel
 
 
 class Command(BaseCommand):

@@ -19,8 +19,8 @@ from forecasting.pipeline.model.horizons import outcomes
 from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.pipeline.model.leads import SymbolLeads, own_returns
 from forecasting.pipeline.model.windows import UntrainableError
-from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.trained import BaseModel, ServingModel
 from forecasting.pipeline.training import train
 from forecasting.prices.bars import between
 from forecasting.prices.calendars import exchange_of

@@ -7,8 +7,8 @@ from forecasting.pipeline.evaluation.quantiles import quantile_column
 from forecasting.pipeline.model.adaptation import adapted, stretched
 from forecasting.pipeline.model.conformal import ValidationRows
 from forecasting.pipeline.model.features import FeatureTable
-from forecasting.pipeline.serving.artifacts import ServingModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.trained import ServingModel
 
 
 def make_backtest(model: ServingModel, table: FeatureTable, rows: range) -> tuple[pd.DataFrame, float]:

@@ -17,7 +17,7 @@ from forecasting.pipeline.model.leads import Lead, own_returns
 from forecasting.pipeline.model.tree_columns import Float32, bars_remembered
 from forecasting.pipeline.model.windows import TooFewBarsError, make_windows
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import ServingModel
+from forecasting.pipeline.serving.trained import ServingModel
 from forecasting.pipeline.serving.verified import ArtifactFile
 from forecasting.prices.markets import WEEKDAYS
 

@@ -9,8 +9,8 @@ import pytest
 from forecasting.pipeline.base import train_base
 from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, History, Period, historical_forecasts, in_one
 from forecasting.pipeline.model.adaptation import adapted
-from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.trained import BaseModel
 from forecasting.pipeline.training import train
 from forecasting.prices.bars import between
 from tests.pipeline.market_data import TINY, simulated_bars

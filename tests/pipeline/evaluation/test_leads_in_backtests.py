@@ -12,8 +12,8 @@ from forecasting.pipeline.evaluation.bases import by_exchange, reliability
 from forecasting.pipeline.model.lead_fitting import fit_leads
 from forecasting.pipeline.model.lead_moves import LeadMarkets
 from forecasting.pipeline.model.leads import LeadModel
-from forecasting.pipeline.serving.artifacts import BaseModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.trained import BaseModel
 from forecasting.prices.bars import between
 from forecasting.prices.leads import lead_window
 from tests.pipeline.lead_data import exchange_leads, following_bars, lead_bars, tokyo

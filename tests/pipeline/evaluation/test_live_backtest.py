@@ -11,7 +11,7 @@ from forecasting.pipeline.evaluation.backtest import BaseKnowsTooMuchError, Peri
 from forecasting.pipeline.evaluation.live_backtest import COLUMNS, at_hours, at_opens, by_time, live_forecasts
 from forecasting.pipeline.model.live import next_live_factor
 from forecasting.pipeline.model.live_fitting import fit_live
-from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.trained import BaseModel
 from forecasting.prices.hours import daily_bars
 from tests.pipeline.live_data import hourly_bars, live_model, scrambled
 from tests.pipeline.market_data import TINY, rescaled

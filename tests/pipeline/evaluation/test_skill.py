@@ -17,8 +17,8 @@ from forecasting.pipeline.evaluation.baselines import FORECAST, score_beside_bas
 from forecasting.pipeline.evaluation.metrics import relative_mae
 from forecasting.pipeline.model.calibration import UNCALIBRATED
 from forecasting.pipeline.model.features import Array, compute_features
-from forecasting.pipeline.serving.artifacts import BaseModel, ServingModel
 from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.pipeline.serving.trained import BaseModel, ServingModel
 from forecasting.prices.bars import between
 from forecasting.prices.simulation import Simulation
 from tests.pipeline.market_data import TINY, simulated_bars

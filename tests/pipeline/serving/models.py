@@ -8,7 +8,7 @@ import pandas as pd
 from forecasting.pipeline.model.features import compute_features
 from forecasting.pipeline.model.horizons import fit_horizons
 from forecasting.pipeline.model.windows import Scaler, Seen
-from forecasting.pipeline.serving.artifacts import BaseModel, Fit, ServingModel, TrainedModel
+from forecasting.pipeline.serving.trained import BaseModel, Fit, ServingModel, TrainedModel
 from forecasting.pipeline.serving.verified import ArtifactFile
 from tests.pipeline.market_data import TINY, serving_model, simulated_bars
 

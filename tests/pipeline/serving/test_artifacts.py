@@ -11,7 +11,7 @@ import pytest
 from forecasting.pipeline.model.calibration import Calibration, MedianTest
 from forecasting.pipeline.model.conformal import BETTER
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.artifacts import BaseModel
+from forecasting.pipeline.serving.trained import BaseModel
 from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile
 from tests.pipeline.market_data import TINY, serving_model
 from tests.pipeline.serving.models import BASE_FILES, Files, base_model, trained_model

@@ -8,6 +8,7 @@ import pytest
 from forecasting.pipeline.model.base_rates import BaseRates
 from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.trained import leads_file, live_file, rates_file
 from forecasting.pipeline.serving.verified import ArtifactError
 from tests.pipeline.lead_data import exchange_leads
 from tests.pipeline.live_data import live_model
@@ -34,7 +35,7 @@ def test_a_base_without_a_lead_model_has_no_such_file(tmp_path: Path) -> None:
 
 def test_a_lead_model_can_be_replaced_apart_from_the_network(tmp_path: Path) -> None:
     before = artifacts.write(tmp_path, replace(base_model(), leads=LEADS))
-    (tmp_path / "leads.json").write_bytes(artifacts.leads_file(LeadModel({})))
+    (tmp_path / "leads.json").write_bytes(leads_file(LeadModel({})))
     after = artifacts.recorded(tmp_path)
 
     assert {name for name in before if before[name] != after[name]} == {"leads.json"}
@@ -73,7 +74,7 @@ def test_a_base_keeps_its_base_rates_in_a_file_of_its_own(tmp_path: Path) -> Non
 
 def test_base_rates_can_be_replaced_apart_from_the_network(tmp_path: Path) -> None:
     before = artifacts.write(tmp_path, replace(base_model(), rates=RATES))
-    (tmp_path / "rates.json").write_bytes(artifacts.rates_file(BaseRates({})))
+    (tmp_path / "rates.json").write_bytes(rates_file(BaseRates({})))
     after = artifacts.recorded(tmp_path)
 
     assert {name for name in before if before[name] != after[name]} == {"rates.json"}
@@ -103,7 +104,7 @@ def test_a_base_keeps_its_live_model_in_a_file_of_its_own(tmp_path: Path) -> Non
 
 def test_a_damaged_live_model_is_refused(tmp_path: Path) -> None:
     files = artifacts.write(tmp_path, replace(base_model(), live=LIVE))
-    (tmp_path / "live.json").write_bytes(artifacts.live_file(live_model(t=-6.0)))
+    (tmp_path / "live.json").write_bytes(live_file(live_model(t=-6.0)))
 
     with pytest.raises(ArtifactError, match=r"live\.json has been changed"):
         artifacts.read_base(tmp_path, files)
