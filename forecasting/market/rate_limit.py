@@ -25,6 +25,7 @@ FAILURES_TO_OPEN = 5  # in a row
 PAUSE_WHEN_LIMITED = timedelta(minutes=15), timedelta(hours=4)  # the first pause, and the longest; it doubles each time
 PAUSE_WHEN_FAILING = timedelta(minutes=1), timedelta(hours=1)
 POLL_SECONDS = 0.05  # if the limit of requests in flight is reached
+COURTESY = timedelta(seconds=0.05)  # so much later than it could, a job in the background asks, if somebody else may be waiting
 
 ACQUIRE = """
     UPDATE forecasting_upstream AS upstream SET
@@ -34,7 +35,7 @@ ACQUIRE = """
         open_until = CASE state WHEN 'closed' THEN NULL ELSE clock.now + %(lease)s END
     FROM (SELECT clock_timestamp() AS now) AS clock
     WHERE source = %(source)s
-        AND next_request_at <= clock.now
+        AND next_request_at + %(courtesy)s <= clock.now
         AND (SELECT count(*) FROM unnest(leases) AS lease WHERE lease > clock.now) < %(limit)s
         AND (state = 'closed' OR open_until <= clock.now)
     RETURNING clock.now + %(lease)s, state = 'half_open'
@@ -91,13 +92,20 @@ def pause_between_requests() -> timedelta:
     return timedelta(minutes=1) / settings.UPSTREAM_REQUESTS_PER_MINUTE
 
 
-def acquire(source: str) -> Lease | None:
-    """A lease for one request; None if pace, requests in flight or the breaker do not allow one now."""
+def courtesy() -> timedelta:
+    """How much later than it could a job in the background asks: little beside the pause."""
+    return min(COURTESY, pause_between_requests() / 4)
+
+
+def acquire(source: str, *, courtesy: timedelta = timedelta()) -> Lease | None:
+    """A lease for one request; None if pace, requests in flight or the breaker do not allow one now. With `courtesy`, others may
+    have it for so long."""
     values: dict[str, Any] = {
         "source": source,
         "pause": pause_between_requests(),
         "lease": timedelta(seconds=LEASE_SECONDS),
         "limit": settings.UPSTREAM_IN_FLIGHT,
+        "courtesy": courtesy,
     }
     with connection.cursor() as cursor:
         cursor.execute(ACQUIRE, values)
@@ -105,7 +113,7 @@ def acquire(source: str) -> Lease | None:
     return Lease(source, expires_at=row[0], probe=row[1]) if row else None
 
 
-def retry_after(source: str, *, ticker: str) -> PausedError | float:
+def retry_after(source: str, *, ticker: str, courtesy: timedelta = timedelta()) -> PausedError | float:
     """After a refused lease: the error if the source is paused, else the seconds to wait. Creates the source's row if needed."""
     row = Upstream.objects.filter(source=source).values_list("open_until", "reason", "next_request_at", Now()).first()
     if row is None:
@@ -114,7 +122,7 @@ def retry_after(source: str, *, ticker: str) -> PausedError | float:
     open_until, reason, next_request_at, now = row
     if open_until and open_until > now:
         return PausedError(ticker, f"no prices are requested until {_in_words(open_until)}, because {reason}", open_until)
-    return max(0.0, (next_request_at - now).total_seconds()) or POLL_SECONDS
+    return max(0.0, (next_request_at + courtesy - now).total_seconds()) or POLL_SECONDS
 
 
 def release(lease: Lease, answer: PriceHistory | PriceSourceError | None) -> None:

@@ -133,7 +133,7 @@ def _may_pass(error: BaseException) -> bool:
 def _sync_once(symbol: Symbol, *, now: datetime, ends: float) -> int:
     """One attempt; see `sync`."""
     behind = _behind([symbol], now=now)
-    for _, _, outcome in _brought(_questions(behind, now=now), behind, now=now, seconds=ends - time.monotonic()):
+    for _, _, outcome in _brought(_questions(behind, now=now), behind, now=now, seconds=ends - time.monotonic(), patient=True):
         if isinstance(outcome, PriceSourceError):
             raise outcome
         return outcome
@@ -163,14 +163,20 @@ def _questions(stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, early: b
 
 
 def _brought(
-    questions: deque[Question], stored: Mapping[Symbol, pd.DataFrame], *, now: datetime, seconds: float, early: bool = False
+    questions: deque[Question],
+    stored: Mapping[Symbol, pd.DataFrame],
+    *,
+    now: datetime,
+    seconds: float,
+    early: bool = False,
+    patient: bool = False,
 ) -> Iterator[tuple[Symbol, Answer, int | PriceSourceError]]:
     """Asks the questions, which lose those that were sent, and stores the bars of each answer if any is missing.
 
     Yields the answer, and the number of rows written or the error, as answers arrive. The first request covers newer bars with an
     overlap. If the overlap differs from the stored bars, the past was restated, and the whole history is requested.
     """
-    for question, outcome in upstream.answers(questions, seconds=seconds):
+    for question, outcome in upstream.answers(questions, seconds=seconds, patient=patient):
         symbol, bars = question.symbol, stored[question.symbol]
         is_behind = _is_behind(symbol, bars, now=now, early=early)
         restated = question.since is not None and _is_restated(symbol, bars, outcome)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, cast
 
 from django.conf import settings
@@ -73,17 +73,21 @@ def deadline(budget_s: float) -> Iterator[float]:
             _turn.release()
 
 
-def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Question, Answer]]:
+def answers(questions: deque[Question], *, seconds: float, patient: bool = False) -> Iterator[tuple[Question, Answer]]:
     """Each question with its answer, as they come, for at most `seconds`; a question that is added meanwhile is asked too.
+
+    `patient`: for the length of two pauses, requests of others go first. Later they do not, or else a job would never end while
+    others ask all the time.
 
     Requests run in threads that do not use the database; everything else runs in the caller's thread. A question without an answer
     in time yields nothing, although its request may still be under way.
     """
-    ends = time.monotonic() + seconds
+    began = time.monotonic()
+    ends, patient_until = began + seconds, began + 2 * rate_limit.pause_between_requests().total_seconds() if patient else began
     under_way: dict[Future[Answer], tuple[Question, Lease | None]] = {}
     try:
         while (questions or under_way) and (left := ends - time.monotonic()) > 0:
-            delay = _start(questions, under_way)
+            delay = _start(questions, under_way, patient=time.monotonic() < patient_until)
             if isinstance(delay, PausedError):
                 yield from _refused(questions, delay)
             else:
@@ -100,15 +104,16 @@ def answers(questions: deque[Question], *, seconds: float) -> Iterator[tuple[Que
 
 
 def _start(
-    questions: deque[Question], under_way: dict[Future[Answer], tuple[Question, Lease | None]]
+    questions: deque[Question], under_way: dict[Future[Answer], tuple[Question, Lease | None]], *, patient: bool
 ) -> PausedError | float | None:
     """Sends as many questions as the rate limit allows. If some remain, returns the error of a paused source, or the seconds until
     the next try; otherwise None."""
     name, remote = settings.PRICE_SOURCE, is_remote()
+    courtesy = rate_limit.courtesy() if patient else timedelta()
     while questions:
-        lease = rate_limit.acquire(name) if remote else None
+        lease = rate_limit.acquire(name, courtesy=courtesy) if remote else None
         if remote and not lease:
-            return rate_limit.retry_after(name, ticker=questions[0].symbol.ticker)
+            return rate_limit.retry_after(name, ticker=questions[0].symbol.ticker, courtesy=courtesy)
         question = questions.popleft()
         under_way[_fetchers.submit(_fetch, question)] = question, lease
     return None

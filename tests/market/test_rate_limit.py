@@ -23,6 +23,7 @@ from forecasting.prices.sources import (
     UnknownSymbolError,
     UpstreamUnavailableError,
 )
+from forecasting.runtime.processes import wait_for
 from tests import fake_yahoo
 from tests.factories import make_symbol, make_upstream
 from tests.fake_yahoo import Answer, FakeYahoo, Request
@@ -61,6 +62,26 @@ def test_processes_together_keep_the_pace(yahoo: FakeYahoo, settings: Settings, 
     pauses = [later - earlier for earlier, later in zip(sorted(moments), sorted(moments)[1:], strict=False)]
     assert len(pauses) == 3
     assert min(pauses) > 0.09
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_goes_before_a_job_that_syncs_many_symbols(yahoo: FakeYahoo, settings: Settings) -> None:
+    settings.UPSTREAM_REQUESTS_PER_MINUTE = 300
+    yahoo.bars = {f"KNOWN{number}": HISTORY for number in range(16)}
+    symbols = [make_symbol(ticker) for ticker in yahoo.bars]
+    market.sync(symbols[0], now=NOW)  # cookies exist
+    sent = []
+
+    def look_up() -> None:
+        for number in range(8):
+            before = len(charts(yahoo))
+            market.look_up([f"NONE{number}"], now=NOW, budget_s=10)
+            sent.append(len(charts(yahoo)) - before)
+            wait_for(lambda: charts(yahoo)[-1].startswith("KNOWN"), seconds=10)  # the job goes on
+
+    both: list[Callable[[], None]] = [look_up, partial(sync_all, symbols[1:])]
+    at_once(both)
+    assert sum(sent) <= 1.5 * len(sent), sent  # each one of its own, and now and then one of the job
 
 
 @pytest.mark.django_db(transaction=True)
