@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def main() -> int:
         judged = verdict.counts(found) if arguments.short else found
         problems = [f"{row.what}: {row.first:.1f}, then {row.last:.1f}" for row in judged if not row.holds]
         problems += [*verdict.refused(load.answered), *ledger.problems(), *ledger.logged_errors()]
-        _tell_statuses(load)
+        _tell_answers(load)
     for problem in problems:
         _say(f"PROBLEM: {problem}")
     _say(f"{form.seconds / 60:.1f} minutes, {form.days} days, {len(load.answered)} answers, {len(problems)} problems")
@@ -99,9 +100,12 @@ def _say(line: object) -> None:
     page.print(line, markup=False, soft_wrap=True)
 
 
-def _tell_statuses(load: Load) -> None:
+def _tell_answers(load: Load) -> None:
+    """How many of each kind, and when the slowest ones were sent."""
     for (kind, status), count in sorted(Counter((each.kind, each.status) for each in load.answered).items()):
-        _say(f"{kind}: {count} answers {status}")
+        slowest = nlargest(4, (each for each in load.answered if each.kind == kind), key=lambda each: each.milliseconds)
+        told = ", ".join(f"{each.milliseconds:.0f} ms at {each.at:.0f} s" for each in slowest)
+        _say(f"{kind}: {count} answers {status}, the slowest {told}")
 
 
 if __name__ == "__main__":
