@@ -105,6 +105,7 @@ def test_callers_behind_a_trusted_proxy_have_their_own_budgets(client: APIClient
     assert client.get("/models/symbols", headers={"x-forwarded-for": "203.0.113.9"}).status_code == 200
 
 
+@pytest.mark.usefixtures("today")  # during a session, the first predict asks for the price
 @pytest.mark.parametrize("route", ["check", "metrics", "predict"])
 def test_the_budget_costs_no_statement_of_its_own(post: Send, settings: Settings, count_queries: Count, route: str) -> None:
     post(route, KNOWN)

@@ -10,14 +10,14 @@ from tests.api.conftest import Predict, Send
 from tests.api.serving import add_steady_bars, serve
 from tests.factories import make_symbol
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("today")]
+pytestmark = pytest.mark.django_db
 
 LAST_SESSION = date(2025, 6, 2)
 REFUSAL = "Training not started: the symbol was taken out of service by the operator."
 
 
 @pytest.fixture(autouse=True)
-def _removed(predict: Predict) -> None:
+def _removed(today: None, predict: Predict) -> None:
     """SAMPLE1 has a model and a forecast, and is then removed."""
     symbol = make_symbol()
     add_steady_bars(symbol, end=LAST_SESSION)
