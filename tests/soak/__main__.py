@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.soak.samples import Sample
 
 FOLDER = Path(__file__).resolve().parents[2] / ".state" / "soak"
-PARTS = 6  # of the run: the first one warms up, the second one is compared with the last one
+PARTS = 6  # of the run: the first one warms up, the next two are compared with the last two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Form:
         from tests.soak import verdict  # noqa: PLC0415 - needs Django
 
         part = self.seconds / PARTS
-        return verdict.Windows((part, 2 * part), (self.seconds - part, self.seconds))
+        return verdict.Windows((part, 3 * part), (self.seconds - 2 * part, self.seconds))
 
 
 LONG = Form(seconds=3600, days=12, samples=60, serving=ALL)
