@@ -9,6 +9,7 @@ from django_q.cluster import Cluster
 
 from forecasting import market
 from forecasting.background import tasks  # noqa: F401 - what its processes will need
+from forecasting.prices.schedules import schedule_of
 from forecasting.runtime import heartbeat
 from forecasting.runtime.processes import keep_loaded, stop_requested, yield_to_other_sessions
 from forecasting.training import queue as training_queue
@@ -27,6 +28,7 @@ class Command(BaseCommand):
             yield_to_other_sessions()
         heartbeat.report_tasks()
         market.price_source()  # else each process would load it at its first fetch
+        schedule_of("XNYS")  # and build the calendar of the largest market, in 0.2 s and 7 MB, each time that it is renewed
         keep_loaded()
         cluster = Cluster()
         cluster.start()
