@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from forecasting.serving import NotTrainableError, Prediction
 from tests import fake_yahoo
 from tests.factories import make_symbol, make_training, make_version
 from tests.fake_yahoo import FakeYahoo, generated_bars
+from tests.racing import at_once
 from tests.small_model import BARS_NEEDED, publish_model
 from tests.task_queue import queued_tasks
 from tests.test_ledger import FRIDAY, MONDAY, THURSDAY, followed, served
@@ -37,6 +39,24 @@ def test_a_symbol_with_a_model_gets_its_forecast() -> None:
     assert prediction == Prediction(Symbol.objects.get(), forecast=Forecast.objects.get(), session=prediction.session)
     assert prediction.forecast
     assert prediction.forecast.version == version
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_that_find_a_new_bar_at_once_make_its_forecasts_once() -> None:
+    served()
+    body = "'BEGIN PERFORM nextval(''made''); RETURN NEW; END'"
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SEQUENCE made")
+        cursor.execute(f"CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS {body}")
+        cursor.execute("CREATE TRIGGER note BEFORE INSERT ON forecasting_forecast FOR EACH ROW EXECUTE FUNCTION note()")
+        try:
+            answers = at_once([partial(predict, "SAMPLE1")] * 4)
+            cursor.execute("SELECT last_value FROM made")
+            assert cursor.fetchone() == (1,)
+        finally:
+            cursor.execute("DROP FUNCTION note CASCADE")
+            cursor.execute("DROP SEQUENCE made")
+    assert {answer.forecast for (answer,) in answers} == {Forecast.objects.get()}
 
 
 def test_a_check_looks_up_only_symbols_that_a_local_source_did_not_have(folder: Path) -> None:
@@ -105,7 +125,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_symbols(count: i
         predict(*tickers)
     with CaptureQueriesContext(connection) as again:
         predict(*tickers)
-    assert (len(first_time), len(again)) == (17, 1)
+    assert (len(first_time), len(again)) == (18, 1)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Issues forecasts by the version that serves each symbol, and by another one if its files are damaged."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.serving.verified import ArtifactError
 
 DAMAGED = "The model's files cannot be used: {problem}"
+
+_making = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,19 @@ def serve_with_leads(symbols: Sequence[Symbol], known: Mapping[str, Known]) -> i
 def issue_missing(
     serving: Mapping[Symbol, ModelVersion],
 ) -> tuple[dict[Symbol, Forecast], dict[Symbol, str], dict[Symbol, Damaged]]:
-    """Each symbol's forecast by its version, new or existing; the errors; the versions with unusable files."""
+    """Each symbol's forecast by its version, new or existing; the errors; the versions with unusable files.
+
+    Of a process, one thread at a time makes forecasts: after a new bar, all would make the same ones.
+    """
     forecasts = ledger.issued(serving)
-    if not (missing := {symbol: version for symbol, version in serving.items() if symbol not in forecasts}):
+    if not (missing := _without(forecasts, serving)):
         return forecasts, {}, {}
-    models, unusable = _load(missing)
-    scoring.score_due(models)  # the new scores decide the width of the new intervals
-    new, errors = ledger.issue(models, missing)
+    with _making:
+        forecasts |= ledger.issued(missing)  # those of another thread
+        missing = _without(forecasts, missing)
+        models, unusable = _load(missing)
+        scoring.score_due(models)  # the new scores decide the width of the new intervals
+        new, errors = ledger.issue(models, missing)
     return forecasts | new, errors, unusable
 
 
@@ -61,6 +70,10 @@ def serving_versions(own: Mapping[Symbol, ModelVersion | None]) -> dict[Symbol, 
     """The version that serves each symbol: its own, else the base. Symbols without either are missing."""
     base = registry.base_version() if not all(own.values()) else None
     return {symbol: version for symbol, mine in own.items() if (version := mine or base)}
+
+
+def _without(forecasts: Mapping[Symbol, Forecast], serving: Mapping[Symbol, ModelVersion]) -> dict[Symbol, ModelVersion]:
+    return {symbol: version for symbol, version in serving.items() if symbol not in forecasts}
 
 
 def _load(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecaster], dict[Symbol, Damaged]]:
