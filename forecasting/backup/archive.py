@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from forecasting.pipeline.serving.verified import flush_folder
+
 FORMAT = 1  # a release that changes what is written raises it
 MANIFEST, DUMP = "manifest.json", "database.dump"
 MODEL_FILE = re.compile(r"models/([\w-][\w.-]*)/([\w-][\w.-]*)", re.ASCII)  # folder of a version, and name
@@ -143,12 +145,3 @@ def _entry_of(archive: ZipFile, name: str) -> Entry:
             digest.update(chunk)
             size += len(chunk)
     return Entry(digest.hexdigest(), size)
-
-
-def flush_folder(folder: Path) -> None:
-    """Makes the names in the folder survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

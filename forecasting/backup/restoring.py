@@ -14,7 +14,7 @@ from django.db.migrations.loader import MigrationLoader
 from forecasting.backup import archive, postgres
 from forecasting.backup.archive import DUMP, BackupError, Manifest
 from forecasting.models.locks import Lock, lock_when_free
-from forecasting.pipeline.serving.verified import file_of
+from forecasting.pipeline.serving.verified import file_of, flush_folder
 from forecasting.registry import models_bucket, models_root
 from forecasting.registry.files import FILE_MODE, FOLDER_MODE
 
@@ -93,7 +93,7 @@ def _models_in_place(zipped: ZipFile, manifest: Manifest) -> Iterator[None]:
     if is_new:
         _put_in_place(zipped, manifest, root)
     try:
-        archive.flush_folder(root.parent)
+        flush_folder(root.parent)
         _fill_bucket(root, manifest)
         yield
     except BaseException:
@@ -155,4 +155,4 @@ def _extract(zipped: ZipFile, manifest: Manifest, scratch: Path) -> None:
             os.fsync(target.fileno())
         path.chmod(FILE_MODE)
     for folder in (*scratch.iterdir(), scratch):
-        archive.flush_folder(folder)
+        flush_folder(folder)

@@ -59,7 +59,8 @@ def issue_missing(
         return forecasts, {}, {}
     with _making:
         forecasts |= ledger.issued(missing)  # those of another thread
-        missing = _without(forecasts, missing)
+        if not (missing := _without(forecasts, missing)):
+            return forecasts, {}, {}
         models, unusable = _load(missing)
         scoring.score_due(models)  # the new scores decide the width of the new intervals
         new, errors = ledger.issue(models, missing)
