@@ -1,6 +1,6 @@
 """Every page in a real browser, checked by axe-core: nothing that shuts out people who hear a page or see colours otherwise."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from pytest_django.live_server_helper import LiveServer
 from forecasting import scoring
 from tests import states
 from tests.browser import browser  # noqa: F401 - a fixture
-from tests.every_page import pages
+from tests.every_page import Page, pages
 from tests.factories import add_bars, make_forecast, make_symbol
 from tests.small_model import publish_model
 
@@ -35,19 +35,40 @@ SETTLE = "document.getAnimations().forEach(animation => animation.finish())"  # 
 
 @pytest.fixture
 def tab(browser: Browser, live_server: LiveServer) -> Iterator[Tab]:  # noqa: F811 - the fixture
+    """A tab of a browser, with the service's address."""
+    with browser.new_context(base_url=live_server.url) as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def staff_tab(tab: Tab, live_server: LiveServer) -> Tab:
     """A tab of a browser in which a superuser is logged in, of a service with all that goes well and all that goes wrong."""
     states.reach("failing", past=_short_past)
     client = Client()
     client.force_login(User.objects.get(), backend="django.contrib.auth.backends.ModelBackend")
     cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
-    with browser.new_context(base_url=live_server.url) as context:
-        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
-        yield context.new_page()
+    tab.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": live_server.url}])
+    return tab
 
 
-def test_no_page_has_grave_faults_in_light_or_dark(tab: Tab) -> None:
+def test_no_page_has_grave_faults_in_light_or_dark(staff_tab: Tab) -> None:
+    assert_no_faults(staff_tab, pages())
+
+
+def test_nor_has_a_front_page_without_forecasts(tab: Tab) -> None:
+    assert_no_faults(tab, [Page("front page", "/", drawn="a[href='/swagger']")])
+
+
+def test_nor_has_the_answer_to_a_name_that_is_nearly_a_symbol(tab: Tab) -> None:
+    add_bars(make_symbol("PETR4.SA"), count=3)
+
+    assert_no_faults(tab, [Page("no such symbol", "/s/PETR4", drawn="a[href='/s/PETR4.SA']")])
+
+
+def assert_no_faults(tab: Tab, visited: Iterable[Page]) -> None:
+    """Visits each page in light and in dark colours."""
     found = []
-    for page in pages():
+    for page in visited:
         tab.emulate_media(color_scheme="light")
         tab.goto(page.address)
         tab.wait_for_selector(page.drawn)
