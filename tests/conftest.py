@@ -29,6 +29,14 @@ def _own_media(settings: Settings, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
 
 
+@pytest.fixture(autouse=True)
+def _no_front_page_of_an_earlier_test() -> None:
+    from forecasting.pages import cards, promise  # noqa: PLC0415 - Django must be set up first
+
+    cards.newest.forget()
+    promise.kept.forget()
+
+
 @pytest.fixture
 def folder(settings: Settings, tmp_path: Path) -> Path:
     """The folder of the configured CSV source, empty."""

@@ -7,15 +7,7 @@ import pytest
 from django.test import Client
 from time_machine import TimeMachineFixture
 
-from forecasting.pages import cards, promise
-
 Page = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered() -> None:
-    cards.newest.forget()
-    promise.kept.forget()
 
 
 @pytest.fixture
