@@ -234,7 +234,7 @@ Q_CLUSTER = {
     "timeout": SHORT_TASK_TIMEOUT,
     "retry": 3 * SHORT_TASK_TIMEOUT + 60,
     "ack_failures": True,
-    "recycle": 30,  # tasks of a process, until a new one takes its place and its memory returns
+    "recycle": 500,  # tasks of a process, pings included, until a new one takes its place: after some two hours
     "catch_up": False,
     "save_limit": 0,  # with a limit, django-q2 would open the pickles of all kept tasks at each save; see outcomes.py
     "ALT_CLUSTERS": {

@@ -66,6 +66,40 @@ def test_a_full_collection_of_a_forked_process_copies_next_to_nothing_of_what_it
     assert int(finished.stdout) < 5_000, finished.stderr  # kB; 50,000 without keep_loaded
 
 
+FIRST_FORECAST = """
+import os, re, sys
+from pathlib import Path
+import django
+django.setup()
+from tests.pipeline.market_data import simulated_bars
+from forecasting.management.commands.cluster import Forecaster, SHIPPED_BASE, artifacts, warm_up
+from forecasting.runtime.processes import keep_loaded
+def own():
+    return int(re.search(r"Private_Dirty: +([0-9]+) kB", Path("/proc/self/smaps_rollup").read_text())[1])
+if sys.argv[1] == "warm":
+    warm_up()
+keep_loaded()
+if not (child := os.fork()):
+    before = own()
+    Forecaster.load(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE)).forecasts(simulated_bars(), exchange="XNYS", factors={1: 1.0})
+    print(own() - before, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="reads Linux's figures")
+def test_the_first_forecast_of_a_task_process_takes_little_memory_although_no_database_told_the_exchanges() -> None:
+    def taken(state: str) -> int:
+        command = [sys.executable, "-W", "ignore", "-c", FIRST_FORECAST, state]
+        env = os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+        finished = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert finished.stdout, finished.stderr
+        return int(finished.stdout)
+
+    assert taken("warm") < 0.5 * taken("cold")
+
+
 FORECAST = """
 from tests.pipeline.market_data import serving_model, simulated_bars
 from forecasting.pipeline.serving.forecaster import Forecaster

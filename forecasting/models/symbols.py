@@ -102,6 +102,12 @@ class SymbolQuerySet(models.QuerySet["Symbol"]):
             same |= Q(ticker__startswith=f"{ticker}.")
         return self.in_service().with_bars().filter(same)
 
+    def largest_exchanges(self, count: int) -> list[str]:
+        """The exchanges with the most of these symbols, the largest first."""
+        known = self.exclude(exchange=None).order_by().values("exchange")
+        counted = known.annotate(symbols=models.Count("pk")).order_by("-symbols", "exchange")
+        return [exchange for exchange in counted.values_list("exchange", flat=True)[:count] if exchange]
+
     def with_history(self, bars: int) -> "SymbolQuerySet":
         """Symbols with at least this many bars."""
         nth = PriceBar.objects.filter(symbol=models.OuterRef("pk")).order_by("-date").values("pk")[bars - 1 : bars]

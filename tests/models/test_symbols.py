@@ -103,6 +103,13 @@ def columns(symbols: SymbolQuerySet, *names: str) -> list[tuple[Any, ...]]:
     return list(map(attrgetter("ticker", *names), symbols))
 
 
+def test_the_largest_exchanges_are_those_of_the_most_symbols_whose_exchange_is_known() -> None:
+    for ticker, exchange in {"A": "XNYS", "B.SA": "BVMF", "C.SA": "BVMF", "D.T": "XTKS", "E": None, "F": None, "G": None}.items():
+        make_symbol(ticker, exchange=exchange)
+
+    assert Symbol.objects.all().largest_exchanges(2) == ["BVMF", "XNYS"]
+
+
 def test_with_last_bar_is_none_where_there_is_no_bar() -> None:
     bars = add_bars(make_symbol("SAMPLE1"), count=3)
     make_symbol("SAMPLE2")

@@ -1,7 +1,7 @@
 """The first third after the warm-up beside the last one, and what must not differ between them.
 
-Task processes grow until they are renewed, some ten minutes later: twenty minutes are two such cycles. From ten minutes to the next
-ten, the mean of a cluster varied by 5 % without any trend, as much as what is looked for.
+A task process grows with its first tasks, by 20 MB with its first daily job, and is renewed after some two hours. Twenty minutes
+have four daily jobs, and who does one is chance.
 """
 
 from collections import Counter
@@ -75,7 +75,7 @@ def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
     for part in first[0].uses:
         if part == TRAINER or not all(any(part in each.uses for each in window) for window in (first, last)):
             continue  # it comes and goes
-        before, after = both(mean, lambda use: use.own_mb)  # a task process takes more and more until it is renewed
+        before, after = both(mean, lambda use: use.own_mb)  # of task processes, some are younger
         yield Row(f"{part}: own memory, MB", before, after, GROWTH * before + SLACK_MB)
         if part == POSTGRES:
             yield Row(f"{part}: shared memory, MB", *both(mean, lambda use: use.shared_mb))
