@@ -1,6 +1,7 @@
 """Only the trainer loads TensorFlow, and nothing loads Bokeh. Processes of the web server and the task clusters never do."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,27 @@ def test_the_first_forecast_of_a_task_process_takes_little_memory_although_no_da
         return int(finished.stdout)
 
     assert taken("warm") < 0.5 * taken("cold")
+
+
+FREED = """
+import re
+from pathlib import Path
+from forecasting.runtime.processes import return_freed_memory
+def own():
+    return int(re.search(r"Private_Dirty: +([0-9]+) kB", Path("/proc/self/smaps_rollup").read_text())[1])
+task = [bytearray(1_000) for _ in range(100_000)]
+kept = task[::100]
+del task
+before = own()
+return_freed_memory()
+print(before - own())
+"""
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="other libraries keep less of what is freed")
+def test_what_a_task_has_freed_is_returned_although_something_beside_it_is_kept() -> None:
+    finished = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=False)
+    assert int(finished.stdout) > 50_000, finished.stderr  # of 100,000 kB
 
 
 FORECAST = """

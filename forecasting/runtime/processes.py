@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 STOP_PIPE = "STOP_PIPE_FD"  # environment variable: the child's descriptor
 PR_SET_PDEATHSIG = 1
@@ -45,6 +46,12 @@ def keep_loaded() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def return_freed_memory(**_: Any) -> None:
+    """Gives the machine the memory that is free between objects in use, in about 1 ms. Only glibc keeps it, and has this call."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 class ProcessGroup:

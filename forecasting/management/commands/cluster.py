@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 from django_q.cluster import Cluster
+from django_q.signals import post_execute_in_worker
 
 from forecasting import market
 from forecasting.background import tasks  # noqa: F401 - what its processes will need
@@ -20,7 +21,7 @@ from forecasting.prices.schedules import schedule_of
 from forecasting.prices.simulation import Simulation
 from forecasting.registry.base_model import SHIPPED_BASE
 from forecasting.runtime import heartbeat
-from forecasting.runtime.processes import keep_loaded, stop_requested, yield_to_other_sessions
+from forecasting.runtime.processes import keep_loaded, return_freed_memory, stop_requested, yield_to_other_sessions
 from forecasting.training import queue as training_queue
 
 GRACE_SECONDS = 15  # for running tasks, after the worker has died unexpectedly
@@ -37,6 +38,7 @@ class Command(BaseCommand):
         if os.environ.get("Q_CLUSTER_NAME") == training_queue.CLUSTER:
             yield_to_other_sessions()
         heartbeat.report_tasks()
+        post_execute_in_worker.connect(return_freed_memory)
         warm_up()
         keep_loaded()
         cluster = Cluster()
