@@ -1,4 +1,4 @@
-"""Only the trainer loads TensorFlow, and nothing loads Bokeh. Processes of the web server and the task clusters never do."""
+"""What processes do not load, and memory that they share or return. Only the trainer loads TensorFlow, and nothing loads Bokeh."""
 
 import os
 import platform
@@ -40,16 +40,19 @@ def test_it_loads_neither_tensorflow_nor_bokeh(modules: tuple[str, ...]) -> None
     assert finished.stdout.splitlines()[-1:] == ["[]"], finished.stdout + finished.stderr
 
 
-COLLECTION = """
-import gc, os, re
+OWN_MEMORY = """
+import re
 from pathlib import Path
+def own():
+    return int(re.search(r"Private_Dirty: +([0-9]+) kB", Path("/proc/self/smaps_rollup").read_text())[1])
+"""
+
+COLLECTION = f"""{OWN_MEMORY}
+import gc, os
 import django
 django.setup()
 import forecasting.background.tasks
 from forecasting.runtime.processes import keep_loaded
-def own():
-    return int(re.search(r"Private_Dirty: +([0-9]+) kB", MEMORY.read_text())[1])
-MEMORY = Path("/proc/self/smaps_rollup")
 keep_loaded()
 if not (child := os.fork()):
     before = own()
@@ -67,22 +70,22 @@ def test_a_full_collection_of_a_forked_process_copies_next_to_nothing_of_what_it
     assert int(finished.stdout) < 5_000, finished.stderr  # kB; 50,000 without keep_loaded
 
 
-FIRST_FORECAST = """
-import os, re, sys
-from pathlib import Path
+FIRST_FORECAST = f"""{OWN_MEMORY}
+import os, sys
 import django
 django.setup()
 from tests.pipeline.market_data import simulated_bars
-from forecasting.management.commands.cluster import Forecaster, SHIPPED_BASE, artifacts, warm_up
+from forecasting.management.commands.cluster import warm_up
+from forecasting.pipeline.serving import artifacts
+from forecasting.pipeline.serving.forecaster import Forecaster
+from forecasting.registry.base_model import SHIPPED_BASE
 from forecasting.runtime.processes import keep_loaded
-def own():
-    return int(re.search(r"Private_Dirty: +([0-9]+) kB", Path("/proc/self/smaps_rollup").read_text())[1])
 if sys.argv[1] == "warm":
     warm_up()
 keep_loaded()
 if not (child := os.fork()):
     before = own()
-    Forecaster.load(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE)).forecasts(simulated_bars(), exchange="XNYS", factors={1: 1.0})
+    Forecaster.load(SHIPPED_BASE, artifacts.recorded(SHIPPED_BASE)).forecasts(simulated_bars(), exchange="XNYS", factors={{1: 1.0}})
     print(own() - before, flush=True)
     os._exit(0)
 os.waitpid(child, 0)
@@ -101,12 +104,8 @@ def test_the_first_forecast_of_a_task_process_takes_little_memory_although_no_da
     assert taken("warm") < 0.5 * taken("cold")
 
 
-FREED = """
-import re
-from pathlib import Path
+FREED = f"""{OWN_MEMORY}
 from forecasting.runtime.processes import return_freed_memory
-def own():
-    return int(re.search(r"Private_Dirty: +([0-9]+) kB", Path("/proc/self/smaps_rollup").read_text())[1])
 task = [bytearray(1_000) for _ in range(100_000)]
 kept = task[::100]
 del task

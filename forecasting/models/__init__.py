@@ -1,6 +1,7 @@
 """The tables, one file per noun. Invariants are database constraints; reads are QuerySet methods."""
 
 from forecasting.models.alerts import Alert
+from forecasting.models.bars import PriceBar
 from forecasting.models.findings import Finding
 from forecasting.models.forecasts import Forecast
 from forecasting.models.jobs import JobRun
@@ -13,7 +14,7 @@ from forecasting.models.restatements import Restatement
 from forecasting.models.scores import Score
 from forecasting.models.spending import Spending
 from forecasting.models.summaries import Summary
-from forecasting.models.symbols import PriceBar, Symbol
+from forecasting.models.symbols import Symbol
 from forecasting.models.trainings import Training
 from forecasting.models.upstream import Upstream
 from forecasting.models.versions import ModelVersion

@@ -11,8 +11,9 @@ from django.db.models.functions import JSONObject
 from django.utils import timezone
 from django.utils.functional import cached_property
 
+from forecasting.models.bars import PriceBar
 from forecasting.models.restatements import Restatement
-from forecasting.models.symbols import PriceBar, Symbol, SymbolQuerySet
+from forecasting.models.symbols import Symbol, SymbolQuerySet
 from forecasting.models.versions import ModelVersion, VersionState
 from forecasting.prices import price_digits
 

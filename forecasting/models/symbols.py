@@ -1,4 +1,4 @@
-"""Symbols and their daily bars."""
+"""Symbols: what the service follows."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import JSONObject, Upper
 
+from forecasting.models.bars import PriceBar
 from forecasting.models.names import RequestedName
 from forecasting.prices.calendars import exchange_of
 from forecasting.prices.rate_classes import rate_class
@@ -282,43 +283,3 @@ class Symbol(models.Model):
         """Like `is_unknown`, and also true for an unknown symbol whose answer has no expiry (a source on this machine)."""
         never_expires = self.upstream_state == UpstreamState.UNKNOWN and self.unknown_until is None
         return never_expires or self.is_unknown(now=now)
-
-
-class PriceBarQuerySet(models.QuerySet["PriceBar"]):
-    """Reads of bars."""
-
-    def of(self, symbol: Symbol) -> "PriceBarQuerySet":
-        """One symbol's bars, ascending."""
-        return self.filter(symbol=symbol).order_by("date")
-
-
-class PriceBar(models.Model):
-    """One completed session of one symbol: prices adjusted for splits and dividends, in the symbol's currency."""
-
-    # No separate index: the index of the unique constraint begins with the symbol.
-    symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, related_name="bars", db_index=False)
-    date = models.DateField()
-    open = models.FloatField()
-    high = models.FloatField()
-    low = models.FloatField()
-    close = models.FloatField()
-    volume = models.FloatField(help_text="Shares or contracts.")
-
-    objects = PriceBarQuerySet.as_manager()
-
-    class Meta:
-        default_permissions = ("view",)
-        ordering = ["symbol", "date"]
-        constraints = [
-            models.UniqueConstraint(fields=["symbol", "date"], name="bar_one_per_session"),
-            models.CheckConstraint(
-                condition=Q(low__gt=0) & Q(open__gt=0) & Q(close__gt=0) & Q(high__lt=float("inf")),
-                name="bar_prices_positive",
-            ),
-            models.CheckConstraint(condition=Q(high__gte=F("open")) & Q(high__gte=F("close")), name="bar_high_is_highest"),
-            models.CheckConstraint(condition=Q(low__lte=F("open")) & Q(low__lte=F("close")), name="bar_low_is_lowest"),
-            models.CheckConstraint(condition=Q(volume__gte=0) & Q(volume__lt=float("inf")), name="bar_volume_not_negative"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.symbol_id} {self.date}"

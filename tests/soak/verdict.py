@@ -75,7 +75,7 @@ def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
     for part in first[0].uses:
         if part == TRAINER or not all(any(part in each.uses for each in window) for window in (first, last)):
             continue  # it comes and goes
-        before, after = both(mean, lambda use: use.own_mb)  # of task processes, some are younger
+        before, after = both(mean, lambda use: use.own_mb)  # task processes grow in steps
         yield Row(f"{part}: own memory, MB", before, after, GROWTH * before + SLACK_MB)
         if part == POSTGRES:
             yield Row(f"{part}: shared memory, MB", *both(mean, lambda use: use.shared_mb))
