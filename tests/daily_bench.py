@@ -83,7 +83,7 @@ def _measure(prices: Path, tickers: list[str], *, sessions: int) -> None:
         train_waiting()
     _copy(few, tickers[TRAINED:])
     _fill_ledger(sessions)
-    daily.run(timezone.localdate() - timedelta(days=2))
+    daily.run(daily.due_date() - timedelta(days=2))
     _write(prices, tickers, without_last=False)
     report: dict[str, Any] = {}
     for step in daily.PLAN:

@@ -41,8 +41,13 @@ class Step:
     describe: Callable[[Report, datetime], list[str]]
 
 
+def due_date() -> date:
+    """The date of the run that is due: the last day on which DAILY_TASK_HOUR has come, so that no run ends at midnight."""
+    return (timezone.localtime().replace(tzinfo=None) - timedelta(hours=settings.DAILY_TASK_HOUR)).date()
+
+
 def run(day: date | None = None) -> str:
-    """Runs the daily job of a date, by default today's, or the next part of it; returns what happened.
+    """Runs the daily job of a date, by default the one that is due, or the next part of it; returns what happened.
 
     Does nothing if the run is done or in progress elsewhere. An interrupted run continues, and an incomplete one if that may help.
     Whatever the date, prices, scores and forecasts are brought up to date as of now.
@@ -51,7 +56,7 @@ def run(day: date | None = None) -> str:
     with lock_if_free(Lock.DAILY) as mine:
         if not mine:
             return "in progress elsewhere"
-        job, _ = JobRun.objects.get_or_create(job=DAILY_JOB, date=day or timezone.localdate(now))
+        job, _ = JobRun.objects.get_or_create(job=DAILY_JOB, date=day or due_date())
         if _is_over(job):
             return "already done"
         _record(job, JobState.RUNNING)
@@ -64,16 +69,16 @@ def run(day: date | None = None) -> str:
         missing = daily_sync.what_is_missing(job.report)
         _record(job, (JobState.INCOMPLETE if missing else JobState.SUCCEEDED) if done else JobState.RUNNING, error=missing)
     if not done:
-        request(day)
+        request(job.date)
         return "not finished"
     logger.info("daily job %s: %s", job.told_state, job.report)
     return "incomplete" if missing else "done"
 
 
 def resume() -> str:
-    """Continues today's run if it failed, died, or is incomplete. If there is no run, it is not due yet."""
-    job = JobRun.objects.filter(job=DAILY_JOB, date=timezone.localdate()).first()
-    return "nothing to resume" if job is None or _is_over(job) else run()
+    """Continues the run that is due if it failed, died, or is incomplete, or could not begin because the one before still ran."""
+    job = JobRun.objects.filter(job=DAILY_JOB).order_by("-date").first()
+    return "nothing to resume" if job is None or (job.date >= due_date() and _is_over(job)) else run()
 
 
 def describe(day: date) -> list[str]:
@@ -85,7 +90,7 @@ def describe(day: date) -> list[str]:
 
 
 def request(day: date | None = None) -> None:
-    """Enqueues the daily job of a date; by default, of the day on which the task runs."""
+    """Enqueues the daily job of a date; by default, of the one that is due when the task runs."""
     async_task("forecasting.background.tasks.daily_job", *([day] if day else []))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from django.utils import timezone
 
+from forecasting.background.daily import due_date
 from forecasting.prices.calendars import last_completed_session
 from forecasting.prices.simulation import Simulation
 from forecasting.runtime.private_service import PrivateService
@@ -32,7 +33,7 @@ def measure_scale(service: PrivateService, symbols: int, *, say: Say) -> None:
         say(f"import of {symbols:,} histories", seconds, "s")
         say(f"its memory, relative to an import of {min(FEW, symbols)}", peak / before, "")
         _write(all_of_them, histories, symbols)
-        yesterday = timezone.localdate() - timedelta(days=1)  # today's job ran when the service started
+        yesterday = due_date() - timedelta(days=1)  # today's job ran when the service started
         seconds, peak = service.manage("daily", "--date", str(yesterday), PRICE_SOURCE="csv", PRICE_DIR=str(all_of_them))
         say(f"daily job of {symbols:,} stored symbols, one new bar each", seconds, "s")
         say("its memory, relative to the import", peak / before, "")

@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
+from time_machine import TimeMachineFixture
 
 from forecasting import market
 from forecasting.background import daily, daily_sync, tasks
@@ -201,7 +202,7 @@ def test_the_daily_job_keeps_a_report(folder: Path) -> None:
     listed(folder, "AAA")
     assert tasks.daily_job() == "done"
     run = JobRun.objects.get()
-    assert (run.job, run.date, run.state, run.error) == ("daily", timezone.localdate(), JobState.SUCCEEDED, "")
+    assert (run.job, run.date, run.state, run.error) == ("daily", daily.due_date(), JobState.SUCCEEDED, "")
     assert run.report["symbols"] == 1
     assert run.finished_at
 
@@ -214,14 +215,14 @@ def test_the_daily_job_is_done_once_a_date(folder: Path) -> None:
 
 
 def test_yesterdays_run_does_not_count_for_today() -> None:
-    JobRun.objects.create(job="daily", date=timezone.localdate() - timedelta(days=1), state=JobState.SUCCEEDED)
+    JobRun.objects.create(job="daily", date=daily.due_date() - timedelta(days=1), state=JobState.SUCCEEDED)
     assert tasks.daily_job() == "done"
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.FAILED], ids=["killed", "failed"])
 def test_a_run_that_was_killed_or_failed_is_continued(folder: Path, state: JobState) -> None:
     listed(folder, "AAA")
-    JobRun.objects.create(job="daily", date=timezone.localdate(), state=state, error="ValueError: it broke")
+    JobRun.objects.create(job="daily", date=daily.due_date(), state=state, error="ValueError: it broke")
     assert tasks.daily_job() == "done"
     run = JobRun.objects.get()
     assert (run.state, run.error, run.report["symbols"]) == (JobState.SUCCEEDED, "", 1)
@@ -272,10 +273,50 @@ def test_what_was_scored_and_retrained_is_counted_over_all_tasks_of_a_run(folder
 
 def test_only_a_run_that_did_not_succeed_is_resumed(folder: Path) -> None:
     assert tasks.resume_daily_job() == "nothing to resume"
-    run = JobRun.objects.create(job="daily", date=timezone.localdate(), state=JobState.FAILED, error="it broke")
+    run = JobRun.objects.create(job="daily", date=daily.due_date(), state=JobState.FAILED, error="it broke")
     assert tasks.resume_daily_job() == "done"
     run.refresh_from_db()
     assert (run.state, run.error) == (JobState.SUCCEEDED, "")
+
+
+@pytest.mark.parametrize("hour", [3, 21])
+def test_a_date_begins_at_the_hour_of_the_daily_job(
+    folder: Path, settings: Settings, time_machine: TimeMachineFixture, hour: int
+) -> None:
+    settings.DAILY_TASK_HOUR, eve = hour, datetime(2025, 6, 2, hour - 1, 59, tzinfo=UTC)
+    time_machine.move_to(eve)
+    assert tasks.daily_job() == "done"  # a worker starts
+    time_machine.move_to(eve + timedelta(minutes=1))
+    assert tasks.daily_job() == "done"
+    time_machine.move_to(eve + timedelta(hours=23))
+    assert tasks.daily_job() == "already done"
+    assert sorted(JobRun.objects.values_list("date", flat=True)) == [date(2025, 6, 1), date(2025, 6, 2)]
+
+
+def test_a_run_goes_on_after_midnight(folder: Path, monkeypatch: pytest.MonkeyPatch, time_machine: TimeMachineFixture) -> None:
+    listed(folder, "AAA")
+    monkeypatch.setattr(daily_sync, "SLICE_SECONDS", -1)  # one step a task
+    time_machine.move_to(datetime(2025, 6, 2, 23, 59, tzinfo=UTC))
+    JobRun.objects.create(job="daily", date=date(2025, 6, 2), report={"steps_done": ["sync"]})
+    assert tasks.daily_job() == "not finished"
+    time_machine.move_to(datetime(2025, 6, 3, 3, 1, tzinfo=UTC))
+    while (task := OrmQ.objects.order_by("pk").last()) and tasks.daily_job(*task.args()) == "not finished":
+        pass
+    assert JobRun.objects.get().state == JobState.SUCCEEDED
+
+
+def test_a_run_that_failed_before_midnight_is_resumed(folder: Path, time_machine: TimeMachineFixture) -> None:
+    JobRun.objects.create(job="daily", date=date(2025, 6, 2), state=JobState.FAILED, error="it broke")
+    time_machine.move_to(datetime(2025, 6, 3, 0, 5, tzinfo=UTC))
+    assert tasks.resume_daily_job() == "done"
+    assert JobRun.objects.get().state == JobState.SUCCEEDED
+
+
+def test_a_run_that_could_not_begin_while_the_one_before_ran_is_made_up_for(folder: Path, time_machine: TimeMachineFixture) -> None:
+    JobRun.objects.create(job="daily", date=date(2025, 6, 2), state=JobState.SUCCEEDED)
+    time_machine.move_to(datetime(2025, 6, 3, 3, 5, tzinfo=UTC))
+    assert tasks.resume_daily_job() == "done"
+    assert JobRun.objects.filter(date=date(2025, 6, 3), state=JobState.SUCCEEDED).exists()
 
 
 # In parts
@@ -290,7 +331,7 @@ def test_a_job_that_takes_longer_than_a_task_may_goes_on_in_the_next_ones(
     daily_sync.sync({}, timezone.now())
     monkeypatch.setattr(daily, "BATCH", batch)
     monkeypatch.setattr(daily_sync, "SLICE_SECONDS", -1)  # one batch a task
-    JobRun.objects.create(job="daily", date=timezone.localdate(), report={"steps_done": ["sync"]})
+    JobRun.objects.create(job="daily", date=daily.due_date(), report={"steps_done": ["sync"]})
     answers = [tasks.daily_job()]
     while answers[-1] == "not finished":
         answers.append(tasks.daily_job())
@@ -303,6 +344,6 @@ def test_a_job_that_takes_longer_than_a_task_may_goes_on_in_the_next_ones(
 
 def test_a_run_that_failed_goes_on_with_the_step_that_failed(folder: Path) -> None:
     listed(folder, "AAA")
-    JobRun.objects.create(job="daily", date=timezone.localdate(), state=JobState.FAILED, report={"steps_done": ["sync"]})
+    JobRun.objects.create(job="daily", date=daily.due_date(), state=JobState.FAILED, report={"steps_done": ["sync"]})
     assert tasks.daily_job() == "done"
     assert not PriceBar.objects.exists()

@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
+from forecasting.background.daily import due_date
 from forecasting.models import Forecast, JobRun, ModelVersion, PriceBar, Training
 from forecasting.models.jobs import JobState
 from tests.factories import add_bars, make_forecast, make_symbol
@@ -23,7 +24,7 @@ def daily(*words: str) -> str:
 
 
 def test_it_does_the_job_of_a_date_once() -> None:
-    yesterday = timezone.localdate() - timedelta(days=1)
+    yesterday = due_date() - timedelta(days=1)
     assert daily("--date", str(yesterday)) == f"Daily job of {yesterday}: done.\n"
     assert daily("--date", str(yesterday)) == f"Daily job of {yesterday}: already done.\n"
     assert list(JobRun.objects.values_list("date", "state")) == [(yesterday, JobState.SUCCEEDED)]
@@ -44,7 +45,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(settings: Settings) -> Non
     ModelVersion.objects.update(trained_at=timezone.now() - timedelta(days=16))
     before = (Training.objects.count(), PriceBar.objects.count(), Forecast.objects.scored().count())
     assert daily("--dry-run").splitlines() == [
-        f"Run of {timezone.localdate()}: none yet.",
+        f"Run of {due_date()}: none yet.",
         "Prices of 1 symbols would be synced.",
         "1 due forecasts would be scored.",
         "1 symbols would be forecast; 0 of them have a forecast from their newest bar.",

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from django.db.models.functions import Now
-from django.utils import timezone
 from django_q.models import OrmQ
 
-from forecasting.background import daily_sync, tasks
+from forecasting.background import daily, daily_sync, tasks
 from forecasting.market import rate_limit
 from forecasting.models import JobRun, PriceBar, Upstream
 from forecasting.models.jobs import JobState
@@ -41,7 +40,7 @@ def run() -> JobRun:
 def test_a_long_sync_continues_in_the_next_task(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = listed(folder, "AAA"), listed(folder, "BBB")
     monkeypatch.setattr(daily_sync, "SLICE_SECONDS", -1)
-    JobRun.objects.create(job="daily", date=timezone.localdate(), report={"symbols": 1, "last_symbol": first.pk})
+    JobRun.objects.create(job="daily", date=daily.due_date(), report={"symbols": 1, "last_symbol": first.pk})
     assert tasks.daily_job() == "not finished"
     (task,) = OrmQ.objects.all()
     assert task.func() == "forecasting.background.tasks.daily_job"

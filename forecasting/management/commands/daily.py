@@ -17,12 +17,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The date of the run, and whether it is a dry run."""
-        parser.add_argument("--date", type=day, metavar="DATE", help="date of the run (default: today)")
+        parser.add_argument("--date", type=day, metavar="DATE", help="date of the run (default: the one that is due)")
         parser.add_argument("--dry-run", action="store_true", help="show what it would do, without changes")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints the result or the plan. Raises CommandError if the date is in the future."""
-        wanted: date = options["date"] or timezone.localdate()
+        wanted: date = options["date"] or daily.due_date()
         if wanted > timezone.localdate():
             raise CommandError(f"--date {wanted} is in the future.")
         if options["dry_run"]:
