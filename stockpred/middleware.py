@@ -50,7 +50,13 @@ class OnlyWithSession(MiddlewareMixin):
 
 
 class Session(OnlyWithSession, SessionMiddleware):
-    """Gives the request its session."""
+    """Gives the request its session. A key that cannot be one never reaches the database, which refuses some characters."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Drops such a cookie first."""
+        if not request.COOKIES.get(settings.SESSION_COOKIE_NAME, "0").isalnum():
+            del request.COOKIES[settings.SESSION_COOKIE_NAME]
+        super().process_request(request)
 
 
 class Authentication(OnlyWithSession, AuthenticationMiddleware):

@@ -150,7 +150,10 @@ class TrainingViewSet(RecordViewSet[Training]):
         seconds = serializers.WaitQuery(data=request.query_params)
         seconds.is_valid(raise_exception=True)
         training = self.get_object()
+        was_active = training.is_active
         waited = wait_until_ended(training, seconds=seconds.validated_data["wait"])
+        if was_active and not training.is_active:
+            training = self.get_object()  # with its version
         return Response(self.get_serializer(training).data, headers={} if waited else {"Retry-After": RETRY_AFTER})
 
     @list_documentation.cancel

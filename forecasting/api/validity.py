@@ -6,14 +6,17 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from forecasting import live
+from forecasting.models.forecasts import Basis
 from forecasting.prices.calendars import bar_due
+from forecasting.prices.leads import lead_window
 from forecasting.serving import Prediction
 
 SOON = 60  # seconds until an answer may change at any time: a training ends, or late prices arrive
 
 
 def seconds_of_validity(predictions: Iterable[Prediction], *, now: datetime) -> int:
-    """How long this answer stands: until another price may be had, until the first of its target sessions has its bar, or for SOON
+    """How long this answer stands: until another price may be had, until other markets may be known, until the first of its target
+    sessions has its bar, or for SOON
     if any part is provisional."""
     return min(_seconds(each, now=now) for each in predictions)
 
@@ -30,4 +33,6 @@ def _seconds(prediction: Prediction, *, now: datetime) -> int:
         return SOON
     opens = session.hours.opens if session else None
     ends = opens if opens and now < opens else bar_due(forecast.symbol.calendar, forecast.target_date)
+    if forecast.basis == Basis.CLOSE and ends == opens and (window := lead_window(forecast.symbol.calendar, forecast.as_of)):
+        ends = min(ends, window.known_until)  # from then on a better forecast may come at any time
     return max(SOON, int((ends - now).total_seconds()))

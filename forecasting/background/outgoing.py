@@ -5,6 +5,8 @@ another one. Redirects are not followed.
 """
 
 import socket
+import threading
+from concurrent.futures import Future
 from ipaddress import IPv6Address, ip_address, ip_network
 
 import urllib3
@@ -12,6 +14,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
 TIMEOUT_S = 5.0  # to connect, and between two bytes of the answer
+DEADLINE_S = 20.0  # of all of it
 TRANSLATED = ip_network("64:ff9b::/96")  # NAT64 reaches IPv4 addresses through it, private ones included
 
 
@@ -20,10 +23,27 @@ class UndeliveredError(Exception):
 
 
 def post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool) -> int:
-    """Sends the body; returns the status of the answer, whose body is not read. Raises UndeliveredError.
+    """Sends the body; returns the status of the answer, whose body is not read. Raises UndeliveredError, after DEADLINE_S at the
+    latest: a receiver that answers byte by byte keeps nobody but a thread of its own.
 
     With `allow_private`, addresses of this machine and its network are allowed.
     """
+    outcome: Future[int] = Future()
+
+    def attempt() -> None:
+        try:
+            outcome.set_result(_post(url, body, headers=headers, allow_private=allow_private))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=attempt, name="webhook", daemon=True).start()
+    try:
+        return outcome.result(timeout=DEADLINE_S)
+    except TimeoutError as error:
+        raise UndeliveredError(f"no whole answer within {DEADLINE_S:.0f} s") from error
+
+
+def _post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool) -> int:
     try:
         target = parse_url(url)
     except LocationParseError as error:

@@ -1,6 +1,7 @@
 """The ledger: every forecast ever served, with its scores."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -277,13 +278,16 @@ class Forecast(models.Model):
         quantiles = {level: price * ratio for level, price in entry["quantiles"].items()}
         return {**entry, **{name: entry[name] * ratio for name in PRICES}, "quantiles": quantiles}
 
-    def in_units_of(self, later: "Forecast") -> "Forecast":
-        """Itself; its point and interval in other prices if a split or dividend came before a later forecast from the same bar."""
-        if self.last_close == later.last_close:
+    def from_close(self, last_close: float) -> "Forecast":
+        """Itself; in other prices if a split or dividend has changed the close that it started from."""
+        if self.last_close == last_close:
             return self
-        ratio = later.last_close / self.last_close
-        same = {name: getattr(self, name) for name in ("as_of", "interval_level", "spread_factor")}
-        return Forecast(**same, **{name: getattr(self, name) * ratio for name in PRICES})
+        ratio, other = last_close / self.last_close, copy(self)
+        for name in PRICES:
+            setattr(other, name, getattr(self, name) * ratio)
+        other.quantiles = {level: price * ratio for level, price in self.quantiles.items()}
+        vars(other).pop("decimals", None)  # those of the former prices
+        return other
 
     @property
     def change_percent(self) -> float:

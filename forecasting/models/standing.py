@@ -60,6 +60,12 @@ def kept(wanted: Iterable[Identity]) -> dict[int, Forecast]:
     return found
 
 
+def forget() -> None:
+    """Keeps nothing of what was loaded so far: of a process whose next task needs other rows."""
+    with _changing:
+        _kept.clear()
+
+
 def _in_memory(wanted: Identity) -> Forecast | None:
     identity, forecast = _kept.get(wanted.place, (None, None))
     return forecast if identity == wanted else None
@@ -79,14 +85,15 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
     keys = "symbol_id = symbol.id AND version_id = version.id AND as_of = newest_bar.date"
     return (
         f"""
-        SELECT {of_symbols}, newest_bar.date, own.id IS NOT NULL, close.id, close.issued_at, lead.id, live.id, live.quarter
+        SELECT {of_symbols}, newest_bar.date, newest_bar.close, own.id IS NOT NULL, close.id, close.issued_at, lead.id, live.id,
+            live.quarter, (SELECT id FROM forecasting_restatement WHERE symbol_id = symbol.id ORDER BY restated_at DESC LIMIT 1)
         FROM forecasting_symbol AS symbol
         LEFT JOIN forecasting_modelversion AS own ON own.symbol_id = symbol.id AND own.state = 'active'
         JOIN forecasting_modelversion AS version ON version.id = COALESCE(
             own.id, (SELECT id FROM forecasting_modelversion WHERE symbol_id IS NULL AND state = 'active')
         )
         CROSS JOIN LATERAL (
-            SELECT date FROM forecasting_pricebar WHERE symbol_id = symbol.id ORDER BY date DESC LIMIT 1
+            SELECT date, close FROM forecasting_pricebar WHERE symbol_id = symbol.id ORDER BY date DESC LIMIT 1
         ) AS newest_bar
         JOIN LATERAL (
             SELECT id, issued_at FROM forecasting_forecast WHERE {keys} AND horizon = 1 AND basis = 'close' AND quarter IS NULL
@@ -130,7 +137,9 @@ def _forecasts(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
     )
 
 
-VALUES = ("as_of", "is_trained", "close_id", "close_issued_at", "lead_id", "live_id", "live_quarter")
+VALUES = (
+    "as_of", "bar_close", "is_trained", "close_id", "close_issued_at", "lead_id", "live_id", "live_quarter", "restated_id",
+)  # fmt: skip
 
 # The symbols in service with these tickers, each with the keys of its forecasts from its newest bar, by its active version or else
 # by the active base.

@@ -240,6 +240,8 @@ class Symbol(models.Model):
     is_trained: bool  # whether it has a version of its own
     newest_training: "Training | None"  # if it has not
     last_quote: "Quote | None"
+    bar_close: float
+    restated_id: int | None
     close_id: int
     close_issued_at: datetime
     lead_id: int | None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.paginator import EmptyPage, Paginator
+from django.db.models import BigAutoField
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -74,7 +75,8 @@ def symbol(request: HttpRequest, ticker: str) -> HttpResponseBase:
 @page
 def preview(request: HttpRequest, ticker: str, forecast: int) -> HttpResponseBase:
     """The picture of a forecast, if the worker has drawn it."""
-    found = Symbol.objects.in_service().named([ticker]).first()
+    sayable = not ticker_problem(ticker) and forecast <= BigAutoField.MAX_BIGINT
+    found = Symbol.objects.in_service().named([ticker]).first() if sayable else None
     path = previews.folder() / previews.name(found.pk, forecast) if found else None
     if path is None or not path.is_file():
         raise Http404("There is no such picture.")

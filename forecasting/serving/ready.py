@@ -90,8 +90,13 @@ def _kept_live_id(symbol: Symbol, *, now: datetime) -> int | None:
 
 def _answer(symbol: Symbol, session: live.Session, forecasts: Mapping[int, Forecast], *, now: datetime) -> Prediction:
     """The best forecast that stands."""
-    close, stale = forecasts[symbol.close_id], market.is_stale(symbol, symbol.as_of, now=now)
-    best, recorded = forecasts[symbol.lead_id] if symbol.lead_id else close, True
+    close, stale = _restated(forecasts[symbol.close_id], symbol), market.is_stale(symbol, symbol.as_of, now=now)
+    best, recorded = _restated(forecasts[symbol.lead_id], symbol) if symbol.lead_id else close, True
     if (key := _kept_live_id(symbol, now=now)) and session.is_priced and not stale:
         best, recorded = live.newest(forecasts[key], close, session, now=now)
-    return Prediction(symbol, best, None if best is close else close.in_units_of(best), session, recorded, stale)
+    return Prediction(symbol, best, None if best is close else close.from_close(best.last_close), session, recorded, stale)
+
+
+def _restated(forecast: Forecast, symbol: Symbol) -> Forecast:
+    """The forecast in the prices of today, if a split or dividend came to be known after it was issued."""
+    return forecast.from_close(symbol.bar_close) if (symbol.restated_id or 0) > (forecast.restatement_id or 0) else forecast

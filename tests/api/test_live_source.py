@@ -233,3 +233,12 @@ def test_after_a_split_all_prices_of_an_answer_are_in_its_units(at: At, yahoo: F
             assert now["median"] == pytest.approx(then["median"] / 2, abs=0.01)
             assert now["interval"]["high"] == pytest.approx(then["interval"]["high"] / 2, abs=0.01)
             assert now["quantiles"]["0.9"] == pytest.approx(then["quantiles"]["0.9"] / 2, abs=0.01)
+    answer = at(monday(20, 10))  # the session is over, and its bar is not there yet
+    assert told(answer) == ("close", "settling", True)
+    assert answer["point_forecast"] == before["point_forecast"]
+    for name in ("last_close", "predicted_price"):
+        assert answer[name] == pytest.approx(before[name] / 2, abs=0.01)
+    assert answer["interval"]["low"] == pytest.approx(before["interval"]["low"] / 2, abs=0.01)
+    assert answer["quantiles"]["0.9"] == pytest.approx(before["quantiles"]["0.9"] / 2, abs=0.01)
+    assert answer["outlook"][0]["median"] == pytest.approx(before["outlook"][0]["median"] / 2, abs=0.01)
+    assert answer["usual_width"] == before["usual_width"]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from time_machine import TimeMachineFixture
 
 from forecasting.models import Forecast, ModelVersion, Symbol, Training
 from forecasting.models.trainings import TrainingState
+from forecasting.prices.leads import lead_window
 from tests.api.conftest import Count, Send, checked
 from tests.api.serving import add_steady_bars, file_of, serve
 from tests.api.test_predict_prices import write_prices
@@ -134,6 +135,17 @@ def test_an_answer_stands_until_its_target_session_opens_and_after_that_until_it
     time_machine.move_to(datetime(2025, 6, 3, 20, 20, tzinfo=UTC), tick=False)
     assert max_age(read("SAMPLE1")) == 600  # it has closed at 20:00 UTC, and its bars settle for 30 minutes
     time_machine.move_to(datetime(2025, 6, 3, 20, 29, 50, tzinfo=UTC))
+    assert max_age(read("SAMPLE1")) == 60
+
+
+def test_before_the_opening_an_answer_stands_until_other_markets_may_be_known(read: Read, time_machine: TimeMachineFixture) -> None:
+    add_steady_bars(symbol := make_symbol("SAMPLE1", exchange="XTKS"), end=LAST_SESSION)
+    serve(symbol)
+    window = lead_window("XTKS", LAST_SESSION)
+    assert window
+    time_machine.move_to(window.known_until - timedelta(minutes=90), tick=False)
+    assert max_age(read("SAMPLE1")) == 90 * 60
+    time_machine.move_to(window.known_until + timedelta(minutes=1), tick=False)
     assert max_age(read("SAMPLE1")) == 60
 
 

@@ -1,11 +1,15 @@
 """GET /models/trainings/{id}?wait=: answers once the training has ended."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from forecasting.models import Training
@@ -13,14 +17,28 @@ from forecasting.models.trainings import TrainingState
 from forecasting.runtime.processes import wait_for
 from forecasting.training import queue as training_queue
 from tests.api.conftest import checked
-from tests.factories import make_symbol, make_training
+from tests.factories import make_symbol, make_training, make_version
 from tests.racing import begin
 
 PATH = "/models/trainings/{id}"
 
 
+def cancelled(training: Training) -> None:
+    training_queue.cancel(training, by="ana")
+
+
+def succeeded(training: Training) -> None:
+    with transaction.atomic():
+        make_version(training.symbol, training=training, number=7)
+        Training.objects.filter(pk=training.pk).update(state=TrainingState.SUCCEEDED, finished_at=timezone.now())
+
+
 @pytest.mark.django_db(transaction=True)
-def test_it_answers_when_the_training_ends_and_only_one_request_waits() -> None:
+@pytest.mark.parametrize(("end", "state", "version"), [(cancelled, "cancelled", None), (succeeded, "succeeded", 7)])
+def test_it_answers_when_the_training_ends_and_only_one_request_waits(
+    end: Callable[[Training], None], state: str, version: int | None, settings: Settings
+) -> None:
+    settings.ANONYMOUS_REQUESTS_PER_MINUTE = 1_000_000  # while one of them insists
     training = make_training(make_symbol())
     ask = partial(APIClient().get, PATH.format(id=training.pk))
 
@@ -33,9 +51,9 @@ def test_it_answers_when_the_training_ends_and_only_one_request_waits() -> None:
         waiting = begin(threads, insist)
         assert wait_for(lambda: "Retry-After" in ask({"wait": 1}).headers, seconds=10)
         assert not waiting.done()
-        training_queue.cancel(training, by="ana")
-        answer = waiting.result()
-    assert checked(answer, PATH, status=200, method="get")["state"] == TrainingState.CANCELLED
+        end(training)
+        row = checked(waiting.result(), PATH, status=200, method="get")
+    assert (row["state"], row["version"]) == (state, version)
 
 
 @pytest.mark.django_db

@@ -3,7 +3,11 @@
 import base64
 import hashlib
 import hmac
+import socketserver
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 
 import pytest
@@ -12,7 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from forecasting import scoring
-from forecasting.background import webhooks
+from forecasting.background import outgoing, webhooks
 from forecasting.background.outgoing import UndeliveredError, is_public, post
 from forecasting.models import Delivery, Symbol, Webhook
 from forecasting.models.webhooks import DeliveryState, WebhookEvent
@@ -221,6 +225,26 @@ def test_a_private_receiver_gets_nothing(hook: Receiver, host: str) -> None:
 def test_an_address_that_cannot_be_used_says_why(url: str, reason: str) -> None:
     with pytest.raises(UndeliveredError, match=reason):
         post(url, b"{}", headers={}, allow_private=False)
+
+
+def test_a_receiver_that_answers_byte_by_byte_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outgoing, "DEADLINE_S", 1.0)
+    ended = threading.Event()
+
+    class Dripping(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                while not ended.wait(0.1):
+                    self.request.sendall(b"H")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(UndeliveredError, match="no whole answer within 1 s"):
+            post(f"http://127.0.0.1:{server.server_address[1]}/", b"{}", headers={}, allow_private=True)
+        assert time.monotonic() - began < 5
+        ended.set()
+        server.shutdown()
 
 
 def test_a_receiver_that_does_not_answer_says_so() -> None:

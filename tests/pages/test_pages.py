@@ -193,9 +193,18 @@ def test_social_networks_get_a_picture_only_if_it_has_been_drawn(client: Client,
     assert (picture.headers["Content-Type"], picture.headers["Cache-Control"]) == ("image/png", "public, max-age=86400")
 
 
-@pytest.mark.parametrize("address", ["/s/PETR4.SA/999999999.png", "/s/NEW3.SA/1.png", "/docs/security.md", "/docs/settings.py"])
+@pytest.mark.parametrize(
+    "address",
+    ["/s/PETR4.SA/999999999.png", f"/s/PETR4.SA/{'9' * 300}.png", "/s/NEW3.SA/1.png", "/s/%00/1.png", "/docs/security.md"],
+)
 def test_what_is_not_there_is_a_page_too(read: Page, petr4: ModelVersion, address: str) -> None:
     assert "There is no such page" in read(address, status=404)
+
+
+@pytest.mark.parametrize("address", ["/", "/s/PETR4.SA", "/models/symbols/PETR4.SA/chart"])
+def test_a_cookie_that_is_no_session_is_that_of_a_stranger(client: Client, petr4: ModelVersion, address: str) -> None:
+    response = client.get(address, HTTP_COOKIE='sessionid="\\000aaaaaaaaaa"')  # an escaped NUL, which Postgres refuses
+    assert response.status_code == 200
 
 
 def test_the_documentation_is_shown_as_it_was_written(client: Client) -> None:

@@ -13,7 +13,7 @@ from django_q.signals import post_execute_in_worker
 
 from forecasting import market
 from forecasting.background import tasks  # noqa: F401 - what its processes will need
-from forecasting.models import Symbol
+from forecasting.models import Symbol, standing
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.serving.verified import ArtifactError
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         if os.environ.get("Q_CLUSTER_NAME") == training_queue.CLUSTER:
             yield_to_other_sessions()
         heartbeat.report_tasks()
-        post_execute_in_worker.connect(return_freed_memory)
+        post_execute_in_worker.connect(return_memory)
         warm_up()
         keep_loaded()
         cluster = Cluster()
@@ -54,6 +54,12 @@ class Command(BaseCommand):
         cluster.sentinel.join(GRACE_SECONDS)
         if cluster.sentinel.is_alive():
             os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def return_memory(**_: Any) -> None:
+    """At the end of each task: the next one needs other rows of the ledger, if any, a day later."""
+    standing.forget()
+    return_freed_memory()
 
 
 def warm_up() -> None:
