@@ -1,6 +1,7 @@
 """Real processes of the service for tests, started on the test database and found by their environment and command."""
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,17 @@ def started(
         yield group
     finally:
         group.stop(grace_s=GRACE_SECONDS)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Lets this process write at most so many bytes into a file, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def passes(module: str) -> None:

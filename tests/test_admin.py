@@ -3,7 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -13,7 +14,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from pytest_django import Settings
 
-from forecasting.models import Forecast, ModelVersion, Quote, RequestedName, Restatement, Symbol, Training, Webhook
+from forecasting.models import Delivery, Forecast, ModelVersion, Quote, RequestedName, Restatement, Symbol, Training, Webhook
 from forecasting.models.scores import ScoreReason
 from tests.admin_pages import AS_OF, MODELS, Rows, one_of_each, page, text_of
 from tests.factories import (
@@ -307,6 +308,22 @@ def test_staff_add_a_webhook_and_read_its_secret(admin_client: Client, admin_use
     webhook = Webhook.objects.get()
     assert (webhook.events, webhook.created_by) == (form["events"], f"account {admin_user.get_username()}")
     assert webhook.secret in text_of(admin_client, page(Webhook, "change", webhook.pk))
+
+
+def test_a_webhook_goes_with_its_deliveries_and_nobody_else_reads_its_address(admin_client: Client, client: Client) -> None:
+    delivery = one_of_each()[Delivery]
+    Webhook.objects.update(url="https://ana:secret@example.org/hook/secret")
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.groups.set(Group.objects.filter(name="Viewer"))
+    client.force_login(viewer)
+    for address in (page(Delivery, "changelist"), page(Delivery, "change", delivery.pk), page(Delivery, "csv")):
+        text = b"".join(client.get(address)).decode()
+        assert "example.org" in text
+        assert "secret" not in text
+    admin_client.post(page(Webhook, "delete", Webhook.objects.get().pk), {"post": "yes"})
+    assert not Webhook.objects.exists()
+    assert not Delivery.objects.exists()
+    assert "secret" not in str(LogEntry.objects.values_list("object_repr", flat=True))
 
 
 def test_a_webhook_without_events_is_refused(admin_client: Client) -> None:

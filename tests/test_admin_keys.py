@@ -53,6 +53,20 @@ def test_what_a_key_may_do_cannot_be_changed(admin_client: Client, admin_user: U
     assert (key.scope, key.user) == ("read", None)
 
 
+def test_a_name_is_given_once_and_stays(admin_client: Client) -> None:
+    key, _ = make_key(name="robot", revoked=True)
+    post(admin_client, page(Key, "change", key.pk), **(NEW | {"name": "other"}))
+    assert "There is, or was, a key of this name" in admin_client.post(page(Key, "add"), NEW).content.decode()
+    assert list(Key.objects.values_list("name", flat=True)) == ["robot"]
+
+
+def test_keys_go_with_their_account(admin_client: Client, ana: User) -> None:
+    make_key(user=ana)
+    admin_client.post(reverse("admin:auth_user_delete", args=[ana.pk]), {"post": "yes"})
+    assert not Key.objects.exists()
+    assert not User.objects.filter(pk=ana.pk).exists()
+
+
 def test_a_superuser_makes_keys_for_other_staff(admin_client: Client) -> None:
     bob = User.objects.create_user("bob", is_staff=True)
     post(admin_client, page(Key, "add"), **(NEW | {"user": bob.pk}))

@@ -16,9 +16,10 @@ from django.utils import timezone
 from forecasting.api import csv_lists
 from forecasting.models import Finding, Forecast, Key, ModelVersion, Restatement, Symbol, Training, Webhook
 from forecasting.models.symbols import UpstreamState
+from forecasting.models.trainings import TrainingState
 from forecasting.prices.calendars import last_completed_session, previous_session
 from tests.admin_pages import MODELS, Rows, one_of_each, page, text_of
-from tests.factories import add_bar, make_finding, make_forecast, make_symbol, make_version
+from tests.factories import add_bar, make_finding, make_forecast, make_symbol, make_training, make_version
 from tests.test_admin_records import scored
 
 pytestmark = pytest.mark.django_db
@@ -205,6 +206,14 @@ def test_a_file_of_forecasts_has_their_numbers(admin_client: Client, rows: Rows)
     (line,) = lines_of(admin_client, Forecast)
     assert [line[name] for name in ("as_of", "price", "interval_low", "interval_high")] == ["2025-06-02", "101.0", "99.0", "103.0"]
     assert float(line["score.actual_close"]) == 104.5
+
+
+def test_a_file_has_whole_texts_where_the_list_cuts_them(admin_client: Client) -> None:
+    error = "It failed, because <this> & that. " * 10
+    make_training(make_symbol(), state=TrainingState.FAILED, error=error)
+    assert error not in text_of(admin_client, page(Training, "changelist"))
+    (line,) = lines_of(admin_client, Training)
+    assert line["error"] == error
 
 
 def test_a_file_has_only_the_rows_that_pass_the_filters(admin_client: Client, rows: Rows) -> None:

@@ -1,6 +1,5 @@
 """Models in a bucket: machines that share nothing but the database and the bucket publish to it and read from it."""
 
-import resource
 import shutil
 import socketserver
 import threading
@@ -27,6 +26,7 @@ from forecasting.registry import bucket
 from forecasting.runtime.processes import wait_for
 from stockpred import environment
 from tests.factories import make_symbol
+from tests.running import largest_file
 from tests.s3_server import BUCKET, S3Server, s3_server
 from tests.test_version_life import backtest, damaged, published, states
 
@@ -74,13 +74,8 @@ def test_another_machine_fetches_what_it_serves_and_keeps_it(
 
 def test_a_full_disk_leaves_no_part_of_a_copy(s3: S3Server, version: ModelVersion, settings: Settings, tmp_path: Path) -> None:
     on_another_machine(settings, tmp_path)
-    _, unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, unlimited))
-    try:
-        with pytest.raises(registry.OutOfReachError, match="File too large"):
-            registry.load_backtest(version)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    with largest_file(100), pytest.raises(registry.OutOfReachError, match="File too large"):
+        registry.load_backtest(version)
     assert [path for path in registry.models_root().rglob("*") if path != folder_of(version)] == []
 
 

@@ -70,6 +70,14 @@ def test_an_interrupted_training_waits_in_the_queue(tmp_path: Path) -> None:
     assert (training.state, training.attempts) == (TrainingState.QUEUED, 0)
 
 
+def test_if_one_symbol_cannot_be_trained_no_training_is_requested(tmp_path: Path) -> None:
+    status, _, errors = finish(start(tmp_path, "train", "SAMPLE1", "NOPE"))
+    assert (status, Training.objects.count()) == (1, 0)
+    status, _, errors = finish(start(tmp_path, "train", "SAMPLE1", "SAMPLE2", TRAIN_QUEUE_LIMIT="1"))
+    assert (status, Training.objects.count()) == (1, 0)
+    assert "CommandError: Not trained:\nthe queue is full" in errors
+
+
 def test_a_bad_symbol_is_refused_with_the_reason(tmp_path: Path) -> None:
     status, _, errors = finish(start(tmp_path, "predict", "A B"))
     assert status != 0

@@ -12,6 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from forecasting.models import Forecast, Score
 from tests.factories import make_forecast, make_symbol, make_version
+from tests.running import largest_file
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +146,16 @@ def test_a_file_can_be_written(forecasts: list[Forecast], tmp_path: Path) -> Non
     file = tmp_path / "forecasts.csv"
     assert exported(output=file) == []
     assert len(file.read_text().splitlines()) == 1 + len(forecasts)
+
+
+def test_after_an_error_the_earlier_file_is_still_there(forecasts: list[Forecast], tmp_path: Path) -> None:
+    file = tmp_path / "forecasts.csv"
+    exported(output=file)
+    before = file.read_text()
+    with largest_file(100), pytest.raises(CommandError, match="cannot be written: File too large"):
+        exported(output=file)
+    assert [each.name for each in tmp_path.iterdir()] == [file.name]
+    assert file.read_text() == before
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

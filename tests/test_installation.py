@@ -17,7 +17,7 @@ PYTHON = """#!/bin/sh
 case "$1 $2" in
     "-c "*) echo {version} ;;
     "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-    "-m pip") cp index/uv .state/uv/bin/uv ;;
+    "-m pip") [ "$3" = --version ] || cp index/uv .state/uv/bin/uv ;;
 esac
 """
 BROKEN = "#!/bin/sh\nexit 127\n"  # a shim of pyenv for a version that is not active, or a Python without ensurepip
@@ -113,6 +113,13 @@ def test_an_environment_that_fits_is_left_alone(machine: Machine) -> None:
     assert machine.make_venv().stdout == ""
 
     assert machine.version == "3.11"
+
+
+def test_an_environment_that_was_not_finished_is_replaced(machine: Machine) -> None:
+    machine.has_python("path/python3", "3.12")
+    machine.has(".venv/bin/python", '#!/bin/sh\n[ "$1" = -c ] && echo 3.12\n')  # without pip
+
+    assert machine.make_venv().stdout == "Making .venv with python3 ...\n"
 
 
 def test_an_environment_that_does_not_fit_is_replaced(machine: Machine) -> None:

@@ -12,6 +12,7 @@ from rest_framework_api_key.models import APIKey
 from forecasting.admin import display
 from forecasting.admin.display import Tone
 from forecasting.admin.export import Exported
+from forecasting.admin.read_only import on_pages_of
 from forecasting.models import Key
 
 SHOWN_ONCE = "The key of {name} is {text} Store it now: it is not shown again."
@@ -40,11 +41,11 @@ class KeyAdmin(Exported):
         return display.badge("expired", Tone.WARNING) if key.has_expired else display.badge("valid", Tone.GOOD)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Key | None = None) -> tuple[str, ...]:
-        """What a key may do never changes, and a revoked key stays revoked."""
+        """What a key may do and is called never changes, and a revoked key stays revoked."""
         always = ("prefix", "created", "last_used_at")
         if obj is None:
             return ("revoked", *always)
-        return ("scope", "user", *(("name", "expiry_date", "revoked") if obj.revoked else ()), *always)
+        return ("name", "scope", "user", *(("expiry_date", "revoked") if obj.revoked else ()), *always)
 
     def formfield_for_foreignkey(
         self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **options: Any
@@ -63,5 +64,5 @@ class KeyAdmin(Exported):
         super().save_model(request, obj, form, change)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """No user may delete keys: a revoked one says who asked for its trainings."""
-        return False
+        """No user may delete keys, except with their account: a revoked one says who asked for its trainings."""
+        return on_pages_of("auth_user", request)

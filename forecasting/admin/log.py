@@ -2,8 +2,6 @@
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.db.models import Model
-from django.http import HttpRequest
 from django.utils.html import format_html
 
 from forecasting.admin.read_only import ReadOnlyAdmin
@@ -13,17 +11,13 @@ from forecasting.admin.read_only import ReadOnlyAdmin
 class LogEntryAdmin(ReadOnlyAdmin):
     """Who changed what, the newest first."""
 
+    deleted_with = "auth_user"  # Django asks for that; in fact its lines pass to another account, see accounts.py
     list_display = ("action_time", "user", "content_type", "row", "told")
     list_display_links = None
     list_filter = ("action_time", ("content_type", admin.RelatedOnlyFieldListFilter))
     search_fields = ("object_repr", "change_message", "user__username")
     list_select_related = ("user", "content_type")
     fields = ("action_time", "user", "content_type", "row", "told")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Only with an account, which Django asks for: in fact its lines pass to another one; see accounts.py."""
-        page = request.resolver_match.url_name if request.resolver_match else None
-        return (page or "").startswith("auth_user_")
 
     @admin.display(description="row", ordering="object_repr")
     def row(self, entry: LogEntry) -> str:

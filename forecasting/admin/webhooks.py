@@ -59,6 +59,7 @@ class WebhookAdmin(Exported):
 class DeliveryAdmin(ReadOnlyAdmin):
     """What was sent, to whom, and how it ended."""
 
+    deleted_with = "forecasting_webhook"
     list_display = ("created_at", "event", "object_id", "webhook", "state_badge", "attempts", "status_code", "short_error")
     list_filter = ("state", "event", "created_at")
     list_select_related = ("webhook",)

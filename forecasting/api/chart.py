@@ -4,11 +4,13 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 
 from forecasting.api import list_examples as examples
 from forecasting.api.callers import caller_of
 from forecasting.api.chart_data import Band, chart_of
+from forecasting.api.credentials import ApiKey
 from forecasting.api.documentation import BAD_PARAMETER, CACHED, answer, errors
 from forecasting.api.fields import Choice, Count, Day, DayText, Flag, Moment, Number, Price, Shape, ShapeList, Simulated, Text
 from forecasting.api.list_documentation import DETAIL_ERRORS, RECORDS
@@ -140,7 +142,9 @@ documentation = extend_schema(
 
 
 class ChartRoute(OpenRoute):
-    """The chart of a symbol."""
+    """The chart of a symbol. The admin shows it too, so that a login will do."""
+
+    authentication_classes = (ApiKey, SessionAuthentication)
 
     @documentation
     def get(self, request: Request, ticker: str) -> HttpResponse:

@@ -10,6 +10,7 @@ from forecasting.api.metrics import LiveRecord, OutOfSampleMetrics
 from forecasting.api.rows import RowSerializer, moment_text
 from forecasting.models import Finding, Forecast, ModelVersion, Restatement, Score, Symbol, Training
 from forecasting.pipeline.config import ForecastConfig
+from forecasting.pipeline.model.distribution import TAIL_LEVEL
 
 RESTATEMENTS_SHOWN = 5
 
@@ -91,7 +92,7 @@ class QuantilesField(serializers.DictField):
     """Prices by probability level, ascending; the database sorts the levels as texts."""
 
     child = serializers.FloatField()
-    keys_in_csv = tuple(str(level) for level in ForecastConfig().quantile_levels)
+    keys_in_csv = tuple(str(level) for level in (TAIL_LEVEL, *ForecastConfig().quantile_levels, 1 - TAIL_LEVEL))
 
     def to_representation(self, value: dict[str, float]) -> dict[str, float]:
         """The same prices in order."""

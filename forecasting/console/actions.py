@@ -32,15 +32,17 @@ def recent_actions(*, with_trainings: bool) -> Sequence[Action]:
     """
     entries = LogEntry.objects.select_related("user", "content_type").order_by("-action_time", "-pk")[: 2 * SHOWN]
     asked = Training.objects.exclude(requested_by="").select_related("symbol").newest_first()[:SHOWN] if with_trainings else ()
-    told = {str(training.symbol_id): training.created_at for training in asked}
+    told: dict[str, list[datetime]] = {}
+    for training in asked:
+        told.setdefault(str(training.symbol_id), []).append(training.created_at)
     found = [_logged(entry) for entry in entries if not _is_told(entry, told)] + [_requested(training) for training in asked]
     return sorted(found, key=lambda action: action.at, reverse=True)[:SHOWN]
 
 
-def _is_told(entry: LogEntry, trainings: Mapping[str, datetime]) -> bool:
+def _is_told(entry: LogEntry, trainings: Mapping[str, Sequence[datetime]]) -> bool:
     """Whether one of these trainings, by the symbol's key, is the one that the line says was requested."""
-    about = trainings.get(entry.object_id or "") if entry.change_message.startswith(TRAINING_REQUESTED) else None
-    return about is not None and abs(entry.action_time - about) < AT_ONCE
+    about = trainings.get(entry.object_id or "", ()) if entry.change_message.startswith(TRAINING_REQUESTED) else ()
+    return any(abs(entry.action_time - requested) < AT_ONCE for requested in about)
 
 
 def _logged(entry: LogEntry) -> Action:

@@ -1,6 +1,7 @@
 """API keys. The database holds only their hashes."""
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from rest_framework_api_key.models import AbstractAPIKey
@@ -39,6 +40,11 @@ class Key(AbstractAPIKey):
         verbose_name = "API key"
         verbose_name_plural = "API keys"
         constraints = [models.CheckConstraint(condition=Q(scope__in=Scope.values), name="key_scope_known")]
+
+    def clean(self) -> None:
+        """Trainings and webhooks tell by its name which key they are of. Raises ValidationError if there was one of this name."""
+        if self._state.adding and Key.objects.filter(name=self.name).exists():
+            raise ValidationError({"name": "There is, or was, a key of this name. Trainings and webhooks belong to a name."})
 
     @property
     def may_train(self) -> bool:

@@ -6,6 +6,7 @@ Triggers of the database create the deliveries in the transaction of the event, 
 import base64
 import secrets
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import URLValidator
@@ -59,7 +60,8 @@ class Webhook(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.url
+        """Without the rest of its address, which may be as good as a password: lists of deliveries and the log show this."""
+        return f"webhook {self.pk}, {urlsplit(self.url).hostname}"
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):

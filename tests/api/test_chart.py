@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -193,6 +194,16 @@ def test_case_and_a_trailing_slash_do_not_matter(client: APIClient, version: Mod
 def test_only_followed_symbols_have_one(get: Send, *, followed: bool) -> None:
     make_symbol(followed=followed)
     get(CHART, ticker="SAMPLE1", status=200 if followed else 404)
+
+
+def test_a_login_of_staff_will_do_where_keys_are_required(
+    client: APIClient, admin_user: User, version: ModelVersion, settings: Settings
+) -> None:
+    settings.API_KEY_REQUIRED = True
+    assert client.get(CHART.format(ticker="SAMPLE1")).status_code == 401
+    client.force_login(admin_user)
+    answer = client.get(CHART.format(ticker="SAMPLE1"))
+    assert (answer.status_code, answer.headers["Cache-Control"].split(",")[0]) == (200, "private")
 
 
 def test_an_unknown_symbol_is_not_found(get: Send) -> None:

@@ -61,8 +61,9 @@ def test_nested_members_and_quantiles_have_columns_of_their_own(client: APIClien
     (forecast,) = read(client, "forecasts")
     (version,) = read(client, "versions")
     assert [column for column in forecast if column.startswith("quantiles.")] == [
-        f"quantiles.{level}" for level in ("0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95")
+        f"quantiles.{level}" for level in ("0.01", "0.05", "0.1", "0.25", "0.5", "0.75", "0.9", "0.95", "0.99")
     ]
+    assert forecast["quantiles.0.01"] == ""  # of an earlier release: it knew none
     assert float(forecast["quantiles.0.5"]) == 101.0
     assert version["metrics.naive.r2"] == version["metrics.naive.R²"]
     assert version["live.forecasts"] == "0"

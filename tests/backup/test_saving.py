@@ -1,7 +1,6 @@
 """A backup of a service that goes on meanwhile: rows and files of one moment."""
 
 import os
-import resource
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +23,7 @@ from forecasting.registry import models_root
 from forecasting.runtime.processes import wait_for
 from tests.backup.places import Place, place_of_tests
 from tests.factories import make_forecast, make_symbol
+from tests.running import largest_file
 from tests.small_model import publish_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,13 +132,8 @@ def test_it_leaves_no_lock(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     publish_model(make_symbol())
-    _, unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited))
-    try:
-        with pytest.raises(BackupError, match=r"one\.backup cannot be written: File too large"):
-            back_up(tmp_path / "one.backup")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    with largest_file(100_000), pytest.raises(BackupError, match=r"one\.backup cannot be written: File too large"):
+        back_up(tmp_path / "one.backup")
     assert [path.name for path in tmp_path.iterdir()] == ["media"]
 
 

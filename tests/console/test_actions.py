@@ -46,6 +46,14 @@ def test_a_training_is_told_once_however_staff_asked(symbol: Symbol, message: st
     assert told() == [("key notebook", "PETR4.SA", "Training requested (queued).")]
 
 
+def test_of_two_trainings_of_a_symbol_each_is_told_once(symbol: Symbol) -> None:
+    earlier = timezone.now() - timedelta(hours=1)
+    make_training(symbol, requested_by="account ana", state=TrainingState.SUCCEEDED, created_at=earlier)
+    make_training(symbol, requested_by="account ana")
+    log_change(User.objects.create_user("ana"), symbol, "Training requested.")
+    assert [what for *_, what in told()] == ["Training requested (queued).", "Training requested (succeeded)."]
+
+
 def test_a_second_request_for_the_same_training_is_told_too(symbol: Symbol) -> None:
     make_training(symbol, requested_by="key notebook", created_at=timezone.now() - timedelta(minutes=2))
     log_change(User.objects.create_user("ana"), symbol, "Training requested.")

@@ -69,14 +69,21 @@ def _chosen(filters: dict[str, str]) -> "QuerySet[Forecast]":
 
 @contextmanager
 def _opened(output: Path | None, otherwise: IO[str]) -> Iterator[IO[str]]:
+    """The output file once it is complete; an earlier one stays until then, and after an error."""
     if output is None:
         yield otherwise
         return
+    whole = output.resolve()
+    scratch = whole.with_name(f".{whole.name}.unfinished") if whole.is_file() or not whole.exists() else whole  # not of a pipe
     try:
-        with output.open("w", encoding="utf-8", newline="") as file:
+        with scratch.open("w", encoding="utf-8", newline="") as file:
             yield file
+        scratch.replace(whole)
     except OSError as error:
         raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
+    finally:
+        if scratch != whole:
+            scratch.unlink(missing_ok=True)
 
 
 def _levels(forecasts: "QuerySet[Forecast]") -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from forecasting import market, terminal
@@ -40,7 +41,12 @@ class Command(BaseCommand):
         """Prints the metrics. Raises CommandError if a training did not succeed."""
         console = terminal.console()
         tickers = valid_tickers(options["symbols"])
-        keys = [training_requests.request_one(_trainable(ticker), by="terminal").pk for ticker in tickers]
+        symbols = [_trainable(ticker) for ticker in tickers]
+        try:
+            with transaction.atomic():  # all or none
+                keys = [training_requests.request_one(symbol, by="terminal").pk for symbol in symbols]
+        except training_requests.QueueFullError as error:
+            raise CommandError(f"Not trained:\n{error}") from error
         try:
             with terminal.TrainingProgress(console) as bars:
                 self._work(keys, bars)
