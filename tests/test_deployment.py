@@ -76,8 +76,18 @@ def test_each_unit_may_write_to_the_folders_that_it_uses() -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_runs_a_command_that_exists(unit: Path) -> None:
-    (command,) = re.findall(r"^ExecStart=/opt/stockpred/.venv/bin/python manage.py (\w+)$", unit.read_text(), flags=re.MULTILINE)
-    assert command in get_commands()
+    commands = re.findall(
+        r"^ExecStart(?:Pre)?=/opt/stockpred/.venv/bin/python manage.py (\w+)$", unit.read_text(), flags=re.MULTILINE
+    )
+    assert {*commands} <= {*get_commands()}
+    assert commands[0] == "migrate"
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_waits_for_no_other_that_may_fail_for_good(unit: Path) -> None:
+    text = unit.read_text()
+    assert not re.search("^(Requires|Requisite|BindsTo)=", text, flags=re.MULTILINE)
+    assert "Type=oneshot" in text or "StartLimitIntervalSec=0" in text
 
 
 def test_the_proxy_is_limited_and_the_web_server_behind_it_trusts_its_network_alone() -> None:
@@ -92,6 +102,7 @@ def test_the_proxy_is_limited_and_the_web_server_behind_it_trusts_its_network_al
     for name in ("web", "worker", "migrate"):
         assert compose["services"][name]["environment"]["TRUSTED_PROXIES"] == network["subnet"]
     assert compose["services"]["web"]["ports"] is None
+    assert compose["services"]["web"]["environment"]["ALLOWED_HOSTS"].endswith(",web")  # for a Prometheus in this network
 
 
 class Proxy:

@@ -26,7 +26,8 @@ def service() -> Iterator[PrivateService]:
     original = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        with PrivateService(Path(folder), prices=None, DJANGO_SETTINGS_MODULE="stockpred.settings") as running:
+        variables = {"DJANGO_SETTINGS_MODULE": "stockpred.settings", "http_proxy": "http://127.0.0.1:9"}  # where nobody listens
+        with PrivateService(Path(folder), prices=None, **variables) as running:
             running.until_up()
             yield running
     for number, handler in original.items():

@@ -232,6 +232,29 @@ def test_promtool_finds_no_fault_in_a_scrape(client: Client) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_disk_that_cannot_be_read_hides_no_other_figure(client: Client, settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / (300 * "x")
+    disks = {labels for name, labels in values(scrape(client)) if name == "stockpred_disk_free_bytes"}
+    assert "media_root" not in str(disks)
+    assert "log_dir" in str(disks)
+
+
+@needs_promtool
+@pytest.mark.parametrize(("failed", "alerts"), [("117x60 110x30", 0), ("117x60 118x30", 1), ("117x60 110x10 111x20", 1)])
+def test_the_rule_for_failed_trainings_outlives_symbols_that_are_forgotten(tmp_path: Path, failed: str, alerts: int) -> None:
+    told = {"summary": "1 trainings have failed for good within an hour."}
+    expected = [{"exp_labels": {"severity": "warning"}, "exp_annotations": told}]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": 'stockpred_trainings_total{result="failed"}', "values": failed}],
+        "alert_rule_test": [{"eval_time": "80m", "alertname": "StockpredTrainingsFail", "exp_alerts": expected[:alerts]}],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [str(DEPLOY / "prometheus/alerts.yml")], "tests": [test]}))
+    done = subprocess.run([str(PROMTOOL), "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_counters_lie_in_a_private_folder(client: Client) -> None:
     scrape(client)
     assert counters.folder().stat().st_mode & 0o777 == 0o700
