@@ -100,7 +100,7 @@ def queue() -> Part:
 
 def daily_job(runs: Sequence[JobRun] | None = None) -> Part:
     """By the last runs, newest first; they are read if they are not given."""
-    last = list(JobRun.objects.order_by("-date")[:RUNS]) if runs is None else runs
+    last = list(JobRun.objects.order_by("-date").defer("report")[:RUNS]) if runs is None else runs
     recent = (run for run in last if run.state != JobState.FAILED and _is_recent(run))
     if run := next(recent, None):
         failed = f"The run of {last[0].date} failed ({last[0].error}). " if last[0].state == JobState.FAILED else ""
@@ -123,8 +123,8 @@ def price_source() -> Part:
 def _media() -> Part:
     """Writes a file without a name, and reads it; where there is no model yet, in the folder above."""
     root = registry.models_root()
-    folder = next(each for each in (root, *root.parents) if each.exists())
     try:
+        folder = next(each for each in (root, *root.parents) if each.exists())
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"ready")
             file.seek(0)

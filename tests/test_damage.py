@@ -36,6 +36,25 @@ def test_the_newest_good_version_serves_instead_of_a_damaged_one_and_a_retrainin
     assert (training.symbol, training.reason) == (symbol, TrainingReason.FILES_DAMAGED)
 
 
+def test_a_version_that_cannot_be_read_now_keeps_its_place_and_serves_again_once_it_can(caplog: pytest.LogCaptureFixture) -> None:
+    version = published(make_symbol())
+    path = registry.models_root() / version.folder / ONNX
+    aside = path.rename(path.with_suffix(".aside"))
+    path.symlink_to(path.name)  # leads to itself: for root, too, it cannot be opened
+    with pytest.raises(registry.OutOfReachError) as caught:
+        registry.load_forecaster(version)
+    for _ in range(2):
+        assert registry.replacement(version, problem=caught.value) == registry.base_version()
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == [
+        "version 1 cannot be read on this machine now: model.onnx cannot be read: Too many levels of symbolic links."
+    ]
+    version.refresh_from_db()
+    assert (version.state, version.files_state) == (VersionState.ACTIVE, FilesState.KEPT)
+    assert not Training.objects.active().exists()
+    aside.rename(path)
+    assert registry.load_forecaster(version)
+
+
 def test_of_several_good_versions_the_newest_serves_instead_of_a_damaged_one() -> None:
     symbol = make_symbol()
     _, second, third = (published(symbol) for _ in range(3))

@@ -177,6 +177,20 @@ def test_an_orphaned_folder_is_swept_after_a_day(age: timedelta, swept: bool) ->
     assert folder.exists() != swept
 
 
+def test_what_is_not_ours_stays_and_what_cannot_be_removed_keeps_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    root = registry.models_root()
+    for folder in ("lost+found", "1-0123456789ab", "3-0123456789ab"):
+        (root / folder).mkdir(parents=True)
+    for file in (".DS_Store", "2-0123456789ab"):  # the latter has the name of a folder of ours, but is none
+        (root / file).touch()
+    for each in root.iterdir():
+        os.utime(each, (0, 0))
+    assert registry.sweep() == 2
+    assert {each.name for each in root.iterdir()} == {"lost+found", ".DS_Store", "2-0123456789ab"}
+    (told,) = (each.getMessage() for each in caplog.records if each.levelname == "ERROR")
+    assert told.endswith("2-0123456789ab cannot be removed: Not a directory; remove it by hand")
+
+
 def test_nothing_is_swept_before_a_version_has_files() -> None:
     assert registry.sweep() == 0
 

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import threading
@@ -118,6 +119,18 @@ def test_a_process_that_dies_is_replaced(web: Web) -> None:
     victim, survivor = web.processes()
     os.kill(victim, signal.SIGKILL)
     assert web.answers()
+    assert wait_for(lambda: len(web.processes() - {victim}) == 2, seconds=60)
+    assert survivor in web.processes()
+
+
+def test_without_room_for_another_process_the_others_serve_until_there_is(web: Web) -> None:
+    victim, survivor = web.processes()
+    limits = resource.prlimit(web.group.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(web.group.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(victim, signal.SIGKILL)
+    assert wait_for(lambda: "cannot be replaced: [Errno 24] Too many open files" in web.output(), seconds=60)
+    assert web.answers()
+    resource.prlimit(web.group.pid, resource.RLIMIT_NOFILE, limits)
     assert wait_for(lambda: len(web.processes() - {victim}) == 2, seconds=60)
     assert survivor in web.processes()
 

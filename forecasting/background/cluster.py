@@ -42,6 +42,7 @@ class SupervisedCluster:
         self.name = name
         self._processes, self._task_limit_s, self._lock = processes, task_limit_s, lock
         self._early_ends = 0
+        self._unreturned = ""  # why a cluster ended whose work is not back in the queue yet
         self._pace = Pace(longest_s=settings.HANG_SECONDS / 3)
         self._group: ProcessGroup | None = None
         self._start()
@@ -69,6 +70,7 @@ class SupervisedCluster:
             self.restart_hang_timer()
         now = time.monotonic()  # read before the answers: a suspension between both would look like silence
         if self._group is None:
+            self._return_work()
             return self._start_after_pause()
         if (status := self._group.ended()) is not None:
             self._end(f"ended with status {status}")
@@ -113,28 +115,47 @@ class SupervisedCluster:
         command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "cluster"]
         variables = {"Q_CLUSTER_NAME": self.name, OWN_QUEUE: self._own_queue, HEARTBEAT_PIPE: str(self._heartbeat.descriptor)}
         descriptors = [self._lock, self._heartbeat.descriptor]
-        self._group = ProcessGroup(f"cluster {self.name}", command, env=variables, descriptors=descriptors)
+        try:
+            self._group = ProcessGroup(f"cluster {self.name}", command, env=variables, descriptors=descriptors)
+        except OSError:
+            self._heartbeat.close()
+            raise
 
     def _end(self, why: str) -> None:
         """Kills what is left of the cluster, returns its work to the queue, and schedules its restart."""
         lived = time.monotonic() - self._started_at
         self._early_ends = self._early_ends + 1 if lived < EARLY_END_SECONDS else 0
-        pause = min(LONGEST_PAUSE, 2.0**self._early_ends - 1)
-        logger.error("cluster %s %s, %.0f s after its start; it is restarted in %.0f s", self.name, why, lived, pause)
+        logger.error("cluster %s %s, %.0f s after its start; it is restarted in %.0f s", self.name, why, lived, self._pause_s())
         self.stop(grace_s=HUNG_GRACE_SECONDS)
-        self._restart_at = time.monotonic() + pause
-        training_queue.take_back(claimed_by=self._own_queue, error=f"The task cluster {why}.")
-        self._release_tasks()
+        self._restart_at = time.monotonic() + self._pause_s()
+        self._unreturned = why
+        self._return_work()
+
+    def _return_work(self) -> None:
+        """Returns the trainings and tasks of a cluster that has ended; again at the next look if the database does not answer."""
+        if self._unreturned:
+            training_queue.take_back(claimed_by=self._own_queue, error=f"The task cluster {self._unreturned}.")
+            self._release_tasks()
+            self._unreturned = ""
 
     def _release_tasks(self) -> None:
         """Unlocks the tasks that it had dequeued, so that others run them at once, and deletes its pings."""
         OrmQ.objects.filter(key=self._own_queue).delete()
         OrmQ.objects.filter(pk__in=self._heartbeat.taken).update(lock=Now())
 
+    def _pause_s(self) -> float:
+        return min(LONGEST_PAUSE, 2.0 ** min(self._early_ends, 10) - 1)
+
     def _start_after_pause(self) -> bool:
         if time.monotonic() < self._restart_at:
             return False
-        self._start()
+        try:
+            self._start()
+        except OSError as error:
+            self._early_ends += 1
+            self._restart_at = time.monotonic() + self._pause_s()
+            logger.error("cluster %s cannot be started: %s; tried again in %.0f s", self.name, error.strerror, self._pause_s())
+            return False
         return True
 
     def _ping(self) -> None:

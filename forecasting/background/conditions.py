@@ -65,16 +65,22 @@ def coverage() -> Found:
 
 
 def disk() -> Found:
-    """The folders of this machine with too little space; folders of one file system are one."""
-    folders = [Path(getattr(settings, name)) for name in FOLDERS]
-    by_system = {folder.stat().st_dev: folder for folder in reversed(folders) if folder.exists()}
-    free = {f"{machine()}{folder}": shutil.disk_usage(folder).free / 1e6 for folder in by_system.values()}
-    limit = settings.ALERT_DISK_FREE_MB
-    return {
-        folder: f"{megabytes:,.0f} MB are free" if megabytes < limit else UNCERTAIN
-        for folder, megabytes in free.items()
-        if megabytes < RELIEF * limit
-    }
+    """The folders of this machine with too little space, or that cannot be read; folders of one file system are one."""
+    found: dict[str, str] = {}
+    systems = set()
+    for folder in (Path(getattr(settings, name)) for name in FOLDERS):
+        subject, limit = f"{machine()}{folder}", settings.ALERT_DISK_FREE_MB
+        try:
+            system, megabytes = folder.stat().st_dev, shutil.disk_usage(folder).free / 1e6
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            found[subject] = f"it cannot be read: {error.strerror}"
+            continue
+        if megabytes < RELIEF * limit and system not in systems:
+            found[subject] = f"{megabytes:,.0f} MB are free" if megabytes < limit else UNCERTAIN
+        systems.add(system)
+    return found
 
 
 def machine() -> str:

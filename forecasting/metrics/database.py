@@ -5,8 +5,8 @@ Names and units are those of Prometheus: seconds, bytes, ratios, times instead o
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -164,8 +164,11 @@ def _workers() -> Iterator[Metric]:
 
 
 def _disks() -> list[tuple[tuple[str, ...], float]]:
-    folders = {name.lower(): Path(getattr(settings, name)) for name in FOLDERS}
-    return [((name,), shutil.disk_usage(folder).free) for name, folder in folders.items() if folder.exists()]
+    samples: list[tuple[tuple[str, ...], float]] = []
+    for name in FOLDERS:
+        with suppress(OSError):  # there is none, or its file system does not answer
+            samples.append(((name.lower(),), shutil.disk_usage(getattr(settings, name)).free))
+    return samples
 
 
 def _moment(labels: tuple[str, ...], moment: datetime | None) -> list[tuple[tuple[str, ...], float]]:

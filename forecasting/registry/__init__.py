@@ -1,5 +1,6 @@
 """Model versions: publishing, promotion, activation, loading for serving, and replacement of damaged versions."""
 
+from forecasting.pipeline.serving.verified import OutOfReachError
 from forecasting.registry.activation import activate, pin, replace_damaged, replacement, unpin
 from forecasting.registry.base_model import (
     SHIPPED_BASE,
@@ -11,7 +12,7 @@ from forecasting.registry.base_model import (
     load_base,
     register_base,
 )
-from forecasting.registry.files import OutOfReachError, load_backtest, load_forecaster, models_bucket, models_root, remove_scratch
+from forecasting.registry.files import load_backtest, load_forecaster, models_bucket, models_root, remove_scratch
 from forecasting.registry.publishing import FenceLostError, publish
 from forecasting.registry.retention import UNPUBLISHED_SECONDS, expire_files, orphans, sweep, sweep_folder
 

@@ -1,6 +1,8 @@
 """Changes which version serves: staff activate one, or a damaged version is replaced by the previous good one."""
 
+import functools
 import logging
+import time
 
 from django.conf import settings
 from django.db import transaction
@@ -10,11 +12,13 @@ from forecasting.models import ModelVersion, Symbol
 from forecasting.models.trainings import TrainingReason
 from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.verified import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError, OutOfReachError
 from forecasting.registry.base_model import base_version, load_base
-from forecasting.registry.files import OutOfReachError, read_files
+from forecasting.registry.files import read_files
 from forecasting.registry.publishing import locked_versions
 from forecasting.training import requests as training_requests
+
+TOLD_SECONDS = 600
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +78,17 @@ def replace_damaged(version: ModelVersion, *, problem: str) -> ModelVersion | No
 def replacement(version: ModelVersion, *, problem: ArtifactError) -> ModelVersion | None:
     """What serves instead of a version whose files cannot be used.
 
-    A version whose files are only out of reach keeps its place: the base serves until the bucket answers.
+    A version whose files are only out of reach keeps its place: the base serves until they can be read.
     """
     if isinstance(problem, OutOfReachError):
+        _tell_out_of_reach(version, str(problem), int(time.monotonic() / TOLD_SECONDS))
         return base_version() if version.symbol else None
     return replace_damaged(version, problem=str(problem))
+
+
+@functools.lru_cache(maxsize=100)  # a line per version and span, not one per request
+def _tell_out_of_reach(version: ModelVersion, problem: str, span: int) -> None:
+    logger.error("version %d cannot be read on this machine now: %s", version.number, problem, extra=_about(version))
 
 
 def _retire_damaged(version: ModelVersion, *, problem: str) -> None:

@@ -18,8 +18,8 @@ from forecasting.pipeline.model.leads import LeadModel
 from forecasting.pipeline.model.live import LiveModel
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.trained import LEADS, LIVE, RATES, TREES, BaseModel
-from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile
-from forecasting.registry.files import OutOfReachError, read_files, write_files
+from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile, OutOfReachError
+from forecasting.registry.files import read_files, write_files
 from forecasting.registry.publishing import create, locked_versions
 
 Coefficients = TypeVar("Coefficients")

@@ -24,19 +24,16 @@ from forecasting.models import ModelVersion
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.forecaster import Forecaster
 from forecasting.pipeline.serving.trained import BaseModel, TrainedModel
-from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile, file_of, flush_folder
+from forecasting.pipeline.serving.verified import ArtifactError, ArtifactFile, OutOfReachError, file_of, flush_folder
 
 if TYPE_CHECKING:
     from forecasting.registry.bucket import Bucket
 
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
+SCRATCH = ".incoming-"  # how the names of folders begin that are being written
 LOADED_MODELS = 4  # in the memory of a process: each is needed about once a session, and loads in 3 ms
 
 Content = TypeVar("Content")
-
-
-class OutOfReachError(ArtifactError):
-    """This machine has no copy of a file, and the bucket does not answer. The version is not damaged."""
 
 
 def models_root() -> Path:
@@ -88,13 +85,13 @@ def remove_scratch(*, pid: int) -> None:
 
 def scratch_prefix(pid: int) -> str:
     """Names the writer: machines may share the folder."""
-    return f".incoming-{socket.gethostname()}-{pid}-"
+    return f"{SCRATCH}{socket.gethostname()}-{pid}-"
 
 
 def read_files(read: Callable[[Path, dict[str, ArtifactFile]], Content], folder: str, files: Mapping[str, ArtifactFile]) -> Content:
     """What `read` makes of a version's folder and files, which come from the bucket if this machine's copies cannot be used.
 
-    Raises ArtifactError, and OutOfReachError if the bucket would be needed but does not answer.
+    Raises ArtifactError, and OutOfReachError if they cannot be read now, or the bucket would be needed but does not answer.
     """
     try:
         return read(models_root() / folder, dict(files))

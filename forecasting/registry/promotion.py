@@ -9,8 +9,8 @@ from forecasting.models.versions import VersionState
 from forecasting.pipeline.evaluation.drift import paired_losses
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.trained import BaseModel, TrainedModel
-from forecasting.pipeline.serving.verified import ArtifactError
-from forecasting.registry.files import OutOfReachError, load_backtest, read_files
+from forecasting.pipeline.serving.verified import ArtifactError, OutOfReachError
+from forecasting.registry.files import load_backtest, read_files
 
 SIGNIFICANT = 0.05  # below it, the new version is significantly worse
 FEWEST_SESSIONS = 30  # minimum number of common sessions for a test
@@ -36,7 +36,7 @@ def judge(model: TrainedModel | BaseModel, *, beside: ModelVersion | None) -> De
     In doubt the new version wins, because it knows newer bars. Only backtests are compared: their fits knew none of these sessions.
     Live forecasts would add only a few sessions, with differently calibrated intervals.
 
-    Raises OutOfReachError if the active one's files are in the bucket only, and it does not answer.
+    Raises OutOfReachError if the active one's files cannot be read now.
     """
     if beside is None:
         return Decision(VersionState.ACTIVE, "First version." if isinstance(model, TrainedModel) else "First base.")

@@ -14,13 +14,13 @@ from django.utils import timezone
 from forecasting.models import ModelVersion
 from forecasting.models.locks import Lock, lock_if_free
 from forecasting.models.versions import FilesState
-from forecasting.registry.files import models_bucket, models_root
+from forecasting.registry.files import SCRATCH, models_bucket, models_root
 
 if TYPE_CHECKING:
     from forecasting.registry.bucket import Bucket
 
 UNPUBLISHED_SECONDS = 24 * 60 * 60
-OURS = re.compile(r"\d+-[0-9a-f]{12}", re.ASCII)  # a bucket may have other folders as well
+OURS = re.compile(r"\d+-[0-9a-f]{12}", re.ASCII)  # there may be other folders as well
 
 logger = logging.getLogger(__name__)
 
@@ -46,18 +46,27 @@ def sweep() -> int:
 
 
 def sweep_folder() -> None:
-    """The same for this machine's folder alone."""
+    """The same for this machine's folder alone; an error is logged."""
     with lock_if_free(Lock.RETENTION) as mine:
-        if mine:
-            _emptied_folder()
+        try:
+            if mine:
+                _emptied_folder()
+        except OSError as error:
+            logger.error("the folder of models cannot be swept: %s", error)
 
 
 def _emptied_folder() -> list[str]:
-    folders = orphans()
-    for folder in folders:
-        shutil.rmtree(folder)
-        logger.info("removed orphaned folder %s", folder.name)
-    return [folder.name for folder in folders]
+    """Those that it removed. One that cannot be removed keeps neither the others nor the daily job."""
+    removed = []
+    for folder in orphans():
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            logger.error("orphaned folder %s cannot be removed: %s; remove it by hand", folder, error.strerror)
+        else:
+            logger.info("removed orphaned folder %s", folder.name)
+            removed.append(folder.name)
+    return removed
 
 
 def _emptied_bucket() -> list[str]:
@@ -74,9 +83,18 @@ def orphans() -> list[Path]:
     """The folders of this machine that a sweep deletes."""
     if not models_root().exists():
         return []
-    old = [folder for folder in models_root().iterdir() if time.time() - folder.stat().st_mtime > UNPUBLISHED_SECONDS]
+    ours = (each for each in models_root().iterdir() if OURS.fullmatch(each.name) or each.name.startswith(SCRATCH))
+    old = [folder for folder in ours if _age(folder) > UNPUBLISHED_SECONDS]
     needed = _needed([folder.name for folder in old])
     return [folder for folder in old if folder.name not in needed]
+
+
+def _age(folder: Path) -> float:
+    """Seconds since it was last changed; 0 if it has just been renamed or removed."""
+    try:
+        return time.time() - folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _bucket_orphans(bucket: "Bucket") -> list[str]:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 STOP_PIPE = "STOP_PIPE_FD"  # environment variable: the child's descriptor
 PR_SET_PDEATHSIG = 1
@@ -48,7 +47,7 @@ def keep_loaded() -> None:
     gc.freeze()
 
 
-def return_freed_memory(**_: Any) -> None:
+def return_freed_memory() -> None:
     """Gives the machine the memory that is free between objects in use, in about 1 ms. Only glibc keeps it, and has this call."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
@@ -66,7 +65,10 @@ class ProcessGroup:
         output: Path | None = None,
         descriptors: Iterable[int] = (),
     ) -> None:
-        """Starts the command with `env` added to the environment; its output goes to `output`, and it inherits `descriptors`."""
+        """Starts the command with `env` added to the environment; its output goes to `output`, and it inherits `descriptors`.
+
+        Raises OSError.
+        """
         self.name = name
         reading, self._hold = os.pipe()
         sink = output.open("ab") if output else None
@@ -80,6 +82,9 @@ class ProcessGroup:
                 pass_fds=[reading, *descriptors],
                 start_new_session=True,
             )
+        except OSError:
+            os.close(self._hold)
+            raise
         finally:
             os.close(reading)
             if sink:

@@ -43,12 +43,15 @@ class WebProcess(ProcessGroup):
     """One process of the web server."""
 
     def __init__(self, listener: socket.socket) -> None:
-        """Starts it on the listening socket."""
+        """Starts it on the listening socket. Raises OSError if the machine has no room for it."""
         self._ready, writing = os.pipe()
         descriptors = (listener.fileno(), writing)
         command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "web_process", *map(str, descriptors)]
         try:
             super().__init__("web server process", command, env=ONE_ARENA, descriptors=descriptors)
+        except OSError:
+            os.close(self._ready)
+            raise
         finally:
             os.close(writing)
 
@@ -105,13 +108,13 @@ class WebProcesses:
 
     def _replace(self, place: int, stop: StopSignal) -> bool:
         """Stops a process once its successor accepts connections; False if the successor does not start."""
-        predecessor, successor = self._processes[place], WebProcess(self._listener)
         try:
+            successor = WebProcess(self._listener)
             successor.until_ready(stop)
-        except WebProcessError as error:
-            logger.error("%s", error)
+        except (WebProcessError, OSError) as error:
+            logger.error("a web server process cannot be replaced: %s", error)
             return False
-        self._processes[place] = successor
+        predecessor, self._processes[place] = self._processes[place], successor
         predecessor.stop(grace_s=STOP_SECONDS)
         return True
 

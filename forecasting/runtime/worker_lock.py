@@ -15,6 +15,8 @@ from pathlib import Path
 from forecasting.runtime.service_lock import sign, worker_file
 from stockpred.embedded_postgres.locks import try_lock, until
 
+LINE_BYTES = 100  # of the file of groups, which has the ids of two
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,13 +27,12 @@ class AnotherWorkerError(Exception):
 class WorkerLock:
     """Held by the only worker of a folder on this machine."""
 
-    def __init__(self, groups_file: Path, descriptor: int) -> None:
-        self._groups_file = groups_file
-        self.descriptor = descriptor  # inherited by every process group
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor  # of the file of groups; inherited by every process group
 
     def record_groups(self, groups: Iterable[int]) -> None:
-        """Writes the ids of the process groups down, for the next worker."""
-        self._groups_file.write_text(" ".join(map(str, groups)))
+        """Writes the ids of the process groups down, for the next worker: in place, which needs no room on a full disk."""
+        os.pwrite(self.descriptor, " ".join(map(str, groups)).ljust(LINE_BYTES).encode(), 0)
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def worker_lock(folder: Path, *, patience_s: float, grace_s: float) -> Iterator[
         if held is None:
             logger.warning("task clusters of a killed worker still run; they get %.0f s to end by themselves", grace_s)
             held = _lock(stack, groups_file, seconds=grace_s) or _lock_by_force(stack, groups_file)
-        yield WorkerLock(groups_file, held)
+        yield WorkerLock(held)
 
 
 def _lock(stack: ExitStack, path: Path, *, seconds: float) -> int | None:

@@ -158,6 +158,11 @@ def test_model_files_that_cannot_be_written_are_noticed(failing: Failing, settin
     assert failing() == {"media": "Model files cannot be written: Not a directory."}
 
 
+def test_a_folder_of_models_that_cannot_be_looked_at_is_noticed(failing: Failing, settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / (300 * "x")
+    assert failing() == {"media": "Model files cannot be written: File name too long."}
+
+
 def test_a_check_leaves_no_file(failing: Failing, settings: Settings) -> None:
     folder = Path(settings.MEDIA_ROOT) / "models"
     folder.mkdir(parents=True)

@@ -147,6 +147,13 @@ def test_a_full_disk_is_an_alert_of_this_machine_and_leaves_those_of_others_alon
     assert standing() == {"disk": "another-machine /srv/media"}
 
 
+def test_a_folder_that_cannot_be_read_is_an_alert(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings.LOG_DIR = tmp_path / "file/logs"
+    alerts.look()
+    assert Alert.objects.get().text == "it cannot be read: Not a directory"
+
+
 def test_the_full_disk_of_a_machine_that_is_gone_is_over() -> None:
     Alert.objects.create(event=AlertEvent.DISK, subject="former-container /srv/media", text="3 MB are free", told_at=timezone.now())
     alerts.look()

@@ -1,18 +1,22 @@
 """The worker with real clusters and trainers: trainings succeed, and healthy clusters keep running. See also tests/chaos."""
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
-from django_q.models import Schedule
+from django_q.models import OrmQ, Schedule
+from django_q.tasks import async_task
 
+from forecasting.background import daily
 from forecasting.models import JobRun, ModelVersion, Training, WorkerProcess
 from forecasting.models.jobs import JobState
 from forecasting.models.trainings import TrainingState
@@ -54,7 +58,7 @@ def test_it_trains_on_prices_from_yahoo_and_runs_the_daily_job(tmp_path: Path) -
     version = ModelVersion.objects.get(training=training)
     assert artifacts.read(models_root() / version.folder, version.artifact_files)
     assert (training.attempts, training.progress, version.data_end) == (1, 1.0, last)
-    assert JobRun.objects.get().date == timezone.localdate()
+    assert JobRun.objects.get().date == daily.due_date()
     assert Schedule.objects.filter(name="daily job").count() == 1
     assert process_ids(tmp_path) == []
 
@@ -90,6 +94,40 @@ def test_a_cluster_that_keeps_ending_is_restarted_after_longer_and_longer_pauses
         assert ends[-1] - ends[0] > 1 + 3  # pauses of a second, then of three
         assert worker.ended() is None
     assert process_ids(tmp_path) == []
+
+
+def test_a_cluster_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    with started("worker", tmp_path, HEARTBEAT_SECONDS="1") as worker:
+        assert wait_for(lambda: not absence("short"), seconds=60)
+        limits = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        os.kill(WorkerProcess.objects.get(cluster="short").pid, signal.SIGKILL)
+        told = "cluster short cannot be started: Too many open files"
+        assert wait_for(lambda: told in (tmp_path / "worker.log").read_text(), seconds=60)
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, limits)
+        assert wait_for(lambda: len(leaders(tmp_path)) == 2, seconds=60)
+        assert worker.ended() is None
+
+
+def test_tasks_of_a_cluster_that_ended_while_the_database_did_not_answer_are_returned_when_it_does(tmp_path: Path) -> None:
+    async_task("time.sleep", 600, cluster="short")
+    task = OrmQ.objects.get()
+
+    def locked_until() -> datetime:
+        lock: datetime = OrmQ.objects.get(pk=task.pk).lock
+        return lock
+
+    with started("worker", tmp_path, HEARTBEAT_SECONDS="1", PGOPTIONS="-c lock_timeout=500ms"):
+        assert wait_for(lambda: locked_until() > timezone.now() + timedelta(minutes=5), seconds=60)
+        assert wait_for(lambda: not absence("short"), seconds=60)
+        first = locked_until()
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {OrmQ._meta.db_table} IN ACCESS EXCLUSIVE MODE")
+            os.kill(WorkerProcess.objects.get(cluster="short").pid, signal.SIGKILL)
+            told = "the database is unreachable: canceling statement due to lock timeout"
+            assert wait_for(lambda: (tmp_path / "worker.log").read_text().rfind(told) > 0, seconds=60)
+            assert "cluster short ended with status -9" in (tmp_path / "worker.log").read_text()
+        assert wait_for(lambda: locked_until() > first, seconds=60)  # another cluster has taken it
 
 
 @contextmanager

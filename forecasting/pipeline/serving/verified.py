@@ -15,6 +15,10 @@ class ArtifactError(Exception):
     """A file of a version's folder cannot be used; the message names the file and the reason, but not the folder."""
 
 
+class OutOfReachError(ArtifactError):
+    """This machine cannot read a file now: it lacks permission, or a file system or bucket does not answer. Nothing is damaged."""
+
+
 @dataclass(frozen=True, slots=True)
 class ArtifactFile:
     """Recorded hash and size of a file."""
@@ -57,14 +61,16 @@ def verified_json(folder: Path, name: str, files: Mapping[str, ArtifactFile], pa
 
 
 def read_bytes(path: Path, *, limit: int) -> bytes:
-    """The first `limit` bytes of the file. Raises ArtifactError."""
+    """The first `limit` bytes of the file. Raises ArtifactError if there is none, else OutOfReachError."""
     try:
         with path.open("rb") as file:
             return file.read(limit)
     except FileNotFoundError as error:
         raise ArtifactError(f"{path.name} is missing.") from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise ArtifactError(f"{path.name} is no file: {error.strerror}.") from error
     except OSError as error:
-        raise ArtifactError(f"{path.name} cannot be read: {error.strerror}.") from error
+        raise OutOfReachError(f"{path.name} cannot be read: {error.strerror}.") from error
 
 
 def write_durably(path: Path, content: bytes) -> None:

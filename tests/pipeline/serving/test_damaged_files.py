@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.pipeline.serving import artifacts
-from forecasting.pipeline.serving.verified import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError, OutOfReachError
 from tests.pipeline.serving.models import BASE_FILES, Files
 
 
@@ -38,7 +38,7 @@ DAMAGE = [
     pytest.param(truncate, "but has only", id="truncated"),
     pytest.param(lengthen, "but has more", id="longer"),
     pytest.param(flip_one_bit, "has been changed", id="changed"),
-    pytest.param(replace_by_folder, "cannot be read", id="no file"),
+    pytest.param(replace_by_folder, "is no file", id="no file"),
 ]
 
 
@@ -81,6 +81,15 @@ def test_a_damaged_backtest_is_not_read(tmp_path: Path, files: Files, damage: Ca
 
     with pytest.raises(ArtifactError, match=reason):
         artifacts.read_backtest(tmp_path, files)
+
+
+def test_a_file_that_cannot_be_read_now_is_out_of_reach_and_not_damaged(tmp_path: Path, files: Files) -> None:
+    path = tmp_path / "model.onnx"
+    path.unlink()
+    path.symlink_to(path.name)  # leads to itself: for root, too, it cannot be opened
+
+    with pytest.raises(OutOfReachError, match=r"^model\.onnx cannot be read: Too many levels of symbolic links\.$"):
+        artifacts.read(tmp_path, files)
 
 
 def test_a_file_without_a_recorded_hash_does_not_serve(tmp_path: Path, files: Files) -> None:
