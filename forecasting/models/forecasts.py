@@ -1,7 +1,6 @@
 """The ledger: every forecast ever served, with its scores."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -282,11 +281,12 @@ class Forecast(models.Model):
         """Itself; in other prices if a split or dividend has changed the close that it started from."""
         if self.last_close == last_close:
             return self
-        ratio, other = last_close / self.last_close, copy(self)
+        ratio, other = last_close / self.last_close, Forecast.__new__(Forecast)
+        stored = {field.attname for field in self._meta.concrete_fields} | {"_state", "outlook"}
+        vars(other).update({name: value for name, value in vars(self).items() if name in stored})  # not what was derived of them
         for name in PRICES:
             setattr(other, name, getattr(self, name) * ratio)
         other.quantiles = {level: price * ratio for level, price in self.quantiles.items()}
-        vars(other).pop("decimals", None)  # those of the former prices
         return other
 
     @property
