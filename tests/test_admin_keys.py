@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from forecasting.callers.keys import valid_key
-from forecasting.models import Key
+from forecasting.models import Key, Webhook
 from tests.admin_pages import page, post, text_of
 from tests.api.keys import make_key
 
@@ -58,6 +58,9 @@ def test_a_name_is_given_once_and_stays(admin_client: Client) -> None:
     post(admin_client, page(Key, "change", key.pk), **(NEW | {"name": "other"}))
     assert "There is, or was, a key of this name" in admin_client.post(page(Key, "add"), NEW).content.decode()
     assert list(Key.objects.values_list("name", flat=True)) == ["robot"]
+    key.delete()
+    Webhook.objects.create(url="https://example.org/hook", events=["training.ended"], created_by="key robot")
+    assert "There is, or was, a key of this name" in admin_client.post(page(Key, "add"), NEW).content.decode()
 
 
 def test_keys_go_with_their_account(admin_client: Client, ana: User) -> None:

@@ -55,6 +55,20 @@ def test_a_version_that_cannot_be_read_now_keeps_its_place_and_serves_again_once
     assert registry.load_forecaster(version)
 
 
+def test_a_shipped_base_that_cannot_be_read_is_copied_again() -> None:
+    base = registry.base_version()
+    assert base
+    path = registry.models_root() / base.folder / ONNX
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.raises(registry.OutOfReachError) as caught:
+        registry.load_base(base)
+    other = registry.replacement(base, problem=caught.value)
+    assert other
+    assert other != base
+    assert registry.load_base(other)
+
+
 def test_of_several_good_versions_the_newest_serves_instead_of_a_damaged_one() -> None:
     symbol = make_symbol()
     _, second, third = (published(symbol) for _ in range(3))

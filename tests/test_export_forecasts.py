@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,18 @@ def test_after_an_error_the_earlier_file_is_still_there(forecasts: list[Forecast
         exported(output=file)
     assert [each.name for each in tmp_path.iterdir()] == [file.name]
     assert file.read_text() == before
+
+
+def test_an_earlier_file_keeps_its_mode_and_a_pipe_is_written_to(forecasts: list[Forecast], tmp_path: Path) -> None:
+    file = tmp_path / "forecasts.csv"
+    file.touch(mode=0o600)
+    exported(output=file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    reading, writing = os.pipe()
+    exported(output=Path(f"/proc/self/fd/{writing}"))
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() == file.read_text()
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def run(day: date | None = None) -> str:
 def resume() -> str:
     """Continues the run that is due if it failed, died, or is incomplete, or could not begin because the one before still ran."""
     job = JobRun.objects.filter(job=DAILY_JOB).order_by("-date").first()
-    return "nothing to resume" if job is None or (job.date >= due_date() and _is_over(job)) else run()
+    due = due_date()
+    return "nothing to resume" if job is None or (job.date >= due and _is_over(job)) else run(max(job.date, due))
 
 
 def describe(day: date) -> list[str]:

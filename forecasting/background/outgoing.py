@@ -7,9 +7,12 @@ another one. Redirects are not followed.
 import socket
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import cast
 
 import urllib3
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import LocationParseError
 from urllib3.util import Url, parse_url
 
@@ -29,10 +32,11 @@ def post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool)
     With `allow_private`, addresses of this machine and its network are allowed.
     """
     outcome: Future[int] = Future()
+    connections: list[HTTPConnection] = []
 
     def attempt() -> None:
         try:
-            outcome.set_result(_post(url, body, headers=headers, allow_private=allow_private))
+            outcome.set_result(_post(url, body, headers=headers, allow_private=allow_private, connections=connections))
         except BaseException as error:
             outcome.set_exception(error)
 
@@ -40,10 +44,14 @@ def post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool)
     try:
         return outcome.result(timeout=DEADLINE_S)
     except TimeoutError as error:
+        for each in connections:
+            with suppress(OSError, AttributeError):  # it has none yet, or no longer
+                each.sock.shutdown(socket.SHUT_RDWR)  # ends the thread
         raise UndeliveredError(f"no whole answer within {DEADLINE_S:.0f} s") from error
 
 
-def _post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool) -> int:
+def _post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool, connections: list[HTTPConnection]) -> int:
+    """See `post`. Adds its connection to `connections` before it connects."""
     try:
         target = parse_url(url)
     except LocationParseError as error:
@@ -52,6 +60,8 @@ def _post(url: str, body: bytes, *, headers: dict[str, str], allow_private: bool
         raise UndeliveredError("the URL is not an http or https address")
     pool = _pool(target, _address(target, allow_private=allow_private))
     try:
+        connections.append(cast("HTTPConnection", connection := pool._get_conn()))
+        pool._put_conn(connection)  # the request takes it again
         answer = pool.urlopen(
             "POST",
             target.request_uri,

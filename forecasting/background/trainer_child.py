@@ -126,9 +126,9 @@ def _base() -> tuple[ModelVersion | None, BaseModel | None]:
     while version is not None:
         try:
             return version, registry.load_base(version)
-        except registry.OutOfReachError:
-            raise  # a base that exists is worth waiting for
         except ArtifactError as error:
-            version = registry.replace_damaged(version, problem=str(error))
+            version = registry.replacement(version, problem=error)
+            if version is None and isinstance(error, registry.OutOfReachError):
+                raise  # a base that exists is worth waiting for
     logger.error("no usable base model: the training starts from scratch")
     return None, None

@@ -283,10 +283,12 @@ class Forecast(models.Model):
             return self
         ratio, other = last_close / self.last_close, Forecast.__new__(Forecast)
         stored = {field.attname for field in self._meta.concrete_fields} | {"_state", "outlook"}
-        vars(other).update({name: value for name, value in vars(self).items() if name in stored})  # not what was derived of them
+        kept = dict(vars(self))  # other threads may add to it
+        vars(other).update({name: value for name, value in kept.items() if name in stored})  # not what was derived of them
         for name in PRICES:
             setattr(other, name, getattr(self, name) * ratio)
         other.quantiles = {level: price * ratio for level, price in self.quantiles.items()}
+        other.reference = self.reference and {level: price * ratio for level, price in self.reference.items()}
         return other
 
     @property

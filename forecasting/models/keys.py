@@ -6,6 +6,9 @@ from django.db import models
 from django.db.models import Q
 from rest_framework_api_key.models import AbstractAPIKey
 
+from forecasting.models.trainings import Training
+from forecasting.models.webhooks import Webhook
+
 
 class Scope(models.TextChoices):
     """What a key may do."""
@@ -43,7 +46,13 @@ class Key(AbstractAPIKey):
 
     def clean(self) -> None:
         """Trainings and webhooks tell by its name which key they are of. Raises ValidationError if there was one of this name."""
-        if self._state.adding and Key.objects.filter(name=self.name).exists():
+        told = f"key {self.name}"
+        used = (
+            Key.objects.filter(name=self.name),
+            Webhook.objects.filter(created_by=told),
+            Training.objects.filter(requested_by=told),
+        )
+        if self._state.adding and any(each.exists() for each in used):
             raise ValidationError({"name": "There is, or was, a key of this name. Trainings and webhooks belong to a name."})
 
     @property

@@ -86,7 +86,10 @@ def _standing(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
     return (
         f"""
         SELECT {of_symbols}, newest_bar.date, newest_bar.close, own.id IS NOT NULL, close.id, close.issued_at, lead.id, live.id,
-            live.quarter, (SELECT id FROM forecasting_restatement WHERE symbol_id = symbol.id ORDER BY restated_at DESC LIMIT 1)
+            live.quarter, (
+                SELECT id FROM forecasting_restatement WHERE symbol_id = symbol.id AND reason <> 'correction'
+                ORDER BY restated_at DESC LIMIT 1
+            )
         FROM forecasting_symbol AS symbol
         LEFT JOIN forecasting_modelversion AS own ON own.symbol_id = symbol.id AND own.state = 'active'
         JOIN forecasting_modelversion AS version ON version.id = COALESCE(

@@ -14,7 +14,7 @@ from forecasting.models.versions import FilesState, VersionState
 from forecasting.pipeline.serving import artifacts
 from forecasting.pipeline.serving.verified import ArtifactError, OutOfReachError
 from forecasting.registry.base_model import base_version, load_base
-from forecasting.registry.files import read_files
+from forecasting.registry.files import models_bucket, read_files
 from forecasting.registry.publishing import locked_versions
 from forecasting.training import requests as training_requests
 
@@ -78,9 +78,11 @@ def replace_damaged(version: ModelVersion, *, problem: str) -> ModelVersion | No
 def replacement(version: ModelVersion, *, problem: ArtifactError) -> ModelVersion | None:
     """What serves instead of a version whose files cannot be used.
 
-    A version whose files are only out of reach keeps its place: the base serves until they can be read.
+    A version whose files are only out of reach keeps its place: the base serves until they can be read. The shipped base in this
+    machine's folder does not: it is copied again.
     """
-    if isinstance(problem, OutOfReachError):
+    is_copied = version.symbol is None and version.training_id is None and not models_bucket()
+    if isinstance(problem, OutOfReachError) and not is_copied:
         _tell_out_of_reach(version, str(problem), int(time.monotonic() / TOLD_SECONDS))
         return base_version() if version.symbol else None
     return replace_damaged(version, problem=str(problem))

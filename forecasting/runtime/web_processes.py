@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 from django.conf import settings
@@ -19,6 +20,7 @@ from forecasting.runtime.processes import ProcessGroup, StopSignal, wait_for
 START_SECONDS = 60
 STOP_SECONDS = 12  # a little more than a process gives its running requests
 CHECK_SECONDS = 0.5
+RETRY_SECONDS = 10  # after a process that could not be replaced
 BACKLOG = 1024  # connections that may wait to be accepted
 # By default, glibc's threads share up to eight arenas per core, and what is free in one is of no use to the others.
 ONE_ARENA = {"MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "1")}
@@ -75,7 +77,7 @@ class WebProcesses:
         """Starts nothing yet."""
         self._listener, self._count = listener, count
         self._processes: list[WebProcess] = []
-        self._restart = False
+        self._restart, self._retry_at = False, 0.0
         signal.signal(signal.SIGHUP, self._request_restart)
 
     def run(self, stop: StopSignal) -> None:
@@ -97,9 +99,10 @@ class WebProcesses:
 
     def _replace_dead(self, stop: StopSignal) -> None:
         for place, process in enumerate(self._processes):
-            if process.ended() is not None:
+            if process.ended() is not None and time.monotonic() >= self._retry_at:
                 logger.error("a web server process ended with status %s; another one is started", process.ended())
-                self._replace(place, stop)
+                if not self._replace(place, stop):
+                    self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def _restart_all(self, stop: StopSignal) -> None:
         """One after the other. If one cannot start, the others stay as they are."""

@@ -13,7 +13,7 @@ from forecasting.models.prepared import Find
 from forecasting.models.standing import STANDING
 from forecasting.models.symbols import TAKEN_OUT, UpstreamState
 from forecasting.models.versions import STATUSES
-from forecasting.serving.issuing import DAMAGED, issue_missing, serve, serving_versions
+from forecasting.serving.issuing import serve, serving_versions
 from forecasting.serving.ready import Prediction, answers_that_stand, answers_without_work
 from forecasting.training import requests as training_requests
 from forecasting.training.requests import ModelStatus
@@ -176,9 +176,8 @@ def _as_they_stand(symbols: Sequence[Symbol], *, now: datetime) -> dict[str, Pre
     own = {version.symbol_id: version for version in ModelVersion.objects.active().of(symbols).select_related("symbol")}
     statuses = [ModelStatus(each, own.get(each.pk), trainings.get(each.pk), refusal=UNREQUESTED) for each in symbols]
     serving = serving_versions({status.symbol: status.version for status in statuses})
-    forecasts, errors, unusable = issue_missing(serving)
+    forecasts, errors = serve(serving, replaces=False)
     live.issue(serving, now=now)
-    errors |= {symbol: DAMAGED.format(problem=damaged.problem) for symbol, damaged in unusable.items()}
     return _told(statuses, forecasts, errors, now=now)
 
 

@@ -8,7 +8,7 @@ from forecasting import ledger, registry, scoring
 from forecasting.leads import Known
 from forecasting.models import Forecast, ModelVersion, Symbol
 from forecasting.pipeline.serving.forecaster import Forecaster
-from forecasting.pipeline.serving.verified import ArtifactError
+from forecasting.pipeline.serving.verified import ArtifactError, OutOfReachError
 
 DAMAGED = "The model's files cannot be used: {problem}"
 
@@ -23,14 +23,17 @@ class Damaged:
     problem: ArtifactError
 
 
-def serve(serving: Mapping[Symbol, ModelVersion]) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
+def serve(serving: Mapping[Symbol, ModelVersion], *, replaces: bool = True) -> tuple[dict[Symbol, Forecast], dict[Symbol, str]]:
     """Each symbol's forecast by its version from its newest bar, new or existing, and the errors, both by symbol.
 
-    If a version's files are damaged, the previous good version or the base forecasts instead.
+    If a version's files are out of reach, the base forecasts instead. So does the previous good version or the base if they are
+    damaged; without `replaces`, that is an error.
     """
     forecasts, errors, unusable = issue_missing(serving)
-    instead, unserved = _replaced(unusable)
-    others, more_errors = serve(instead) if instead else ({}, {})
+    damaged = {symbol: each for symbol, each in unusable.items() if not (replaces or isinstance(each.problem, OutOfReachError))}
+    errors |= {symbol: DAMAGED.format(problem=each.problem) for symbol, each in damaged.items()}
+    instead, unserved = _replaced({symbol: each for symbol, each in unusable.items() if symbol not in damaged})
+    others, more_errors = serve(instead, replaces=replaces) if instead else ({}, {})
     return forecasts | others, errors | unserved | more_errors
 
 

@@ -109,6 +109,17 @@ def test_damaged_files_are_said_and_left_to_the_post(read: Read) -> None:
     assert_nothing_was_started()
 
 
+def test_instead_of_files_that_cannot_be_read_now_the_base_answers(read: Read) -> None:
+    path = file_of(version := ModelVersion.objects.get(symbol=served()), "model.onnx")
+    path.unlink()
+    path.symlink_to(path.name)  # leads to itself: for root, too, it cannot be opened
+    answer = read("SAMPLE1").json()["predictions"]["SAMPLE1"]
+    assert (answer["status"], answer["model"]["kind"]) == ("success", "base")
+    version.refresh_from_db()
+    assert version.state == "active"
+    assert_nothing_was_started()
+
+
 def test_newer_bars_of_a_known_symbol_are_fetched(read: Read, folder: Path) -> None:
     write_prices(folder, served(end=FRIDAY), days=[LAST_SESSION])
     assert read("SAMPLE1").json()["predictions"]["SAMPLE1"]["as_of"] == "2025-06-02"

@@ -20,6 +20,7 @@ from forecasting.background import outgoing, webhooks
 from forecasting.background.outgoing import UndeliveredError, is_public, post
 from forecasting.models import Delivery, Symbol, Webhook
 from forecasting.models.webhooks import DeliveryState, WebhookEvent
+from forecasting.runtime.processes import wait_for
 from forecasting.training import queue as training_queue
 from tests.factories import add_bar, make_claimed, make_forecast, make_symbol, make_training, make_version
 from tests.receiver import Receiver, receiver
@@ -243,6 +244,7 @@ def test_a_receiver_that_answers_byte_by_byte_is_left_at_the_deadline(monkeypatc
         with pytest.raises(UndeliveredError, match="no whole answer within 1 s"):
             post(f"http://127.0.0.1:{server.server_address[1]}/", b"{}", headers={}, allow_private=True)
         assert time.monotonic() - began < 5
+        assert wait_for(lambda: "webhook" not in {thread.name for thread in threading.enumerate()}, seconds=5)
         ended.set()
         server.shutdown()
 

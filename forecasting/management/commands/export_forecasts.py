@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,16 +74,21 @@ def _opened(output: Path | None, otherwise: IO[str]) -> Iterator[IO[str]]:
     if output is None:
         yield otherwise
         return
-    whole = output.resolve()
-    scratch = whole.with_name(f".{whole.name}.unfinished") if whole.is_file() or not whole.exists() else whole  # not of a pipe
+    before = output.is_file()
+    is_pipe = output.exists() and not before
+    whole = output if is_pipe else output.resolve()
+    scratch = whole if is_pipe else whole.with_name(f".{whole.name}.unfinished")
     try:
         with scratch.open("w", encoding="utf-8", newline="") as file:
             yield file
-        scratch.replace(whole)
+        if not is_pipe:
+            if before:
+                shutil.copymode(whole, scratch)
+            scratch.replace(whole)
     except OSError as error:
         raise CommandError(f"{output} cannot be written: {error.strerror}.") from error
     finally:
-        if scratch != whole:
+        if not is_pipe:
             scratch.unlink(missing_ok=True)
 
 

@@ -43,8 +43,8 @@ class Command(BaseCommand):
         tickers = valid_tickers(options["symbols"])
         symbols = [_trainable(ticker) for ticker in tickers]
         try:
-            with transaction.atomic():  # all or none
-                keys = [training_requests.request_one(symbol, by="terminal").pk for symbol in symbols]
+            with transaction.atomic():  # all or none; in the order of others, so that nobody waits for us while we wait for them
+                keys = [training_requests.request_one(each, by="terminal").pk for each in sorted(symbols, key=lambda each: each.pk)]
         except training_requests.QueueFullError as error:
             raise CommandError(f"Not trained:\n{error}") from error
         try:
