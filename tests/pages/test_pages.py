@@ -195,7 +195,14 @@ def test_social_networks_get_a_picture_only_if_it_has_been_drawn(client: Client,
 
 @pytest.mark.parametrize(
     "address",
-    ["/s/PETR4.SA/999999999.png", f"/s/PETR4.SA/{'9' * 300}.png", "/s/NEW3.SA/1.png", "/s/%00/1.png", "/docs/security.md"],
+    [
+        "/s/PETR4.SA/999999999.png",
+        f"/s/PETR4.SA/{'9' * 300}.png",
+        "/s/NEW3.SA/1.png",
+        "/s/%00/1.png",
+        "/docs/security.md",
+        "/docs/settings.py",
+    ],
 )
 def test_what_is_not_there_is_a_page_too(read: Page, petr4: ModelVersion, address: str) -> None:
     assert "There is no such page" in read(address, status=404)
