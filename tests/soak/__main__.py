@@ -86,8 +86,8 @@ def _watch(service: Service, load: Load, form: Form) -> "list[Sample]":
         for number in range(1, form.samples + 1):
             time.sleep(max(0.0, load.began + number * form.seconds / form.samples - time.monotonic()))
             taken.append(sample := samples.look(service.folder, at=time.monotonic() - load.began))
-            uses = ", ".join(f"{part} {use.own_mb:.0f} MB {use.files} files" for part, use in sample.uses.items())
-            _say(f"{sample.at:6.0f} s {sample.connections} connections, {len(load.answered)} answers, {uses}")
+            told = (f"{part} {sample.total('own_mb', part):.0f} MB {sample.total('files', part):.0f} files" for part in sample.uses)
+            _say(f"{sample.at:6.0f} s {sample.connections} connections, {len(load.answered)} answers, {', '.join(told)}")
             if len(passing) < form.days and number >= (len(passing) + 0.5) * form.samples / form.days:
                 passing.append(calendar.submit(service.next_day))
                 passing[-1].add_done_callback(lambda day: _say(day.exception() or day.result()))
