@@ -26,6 +26,10 @@ class RestatementQuerySet(models.QuerySet["Restatement"]):
         """The symbol's newest restatement."""
         return self.filter(symbol=symbol).order_by("-pk").first()
 
+    def rescalings(self) -> "RestatementQuerySet":
+        """Those that changed all earlier prices, newest first."""
+        return self.exclude(reason=RestatementReason.CORRECTION).order_by("-restated_at")
+
     def last_by_symbol(self, symbols: Iterable[Symbol]) -> dict[int, int]:
         """Maps a symbol's key to the key of its newest restatement; symbols without one are missing."""
         newest = self.filter(symbol__in=list(symbols)).order_by("symbol").values_list("symbol").annotate(Max("pk"))

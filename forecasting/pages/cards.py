@@ -69,9 +69,9 @@ def card(forecast: Forecast, closes: Sequence[float]) -> Card:
 
 
 def cards(keys: list[int]) -> list[Card]:
-    """The cards of these forecasts, in the order of the keys. One query."""
+    """The cards of these forecasts, in the order of the keys, in prices of today. One query."""
     rows = Forecast.objects.filter(pk__in=keys).with_closes(CLOSES).select_related("symbol", "version").in_bulk()
-    return [card(rows[key], rows[key].closes) for key in keys if key in rows]
+    return [card(rows[key].in_prices_of_today(), rows[key].closes) for key in keys if key in rows]
 
 
 def _newest() -> list[int]:

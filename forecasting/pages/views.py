@@ -110,8 +110,10 @@ def _symbol_page(request: HttpRequest, prediction: Prediction, *, now: datetime)
 
 def _last_said(symbol: Symbol, *, now: datetime) -> Prediction:
     """The newest forecast of a symbol, if its newest bar has none yet by the version that serves now."""
-    newest = Forecast.objects.newest_of(Symbol.objects.named([symbol.ticker])).select_related("symbol", "version").first()
-    return Prediction(symbol, newest, stale=newest is not None and market.is_stale(symbol, newest.as_of, now=now))
+    found = Forecast.objects.newest_of(Symbol.objects.named([symbol.ticker])).with_closes(1)
+    newest = found.select_related("symbol", "version").first()
+    stale = newest is not None and market.is_stale(symbol, newest.as_of, now=now)
+    return Prediction(symbol, newest and newest.in_prices_of_today(), stale=stale)
 
 
 def _not_followed(request: HttpRequest, name: str, found: Symbol | None, *, now: datetime) -> HttpResponse:

@@ -98,5 +98,4 @@ def _answer(symbol: Symbol, session: live.Session, forecasts: Mapping[int, Forec
 
 
 def _restated(forecast: Forecast, symbol: Symbol) -> Forecast:
-    """The forecast in the prices of today, if a split or dividend came to be known after it was issued."""
-    return forecast.from_close(symbol.bar_close) if (symbol.restated_id or 0) > (forecast.restatement_id or 0) else forecast
+    return forecast.restated(symbol.restated_id, symbol.bar_close)

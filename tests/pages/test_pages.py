@@ -11,10 +11,20 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from forecasting.models import ModelVersion, Symbol, Training
 from forecasting.models.forecasts import Basis
+from forecasting.models.restatements import RestatementReason
 from forecasting.models.trainings import TrainingState
 from forecasting.models.versions import VersionState
 from forecasting.pages import previews
-from tests.factories import add_bar, add_bars, make_forecast, make_name, make_symbol, make_training, make_version
+from tests.factories import (
+    add_bar,
+    add_bars,
+    make_forecast,
+    make_name,
+    make_restatement,
+    make_symbol,
+    make_training,
+    make_version,
+)
 from tests.pages.conftest import Page
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("today")]
@@ -49,6 +59,29 @@ def test_the_front_page_shows_forecasts_with_charts(read: Page, petr4: ModelVers
     assert "99.00 to 103.00 BRL" in text
     assert "80 %, Tuesday 3 June 2025" in text
     assert text.count("<svg") == 1
+
+
+@pytest.mark.parametrize("stands", [True, False])
+@pytest.mark.parametrize("address", ["/", "/s/PETR4.SA"])
+def test_after_a_split_a_forecast_is_in_prices_of_today(read: Page, petr4: ModelVersion, address: str, stands: bool) -> None:
+    if not stands:
+        ModelVersion.objects.update(state=VersionState.RETIRED)
+        make_version(petr4.symbol, number=2)  # which has made no forecast yet
+    _change_prices(petr4, 0.1, RestatementReason.SPLIT)
+    assert "9.90 to 10.30 BRL" in read(address)
+
+
+def test_a_correction_leaves_a_forecast_as_it_was_made(read: Page, petr4: ModelVersion) -> None:
+    _change_prices(petr4, 1.01, RestatementReason.CORRECTION)
+    assert "99.00 to 103.00 BRL" in read("/")
+
+
+def _change_prices(version: ModelVersion, ratio: float, reason: RestatementReason) -> None:
+    """All bars of its symbol have the last close that its forecast knew, times `ratio`."""
+    assert version.symbol
+    close = ratio * version.forecasts.get().last_close
+    version.symbol.bars.update(open=close, high=close, low=close, close=close)
+    make_restatement(version.symbol, reason=reason, ratio=ratio)
 
 
 def test_the_front_page_tells_the_record(read: Page, petr4: ModelVersion) -> None:
