@@ -78,7 +78,7 @@ def _uses(first: Sequence[Sample], last: Sequence[Sample]) -> Iterator[Row]:
 
     parts = [part for part in first[0].uses if part != TRAINER]  # a trainer comes and goes
     for part in parts:
-        if part != POSTGRES:  # whose processes end with their connections, after a minute
+        if part != POSTGRES:  # whose processes end with their connections, most after a minute
             before, after = _most_grown(part, first, last)
             yield Row(f"{part}: memory of a process, MB", before, after, _flat(before))
         before, after = both(mean, "own_mb", part)
