@@ -2,8 +2,8 @@
 
 The processes of a cluster are forked from one that has loaded everything, and share its memory until they write to it. Python
 writes to each object that it uses, for its count of references. So a task process copies more and more of what it has, 40 of 130 MB
-in the first half hour, and its memory stays the same. A leak shows in the memory of the process; what all processes copy shows in
-the sum of what they do not share.
+in the first half hour, which adds nothing to its own memory. A leak shows in the memory of a process; what all processes copy shows
+in the sum of what they do not share.
 """
 
 from collections import Counter
