@@ -130,11 +130,11 @@ class ForecastQuerySet(models.QuerySet["Forecast"]):
         return self.filter(pk__in=symbols.order_by().values(newest=models.Subquery(theirs.values("pk")[:1])))
 
     def with_closes(self, count: int) -> "ForecastQuerySet":
-        """Adds `closes`: the last `count` closes up to `as_of`, newest first, in prices of today; and `restated_id`."""
+        """Adds `closes`: the last `count` closes up to `as_of`, newest first, in prices of today; and `rescaled_id`."""
         bars = PriceBar.objects.filter(symbol=models.OuterRef("symbol"), date__lte=models.OuterRef("as_of")).order_by("-date")
-        rescaled = Restatement.objects.rescalings().filter(symbol=models.OuterRef("symbol"))
+        rescalings = Restatement.objects.rescalings().filter(symbol=models.OuterRef("symbol"))
         return self.annotate(  # type: ignore[no-redef]  # the plugin
-            closes=ArraySubquery(bars.values("close")[:count]), restated_id=models.Subquery(rescaled.values("pk")[:1])
+            closes=ArraySubquery(bars.values("close")[:count]), rescaled_id=models.Subquery(rescalings.values("pk")[:1])
         )
 
     def from_newest_bar(self) -> "ForecastQuerySet":
@@ -212,7 +212,7 @@ class Forecast(models.Model):
     score: "Score | None" = None  # the latest score, set by `with_score`
     outlook: "Sequence[dict[str, Any]] | None" = None  # forecasts issued with it, set by `with_outlook` and `kept`
     closes: "Sequence[float]" = ()  # set by `with_closes`
-    restated_id: int | None = None  # of its symbol's last split or dividend; as above
+    rescaled_id: int | None = None  # the key of its symbol's last split or dividend, set by `with_closes`
     computed: "tuple[Quote, Forecast] | None" = None  # that of a later quote which is not in the ledger, set by live.py
     objects = ForecastQuerySet.as_manager()
 
@@ -280,31 +280,6 @@ class Forecast(models.Model):
         ratio = self.last_close / entry["last_close"]
         quantiles = {level: price * ratio for level, price in entry["quantiles"].items()}
         return {**entry, **{name: entry[name] * ratio for name in PRICES}, "quantiles": quantiles}
-
-    def restated(self, restated_id: int | None, close: float) -> "Forecast":
-        """Itself, in prices of today: converted if the last split or dividend of its symbol is newer than what it knew.
-
-        `close`: that of `as_of` in prices of today.
-        """
-        return self.from_close(close) if (restated_id or 0) > (self.restatement_id or 0) else self
-
-    def in_prices_of_today(self) -> "Forecast":
-        """The same for a row that `with_closes` read; itself if there are no bars."""
-        return self.restated(self.restated_id, self.closes[0]) if self.closes else self
-
-    def from_close(self, last_close: float) -> "Forecast":
-        """Itself; in other prices if a split or dividend has changed the close that it started from."""
-        if self.last_close == last_close:
-            return self
-        ratio, other = last_close / self.last_close, Forecast.__new__(Forecast)
-        stored = {field.attname for field in self._meta.concrete_fields} | {"_state", "outlook"}
-        kept = dict(vars(self))  # other threads may add to it
-        vars(other).update({name: value for name, value in kept.items() if name in stored})  # not what was derived of them
-        for name in PRICES:
-            setattr(other, name, getattr(self, name) * ratio)
-        other.quantiles = {level: price * ratio for level, price in self.quantiles.items()}
-        other.reference = self.reference and {level: price * ratio for level, price in self.reference.items()}
-        return other
 
     @property
     def change_percent(self) -> float:

@@ -141,7 +141,7 @@ def _forecasts(columns: Sequence[str]) -> tuple[str, Sequence[Any]]:
 
 
 VALUES = (
-    "as_of", "bar_close", "is_trained", "close_id", "close_issued_at", "lead_id", "live_id", "live_quarter", "restated_id",
+    "as_of", "bar_close", "is_trained", "close_id", "close_issued_at", "lead_id", "live_id", "live_quarter", "rescaled_id",
 )  # fmt: skip
 
 # The symbols in service with these tickers, each with the keys of its forecasts from its newest bar, by its active version or else

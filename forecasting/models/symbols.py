@@ -241,7 +241,7 @@ class Symbol(models.Model):
     newest_training: "Training | None"  # if it has not
     last_quote: "Quote | None"
     bar_close: float
-    restated_id: int | None
+    rescaled_id: int | None
     close_id: int
     close_issued_at: datetime
     lead_id: int | None

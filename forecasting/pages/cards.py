@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 from forecasting.api.forecast import summary
 from forecasting.models import Forecast, Symbol
+from forecasting.models.conversion import row_in_prices_of_today
 from forecasting.pages.remembered import Remembered
 from forecasting.pages.sparkline import Drawing
 
@@ -71,7 +72,7 @@ def card(forecast: Forecast, closes: Sequence[float]) -> Card:
 def cards(keys: list[int]) -> list[Card]:
     """The cards of these forecasts, in the order of the keys, in prices of today. One query."""
     rows = Forecast.objects.filter(pk__in=keys).with_closes(CLOSES).select_related("symbol", "version").in_bulk()
-    return [card(rows[key].in_prices_of_today(), rows[key].closes) for key in keys if key in rows]
+    return [card(row_in_prices_of_today(rows[key]), rows[key].closes) for key in keys if key in rows]
 
 
 def _newest() -> list[int]:

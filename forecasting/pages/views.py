@@ -16,6 +16,7 @@ from forecasting import market, serving
 from forecasting.api.validity import seconds_of_validity
 from forecasting.bokeh import shows_chart
 from forecasting.models import Forecast, RequestedName, Symbol
+from forecasting.models.conversion import row_in_prices_of_today
 from forecasting.models.symbols import TAKEN_OUT, ticker_problem
 from forecasting.pages import cards, previews
 from forecasting.pages.answers import MAX_AGE, page, problem, shown, whose
@@ -113,7 +114,7 @@ def _last_said(symbol: Symbol, *, now: datetime) -> Prediction:
     found = Forecast.objects.newest_of(Symbol.objects.named([symbol.ticker])).with_closes(1)
     newest = found.select_related("symbol", "version").first()
     stale = newest is not None and market.is_stale(symbol, newest.as_of, now=now)
-    return Prediction(symbol, newest and newest.in_prices_of_today(), stale=stale)
+    return Prediction(symbol, newest and row_in_prices_of_today(newest), stale=stale)
 
 
 def _not_followed(request: HttpRequest, name: str, found: Symbol | None, *, now: datetime) -> HttpResponse:

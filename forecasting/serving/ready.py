@@ -6,6 +6,7 @@ from datetime import datetime
 
 from forecasting import live, market
 from forecasting.models import Forecast, Symbol, Training
+from forecasting.models.conversion import from_close, in_prices_of_today
 from forecasting.models.forecasts import Basis, quarter_of
 from forecasting.models.standing import STANDING, Identity, kept
 from forecasting.training import requests as training_requests
@@ -90,12 +91,12 @@ def _kept_live_id(symbol: Symbol, *, now: datetime) -> int | None:
 
 def _answer(symbol: Symbol, session: live.Session, forecasts: Mapping[int, Forecast], *, now: datetime) -> Prediction:
     """The best forecast that stands."""
-    close, stale = _restated(forecasts[symbol.close_id], symbol), market.is_stale(symbol, symbol.as_of, now=now)
-    best, recorded = _restated(forecasts[symbol.lead_id], symbol) if symbol.lead_id else close, True
+    close, stale = _of_today(forecasts[symbol.close_id], symbol), market.is_stale(symbol, symbol.as_of, now=now)
+    best, recorded = _of_today(forecasts[symbol.lead_id], symbol) if symbol.lead_id else close, True
     if (key := _kept_live_id(symbol, now=now)) and session.is_priced and not stale:
         best, recorded = live.newest(forecasts[key], close, session, now=now)
-    return Prediction(symbol, best, None if best is close else close.from_close(best.last_close), session, recorded, stale)
+    return Prediction(symbol, best, None if best is close else from_close(close, best.last_close), session, recorded, stale)
 
 
-def _restated(forecast: Forecast, symbol: Symbol) -> Forecast:
-    return forecast.restated(symbol.restated_id, symbol.bar_close)
+def _of_today(forecast: Forecast, symbol: Symbol) -> Forecast:
+    return in_prices_of_today(forecast, close=symbol.bar_close, rescaled_id=symbol.rescaled_id)
